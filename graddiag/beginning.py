@@ -1,0 +1,63 @@
+"""How a recorded run begins: what it is, and the folder it is written to."""
+
+import platform
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from graddiag import __version__
+from graddiag.errors import SettingError
+from graddiag.run import RunManifest
+from graddiag.store import RunWriter
+from graddiag.tracing.ranks import RANKS, announce, announced, next_key, rank
+
+
+def new_manifest(module: nn.Module, name: str, every: int, about: Mapping[str, Any]) -> RunManifest:
+    """The manifest of a run of ``module`` that begins now. ``about``: the fields that only the user can fill in."""
+    return RunManifest(
+        graddiag_version=__version__,
+        id=uuid.uuid4().hex,
+        name=name,
+        every=every,
+        versions=_versions(),
+        environment={"system": platform.system(), "device": _device(module), "threads": str(torch.get_num_threads())},
+        created=datetime.now(UTC),
+        **about,
+    )
+
+
+def open_writer(root: str | Path, manifest: RunManifest) -> RunWriter:
+    """The run's folder; in a distributed training that of rank 0, with one for each other rank inside it."""
+    key = next_key()
+    if rank() == 0:
+        writer = RunWriter(root, manifest)
+        announce(key, writer.path)
+        return writer
+    own = manifest.model_copy(update={"name": f"rank-{rank()}", "experiment": None})
+    return RunWriter(announced(key) / RANKS, own)
+
+
+def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Raises SettingError unless the optimizer updates at least one of the module's parameters."""
+    own = {id(parameter) for parameter in module.parameters()}
+    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
+        raise SettingError(
+            f"watch({type(module).__name__}, {type(optimizer).__name__}): the optimizer holds none of the model's "
+            "parameters. Pass the optimizer that trains this model, or none and call recorder.step()."
+        )
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "graddiag": __version__, "torch": torch.__version__}
+    return found | {package: version(package) for package in ("numpy", "pandas", "pyarrow")}
+
+
+def _device(module: nn.Module) -> str:
+    parameter = next(module.parameters(), None)
+    return "cpu" if parameter is None else parameter.device.type

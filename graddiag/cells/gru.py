@@ -1,0 +1,73 @@
+"""GRU: r, z = sigmoid; q = h_{t-1} W_hn^T + b_hn; n = tanh(a^x_n + r q); h_t = (1 - z) n + z h_{t-1}. z -> 1 copies.
+
+Source: Cho et al. (2014), in the variant of torch and cuDNN where r multiplies q after the product.
+"""
+
+import torch
+from torch import Tensor
+
+from graddiag.cells.projection import previous, project
+from graddiag.cells.values import Adjoint, States, Weights
+
+
+def forward(x: Tensor, h0: Tensor, weights: Weights) -> States:
+    """States of every timestep. x [T, N, I], h0 [N, H]."""
+    H = h0.shape[-1]
+    gates = project(x, weights.w_ih, weights.b_ih)
+    w_hh = weights.w_hh.t()
+    h, q = x.new_empty(*x.shape[:2], H), x.new_empty(*x.shape[:2], H)
+    h_t = h0
+    for t, a in enumerate(gates):
+        a_h = h_t @ w_hh if weights.b_hh is None else torch.addmm(weights.b_hh, h_t, w_hh)
+        q[t] = a_h[:, 2 * H :]
+        r_z = a[:, : 2 * H].add_(a_h[:, : 2 * H]).sigmoid_()
+        n = a[:, 2 * H :].addcmul_(r_z[:, :H], q[t]).tanh_()
+        h_t = torch.lerp(n, h_t, r_z[:, H:], out=h[t])
+    return States(h=h, h0=h0, gates=gates, q=q)
+
+
+def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights) -> States:
+    """The states that gave the outputs ``h``, in two products for all timesteps."""
+    H = h0.shape[-1]
+    gates = project(x, weights.w_ih, weights.b_ih)
+    a_h = project(previous(h, h0), weights.w_hh, weights.b_hh)
+    q = a_h[..., 2 * H :].clone()
+    gates[..., : 2 * H].add_(a_h[..., : 2 * H]).sigmoid_()
+    gates[..., 2 * H :].addcmul_(gates[..., :H], q).tanh_()
+    return States(h=h, h0=h0, gates=gates, q=q)
+
+
+def adjoint(states: States, weights: Weights, grad_h_direct: Tensor) -> Adjoint:
+    """alpha_n = dh (1-z)(1-n^2), alpha_z = dh (h_{t-1} - n) z(1-z), alpha_r = alpha_n q r(1-r);
+    dh_{t-1} = l_{t-1} + dh_t z + [alpha_r, alpha_z, alpha_n r] W_hh. grad_h_direct is l, [T, N, H].
+    """
+    T, N, H = states.h.shape
+    assert states.gates is not None
+    r, z, _ = states.gates.view(T, N, 3, H).unbind(2)
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    grad_a = _factors(states)
+    grad_a_hh = grad_a.clone()
+    grad_a_hh[..., 2 * H :] *= r
+    sent_h = torch.empty_like(grad_h)
+    input_side, hidden_side = grad_a.view(T, N, 3, H), grad_a_hh.view(T, N, 3, H)
+    for t in range(T - 1, -1, -1):
+        dh = grad_h[t]
+        if t + 1 < T:
+            dh.add_(sent_h[t + 1])
+        hidden_side[t].mul_(dh.unsqueeze(1))
+        torch.mul(dh, z[t], out=sent_h[t])
+        sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
+    input_side *= grad_h.unsqueeze(2)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh)
+
+
+def _factors(states: States) -> Tensor:
+    """What multiplies dh in [alpha_r, alpha_z, alpha_n], [T, N, 3H]."""
+    assert states.gates is not None
+    assert states.q is not None
+    T, N, H = states.h.shape
+    r, z, n = states.gates.view(T, N, 3, H).unbind(2)
+    for_n = (1 - z) * (1 - n * n)
+    for_z = (previous(states.h, states.h0) - n) * z * (1 - z)
+    for_r = for_n * states.q * r * (1 - r)
+    return torch.cat((for_r, for_z, for_n), dim=-1)

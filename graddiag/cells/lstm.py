@@ -1,0 +1,116 @@
+"""LSTM: i, f, o = sigmoid, g = tanh; c_t = f c_{t-1} + i g; m_t = o tanh(c_t); h_t = m_t, or m_t W_hr^T if projected.
+
+Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); rows i f g o as in torch.
+"""
+
+import torch
+from torch import Tensor
+
+from graddiag.cells.projection import bias, previous, project
+from graddiag.cells.values import Adjoint, States, Weights
+
+
+def forward(x: Tensor, h0: Tensor, c0: Tensor, weights: Weights) -> States:
+    """States of every timestep. x [T, N, I], h0 [N, P], c0 [N, H]."""
+    gates = project(x, weights.w_ih, bias(weights))
+    w_hh = weights.w_hh.t()
+    w_hr = None if weights.w_hr is None else weights.w_hr.t()
+    H = c0.shape[-1]
+    h = x.new_empty(*x.shape[:2], h0.shape[-1])
+    c = x.new_empty(*x.shape[:2], H)
+    h_t, c_t = h0, c0
+    for t, a in enumerate(gates):
+        a.addmm_(h_t, w_hh)
+        i, f, g, o = _activate_(a, H)
+        torch.mul(f, c_t, out=c[t])
+        c_t = c[t].addcmul_(i, g)
+        m_t = c_t.tanh().mul_(o)
+        h_t = h[t].copy_(m_t) if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
+    return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+
+
+def recover(x: Tensor, h: Tensor, h0: Tensor, c0: Tensor, weights: Weights) -> States:
+    """The states that gave the outputs ``h``: one product for all gates, then c_t = f c_{t-1} + i g along time."""
+    gates = project(x, weights.w_ih, bias(weights))
+    gates += project(previous(h, h0), weights.w_hh, None)
+    i, f, g, _ = _activate_(gates, c0.shape[-1])
+    c = i * g
+    c_t = c0
+    for t in range(len(c)):
+        c_t = c[t].addcmul_(f[t], c_t)
+    return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+
+
+def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, grad_c_direct: Tensor | None) -> Adjoint:
+    """DESIGN's recursion, with every factor that does not depend on the gradient computed for all timesteps at once.
+
+    dh_t = l_t + delta_{t+1} W_hh; dc_t = dm_t o (1 - tanh^2 c_t) + dc_{t+1} f_{t+1} (+ grad_c_direct);
+    delta_t = [dc g i(1-i), dc c_{t-1} f(1-f), dc i (1-g^2), dm tanh(c_t) o(1-o)], dm = dh (or dh W_hr).
+
+    Args:
+        grad_h_direct: l_t, [T, N, P].
+        grad_c_direct: gradient into c_n where each sequence ends, [T, N, H], zero elsewhere; None if there is none.
+    """
+    assert states.gates is not None
+    assert states.c is not None
+    assert states.c0 is not None
+    T, N, H = states.c.shape
+    f = states.gates[..., H : 2 * H]
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    grad_a, grad_c = _factors(states.gates, states.c, states.c0)
+    by_gate = grad_a.view(T, N, 4, H)
+    sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
+    for t in range(T - 1, -1, -1):
+        dh, dc = grad_h[t], grad_c[t]
+        if t + 1 < T:
+            dh.add_(sent_h[t + 1])
+        dm = dh if weights.w_hr is None else dh @ weights.w_hr
+        dc.mul_(dm)
+        if t + 1 < T:
+            dc.add_(sent_c[t + 1])
+        if grad_c_direct is not None:
+            dc.add_(grad_c_direct[t])
+        by_gate[t, :, :3].mul_(dc.unsqueeze(1))
+        by_gate[t, :, 3].mul_(dm)
+        torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+        torch.mul(dc, f[t], out=sent_c[t])
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_c=grad_c, sent_c=sent_c)
+
+
+def cell_output(states: States) -> Tensor:
+    """m_t = o tanh(c_t), [T, N, H]: what a projection W_hr is applied to."""
+    assert states.gates is not None
+    assert states.c is not None
+    H = states.c.shape[-1]
+    return states.c.tanh() * states.gates[..., 3 * H :]
+
+
+def through_output(states: States, grad_h: Tensor) -> Tensor:
+    """What dh_t gives to dc_t through h_t = o tanh(c_t): dh_t o (1 - tanh^2 c_t), [T, N, H]; without a projection."""
+    assert states.gates is not None
+    assert states.c is not None
+    o = states.gates[..., 3 * states.c.shape[-1] :]
+    return grad_h * o * (1 - states.c.tanh().square())
+
+
+def _activate_(a: Tensor, H: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a[..., : 2 * H].sigmoid_()
+    g = a[..., 2 * H : 3 * H].tanh_()
+    o = a[..., 3 * H :].sigmoid_()
+    return a[..., :H], a[..., H : 2 * H], g, o
+
+
+def _factors(gates: Tensor, c: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+    """What multiplies (dc, dc, dc, dm) in delta, [T, N, 4H], and dm in dc, [T, N, H]."""
+    T, N, H = c.shape
+    by_gate = gates.view(T, N, 4, H)
+    i, _, g, o = by_gate.unbind(2)
+    tanh_c = c.tanh()
+    # sigmoid' = s - s^2 for i, f, o in one pass; the g row is overwritten just below
+    factors = (by_gate - by_gate * by_gate).view(T, N, 4, H)
+    factors[:, :, 0] *= g
+    factors[0, :, 1] *= c0
+    factors[1:, :, 1] *= c[:-1]
+    torch.mul(g, g, out=factors[:, :, 2]).neg_().add_(1).mul_(i)
+    factors[:, :, 3] *= tanh_c
+    return factors.view(T, N, 4 * H), tanh_c.square_().neg_().add_(1).mul_(o)

@@ -1,0 +1,55 @@
+"""Elman RNN: h_t = phi(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh), phi in tanh, relu, sigmoid, identity.
+
+Source: Elman (1990); Pascanu, Mikolov & Bengio (2013), equations 2 and 5.
+"""
+
+import torch
+from torch import Tensor
+
+from graddiag.cells.projection import bias, project
+from graddiag.cells.values import Adjoint, States, Weights
+
+
+def forward(x: Tensor, h0: Tensor, weights: Weights, activation: str) -> States:
+    """States of every timestep. x [T, N, I], h0 [N, H]."""
+    h = project(x, weights.w_ih, bias(weights))
+    w_hh = weights.w_hh.t()
+    previous = h0
+    for h_t in h:
+        h_t.addmm_(previous, w_hh)
+        _activate_(h_t, activation)
+        previous = h_t
+    return States(h=h, h0=h0)
+
+
+def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, activation: str) -> Adjoint:
+    """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    grad_a = _slope(states.h, activation)
+    sent_h = torch.empty_like(grad_h)
+    for t in range(len(grad_h) - 1, -1, -1):
+        if t + 1 < len(grad_h):
+            grad_h[t].add_(sent_h[t + 1])
+        grad_a[t].mul_(grad_h[t])
+        torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a)
+
+
+def _activate_(a: Tensor, activation: str) -> None:
+    if activation == "tanh":
+        a.tanh_()
+    elif activation == "relu":
+        a.relu_()
+    elif activation == "sigmoid":
+        a.sigmoid_()
+
+
+def _slope(h: Tensor, activation: str) -> Tensor:
+    """phi'(a) from h = phi(a); the slope of relu at 0 is 0, as torch has it."""
+    if activation == "tanh":
+        return (h * h).neg_().add_(1)
+    if activation == "relu":
+        return (h > 0).to(h.dtype)
+    if activation == "sigmoid":
+        return h * (1 - h)
+    return torch.ones_like(h, memory_format=torch.contiguous_format)

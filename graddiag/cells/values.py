@@ -1,0 +1,109 @@
+"""The values that go in and out of a cell's maths."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import torch
+from torch import Tensor
+
+from graddiag.cells.sequences import add_at_last, valid
+
+CellKind = Literal["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]
+Family = Literal["rnn", "lstm", "gru"]
+RNN_ACTIVATIONS: Final = ("tanh", "relu", "sigmoid", "identity")
+
+
+def family(kind: CellKind) -> Family:
+    """The cell without its activation: rnn, lstm or gru."""
+    if kind == "lstm":
+        return "lstm"
+    return "gru" if kind == "gru" else "rnn"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One layer's parameters in one direction, as torch lays them out.
+
+    w_ih [G*H, I], w_hh [G*H, P], b_ih and b_hh [G*H] or None, w_hr [P, H] or None (an LSTM with a projection).
+    """
+
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor | None = None
+    b_hh: Tensor | None = None
+    w_hr: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class States:
+    """What a forward pass leaves behind, in the order of processing.
+
+    Attributes:
+        h: [T, N, P]; h0: [N, P].
+        gates: activations, [T, N, G*H], rows in torch's order; None for an RNN, whose only activation is h.
+        c, c0: [T, N, H] and [N, H]; None but for an LSTM.
+        q: h_{t-1} W_hn^T + b_hn, [T, N, H]; None but for a GRU.
+    """
+
+    h: Tensor
+    h0: Tensor
+    gates: Tensor | None = None
+    c: Tensor | None = None
+    c0: Tensor | None = None
+    q: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Adjoint:
+    """The gradient of the loss at every timestep, in the order of processing and in units of the loss.
+
+    Attributes:
+        grad_h: total dL/dh_t, [T, N, P].
+        sent_h: what timestep t sends back to h_{t-1} through time, [T, N, P]; entry 0 is dL/dh0.
+        grad_a: dL/da_t, [T, N, G*H]; for a GRU with respect to a^x, the input side.
+        grad_a_hh: the same at the recurrent side; differs from grad_a in a GRU's n block alone (times r_t).
+        grad_c, sent_c: likewise for the cell state of an LSTM, [T, N, H]; sent_c[t] = dc_t f_t.
+    """
+
+    grad_h: Tensor
+    sent_h: Tensor
+    grad_a: Tensor
+    grad_a_hh: Tensor
+    grad_c: Tensor | None = None
+    sent_c: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Immediate:
+    """The gradient that enters a layer from outside, in the order of processing; None where none came.
+
+    output: through the layer's output, [T, N, P]; h_n [N, P] and c_n [N, H]: through the final states.
+    """
+
+    output: Tensor | None = None
+    h_n: Tensor | None = None
+    c_n: Tensor | None = None
+
+    def at_h(self, states: States, lengths: Tensor | None) -> Tensor:
+        """l_t, the immediate dL/dh_t: [T, N, P]."""
+        at_h = torch.zeros_like(states.h) if self.output is None else self.output
+        if lengths is not None:
+            at_h = at_h * valid(lengths, len(at_h)).unsqueeze(-1)
+        return at_h if self.h_n is None else add_at_last(at_h, self.h_n, lengths)
+
+    def at_c(self, states: States, lengths: Tensor | None) -> Tensor | None:
+        """The immediate dL/dc_t, zero but where a sequence ends: [T, N, H]; None without a gradient into c_n."""
+        if self.c_n is None or states.c is None:
+            return None
+        return add_at_last(torch.zeros_like(states.c), self.c_n, lengths)
+
+
+@dataclass(frozen=True)
+class WeightGradients:
+    """dL/dW summed over timesteps and batch, shaped as ``Weights``; None where there is no such weight."""
+
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None
+    w_hr: Tensor | None

@@ -1,0 +1,26 @@
+"""Clip policies: what is done to the gradients between the backward pass and the update.
+
+A policy is called on parameters whose ``.grad`` is filled; it changes those gradients in place and says what it did.
+It works on any model: ``policy = parse("norm:1.0")``, then ``policy(model.parameters())`` before ``optimizer.step()``.
+
+No policy protects against NaN, and none but ``value`` against inf: where gradients are scaled together, one inf makes
+its own entry NaN and every other entry 0. Such entries are counted, never replaced.
+"""
+
+from graddiag.clipping.adaptive import AutoClip, ZClip
+from graddiag.clipping.fixed import NoClipping, NormClipping, ValueClipping
+from graddiag.clipping.outcome import ClipOutcome, ClipPolicy
+from graddiag.clipping.spec import parse
+from graddiag.clipping.unitwise import UnitwiseClipping
+
+__all__ = [
+    "AutoClip",
+    "ClipOutcome",
+    "ClipPolicy",
+    "NoClipping",
+    "NormClipping",
+    "UnitwiseClipping",
+    "ValueClipping",
+    "ZClip",
+    "parse",
+]

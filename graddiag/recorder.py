@@ -1,0 +1,350 @@
+"""``watch``: records a training as it happens, without changing a bit of it."""
+
+import atexit
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from graddiag import schema
+from graddiag.beginning import check_optimizer, new_manifest, open_writer
+from graddiag.errors import GraddiagError, SettingError
+from graddiag.store import RunWriter, check_scalar_name
+from graddiag.tracing.events import Event, Seen, misplaced_event, skipped_event, step_events, stopped_event
+from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
+from graddiag.tracing.host import Tree, to_host
+from graddiag.tracing.nonfinite import Origin, origin
+from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
+from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
+from graddiag.tracing.scaling import Scale
+from graddiag.tracing.signals import Signals, as_tree, from_tree, signals, unscaled
+from graddiag.tracing.support import check_supported
+from graddiag.tracing.taps import Taps
+
+# a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
+SPECTRUM_EVERY = 100
+# rows of unrecorded steps that may wait on an accelerator before they are fetched in one transfer
+_ROWS_ON_DEVICE = 50
+
+Scalar = Tensor | float | int | None
+
+# the parts of a recording that can fail by themselves, beside the modules by name
+_PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
+
+
+def watch(
+    module: nn.Module,
+    /,
+    optimizer: torch.optim.Optimizer | None = None,
+    *,
+    run: str,
+    root: str | Path = "runs",
+    every: int = 1,
+    scaler: torch.amp.GradScaler | None = None,
+    experiment: str | None = None,
+    arm: str | None = None,
+    seed: int | None = None,
+    task: str | None = None,
+    model: str | None = None,
+    clip: str | None = None,
+    loss_reduction: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> "Recorder":
+    """Records the training of ``module`` into a run folder; the training loop stays as it is.
+
+    ``optimizer.step()`` ends a step. Of every step the loss you log and the gradient norms before and after clipping
+    are kept; of every ``every``-th one also the gradient at each timestep, the gates and each parameter's update.
+    Gradients are taken as ``backward()`` leaves them and once more just before the update, so clipping of any kind in
+    between is seen. On the CPU the trained parameters are the same bits as without graddiag.
+
+    In a distributed training call it in every rank, or in rank 0 alone: the run is rank 0's folder, and what the others
+    measured on their own batches is in ``ranks/rank-R`` inside it.
+
+    Args:
+        module: the model; its torch.nn (or graddiag.nn) RNN, LSTM and GRU layers are found by themselves.
+        optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update.
+        run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
+        every: record the timesteps of every so many steps, from step 0 on.
+        scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
+            scalar ``amp_scale``. An update that it skips is no step, and is told as an event.
+        experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
+        loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
+            without it.
+
+    Raises:
+        SettingError: ``every`` below 1, or an optimizer that holds none of the model's parameters.
+        UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
+        InputError: ``root`` cannot be written.
+    """
+    if every < 1:
+        raise SettingError(f"watch(every={every}): it cannot be below 1 (every step); 10 is every tenth.")
+    check_supported(module)
+    if optimizer is not None:
+        check_optimizer(module, optimizer)
+    about = {
+        "experiment": experiment,
+        "arm": arm,
+        "seed": seed,
+        "task": task,
+        "model": model or type(module).__name__,
+        "clip": clip,
+        "loss_reduction": loss_reduction,
+        "config": config or {},
+    }
+    writer = open_writer(root, new_manifest(module, run, every, about))
+    return Recorder(module, optimizer, writer, every, scaler)
+
+
+class Recorder:
+    """One training under observation; made by ``watch``. Leave its ``with``, or call ``close()``, to end the run."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer | None,
+        writer: RunWriter,
+        every: int,
+        scaler: torch.amp.GradScaler | None = None,
+    ) -> None:
+        self._module = module
+        self._optimizer = optimizer
+        self._writer = writer
+        self._every = every
+        self._step = 0
+        self._started = time.monotonic()
+        self._logged: dict[str, Scalar] = {}
+        self._rows: list[dict[str, Scalar]] = []
+        self._weights: Weights | None = None
+        self._norms: GradientNorms | None = None
+        self._signals: list[Signals] = []
+        self._seen = Seen()
+        self._stopped: set[str] = set()
+        self._said_misplaced = False
+        self._events: list[Event] = []
+        self._closed = False
+        self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
+        scale = Scale(scaler, optimizer)
+        self._meter = GradientMeter(module, partial(self._guard, _PARAMETERS), scale)
+        self._hooks = ModuleHooks(module, self._guard, stale=scale.fell)
+        self._modules = set(recurrent_modules(module))
+        self._taps = Taps()
+        self._handles = []
+        if optimizer is not None:
+            self._handles.append(optimizer.register_step_pre_hook(self._on_step))
+            self._handles.append(optimizer.register_step_post_hook(lambda *_: self._after_update()))
+        atexit.register(self._abandon)
+        self._begin()
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self._writer.path
+
+    def log(self, **scalars: Scalar) -> None:
+        """Keeps scalars of the step that the next update ends: ``log(loss=loss, ppl=ppl)``. A tensor is not waited for.
+
+        Raises:
+            SettingError: a name that the steps table keeps for itself (``grad_norm``, ``step``, ...).
+        """
+        for name, value in scalars.items():
+            check_scalar_name(name)
+            self._logged[name] = value.detach().clone() if isinstance(value, Tensor) else value
+
+    def tap(self, name: str, tensor: Tensor) -> Tensor:
+        """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
+
+        For anything that loops over time and is none of torch's recurrent layers: call it once per timestep, in their
+        order, on the state. What comes out of ``backward()`` for that tensor, through every path, is the column
+        ``grad_h`` of the module ``name``; a transport gain cannot be told from it.
+
+        Raises:
+            SettingError: ``name`` is a recurrent module of the model.
+        """
+        if name in self._modules:
+            raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
+        return self._taps.tap(name, tensor)
+
+    def step(self) -> None:
+        """Ends a step in a loop without an optimizer object: call it after clipping and the update.
+
+        Raises:
+            SettingError: the run watches an optimizer, whose ``step()`` does this.
+        """
+        if self._optimizer is not None:
+            raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
+        self._before_update()
+        self._after_update()
+
+    def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
+        """Takes every hook off and closes the run's files; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self._abandon)
+        for handle in self._handles:
+            handle.remove()
+        self._hooks.close()
+        self._meter.close()
+        self._weights = self._norms = None
+        self._signals = []
+        self._guard(_STEPS, lambda: self._drain({}))
+        self._writer.close(status, error)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is None:
+            self.close()
+            return
+        interrupted = isinstance(error, KeyboardInterrupt)
+        try:
+            self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
+        except GraddiagError as lost:
+            error.add_note(f"graddiag could not close the run: {lost}")
+
+    @property
+    def _recording(self) -> bool:
+        return self._step % self._every == 0
+
+    def _begin(self) -> None:
+        if not self._recording:
+            return
+        self._hooks.start()
+        self._taps.start()
+        if self._optimizer is None:
+            self._guard(_PARAMETERS, self._copy_weights)
+
+    def _on_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Before ``optimizer.step()``. With a closure gradients come inside it too, after any that were accumulated
+        before: from its second evaluation on each counts anew."""
+        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+        if closure is None:
+            self._before_update()
+            return None
+        evaluations = count()
+
+        def evaluated() -> Any:
+            if next(evaluations):
+                self._begin()
+            result = closure()
+            self._before_update()
+            return result
+
+        return (args[0], evaluated, *args[2:]), {key: value for key, value in kwargs.items() if key != "closure"}
+
+    def _before_update(self) -> None:
+        self._guard(_PARAMETERS, self._take_norms)
+        if self._recording:
+            self._hooks.stop()
+            self._taps.stop()
+            self._guard(_SIGNALS, self._take_signals)
+            if self._optimizer is not None:
+                self._guard(_PARAMETERS, self._copy_weights)
+
+    def _take_norms(self) -> None:
+        self._norms = self._meter.take()
+        if self._norms.changed_after_update and not self._said_misplaced:
+            self._said_misplaced = True
+            self._events.append(misplaced_event(self._step))
+        if self._norms.skipped:
+            self._events.append(skipped_event(self._step))
+
+    def _take_signals(self) -> None:
+        with torch.no_grad():
+            measured = [signals(trace) for trace in self._hooks.take() if trace.h.numel()] + self._taps.take()
+        scale = None if self._norms is None else self._norms.scale
+        self._signals = measured if scale is None else [unscaled(each, scale) for each in measured]
+
+    def _copy_weights(self) -> None:
+        self._weights = Weights(self._module)
+
+    def _after_update(self) -> None:
+        self._guard(_STEPS, self._keep_step)
+        self._guard(_PARAMETERS, self._meter.updated)
+        self._weights, self._norms, self._signals, self._logged = None, None, [], {}
+        self._step += 1
+        self._begin()
+
+    def _keep_step(self) -> None:
+        row: dict[str, Scalar] = {schema.STEP: self._step, **self._logged}
+        row[schema.WALL_TIME] = time.monotonic() - self._started
+        row[schema.LR] = self._logged.get(schema.LR, _lr(self._optimizer))
+        parameters: Tree = {}
+        if self._norms is not None:
+            row |= self._norms.totals()
+        if self._weights is not None:
+            ratio, parameters = update_sizes(self._weights, self._norms)
+            row[schema.UPDATE_RATIO] = ratio
+        self._rows.append(row)
+        if self._recording or self._on_cpu or len(self._rows) >= _ROWS_ON_DEVICE:
+            self._drain(parameters)
+
+    def _drain(self, parameters: Tree) -> None:
+        """Writes what waits on the device, fetched in one transfer."""
+        rows, self._rows = self._rows, []
+        host_rows, host_parameters, trees = to_host([rows, parameters, [as_tree(each) for each in self._signals]])
+        measured = [from_tree(each, tree) for each, tree in zip(self._signals, trees, strict=True)]
+        for row in host_rows:
+            self._write_row(row, origin(measured) if row[schema.STEP] == self._step else None)
+        for each in measured:
+            self._writer.append(schema.TABLE_TIMESTEPS, timestep_columns(self._step, each))
+            if each.gates:
+                self._writer.append(schema.TABLE_GATES, gate_columns(self._step, each))
+        if host_parameters:
+            columns = parameter_columns(self._step, host_parameters, self._spectra())
+            self._writer.append(schema.TABLE_PARAMETERS, columns)
+
+    def _spectra(self) -> dict[str, Spectrum]:
+        return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
+
+    def _write_row(self, row: dict[str, Any], began: Origin | None) -> None:
+        scalars = {name: float(value) if isinstance(value, Tensor) else value for name, value in row.items()}
+        scalars[schema.NONFINITE] = _whole(scalars.get(schema.NONFINITE))
+        before, after = scalars.get(schema.GRAD_NORM), scalars.get(schema.GRAD_NORM_CLIPPED)
+        if before is not None and after is not None:
+            scalars[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
+        self._writer.append(schema.TABLE_STEPS, scalars)
+        events, self._seen = step_events(scalars, began, self._seen, self._writer.manifest.clip)
+        waiting, self._events = self._events, []
+        for event in waiting + events:
+            self._writer.append(schema.TABLE_EVENTS, event)
+
+    def _guard(self, part: str, task: Callable[[], None]) -> None:
+        """Runs a piece of graddiag's own work; an error in it stops that part of the recording, never the training."""
+        if part in self._stopped:
+            return
+        try:
+            task()
+        except Exception as error:  # the user's training goes on, whatever went wrong in here
+            self._stopped.add(part)
+            self._hooks.mute(part)
+            message = f"{type(error).__name__}: {error}"
+            where = part or "(model)"
+            with contextlib.suppress(Exception):  # the last line of defence: the event may be lost, the training not
+                self._writer.append(schema.TABLE_EVENTS, stopped_event(self._step, where, message))
+            warnings.warn(
+                f"graddiag stopped recording {where} of run {self.path} at step {self._step}: {message} "
+                "The training goes on unchanged.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _abandon(self) -> None:
+        self.close("interrupted", "The process ended before close() was called.")
+
+
+def _whole(count: float | None) -> int | None:
+    return None if count is None else int(count)
+
+
+def _lr(optimizer: torch.optim.Optimizer | None) -> Scalar:
+    return None if optimizer is None else optimizer.param_groups[0]["lr"]

@@ -1,0 +1,155 @@
+"""The values that cross from the disk to everything downstream: a run's manifest, and the run itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from graddiag import schema
+
+
+class RunManifest(BaseModel):
+    """What a run is, apart from its numbers; the content of ``manifest.json``.
+
+    ``clip`` is the policy as ``graddiag.clipping.parse`` reads it, or None where graddiag was not told. A threshold
+    means nothing without ``loss_reduction`` (mean or sum, over what). ``config`` is free, for filters and reports.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    schema_version: int = schema.SCHEMA_VERSION
+    graddiag_version: str
+    id: str
+    name: str
+    experiment: str | None = None
+    arm: str | None = None
+    seed: int | None = None
+    task: str | None = None
+    model: str | None = None
+    clip: str | None = None
+    loss_reduction: str | None = None
+    every: int = 1
+    config: Mapping[str, Any] = Field(default_factory=dict)
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    notes: str = ""
+    status: schema.Status = "running"
+    error: str | None = None
+    created: datetime
+    finished: datetime | None = None
+
+
+class TableReader(Protocol):
+    """Reads some columns of one table, rows in the order of the keys.
+
+    ``where`` holds by column the value that rows must have, or a list, tuple or range of such values.
+    """
+
+    def __call__(
+        self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recorded training. Tables are read when asked for; a missing table is an empty frame with its columns."""
+
+    manifest: RunManifest
+    read: TableReader
+    path: Path | None = None
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def steps(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_STEPS)
+
+    @property
+    def timesteps(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_TIMESTEPS)
+
+    @property
+    def gates(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_GATES)
+
+    @property
+    def parameters(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_PARAMETERS)
+
+    @property
+    def snapshots(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_SNAPSHOTS)
+
+    @property
+    def events(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_EVENTS)
+
+    @classmethod
+    def from_frames(cls, manifest: RunManifest, **tables: pd.DataFrame) -> "Run":
+        """A run of frames in memory, for analyses of data that was never a folder (and for tests).
+
+        NaN in a numpy column is a finding. Null is None in an object column, or a column that is not there.
+        """
+        return cls(manifest, _FrameReader({name: _complete(name, frame) for name, frame in tables.items()}))
+
+
+@dataclass(frozen=True)
+class _FrameReader:
+    frames: Mapping[str, pd.DataFrame]
+
+    def __call__(
+        self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        frame = self.frames.get(table)
+        if frame is None:
+            frame = empty_frame(table)
+        for name, value in (where or {}).items():
+            wanted = value if isinstance(value, list | tuple | range) else [value]
+            frame = frame[frame[name].isin(wanted)]
+        frame = frame if columns is None else frame[list(columns)]
+        return frame.reset_index(drop=True)
+
+
+def empty_frame(table: str) -> pd.DataFrame:
+    """A frame of ``table`` without rows: every declared column with its dtype."""
+    return pd.DataFrame({c.name: pd.Series(dtype=_pandas_dtype(c.dtype)) for c in schema.TABLES[table].columns})
+
+
+def _pandas_dtype(dtype: schema.DType) -> str:
+    return "str" if dtype == "string" else dtype
+
+
+def numbers(column: "pd.Series[Any]") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The numbers of a column of a run's table, and where they are missing.
+
+    A column that holds a null is not a numpy one; there ``isna`` tells null from NaN. In a numpy column nothing is
+    missing, and NaN is a finding.
+
+    Returns:
+        values [rows], NaN where missing; missing [rows]. Both may be read-only.
+    """
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if isinstance(column.dtype, np.dtype):
+        return values, np.zeros(len(column), dtype=bool)
+    return values, column.isna().to_numpy(dtype=bool)
+
+
+def _complete(table: str, frame: pd.DataFrame) -> pd.DataFrame:
+    declared = schema.TABLES[table].columns
+    absent = {c.name: pd.Series(None, index=frame.index, dtype=_null_dtype(c)) for c in declared if c.name not in frame}
+    typed = {c.name: _null_dtype(c) for c in declared if c.name in frame and frame[c.name].dtype == object}
+    return frame.astype(typed).assign(**absent)
+
+
+def _null_dtype(column: schema.Column) -> str:
+    names = {"float32": "float[pyarrow]", "float64": "double[pyarrow]", "string": "str"}
+    return names.get(column.dtype, f"{column.dtype}[pyarrow]")

@@ -1,0 +1,279 @@
+"""The contract of a run: its tables, their columns (dtype, unit, meaning) and the words a column may hold.
+
+Every column name is a constant here and a bare string nowhere else. Norms are L2 over batch and units together, in
+units of the loss, before clipping unless the name ends in ``_clipped``. What was not measured is null, never 0; NaN
+and inf are findings and are kept.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+SCHEMA_VERSION: Final = 1
+OLDEST_READABLE_SCHEMA: Final = 1
+
+Status = Literal["running", "finished", "failed", "interrupted"]
+Direction = Literal["forward", "reverse"]
+DType = Literal["int32", "int64", "float32", "float64", "string"]
+
+# Keys
+STEP = "step"
+MODULE = "module"
+LAYER = "layer"
+DIRECTION = "direction"
+CALL = "call"
+TIMESTEP = "timestep"
+GATE = "gate"
+UNIT = "unit"
+PARAMETER = "parameter"
+
+# steps
+LOSS = "loss"
+GRAD_NORM = "grad_norm"
+GRAD_NORM_CLIPPED = "grad_norm_clipped"
+CLIP_COEFFICIENT = "clip_coefficient"
+NONFINITE = "nonfinite"
+LR = "lr"
+UPDATE_RATIO = "update_ratio"
+WALL_TIME = "wall_time"
+
+# timesteps
+GRAD_H = "grad_h"
+GRAD_H_DIRECT = "grad_h_direct"
+GRAD_H_MAX = "grad_h_max"
+GRAD_C = "grad_c"
+GRAD_C_PATH = "grad_c_path"
+GRAD_A = "grad_a"
+GRAD_W_HH = "grad_w_hh"
+GRAD_W_HH_COSINE = "grad_w_hh_cosine"
+TRANSPORT_GAIN = "transport_gain"
+H_RMS = "h_rms"
+C_RMS = "c_rms"
+
+# gates
+MEAN = "mean"
+STD = "std"
+SATURATED_LOW = "saturated_low"
+SATURATED_HIGH = "saturated_high"
+
+# parameters
+WEIGHT_NORM = "weight_norm"
+SPECTRAL_RADIUS = "spectral_radius"
+SPECTRAL_NORM = "spectral_norm"
+
+# snapshots
+ACTIVATION = "activation"
+
+# events
+KIND = "kind"
+WHERE = "where"
+VALUE = "value"
+MESSAGE = "message"
+
+# the frame that list_runs gives
+RUN = "run"
+EXPERIMENT = "experiment"
+ARM = "arm"
+SEED = "seed"
+TASK = "task"
+MODEL = "model"
+CLIP = "clip"
+STATUS = "status"
+STEPS = "steps"
+FINAL_LOSS = "final_loss"
+VERDICT = "verdict"
+
+# tables
+TABLE_STEPS = "steps"
+TABLE_TIMESTEPS = "timesteps"
+TABLE_GATES = "gates"
+TABLE_PARAMETERS = "parameters"
+TABLE_SNAPSHOTS = "snapshots"
+TABLE_EVENTS = "events"
+
+# kinds of event
+EVENT_NONFINITE = "nonfinite"
+EVENT_SPIKE = "spike"
+EVENT_FIRST_CLIP = "first_clip"
+EVENT_GATE_SATURATED = "gate_saturated"
+EVENT_RECORDING_STOPPED = "recording_stopped"
+EVENT_CLIP_MISPLACED = "clip_misplaced"
+EVENT_KINDS: Final = (
+    EVENT_NONFINITE,
+    EVENT_SPIKE,
+    EVENT_FIRST_CLIP,
+    EVENT_GATE_SATURATED,
+    EVENT_RECORDING_STOPPED,
+    EVENT_CLIP_MISPLACED,
+)
+
+# gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
+GATES: Final = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
+SIGMOID_GATES: Final = frozenset("ifo") | frozenset("rz")
+
+# a sigmoid gate is saturated below the first and above the second; a tanh below -HIGH and above HIGH
+SATURATION_LOW: Final = 0.1
+SATURATION_HIGH: Final = 0.9
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name, how it is stored, its unit and what it means."""
+
+    name: str
+    dtype: DType
+    unit: str
+    meaning: str
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a run. ``open_ended`` tables take further float64 columns: whatever scalars the user logged."""
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    open_ended: bool = False
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.key)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+
+_NORM = "L2 over batch and units, units of the loss"
+_STEP = Column(STEP, "int32", "steps", "optimizer update, counted from 0", key=True)
+_LAYER_KEYS = (
+    _STEP,
+    Column(
+        MODULE, "string", "", "qualified name of the recurrent module in the model; '' is the model itself", key=True
+    ),
+    Column(LAYER, "int32", "", "layer of the module, counted from 0", key=True),
+    Column(DIRECTION, "string", "", "forward or reverse", key=True),
+    Column(CALL, "int32", "", "which call of the module within the step, counted from 0", key=True),
+)
+_TIMESTEP = Column(TIMESTEP, "int32", "timesteps", "position in the sequence, in the order of the data", key=True)
+
+TABLES: Final[dict[str, Table]] = {
+    table.name: table
+    for table in (
+        Table(
+            TABLE_STEPS,
+            "step, every one",
+            (
+                _STEP,
+                Column(LOSS, "float64", "loss", "the scalar on which backward() was called, as logged"),
+                Column(GRAD_NORM, "float64", "L2 over all parameters", "norm of the gradient before clipping"),
+                Column(GRAD_NORM_CLIPPED, "float64", "L2 over all parameters", "norm of the gradient the update used"),
+                Column(CLIP_COEFFICIENT, "float64", "1", "norm after / norm before; 1 is untouched"),
+                Column(NONFINITE, "int64", "entries", "NaN or inf entries of the gradient before clipping"),
+                Column(LR, "float64", "", "learning rate of the first parameter group"),
+                Column(UPDATE_RATIO, "float64", "1", "norm of the update / norm of the weights; recorded steps alone"),
+                Column(WALL_TIME, "float64", "seconds", "time since the run was created, at the end of the step"),
+            ),
+            open_ended=True,
+        ),
+        Table(
+            TABLE_TIMESTEPS,
+            "recorded step, module, layer, direction, call, timestep",
+            (
+                *_LAYER_KEYS,
+                _TIMESTEP,
+                Column(GRAD_H, "float32", _NORM, "total dL/dh_t: immediate and through time"),
+                Column(GRAD_H_DIRECT, "float32", _NORM, "immediate dL/dh_t: through the layer's output at t, and h_n"),
+                Column(GRAD_H_MAX, "float32", "L2 over units, units of the loss", "largest dL/dh_t of a single sample"),
+                Column(GRAD_C, "float32", _NORM, "total dL/dc_t (LSTM)"),
+                Column(GRAD_C_PATH, "float32", _NORM, "part of dL/dc_t that came along the cell, dc_{t+1} f_{t+1}"),
+                Column(GRAD_A, "float32", _NORM, "dL/da_t, at the pre-activations of all gates"),
+                Column(
+                    GRAD_W_HH, "float32", "Frobenius, units of the loss", "||G_t||, what timestep t adds to dL/dW_hh"
+                ),
+                Column(GRAD_W_HH_COSINE, "float32", "1", "cosine between G_t and the sum of all G_t"),
+                Column(TRANSPORT_GAIN, "float32", "1", "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back"),
+                Column(H_RMS, "float32", "1", "root mean square of h_t over batch and units"),
+                Column(C_RMS, "float32", "1", "root mean square of c_t over batch and units (LSTM)"),
+            ),
+        ),
+        Table(
+            TABLE_GATES,
+            "recorded step, module, layer, direction, call, timestep, gate",
+            (
+                *_LAYER_KEYS,
+                _TIMESTEP,
+                Column(GATE, "string", "", "i f g o (LSTM), r z n (GRU), h (RNN)", key=True),
+                Column(MEAN, "float32", "1", "mean activation over batch and units"),
+                Column(STD, "float32", "1", "standard deviation of the activation over batch and units"),
+                Column(
+                    SATURATED_LOW, "float32", "share", "activations below .1 (sigmoid), below -.9 (tanh), at 0 (relu)"
+                ),
+                Column(SATURATED_HIGH, "float32", "share", "activations above .9 (sigmoid, tanh); null for relu"),
+            ),
+        ),
+        Table(
+            TABLE_PARAMETERS,
+            "recorded step, parameter",
+            (
+                _STEP,
+                Column(PARAMETER, "string", "", "qualified name of the parameter", key=True),
+                Column(GRAD_NORM, "float32", "L2", "norm of its gradient before clipping"),
+                Column(GRAD_NORM_CLIPPED, "float32", "L2", "norm of the gradient the update used"),
+                Column(WEIGHT_NORM, "float32", "L2", "norm of the parameter before the update"),
+                Column(UPDATE_RATIO, "float32", "1", "norm of its update / its norm before"),
+                Column(
+                    SPECTRAL_RADIUS,
+                    "float32",
+                    "1",
+                    "largest |eigenvalue| of a recurrent weight (per gate block: the largest)",
+                ),
+                Column(SPECTRAL_NORM, "float32", "1", "largest singular value of a recurrent weight (likewise)"),
+            ),
+        ),
+        Table(
+            TABLE_SNAPSHOTS,
+            "chosen step, module, layer, direction, call, timestep, unit",
+            (
+                *_LAYER_KEYS,
+                _TIMESTEP,
+                Column(UNIT, "int32", "", "unit of the hidden layer, counted from 0", key=True),
+                Column(GRAD_H, "float32", "L2 over batch, units of the loss", "total dL/dh_t of this unit"),
+                *(
+                    Column(f"{ACTIVATION}_{gate}", "float32", "1", f"mean activation of gate {gate} over the batch")
+                    for gate in ("i", "f", "g", "o", "r", "z", "n", "h")
+                ),
+            ),
+        ),
+        Table(
+            TABLE_EVENTS,
+            "event",
+            (
+                _STEP,
+                Column(KIND, "string", "", "one of EVENT_KINDS", key=True),
+                Column(
+                    WHERE, "string", "", "module, layer, direction and timestep in words, or the parameter", key=True
+                ),
+                Column(VALUE, "float64", "", "the number that made it an event"),
+                Column(MESSAGE, "string", "", "one sentence"),
+            ),
+        ),
+    )
+}
+
+RUN_LIST_COLUMNS: Final = (
+    RUN,
+    EXPERIMENT,
+    ARM,
+    SEED,
+    TASK,
+    MODEL,
+    CLIP,
+    STATUS,
+    STEPS,
+    FINAL_LOSS,
+    VERDICT,
+)

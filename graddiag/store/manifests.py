@@ -1,0 +1,83 @@
+"""``manifest.json``: what a run is, read and written."""
+
+import json
+import math
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from graddiag import schema
+from graddiag.errors import RunFormatError
+from graddiag.run import RunManifest
+from graddiag.store.files import MANIFEST, replace_text
+
+_EXPECTED = "Expected a JSON object as graddiag writes it; was the folder copied or edited while it was being written?"
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """The manifest of a run folder.
+
+    Raises:
+        RunFormatError: ``folder`` is not a run, its manifest is damaged, or its schema is not one this graddiag reads.
+    """
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise _not_a_run(folder, error) from error
+    except ValueError as error:
+        raise RunFormatError(f"{path} is damaged: {error} ({path.stat().st_size} bytes). {_EXPECTED}") from error
+    if not isinstance(content, dict):
+        raise RunFormatError(f"{path} is damaged: found a JSON {type(content).__name__}. {_EXPECTED}")
+    _check_version(path, content.get("schema_version"))
+    try:
+        return RunManifest.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise RunFormatError(f"{path} is damaged: {first['msg']} at {place!r}. {_EXPECTED}") from error
+
+
+def write_manifest(folder: Path, manifest: RunManifest) -> None:
+    replace_text(folder / MANIFEST, json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: numbers, text, lists and objects as they are; NaN, inf and all else as text."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, Mapping):
+        return {plain(str(key)): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    return plain(str(value))
+
+
+def _not_a_run(folder: Path, error: OSError) -> RunFormatError:
+    if not folder.exists():
+        found = "there is no such folder"
+    elif not folder.is_dir():
+        found = "it is a file"
+    else:
+        found = f"it lacks {MANIFEST} ({error.strerror})"
+    return RunFormatError(
+        f"{folder} is not a run: {found}. `graddiag list --root FOLDER` shows the runs under a folder."
+    )
+
+
+def _check_version(path: Path, version: Any) -> None:
+    if isinstance(version, int) and schema.OLDEST_READABLE_SCHEMA <= version <= schema.SCHEMA_VERSION:
+        return
+    raise RunFormatError(
+        f"{path} says schema {version!r}; this graddiag reads {schema.OLDEST_READABLE_SCHEMA} to "
+        f"{schema.SCHEMA_VERSION}. Install the graddiag that wrote it, or a newer one."
+    )

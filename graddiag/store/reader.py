@@ -1,0 +1,169 @@
+"""load_run: a run folder as a Run whose tables are read when asked for, only the columns and rows that are wanted."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from operator import and_
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow.fs import LocalFileSystem
+
+from graddiag import schema
+from graddiag.errors import RunFormatError, SettingError
+from graddiag.run import Run, RunManifest
+from graddiag.store.arrow import arrow_schema, to_frame
+from graddiag.store.blocks import table_named
+from graddiag.store.index import Index, Part, read_index
+from graddiag.store.manifests import read_manifest
+
+_ATTEMPTS: Final = 5  # readings of the index before a part that it names, and that is not there, counts as lost
+
+
+def load_run(path: Path | str) -> Run:
+    """The run in the folder ``path``, running or done; its manifest and index are read now, its tables when asked for.
+
+    Raises:
+        RunFormatError: it is not a run, is damaged, or of a schema this graddiag does not read.
+    """
+    folder = Path(path)
+    manifest = read_manifest(folder)
+    read_index(folder)
+    return Run(manifest, FolderReader(folder, manifest), folder)
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """Reads tables of a run folder. Each call sees what the run holds by then; text keys and nulls as ``to_frame``."""
+
+    folder: Path
+    manifest: RunManifest
+
+    def __call__(
+        self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        """Rows of ``table`` by step, as recorded within a step.
+
+        Args:
+            table: a name of ``schema.TABLES``.
+            columns: which columns, in this order; None is all, the declared ones first.
+            where: by column the value that rows must have, or a list, tuple or range of such values.
+
+        Raises:
+            SettingError: an unknown table or column, or a value that cannot be compared with it.
+            RunFormatError: a part is damaged, gone, or lacks a column.
+        """
+        declared, index = table_named(table), read_index(self.folder)
+        for _ in range(_ATTEMPTS):
+            try:
+                return to_frame(self._scan(declared, index, columns, where or {}))
+            except FileNotFoundError as error:
+                lost, known, index = error, index, read_index(self.folder)
+                if index == known:
+                    break
+        raise RunFormatError(
+            f"{self.folder}: a part of table {table} that its index names is gone ({lost}). "
+            "Was the folder copied in part? Copy it again."
+        ) from lost
+
+    def _scan(
+        self, table: schema.Table, index: Index, columns: Sequence[str] | None, where: Mapping[str, Any]
+    ) -> pa.Table:
+        target = arrow_schema(table, index.extra(table.name))
+        _check_columns(table, target.names, [*(columns or ()), *where])
+        wanted = {name: _values(table, target.field(name), value) for name, value in where.items()}
+        parts = [part for part in index.parts(table.name) if _may_hold(part, wanted.get(schema.STEP))]
+        names = list(dict.fromkeys(target.names if columns is None else columns))
+        source, condition = self._dataset(table, target, parts), _condition(wanted)
+        if all(before.last_step <= after.first_step for before, after in pairwise(parts)):
+            return self._rows(source, names, condition)
+        found = self._rows(source, list(dict.fromkeys([*names, schema.STEP])), condition)
+        return found.take(pc.sort_indices(found, [(schema.STEP, "ascending")])).select(names)
+
+    def _rows(self, source: ds.Dataset, names: Sequence[str], condition: pc.Expression | None) -> pa.Table:
+        try:
+            return source.to_table(columns=names, filter=condition)
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise RunFormatError(
+                f"{self.folder}: a part cannot be read: {_first_line(error)}. {self._says()}"
+            ) from error
+
+    def _dataset(self, table: schema.Table, target: pa.Schema, parts: Sequence[Part]) -> ds.Dataset:
+        options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+        layout, files = ds.ParquetFileFormat(default_fragment_scan_options=options), LocalFileSystem()
+        fragments = [layout.make_fragment(str(self.folder / part.file), files) for part in parts]
+        for part, fragment in zip(parts, fragments, strict=True):
+            self._check(table, target, part, fragment)
+        return ds.FileSystemDataset(fragments, target, layout, files)
+
+    def _check(self, table: schema.Table, target: pa.Schema, part: Part, fragment: ds.ParquetFileFragment) -> None:
+        """Raises RunFormatError unless the part has every column the table is to have, with its type."""
+        try:
+            found = fragment.physical_schema
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise RunFormatError(
+                f"{fragment.path} is not a readable Parquet file: {_first_line(error)}. {self._says()}"
+            ) from error
+        for name in (*table.names, *part.extra):
+            if name not in found.names:
+                raise RunFormatError(
+                    f"{self.folder}: table {table.name} lacks column {name!r} in {part.file} "
+                    f"(found: {', '.join(found.names)}). {self._says()}"
+                )
+            if found.field(name).type != target.field(name).type:
+                raise RunFormatError(
+                    f"{self.folder}: column {name!r} of table {table.name} is {found.field(name).type} in {part.file}, "
+                    f"expected {target.field(name).type}. {self._says()}"
+                )
+
+    def _says(self) -> str:
+        return (
+            f"The run says schema {self.manifest.schema_version}; this graddiag reads {schema.OLDEST_READABLE_SCHEMA} "
+            f"to {schema.SCHEMA_VERSION}. Was it edited, or copied while it was being written? Copy it again."
+        )
+
+
+def _check_columns(table: schema.Table, found: Sequence[str], wanted: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in found:
+            raise SettingError(f"table {table.name} has no column {name!r}; it has {', '.join(found)}")
+
+
+def _values(table: schema.Table, field: pa.Field, value: Any) -> pa.Array:
+    listed = value if isinstance(value, list | tuple | range) else (value,)
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    try:
+        return pa.array(listed, kind)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise SettingError(
+            f"column {field.name!r} of table {table.name} holds {kind}; it cannot be {value!r}"
+        ) from error
+
+
+def _may_hold(part: Part, steps: pa.Array | None) -> bool:
+    if steps is None:
+        return True
+    found = steps.to_numpy(zero_copy_only=False)
+    return bool(np.any((found >= part.first_step) & (found <= part.last_step)))
+
+
+def _condition(wanted: Mapping[str, pa.Array]) -> pc.Expression | None:
+    conditions = [
+        pc.field(name) == values[0] if len(values) == 1 else pc.field(name).isin(values)
+        for name, values in wanted.items()
+    ]
+    return reduce(and_, conditions) if conditions else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

@@ -1,0 +1,60 @@
+"""Folder names made from what a user typed: always one plain component, always creatable, never outside the root."""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+MAX_BYTES: Final = 80  # leaves room for a suffix under every file system's limit (143 bytes on eCryptfs)
+_RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+def slug(text: str, *, fallback: str = "run") -> str:
+    """A folder name for ``text``: its letters, marks and digits in lower case, all else as single dashes.
+
+    Lower case, so that names that differ in case alone do not become one folder where the file system ignores case.
+    Letters of any script are kept. An empty result is ``fallback``; a name that Windows keeps for a device (con, nul)
+    gets ``fallback`` in front. At most ``MAX_BYTES`` bytes of UTF-8.
+    """
+    normal = unicodedata.normalize("NFKC", text).lower()
+    kept = "".join(letter if _is_plain(letter) else "-" for letter in normal)
+    kept = re.sub(r"[-.]{2,}", "-", kept)
+    kept = kept.encode()[:MAX_BYTES].decode(errors="ignore").strip("-._")
+    if not kept:
+        return fallback
+    return f"{fallback}-{kept}" if _RESERVED.fullmatch(kept) else kept
+
+
+def make_run_folder(root: Path, experiment: str | None, name: str) -> Path:
+    """Creates ``root/[experiment/]name``, with ``-2``, ``-3`` ... behind the name when it is taken, and gives it.
+
+    Raises:
+        OSError: the root cannot be created or written.
+    """
+    parent = root if experiment is None else _experiment_folder(root, slug(experiment, fallback="experiment"))
+    parent.mkdir(parents=True, exist_ok=True)
+    return next(folder for folder in _numbered(parent, slug(name)) if _created(folder))
+
+
+def _created(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _experiment_folder(root: Path, name: str) -> Path:
+    """The first of name, name-2, ... that is not itself a run: a run never lies inside another."""
+    return next(folder for folder in _numbered(root, name) if not (folder / "manifest.json").exists())
+
+
+def _numbered(parent: Path, name: str) -> Iterator[Path]:
+    yield parent / name
+    yield from (parent / f"{name}-{number}" for number in count(2))
+
+
+def _is_plain(letter: str) -> bool:
+    return letter in "-._" or unicodedata.category(letter)[0] in "LMN"

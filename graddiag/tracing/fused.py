@@ -1,0 +1,195 @@
+"""torch's fused recurrent functions, run layer by layer so that each layer can be overheard.
+
+``torch.lstm``, ``torch.gru``, ``torch.rnn_tanh`` and ``torch.rnn_relu`` take a whole stack of layers and give back the
+top one alone. Run one layer at a time through the same functions, with ``torch.dropout`` between them, they give the
+same bits on the CPU for outputs, final states and every gradient, and leave the same generator state behind. Both
+directions of a layer stay in one call: a reverse direction run by itself on the flipped sequence adds up in another
+order, which changes last bits.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from graddiag.cells import CellKind, Weights
+
+FUSED: Final[dict[Any, CellKind]] = {
+    torch.lstm: "lstm",
+    torch.gru: "gru",
+    torch.rnn_tanh: "rnn_tanh",
+    torch.rnn_relu: "rnn_relu",
+}
+
+CELLS: Final[dict[Any, CellKind]] = {
+    torch.lstm_cell: "lstm",
+    torch.gru_cell: "gru",
+    torch.rnn_tanh_cell: "rnn_tanh",
+    torch.rnn_relu_cell: "rnn_relu",
+}
+
+
+@dataclass(frozen=True)
+class FusedLayer:
+    """One layer as it ran, in one or both directions, in the order of the data; tensors still part of the graph.
+
+    x and output are [T, N, S], or packed [sum of lengths, S] when ``batch_sizes`` is given, with the directions side
+    by side in the output; h0, c0, h_n, c_n are [D, N, S]; weights has one entry a direction.
+    """
+
+    kind: CellKind
+    layer: int
+    x: Tensor
+    h0: Tensor
+    c0: Tensor | None
+    weights: tuple[Weights, ...]
+    batch_sizes: Tensor | None
+    output: Tensor
+    h_n: Tensor
+    c_n: Tensor | None
+    c_n_feeds_h: bool = False
+
+
+OnLayer = Callable[[Callable[[], FusedLayer]], None]
+"""Told of each layer by a function that describes it, so that whoever listens does it under its own guard."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    has_biases: bool
+    num_layers: int
+    dropout: float
+    train: bool
+    bidirectional: bool
+
+
+def run(function: Any, args: Sequence[Any], on_layer: OnLayer) -> tuple[Tensor, ...]:
+    """What ``function(*args)`` returns, telling ``on_layer`` of every layer and direction on the way."""
+    kind = FUSED[function]
+    packed = not isinstance(args[3], bool)
+    if packed:
+        x, batch_sizes, hx, weights = args[:4]
+        return _run(function, kind, x, batch_sizes, hx, weights, _Settings(*args[4:9]), on_layer)
+    x, hx, weights = args[:3]
+    batch_first = args[8]
+    x = x.transpose(0, 1) if batch_first else x
+    output, *states = _run(function, kind, x, None, hx, weights, _Settings(*args[3:8]), on_layer)
+    return (output.transpose(0, 1) if batch_first else output, *states)
+
+
+def run_cell(function: Any, args: Sequence[Any], on_layer: OnLayer) -> Any:
+    """What ``function(*args)`` returns, a cell's next state, telling ``on_layer`` of it as of a layer with T = 1."""
+    kind = CELLS[function]
+    x, hx, *weights = args
+    result = function(*args)
+    states: tuple[Tensor, ...] = tuple(hx) if kind == "lstm" else (hx,)
+    next_states: tuple[Tensor, ...] = tuple(result) if kind == "lstm" else (result,)
+    on_layer(partial(_cell, kind, x, states, weights, next_states))
+    return result
+
+
+def _run(
+    function: Any,
+    kind: CellKind,
+    x: Tensor,
+    batch_sizes: Tensor | None,
+    hx: Any,
+    weights: Sequence[Tensor],
+    settings: _Settings,
+    on_layer: OnLayer,
+) -> tuple[Tensor, ...]:
+    D = 2 if settings.bidirectional else 1
+    per_layer = len(weights) // settings.num_layers
+    finals: list[tuple[Tensor, ...]] = []
+    for layer in range(settings.num_layers):
+        own = weights[layer * per_layer : (layer + 1) * per_layer]
+        state = tuple(s[layer * D : (layer + 1) * D] for s in (hx if kind == "lstm" else (hx,)))
+        output, *final = _one(function, kind, x, batch_sizes, state, own, settings)
+        on_layer(partial(_layer, kind, layer, (x, batch_sizes), state, own, (output, *final), settings))
+        finals.append(tuple(final))
+        x = output
+        if settings.dropout and settings.train and layer + 1 < settings.num_layers:
+            x = torch.dropout(x, settings.dropout, True)
+    if settings.num_layers == 1:
+        return (x, *finals[0])
+    return (x, *(torch.cat(states) for states in zip(*finals, strict=True)))
+
+
+def _cell(
+    kind: CellKind, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], next_states: Sequence[Tensor]
+) -> FusedLayer:
+    lstm = kind == "lstm"
+    return FusedLayer(
+        kind=kind,
+        layer=0,
+        x=x.unsqueeze(0),
+        h0=states[0].unsqueeze(0),
+        c0=states[1].unsqueeze(0) if lstm else None,
+        weights=(Weights(*weights),),
+        batch_sizes=None,
+        output=next_states[0].detach().unsqueeze(0),
+        h_n=next_states[0],
+        c_n=next_states[1] if lstm else None,
+        c_n_feeds_h=lstm and next_states[0].grad_fn is not next_states[1].grad_fn,
+    )
+
+
+def _layer(
+    kind: CellKind,
+    layer: int,
+    given: tuple[Tensor, Tensor | None],
+    state: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    results: Sequence[Tensor],
+    settings: _Settings,
+) -> FusedLayer:
+    lstm = kind == "lstm"
+    return FusedLayer(
+        kind=kind,
+        layer=layer,
+        x=given[0],
+        h0=state[0],
+        c0=state[1] if lstm else None,
+        weights=_weights(weights, 2 if settings.bidirectional else 1, settings.has_biases),
+        batch_sizes=given[1],
+        output=results[0],
+        h_n=results[1],
+        c_n=results[2] if lstm else None,
+    )
+
+
+def _one(
+    function: Any,
+    kind: CellKind,
+    x: Tensor,
+    batch_sizes: Tensor | None,
+    state: tuple[Tensor, ...],
+    weights: Sequence[Tensor],
+    settings: _Settings,
+) -> tuple[Tensor, ...]:
+    hx = state if kind == "lstm" else state[0]
+    rest = (settings.has_biases, 1, 0.0, settings.train, settings.bidirectional)
+    if batch_sizes is None:
+        return tuple(function(x, hx, weights, *rest, False))
+    return tuple(function(x, batch_sizes, hx, weights, *rest))
+
+
+def _weights(own: Sequence[Tensor], directions: int, has_biases: bool) -> tuple[Weights, ...]:
+    """A layer's flat list of weights, by direction."""
+    count = len(own) // directions
+    by_direction = []
+    for start in range(0, len(own), count):
+        w_ih, w_hh, *others = own[start : start + count]
+        b_ih, b_hh = (others[0], others[1]) if has_biases else (None, None)
+        w_hr = others[-1] if len(others) == (3 if has_biases else 1) else None
+        by_direction.append(Weights(w_ih, w_hh, b_ih, b_hh, w_hr))
+    return tuple(by_direction)
+
+
+def layout(batch_sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """Of packed data: the lengths [N], and which entries of the padded block are real, [T, N], rows in packed order."""
+    real = torch.arange(int(batch_sizes[0])) < batch_sizes.unsqueeze(1)
+    return real.sum(0), real

@@ -1,0 +1,28 @@
+"""Norms that neither underflow nor overflow: the squares of a 1e-24 are 0 in float32, its norm is not."""
+
+import torch
+from torch import Tensor
+
+FLOAT32_TINY = 2.0**-149
+FLOAT32_MAX = float(torch.finfo(torch.float32).max)
+
+
+def norm(block: Tensor) -> Tensor:
+    """L2 norm over the last dimension, in float64: [..., S] to [...]. NaN and inf are kept.
+
+    float32 and narrower are squared in float64, where nothing they hold can underflow; float64 is scaled first.
+    """
+    if block.dtype != torch.float64:
+        return torch.linalg.vector_norm(block, dim=-1, dtype=torch.float64)
+    if block.shape[-1] == 0:
+        return block.new_zeros(block.shape[:-1])
+    largest = block.abs().amax(-1)
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    return torch.linalg.vector_norm(block / scale.unsqueeze(-1), dim=-1) * scale
+
+
+def within_float32(values: Tensor) -> Tensor:
+    """float64 values that float32 can hold: what is neither 0 nor infinite does not become so by rounding."""
+    size = values.abs()
+    held = size.clamp(FLOAT32_TINY, FLOAT32_MAX).copysign(values)
+    return torch.where((size > 0) & values.isfinite(), held, values)

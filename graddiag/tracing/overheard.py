@@ -1,0 +1,169 @@
+"""A fused layer that was overheard: its immediate gradients are collected by tensor hooks during ``backward()``, and at
+the end of the pass its states are recovered and the adjoint is run once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from graddiag.cells import Call, Immediate, States, Weights, adjoint, forward, recover, recurrent_gradient
+from graddiag.cells.lstm import through_output
+from graddiag.cells.sequences import flip, valid
+from graddiag.errors import UnsupportedError
+from graddiag.tracing.backward import EndOfBackward, current_pass
+from graddiag.tracing.differences import difference
+from graddiag.tracing.fused import FusedLayer, layout
+from graddiag.tracing.pending import Pending
+from graddiag.tracing.trace import Trace, TraceKey
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+class Overheard:
+    """One direction of a fused layer, detached from the graph, waiting for its gradients."""
+
+    def __init__(
+        self,
+        module: str,
+        call_index: int,
+        layer: FusedLayer,
+        direction: int,
+        on_reached: Callable[["Overheard"], None],
+    ) -> None:
+        self.key = TraceKey(module, layer.layer, "reverse" if direction else "forward", call_index)
+        self._direction = direction
+        self._on_reached = on_reached
+        self._layer: FusedLayer | None = _detached(layer)
+        self._versions = _versions(self._layer)
+        self._pass = -1
+        self._grads: dict[str, Tensor] = {}
+        self._pending: Pending | None = None
+
+    def attach(self, layer: FusedLayer, end: EndOfBackward) -> None:
+        """Listens at the nodes that made the layer's results, where every hook of the user's has been applied."""
+        for name in ("output", "h_n", "c_n"):
+            tensor = getattr(layer, name)
+            if tensor is not None and tensor.grad_fn is not None:
+                tensor.grad_fn.register_prehook(self._hook(name, tensor.output_nr, end))
+
+    @property
+    def reached(self) -> bool:
+        return self._pending is not None and self._pending.reached
+
+    def trace(self) -> Trace:
+        return self._ensure_pending().trace()
+
+    def release(self) -> None:
+        """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
+        self._layer, self._grads = None, {}
+        if self._pending is not None:
+            self._pending.release()
+
+    def _hook(self, name: str, output_nr: int, end: EndOfBackward) -> Callable[[tuple[Tensor | None, ...]], None]:
+        def collect(grads: tuple[Tensor | None, ...]) -> None:
+            grad = grads[output_nr]
+            if grad is None or self._layer is None:
+                return
+            if self._pass != current_pass():
+                self._pass, self._grads = current_pass(), {}
+            self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
+            end.ask(id(self), self._finish)
+
+        return collect
+
+    @torch.no_grad()
+    def _finish(self) -> None:
+        grads, self._grads = self._grads, {}
+        pending = self._ensure_pending()
+        call = pending.call
+        assert call is not None
+        dtype = call.states.h.dtype
+        h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
+        output = self._block(grads["output"], call.lengths) if "output" in grads else None
+        if c_n is not None and self._layer is not None and self._layer.c_n_feeds_h:
+            through_h = through_output(call.states, Immediate(output, h_n).at_h(call.states, call.lengths))
+            c_n = difference(c_n, through_h[-1])
+        immediate = Immediate(output, h_n, c_n)
+        direct = immediate.at_h(call.states, call.lengths)
+        adj = adjoint(call.kind, call.states, call.weights, direct, immediate.at_c(call.states, call.lengths))
+        pending.add(immediate, adj, recurrent_gradient(call.states, adj))
+
+    @torch.no_grad()
+    def _ensure_pending(self) -> Pending:
+        if self._pending is None:
+            self._pending = Pending(self.key.module, self.key.call, self._recovered(), lambda _: self._on_reached(self))
+        return self._pending
+
+    def _recovered(self) -> Call:
+        layer = self._layer
+        assert layer is not None
+        run_dtype = layer.output.dtype
+        changed = {name for name, version in _versions(layer).items() if version != self._versions[name]}
+        if changed - {"output"} or (changed and run_dtype in _HALF):
+            raise UnsupportedError(
+                f"module {self.key.module or '(model)'!r}, layer {layer.layer}: its {' and '.join(sorted(changed))} "
+                "changed in place before backward() had ended, so its states cannot be recovered exactly."
+            )
+        lengths = None if layer.batch_sizes is None else layout(layer.batch_sizes)[0].to(layer.x.device)
+        # copies of the states: the user may reuse their memory once backward() is over
+        x, h0 = self._ordered(layer.x, lengths), _as(layer.h0[self._direction], run_dtype).clone()
+        c0 = None if layer.c0 is None else _as(layer.c0[self._direction], run_dtype).clone()
+        weights = Weights(*(None if w is None else _as(w, run_dtype) for w in _tensors(layer.weights[self._direction])))  # type: ignore[arg-type]
+        if changed:
+            states = forward(layer.kind, x, h0, c0, weights)
+        else:
+            states = recover(layer.kind, x, self._block(layer.output, lengths).clone(), h0, c0, weights)
+        return Call(layer.kind, layer.layer, self.key.direction, x, weights, lengths, _masked(states, lengths))
+
+    def _block(self, block: Tensor, lengths: Tensor | None) -> Tensor:
+        """This direction's columns of an output or its gradient, as ``_ordered`` gives them."""
+        assert self._layer is not None
+        return self._ordered(block.chunk(len(self._layer.weights), dim=-1)[self._direction], lengths)
+
+    def _ordered(self, block: Tensor, lengths: Tensor | None) -> Tensor:
+        """[T, N, S] in the order of processing, out of either layout."""
+        assert self._layer is not None
+        block = _as(block, self._layer.output.dtype)
+        if self._layer.batch_sizes is not None:
+            real = layout(self._layer.batch_sizes)[1].to(block.device)
+            block = block.new_zeros(*real.shape, block.shape[-1]).index_put((real,), block)
+        return flip(block, lengths) if self._direction else block
+
+
+def _detached(layer: FusedLayer) -> FusedLayer:
+    def detach(weights: Weights) -> Weights:
+        return Weights(*(None if w is None else w.detach() for w in _tensors(weights)))  # type: ignore[arg-type]
+
+    tensors = {name: getattr(layer, name) for name in ("x", "h0", "c0", "output", "h_n", "c_n")}
+    detached = {name: None if tensor is None else tensor.detach() for name, tensor in tensors.items()}
+    return replace(layer, weights=tuple(detach(weights) for weights in layer.weights), **detached)  # type: ignore[arg-type]
+
+
+def _versions(layer: FusedLayer) -> dict[str, int]:
+    versions = {"input": layer.x._version, "output": layer.output._version, "h0": layer.h0._version}
+    if layer.c0 is not None:
+        versions["c0"] = layer.c0._version
+    versions["weights"] = sum(w._version for ws in layer.weights for w in _tensors(ws) if w is not None)
+    return versions
+
+
+def _tensors(weights: Weights) -> tuple[Tensor | None, ...]:
+    return weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh, weights.w_hr
+
+
+def _as(tensor: Tensor, run_dtype: torch.dtype) -> Tensor:
+    """What the run saw (autocast rounds what goes in), in float32 at least."""
+    tensor = tensor.to(run_dtype)
+    return tensor.float() if run_dtype in _HALF else tensor
+
+
+def _masked(states: States, lengths: Tensor | None) -> States:
+    if lengths is None:
+        return states
+    padding = ~valid(lengths, len(states.h)).unsqueeze(-1)
+    masked = {
+        name: None if block is None else block.masked_fill(padding, 0)
+        for name, block in (("h", states.h), ("gates", states.gates), ("c", states.c), ("q", states.q))
+    }
+    return replace(states, **masked)  # type: ignore[arg-type]

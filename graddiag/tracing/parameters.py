@@ -1,0 +1,233 @@
+"""Gradients by parameter: after ``backward()``, and once more just before the update, whoever clipped in between."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from graddiag import schema
+from graddiag.tracing.backward import EndOfBackward
+from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.scaling import AMP_SCALE, Scale
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """L2 norms by parameter, 0-dim float64 on the parameter's device, and the count of NaN and inf entries before.
+
+    ``changed_after_update``: between the update before and this step's backward pass the old gradient was changed
+    (clipped, say), when nothing could come of it any more. ``scale``: the GradScaler's, already divided out;
+    ``skipped``: it skipped an update since the step before.
+    """
+
+    before: Mapping[str, Tensor]
+    after: Mapping[str, Tensor]
+    nonfinite: Sequence[Tensor]
+    changed_after_update: bool = False
+    scale: Tensor | None = None
+    skipped: bool = False
+
+    def totals(self) -> dict[str, Tensor | int | None]:
+        """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
+        counts = [count.to(self.nonfinite[0].device) for count in self.nonfinite]
+        return {
+            schema.GRAD_NORM: total_norm(self.before.values()),
+            schema.GRAD_NORM_CLIPPED: total_norm(self.after.values()),
+            schema.NONFINITE: torch.stack(counts).sum() if counts else 0,
+            **({} if self.scale is None else {AMP_SCALE: self.scale}),
+        }
+
+
+class GradientMeter:
+    """Measures every gradient as ``backward()`` leaves it; owns its hooks until ``close``.
+
+    Where gradients accumulate over several backward passes the accumulated one counts. The gradients themselves are
+    neither changed nor kept.
+    """
+
+    def __init__(self, model: nn.Module, guard: Callable[[Callable[[], None]], None], scale: Scale) -> None:
+        self._scale = scale
+        self._parameters = dict(model.named_parameters())
+        self._before: dict[str, Tensor] = {}
+        self._nonfinite: list[Tensor] = []
+        self._used: Tensor | None = None
+        self._before_accumulation: torch.utils.hooks.RemovableHandle | None = None
+        self._version = 0
+        self._changed = False
+        self._end = EndOfBackward(guard, after_others=True)
+        self._handles: dict[str, torch.utils.hooks.RemovableHandle] = {}
+        self._attach()
+
+    def take(self) -> GradientNorms:
+        """The norms of the step that is about to end (or has just ended); the next step starts empty."""
+        scale = self._scale.at_update()
+        after = {name: _divided(size, scale) for name, size in self._norms().items() if name in self._before}
+        norms = GradientNorms(
+            self._before, after, self._nonfinite, self._changed, self._scale.seen, self._scale.skipped
+        )
+        self._changed = False
+        self._before, self._nonfinite = {}, []
+        self._attach()
+        return norms
+
+    def close(self) -> None:
+        self._forget_used()
+        for handle in self._handles.values():
+            handle.remove()
+        self._handles.clear()
+
+    def _attach(self) -> None:
+        # parameters may be frozen at first and thawed later
+        for name, parameter in self._parameters.items():
+            if parameter.requires_grad and name not in self._handles:
+                self._handles[name] = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self))
+
+    def updated(self) -> None:
+        """An update has been made; what is done to its gradient from here on is in vain."""
+        self._scale.updated()
+        self._forget_used()
+        held = [p for p in self._parameters.values() if p.grad is not None and p.requires_grad and p.is_cpu]
+        smallest = min(held, key=torch.numel, default=None)
+        if smallest is not None and smallest.grad is not None:
+            self._used, self._version = smallest.grad, smallest.grad._version
+            # a tensor hook runs before the new gradient is added to the old one
+            self._before_accumulation = smallest.register_hook(self._check_used)
+
+    def _check_used(self, grad: Tensor) -> None:
+        """Zeroing the old gradient, in place or by letting go of it, is no change that counts."""
+        used = self._used
+        if used is not None:
+            self._changed |= used._version > self._version and bool(used.any())
+        self._used = None
+
+    def _forget_used(self) -> None:
+        self._used = None
+        if self._before_accumulation is not None:
+            self._before_accumulation.remove()
+            self._before_accumulation = None
+
+    def accumulated(self) -> None:
+        """A parameter has got its gradient: what all have is measured when the pass has ended."""
+        self._end.ask("norms", self._measure)
+
+    def _measure(self) -> None:
+        scale = self._scale.at_backward()
+        self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
+        # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
+        if all(size.is_cpu for size in self._before.values()) and all(
+            size.isfinite() for size in self._before.values()
+        ):
+            self._nonfinite = []
+        else:
+            self._nonfinite = [(~_entries(grad).isfinite()).sum() for grad in self._gradients().values()]
+
+    def _gradients(self) -> dict[str, Tensor]:
+        return {name: p.grad.detach() for name, p in self._parameters.items() if p.grad is not None}
+
+    def _norms(self) -> dict[str, Tensor]:
+        return {name: _norm(grad) for name, grad in self._gradients().items()}
+
+
+class _AfterAccumulation:
+    """A gradient hook that stays behind when the parameter is copied or pickled."""
+
+    def __init__(self, meter: GradientMeter) -> None:
+        self._meter = meter
+
+    def __call__(self, parameter: Tensor) -> None:
+        self._meter.accumulated()
+
+    def __deepcopy__(self, memo: object) -> "_NoHook":
+        return _NoHook()
+
+    def __reduce__(self) -> "tuple[type[_NoHook], tuple[()]]":
+        return _NoHook, ()
+
+
+class _NoHook:
+    """What is left of a hook in a copy of the parameter."""
+
+    def __call__(self, parameter: Tensor) -> None:
+        return None
+
+
+def total_norm(norms: Iterable[Tensor]) -> Tensor | None:
+    """sqrt of the sum of squares of 0-dim norms, on the first one's device."""
+    each = list(norms)
+    if not each:
+        return None
+    return torch.linalg.vector_norm(torch.stack([norm.to(each[0].device) for norm in each]))
+
+
+class Weights:
+    """A copy of the parameters before an update, to measure the update by. Costs as much memory as the parameters."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        with torch.no_grad():
+            self._before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+    def norms(self) -> dict[str, Tensor]:
+        """L2 norm of each parameter before the update."""
+        return {name: _norm(before) for name, before in self._before.items()}
+
+    def updates(self) -> dict[str, Tensor]:
+        """L2 norm of what the update changed in each parameter."""
+        now = dict(self._model.named_parameters())
+        with torch.no_grad():
+            return {name: _norm(now[name].detach() - before) for name, before in self._before.items() if name in now}
+
+
+def update_sizes(weights: Weights, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
+    """Update over weight, for all parameters together and as columns by parameter, after the update."""
+    sizes, updates = weights.norms(), weights.updates()
+    size, change = total_norm(sizes.values()), total_norm(updates.values())
+    columns = {
+        schema.GRAD_NORM: {} if norms is None else dict(norms.before),
+        schema.GRAD_NORM_CLIPPED: {} if norms is None else dict(norms.after),
+        schema.WEIGHT_NORM: sizes,
+        schema.UPDATE_RATIO: {name: updates[name] / sizes[name] for name in updates},
+    }
+    return None if size is None or change is None else change / size, columns
+
+
+class Spectrum(NamedTuple):
+    """Of a recurrent weight: spectral radius (None if its blocks are not square) and largest singular value."""
+
+    radius: float | None
+    norm: float
+
+
+def recurrent_spectra(model: nn.Module) -> dict[str, Spectrum]:
+    """Spectrum of each W_hh by parameter name, the largest over its gate blocks; a synchronisation.
+
+    Neither number is the transport gain: they know nothing of gates and slopes. Weights that hold NaN or inf are left
+    out.
+    """
+    found = {}
+    for module_name, module in recurrent_modules(model).items():
+        for name, parameter in module.named_parameters(prefix=module_name, recurse=False):
+            if "weight_hh" in name and bool(parameter.isfinite().all()):
+                found[name] = _spectrum(parameter, module.hidden_size)
+    return found
+
+
+def _spectrum(weight: Tensor, hidden_size: int) -> Spectrum:
+    blocks = weight.detach().double().view(-1, hidden_size, weight.shape[-1])
+    largest = float(torch.linalg.matrix_norm(blocks, ord=2).amax())
+    square = blocks.shape[-1] == blocks.shape[-2]
+    return Spectrum(float(torch.linalg.eigvals(blocks).abs().amax()) if square else None, largest)
+
+
+def _divided(norm: Tensor, scale: Tensor | None) -> Tensor:
+    return norm if scale is None else norm / scale.to(norm.device)
+
+
+def _entries(grad: Tensor) -> Tensor:
+    return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def _norm(tensor: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(_entries(tensor).detach(), dtype=torch.float64)

@@ -1,0 +1,113 @@
+"""A layer that has run and waits for its gradient: from what was overheard, to a Trace."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from graddiag import schema
+from graddiag.cells import Adjoint, Call, Immediate, family
+from graddiag.cells.sequences import flip
+from graddiag.tracing.trace import Trace, TraceKey
+
+Gradients = TypeVar("Gradients", Adjoint, Immediate)
+
+
+class Pending:
+    """One call of one layer in one direction; collects what each backward pass through it brings.
+
+    Gradients are linear in what comes in, so a second backward pass through the same call is added to the first.
+    """
+
+    def __init__(self, module: str, call_index: int, call: Call, on_reached: Callable[["Pending"], None]) -> None:
+        self.key = TraceKey(module, call.layer, call.direction, call_index)
+        self._on_reached = on_reached
+        self.call: Call | None = call
+        self.immediate = Immediate()
+        self.adjoint: Adjoint | None = None
+        self.grad_w_hh: Tensor | None = None
+
+    def add(self, immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
+        """Takes the gradients of one backward pass, in the order of processing."""
+        if self.call is None:
+            return
+        if self.adjoint is None:
+            self._on_reached(self)
+        self.grad_w_hh = _sum(self.grad_w_hh, grad_w_hh)
+        self.immediate = _added(self.immediate, immediate)
+        self.adjoint = adjoint if self.adjoint is None else _added(self.adjoint, adjoint)
+
+    @property
+    def reached(self) -> bool:
+        return self.adjoint is not None
+
+    def trace(self) -> Trace:
+        """The finished trace, in the order of the data."""
+        assert self.call is not None
+        call, adj, states = self.call, self.adjoint, self.call.states
+
+        def ordered(block: Tensor | None) -> Tensor | None:
+            if block is None:
+                return None
+            block = block.detach()
+            return flip(block, call.lengths) if call.direction == "reverse" else block
+
+        h = ordered(states.h)
+        assert h is not None
+        trace = Trace(
+            module=self.key.module,
+            layer=self.key.layer,
+            direction=self.key.direction,
+            call=self.key.call,
+            kind=call.kind,
+            h=h,
+            h0=states.h0.detach(),
+            gates=_by_gate(call, h, ordered(states.gates)),
+            c=ordered(states.c),
+            c0=None if states.c0 is None else states.c0.detach(),
+            lengths=call.lengths,
+        )
+        if adj is None:
+            return trace
+        grad_a = ordered(adj.grad_a)
+        return replace(
+            trace,
+            grad_h=ordered(adj.grad_h),
+            grad_h_direct=ordered(self.immediate.at_h(states, call.lengths)),
+            grad_c=ordered(adj.grad_c),
+            grad_c_direct=ordered(self.immediate.at_c(states, call.lengths)),
+            immediate=self.immediate,
+            grad_a=grad_a,
+            grad_a_hh=grad_a if adj.grad_a_hh is adj.grad_a else ordered(adj.grad_a_hh),
+            grad_w_hh=self.grad_w_hh,
+            sent_h=ordered(adj.sent_h),
+            sent_c=ordered(adj.sent_c),
+        )
+
+    def release(self) -> None:
+        """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
+        self.call = self.adjoint = self.grad_w_hh = None
+        self.immediate = Immediate()
+
+
+def _by_gate(call: Call, h: Tensor, gates: Tensor | None) -> dict[str, Tensor]:
+    names = schema.GATES[family(call.kind)]
+    if gates is None:
+        return {names[0]: h}
+    return dict(zip(names, gates.chunk(len(names), dim=-1), strict=True))
+
+
+def _added(a: Gradients, b: Gradients) -> Gradients:
+    """Field by field; tensors that are one in both stay one."""
+    total = {f.name: _sum(getattr(a, f.name), getattr(b, f.name)) for f in fields(a)}
+    if isinstance(a, Adjoint) and a.grad_a_hh is a.grad_a:
+        total["grad_a_hh"] = total["grad_a"]
+    return replace(a, **total)  # type: ignore[arg-type]
+
+
+def _sum(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return torch.add(a, b)

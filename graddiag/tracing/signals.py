@@ -1,0 +1,203 @@
+"""Signals: one number per timestep made from a trace, the columns of the tables ``timesteps`` and ``gates``.
+
+Legend: T timesteps, N batch, H units; delta_t = dL/da_t at the recurrent side, G_t = delta_t^T h_{t-1}.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from graddiag import schema
+from graddiag.tracing.host import Tree, map_tensors
+from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.trace import Trace, TraceKey
+
+# columns in units of the loss
+_GRADIENTS = frozenset(
+    (
+        schema.GRAD_H,
+        schema.GRAD_H_DIRECT,
+        schema.GRAD_H_MAX,
+        schema.GRAD_C,
+        schema.GRAD_C_PATH,
+        schema.GRAD_A,
+        schema.GRAD_W_HH,
+    )
+)
+
+# entries of a temporary that ||G_t|| may take at once
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The signals of one trace on its device. timesteps and gates: float64 [T] by column, NaN kept; missing: where a
+    ``timesteps`` column has no value at all, by column, boolean [T]."""
+
+    key: TraceKey
+    timesteps: Mapping[str, Tensor]
+    gates: Mapping[str, Mapping[str, Tensor]]
+    missing: Mapping[str, Tensor]
+
+
+def signals(trace: Trace) -> Signals:
+    """All signals of a trace. Norms are L2 over batch and units together, in units of the loss, before clipping.
+
+    Columns that the trace cannot give (no gradient reached it, no cell state) are left out.
+    """
+    real = trace.real()
+    columns = {schema.H_RMS: _rms(trace.h, real)}
+    missing: dict[str, Tensor] = {}
+    if trace.c is not None:
+        columns[schema.C_RMS] = _rms(trace.c, real)
+    if trace.grad_h is not None:
+        columns |= _gradient_norms(trace) | _weight_contributions(trace)
+        columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
+        missing[schema.GRAD_W_HH_COSINE] = columns[schema.GRAD_W_HH_COSINE].isnan() & (columns[schema.GRAD_W_HH] == 0)
+    gates = {name: gate_statistics(gate, name, trace, real) for name, gate in trace.gates.items()}
+    return Signals(trace.key, columns, gates, missing)
+
+
+def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
+    assert trace.grad_h is not None
+    assert trace.grad_h_direct is not None
+    assert trace.grad_a is not None
+    by_sample = norm(trace.grad_h)
+    columns = {
+        schema.GRAD_H: norm(by_sample),
+        schema.GRAD_H_DIRECT: norm(norm(trace.grad_h_direct)),
+        schema.GRAD_H_MAX: by_sample.amax(-1),
+        schema.GRAD_A: norm(norm(trace.grad_a)),
+    }
+    if trace.grad_c is not None and trace.sent_c is not None:
+        columns[schema.GRAD_C] = norm(norm(trace.grad_c))
+        columns[schema.GRAD_C_PATH] = norm(norm(trace.arrived(trace.sent_c)))
+    return columns
+
+
+def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
+    """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value because no gradient arrived, [T].
+
+    lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
+    J_t^T lambda_t is what t sends back to s_{t-1}, so the loss gradient injected at t-1 has no part in it.
+
+    Source: Pascanu, Mikolov & Bengio (2013), equation 5; on the full state as FACTS of the LSTM demand.
+    """
+    assert trace.grad_h is not None
+    assert trace.sent_h is not None
+    arrived, sent = norm(norm(trace.grad_h)), norm(norm(trace.sent_h))
+    if trace.sent_c is not None:
+        at_c = trace.arrived(trace.sent_c)
+        if trace.grad_c_direct is not None:
+            at_c = at_c + trace.grad_c_direct
+        arrived = torch.hypot(arrived, norm(norm(at_c)))
+        sent = torch.hypot(sent, norm(norm(trace.sent_c)))
+    nothing = arrived == 0
+    return torch.where(nothing, torch.nan, sent / arrived), nothing
+
+
+def _weight_contributions(trace: Trace) -> dict[str, Tensor]:
+    """||G_t|| and the cosine between G_t and the sum of all G_t, [T] each; the cosine of a zero G_t is NaN."""
+    assert trace.grad_a_hh is not None
+    assert trace.grad_w_hh is not None
+    delta, before = trace.grad_a_hh, trace.before(trace.h, trace.h0)
+    total = trace.grad_w_hh
+    largest = total.abs().amax()
+    # in units of the largest entry, so that the digits of tiny gradients survive the product
+    total = total / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+    along = ((delta.flatten(0, 1) @ total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
+    length = _outer_norms(delta, before)
+    cosine = along / (length * norm(norm(total)))
+    return {schema.GRAD_W_HH: length, schema.GRAD_W_HH_COSINE: cosine.clamp(-1, 1)}
+
+
+def _outer_norms(delta: Tensor, before: Tensor) -> Tensor:
+    """||delta_t^T before_t||_F for every t, [T] float64, by whichever product is smaller.
+
+    ||D^T B||^2 = sum_{n,m} (d_n . d_m)(b_n . b_m) needs N x N inner products instead of a matrix the size of W_hh.
+    Squares of float32 cannot underflow in float64; float64 is scaled first.
+    """
+    T, N, A = delta.shape
+    B = before.shape[-1]
+    gram = delta.dtype != torch.float64 and N * (A + B) < A * B
+    rows = max(1, _CHUNK // max(1, N * (A + B) if gram else A * B))
+    parts = []
+    for start in range(0, T, rows):
+        d, b = delta[start : start + rows], before[start : start + rows].double()
+        largest = d.abs().amax((1, 2)).double() if d.dtype == torch.float64 else d.new_ones(len(d), dtype=torch.float64)
+        scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
+        d = d.double() if d.dtype != torch.float64 else d / scale.view(-1, 1, 1)
+        squares = ((d @ d.mT) * (b @ b.mT)).sum((1, 2)).clamp(min=0) if gram else (d.mT @ b).square().sum((1, 2))
+        parts.append(squares.sqrt() * scale)
+    return torch.cat(parts) if parts else delta.new_zeros(0, dtype=torch.float64)
+
+
+def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) -> dict[str, Tensor]:
+    """Mean, standard deviation (over batch and units) and saturated shares of one gate, [T] each, padding left out.
+
+    Saturated: below .1 and above .9 for a sigmoid, below -.9 and above .9 for a tanh; a relu is low at 0 and has no
+    high side, the identity has neither.
+    """
+    mean = _mean(gate, real)
+    centred = gate - mean.to(gate.dtype).view(-1, 1, 1)
+    if real is not None:
+        centred *= real.unsqueeze(-1)
+    statistics = {schema.MEAN: mean, schema.STD: _rms(centred, real)}
+    low, high = _saturation_bounds(name, trace)
+    if low is not None:
+        statistics[schema.SATURATED_LOW] = _share(torch.le if low == 0 else torch.lt, gate, low, real)
+    if high is not None:
+        statistics[schema.SATURATED_HIGH] = _share(torch.gt, gate, high, real)
+    return statistics
+
+
+def _saturation_bounds(name: str, trace: Trace) -> tuple[float | None, float | None]:
+    sigmoid, tanh = (schema.SATURATION_LOW, schema.SATURATION_HIGH), (-schema.SATURATION_HIGH, schema.SATURATION_HIGH)
+    if trace.family != "rnn":
+        return sigmoid if name in schema.SIGMOID_GATES else tanh
+    by_kind = {"rnn_tanh": tanh, "rnn_sigmoid": sigmoid, "rnn_relu": (0.0, None)}
+    return by_kind.get(trace.kind, (None, None))
+
+
+def _rms(block: Tensor, real: Tensor | None) -> Tensor:
+    count = block.shape[1] if real is None else real.sum(1)
+    entries = torch.as_tensor(count * block.shape[2], dtype=torch.float64, device=block.device)
+    return norm(norm(block)) / entries.sqrt()
+
+
+def _mean(block: Tensor, real: Tensor | None) -> Tensor:
+    """Mean over batch and units, [T, N, H] to float64 [T], of the real entries alone."""
+    by_sample = block.sum(-1).double()
+    if real is None:
+        return by_sample.mean(-1) / block.shape[-1]
+    return torch.where(real, by_sample, 0.0).sum(-1) / (real.sum(1) * block.shape[-1])
+
+
+def _share(compare: Callable[..., Tensor], gate: Tensor, bound: float, real: Tensor | None) -> Tensor:
+    """Share of the real entries for which ``compare(entry, bound)`` holds, float64 [T]."""
+    holds = compare(gate, bound, out=torch.empty_like(gate))
+    return _mean(holds, real)
+
+
+def unscaled(batch: Signals, scale: Tensor) -> Signals:
+    """``batch`` of a loss that was multiplied by ``scale`` (0-dim), in units of the loss itself."""
+    timesteps = {name: column / scale if name in _GRADIENTS else column for name, column in batch.timesteps.items()}
+    return replace(batch, timesteps=timesteps)
+
+
+def as_tree(batch: Signals) -> Tree:
+    """The tensors of ``batch`` for ``to_host``; ``from_tree`` puts them back."""
+    return [batch.timesteps, batch.gates, batch.missing]
+
+
+def from_tree(batch: Signals, tree: Tree) -> Signals:
+    """``batch`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
+    timesteps, gates, missing = tree
+    return Signals(
+        batch.key,
+        map_tensors(timesteps, within_float32),
+        map_tensors(gates, within_float32),
+        map_tensors(missing, Tensor.bool),
+    )

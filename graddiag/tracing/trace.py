@@ -1,0 +1,105 @@
+"""A trace: everything about one layer in one direction over one sequence, as tensors in the order of the data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graddiag import schema
+from graddiag.cells import CellKind, Immediate, family
+from graddiag.cells.sequences import valid
+
+
+class TraceKey(NamedTuple):
+    """Where a trace was taken: the module's qualified name, its layer and direction, and which call of the module."""
+
+    module: str
+    layer: int
+    direction: schema.Direction
+    call: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """States, gates and gradients of one call of one layer; every tensor timestep first, detached.
+
+    Gradients are of the scalar on which ``backward()`` was called, in its units (a mean loss carries its 1/N), before
+    any clipping; None where the backward pass did not reach the layer. Entries past the end of a sequence
+    (``lengths``) are 0 and mean nothing.
+
+    Attributes:
+        module, layer, direction, call: where the trace was taken; ``call`` counts the module's calls from 0.
+        kind: rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, lstm or gru.
+        h: [T, N, P]; h0: [N, P]; c: [T, N, H] and c0: [N, H] for an LSTM.
+        gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN).
+        grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n.
+        grad_c: total dL/dc_t, [T, N, H]; grad_c_direct: the gradient into c_n, or None if there was none.
+        grad_a: dL/da_t, [T, N, gates*H], rows in torch's order, at the input side.
+        grad_a_hh: the same at the recurrent side; a GRU's n block carries r_t there. G_t = grad_a_hh_t^T h_{t-1}.
+        grad_w_hh: sum over timesteps of all G_t, [gates*H, P]: what this call adds to dL/dW_hh.
+        sent_h, sent_c: what timestep t sends back through time to the state before it.
+        immediate: what grad_h_direct and grad_c_direct were made of, in the order of processing.
+        lengths: [N] timesteps of each sequence, or None when all have T.
+    """
+
+    module: str
+    layer: int
+    direction: schema.Direction
+    call: int
+    kind: CellKind
+    h: Tensor
+    h0: Tensor
+    gates: Mapping[str, Tensor]
+    c: Tensor | None = None
+    c0: Tensor | None = None
+    grad_h: Tensor | None = None
+    grad_h_direct: Tensor | None = None
+    grad_c: Tensor | None = None
+    grad_c_direct: Tensor | None = None
+    grad_a: Tensor | None = None
+    grad_a_hh: Tensor | None = None
+    grad_w_hh: Tensor | None = None
+    sent_h: Tensor | None = None
+    sent_c: Tensor | None = None
+    immediate: Immediate = field(default_factory=Immediate, repr=False)
+    lengths: Tensor | None = None
+
+    @property
+    def key(self) -> TraceKey:
+        return TraceKey(self.module, self.layer, self.direction, self.call)
+
+    @property
+    def family(self) -> str:
+        """rnn, lstm or gru."""
+        return family(self.kind)
+
+    def before(self, states: Tensor, first: Tensor) -> Tensor:
+        """The state that each timestep started from: [T, N, S] and the initial [N, S] to [T, N, S]."""
+        if self.direction == "forward":
+            return torch.cat((first.unsqueeze(0), states[:-1]))
+        shifted = torch.cat((states[1:], first.unsqueeze(0)))
+        if self.lengths is None:
+            return shifted
+        t = torch.arange(len(states), device=states.device).unsqueeze(1)
+        return torch.where((t == self.lengths - 1).unsqueeze(-1), first, shifted)
+
+    def arrived(self, sent: Tensor) -> Tensor:
+        """What came to each timestep from the one processed after it: [T, N, S] of what was sent to [T, N, S]."""
+        nothing = torch.zeros_like(sent[:1])
+        if self.direction == "forward":
+            return torch.cat((sent[1:], nothing))
+        arrived = torch.cat((nothing, sent[:-1]))
+        # past the end of a shorter sequence stands what its first timestep sent to the initial state
+        return arrived if self.lengths is None else arrived * valid(self.lengths, len(sent)).unsqueeze(-1)
+
+    def real(self) -> Tensor | None:
+        """[T, N], True where the entry belongs to a sequence; None when all do."""
+        return None if self.lengths is None else valid(self.lengths, len(self.h))
+
+    def __repr__(self) -> str:
+        T, N, P = self.h.shape
+        where = f"{self.module or '(model)'}, layer {self.layer}, {self.direction}, call {self.call}"
+        gradient = "with gradients" if self.grad_h is not None else "no gradient reached it"
+        return f"Trace({where}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
