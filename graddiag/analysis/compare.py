@@ -1,0 +1,230 @@
+"""Runs against runs: arms over seeds, paired by seed, with what differs and where a pair parts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from graddiag.analysis.differences import Difference, differences
+from graddiag.analysis.intervals import Interval, over_seeds
+from graddiag.analysis.metrics import METRICS, RunSummary, summary_of
+from graddiag.analysis.parting import Parting, parting
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import Result
+from graddiag.analysis.words import number, plural
+from graddiag.run import Run
+
+_COLUMNS: Final = (
+    "quantity",
+    "unit",
+    "baseline",
+    "baseline mean",
+    "arm",
+    "arm mean",
+    "difference",
+    "low",
+    "high",
+    "pairs",
+    "note",
+)
+
+
+@dataclass(frozen=True)
+class ArmSummary:
+    """The runs of one arm."""
+
+    arm: str
+    clip: str | None
+    runs: tuple[RunSummary, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs of one seed: of the baseline arm and of another, by their names."""
+
+    seed: int | None
+    baseline: str
+    treated: str
+    arm_baseline: str
+    arm_treated: str
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an arm changes in one metric, arm less baseline, seed by seed.
+
+    values and baseline_values: one a pair, None where not known. difference: mean over the pairs that are finite in
+    both; interval: 95%, bootstrap over seeds, None below two of them; n: how many; note: what the numbers cannot say.
+    """
+
+    metric: str
+    title: str
+    unit: str
+    baseline_arm: str
+    arm: str
+    seeds: tuple[int | None, ...]
+    baseline_values: tuple[float | None, ...]
+    values: tuple[float | None, ...]
+    difference: float | None
+    interval: Interval | None
+    n: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Comparison(Result):
+    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; where pairs part."""
+
+    arms: tuple[ArmSummary, ...]
+    pairs: tuple[Pair, ...]
+    effects: tuple[Effect, ...]
+    differences: tuple[Difference, ...]
+    parting: tuple[Parting, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        loss = self.effects[0]
+        if loss.difference is None:
+            return f"{loss.arm} against {loss.baseline_arm}: the final losses cannot be compared ({loss.note})."
+        change = "lowers" if loss.difference < 0 else "raises" if loss.difference > 0 else "leaves"
+        amount = f" by {number(abs(loss.difference))}" if loss.difference else " as it was"
+        sure = (
+            f" (95% interval {number(loss.interval[0])} to {number(loss.interval[1])})"
+            if loss.interval
+            else f" ({loss.note})"
+        )
+        over = f"over {plural(loss.n, 'pair')}{sure}"
+        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}."
+
+    def table(self) -> pd.DataFrame:
+        """The effects, a row each: numbers as numbers, missing where not known."""
+        rows = [
+            (
+                e.title,
+                e.unit,
+                e.baseline_arm,
+                _mean(e.baseline_values),
+                e.arm,
+                _mean(e.values),
+                e.difference,
+                *(e.interval or (None, None)),
+                e.n,
+                e.note,
+            )
+            for e in self.effects
+        ]
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+    def runs_table(self) -> pd.DataFrame:
+        """The runs, a row each: arm, seed, verdict, steps and every metric."""
+        rows = [_run_row(arm.arm, run) for arm in self.arms for run in arm.runs]
+        return pd.DataFrame(
+            rows, columns=["run", "arm", "seed", "verdict", "steps", *(title for title, _ in METRICS.values())]
+        )
+
+
+def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None) -> Comparison:
+    """The effect of each arm against the baseline: the arm without clipping where there is one, else the first.
+
+    Runs of one seed make a pair; without seeds, the only run of each arm do. Of two runs of an arm with the same seed
+    the first is taken.
+    """
+    thresholds = thresholds or Thresholds()
+    by_arm: dict[str, list[tuple[Run, RunSummary]]] = {}
+    for run in runs:
+        one = summary_of(run, thresholds)
+        by_arm.setdefault(one.source.arm_label, []).append((run, one))
+    arms = tuple(
+        ArmSummary(arm, members[0][1].source.clip, tuple(one for _, one in members))
+        for arm, members in sorted(by_arm.items(), key=lambda item: item[1][0][1].source.clipped)
+    )
+    matched = [pair for arm in arms[1:] for pair in _matched(by_arm[arms[0].arm], by_arm[arm.arm])]
+    return Comparison(
+        arms,
+        tuple(_pair(*pair) for pair in matched),
+        tuple(_effect(name, arms[0], arm) for arm in arms[1:] for name in METRICS),
+        differences([(one.source.arm_label, run.manifest) for members in by_arm.values() for run, one in members]),
+        tuple(parting(baseline, treated) for (baseline, _), (treated, _) in matched),
+        _what_is_missing(arms),
+    )
+
+
+Member = tuple[Run, RunSummary]
+
+
+def _matched(baseline: Sequence[Member], treated: Sequence[Member]) -> list[tuple[Member, Member]]:
+    by_seed = {member[1].source.seed: member for member in reversed(baseline)}
+    others = {member[1].source.seed: member for member in reversed(treated)}
+    return [(by_seed[seed], others[seed]) for seed in sorted(by_seed.keys() & others.keys(), key=_seed_order)]
+
+
+def _seed_order(seed: int | None) -> tuple[bool, int]:
+    return seed is not None, seed or 0
+
+
+def _pair(baseline: Member, treated: Member) -> Pair:
+    b, t = baseline[1].source, treated[1].source
+    return Pair(b.seed, b.run, t.run, b.arm_label, t.arm_label)
+
+
+def _effect(name: str, baseline: ArmSummary, arm: ArmSummary) -> Effect:
+    before = {run.source.seed: run.metrics[name] for run in reversed(baseline.runs)}
+    after = {run.source.seed: run.metrics[name] for run in reversed(arm.runs)}
+    seeds = tuple(sorted(before.keys() & after.keys(), key=_seed_order))
+    gaps = np.array([_less(after[seed], before[seed]) for seed in seeds], dtype=np.float64)
+    finite = gaps[np.isfinite(gaps)]
+    title, unit = METRICS[name]
+    return Effect(
+        name,
+        title,
+        unit,
+        baseline.arm,
+        arm.arm,
+        seeds,
+        tuple(before[seed] for seed in seeds),
+        tuple(after[seed] for seed in seeds),
+        float(finite.mean()) if len(finite) else None,
+        over_seeds(finite),
+        len(finite),
+        _note(len(seeds), len(finite)),
+    )
+
+
+def _less(value: float | None, baseline: float | None) -> float:
+    """Their difference; NaN where either is not known, NaN or inf."""
+    if value is None or baseline is None or not (math.isfinite(value) and math.isfinite(baseline)):
+        return math.nan
+    return value - baseline
+
+
+def _note(pairs: int, finite: int) -> str:
+    if not pairs:
+        return "no seed that both arms have"
+    if not finite:
+        return "not known, or not finite, in either arm of any pair"
+    lost = f"; {pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""
+    return ("one seed: no interval" if finite == 1 else "") + lost.removeprefix("; " if finite > 1 else "")
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _run_row(arm: str, run: RunSummary) -> tuple[Any, ...]:
+    metrics: Mapping[str, float | None] = run.metrics
+    return (run.source.run, arm, run.source.seed, run.verdict, run.steps, *(metrics[name] for name in METRICS))
+
+
+def _what_is_missing(arms: Sequence[ArmSummary]) -> str | None:
+    if not arms:
+        return "There is no run to compare."
+    if len(arms) == 1:
+        return f"All runs are of one arm ({arms[0].arm}): there is nothing to compare it with."
+    return None

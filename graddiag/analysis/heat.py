@@ -1,0 +1,187 @@
+"""One signal over training and sequence: step x timestep, binned to what a picture can show."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag.analysis.grid import Grid, read_grid
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
+from graddiag.analysis.words import SIGNED, plural, signal_title, signal_unit, span
+from graddiag.errors import SettingError
+from graddiag.run import Run
+
+Reduce = Literal["max", "geomean"]
+
+
+@dataclass(frozen=True)
+class Heat(Result):
+    """A signal on a grid of bins [S, T], each of ``step_bin`` recorded steps by ``timestep_bin`` timesteps.
+
+    values: float32, NaN unless the state is value or zero. states: CellState; a bin is non-finite if any of its cells
+    is, else a value if any is not zero, else zero if any was measured, else missing. steps and timesteps: the first of
+    each bin; ``counts``: recorded cells of each state before binning; low and high: the smallest and the largest
+    positive value shown, in ``unit``.
+    """
+
+    source: Source
+    selection: Selection
+    signal: str
+    unit: str
+    steps: Ints
+    timesteps: Ints
+    step_bin: int
+    timestep_bin: int
+    values: NDArray[np.float32]
+    states: States
+    counts: Mapping[str, int]
+    low: float | None
+    high: float | None
+    reduce: Reduce
+    missing: str | None = None
+
+    @property
+    def title(self) -> str:
+        return signal_title(self.signal)
+
+    @property
+    def signed(self) -> bool:
+        """Whether the signal has negative values, and so no log scale."""
+        return self.signal in SIGNED
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        found = f"{self.title} at each timestep over {span(int(self.steps[0]), int(self.steps[-1]))}"
+        if self.low is None or self.high is None or self.signed:
+            return f"{found} of {self.source.label}."
+        decades = math.log10(self.high) - math.log10(self.low)
+        notes = "".join(
+            f"; {plural(self.counts[state], 'cell')} {words}"
+            for state, words in (("zero", "exactly zero"), ("nonfinite", "NaN or inf"))
+            if self.counts[state]
+        )
+        return f"{found} of {self.source.label}: the darker, the smaller, over {decades:.1f} decades{notes}."
+
+
+def heat(
+    run: Run,
+    signal: str,
+    selection: Selection,
+    *,
+    max_cells: int = 60_000,
+    reduce: Reduce = "max",
+    steps: tuple[int, int] | None = None,
+) -> Heat:
+    """``signal`` of one layer by step and timestep, in at most ``max_cells`` bins.
+
+    Args:
+        reduce: ``max`` keeps every peak at any zoom (of a signal with a sign: the largest in size); ``geomean`` is the
+            mean on a log scale, over the positive cells of a bin.
+        steps: first and last step to look at, for a closer look.
+
+    Raises:
+        SettingError: max_cells below 1.
+    """
+    if max_cells < 1:
+        raise SettingError(f"max_cells {max_cells}: a heatmap needs at least one cell; give 60000, for example.")
+    grid = read_grid(run, selection, [signal], steps=steps)
+    values, missing = _of(grid, signal)
+    states = states_of(values, missing)
+    step_bin, timestep_bin = _bins(values.shape, max_cells)
+    shown, shown_states = _binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
+    positive = shown[shown > 0]
+    return Heat(
+        source_of(run),
+        selection,
+        signal,
+        signal_unit(signal),
+        grid.steps[::step_bin],
+        grid.timesteps[::timestep_bin],
+        step_bin,
+        timestep_bin,
+        shown,
+        shown_states,
+        {state.name.lower(): int((states == state).sum()) for state in CellState},
+        known(float(positive.min(initial=np.inf))) if len(positive) else None,
+        float(positive.max()) if len(positive) else None,
+        reduce,
+        _what_is_missing(states, signal, selection),
+    )
+
+
+def _of(grid: Grid, signal: str) -> tuple[Floats, NDArray[np.bool_]]:
+    return grid.values[signal], grid.missing[signal]
+
+
+def _bins(shape: tuple[int, ...], max_cells: int) -> tuple[int, int]:
+    """Recorded steps and timesteps a bin: timesteps stay single until they alone would take most of the cells."""
+    steps, timesteps = shape
+    most_timesteps = max(1, min(math.isqrt(max_cells) * 2, max_cells))
+    timestep_bin = max(1, math.ceil(timesteps / most_timesteps))
+    columns = max(1, math.ceil(timesteps / timestep_bin))
+    return max(1, math.ceil(steps / max(1, max_cells // columns))), timestep_bin
+
+
+def _binned(
+    values: Floats, states: States, step_bin: int, timestep_bin: int, reduce: Reduce, signed: bool
+) -> tuple[NDArray[np.float32], States]:
+    if not values.size:
+        return values.astype(np.float32), states
+    blocks = _blocks(values, step_bin, timestep_bin, np.nan)
+    kinds = _blocks(states, step_bin, timestep_bin, CellState.MISSING)
+    states = _state_of_bins(kinds)
+    usable = np.where(kinds <= int(CellState.ZERO), blocks, np.nan)
+    shown = _geometric(usable) if reduce == "geomean" and not signed else _largest(usable)
+    shown[states > CellState.ZERO] = np.nan
+    return _as_float32(shown), states
+
+
+def _blocks(values: NDArray[Any], step_bin: int, timestep_bin: int, fill: float) -> NDArray[Any]:
+    """[S, T] to [bins of S, bins of T, cells of a bin], padded with ``fill``."""
+    steps, timesteps = -(-values.shape[0] // step_bin), -(-values.shape[1] // timestep_bin)
+    pad = ((0, steps * step_bin - values.shape[0]), (0, timesteps * timestep_bin - values.shape[1]))
+    padded = np.pad(values, pad, constant_values=fill) if any(after for _, after in pad) else values
+    blocks = padded.reshape(steps, step_bin, timesteps, timestep_bin).swapaxes(1, 2)
+    return blocks.reshape(steps, timesteps, step_bin * timestep_bin)
+
+
+def _state_of_bins(kinds: NDArray[Any]) -> States:
+    states = np.full(kinds.shape[:2], CellState.MISSING, dtype=np.int8)
+    for state in (CellState.ZERO, CellState.VALUE, CellState.NONFINITE):
+        states[(kinds == state).any(axis=2)] = state
+    return states
+
+
+def _largest(blocks: NDArray[np.float64]) -> Floats:
+    """The entry of largest size of each bin, with its sign; NaN where the bin has none. [S, T, cells] to [S, T]."""
+    size = np.where(np.isnan(blocks), -1.0, np.abs(blocks))
+    found = np.take_along_axis(blocks, size.argmax(axis=2)[..., None], axis=2)
+    return np.array(found[..., 0])
+
+
+def _geometric(blocks: NDArray[np.float64]) -> Floats:
+    """exp of the mean of ln over the positive entries of each bin; 0 where all measured entries are 0."""
+    positive = blocks > 0
+    total = np.log(np.where(positive, blocks, 1.0)).sum(axis=2)
+    return np.where(positive.any(axis=2), np.exp(total / np.maximum(positive.sum(axis=2), 1)), 0.0)
+
+
+def _as_float32(values: Floats) -> NDArray[np.float32]:
+    """float32, where what float32 cannot hold becomes the nearest number it can: never 0, never inf."""
+    limits = np.finfo(np.float32)
+    size = np.clip(np.abs(values), float(limits.smallest_subnormal), float(limits.max))
+    return np.asarray(np.where(values == 0, 0.0, np.copysign(size, values)), dtype=np.float32)
+
+
+def _what_is_missing(states: States, signal: str, selection: Selection) -> str | None:
+    if not states.size:
+        return f"No timestep was recorded for {selection.label}."
+    if (states == CellState.MISSING).all():
+        return f"{signal_title(signal)} was not recorded for {selection.label}."
+    return None

@@ -1,0 +1,82 @@
+"""The norm of the gradient over training, before and after clipping."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
+from graddiag.run import Run, numbers
+
+
+@dataclass(frozen=True)
+class NormHistory(Result):
+    """Norms at every step: L2 over all parameters.
+
+    steps [S]; before and after clipping, and the coefficient after / before, each a Series over steps; nonfinite [S]:
+    NaN or inf entries of the gradient before clipping (0 where that was not counted). threshold: C of the clip policy
+    norm:C, None under any other.
+    """
+
+    source: Source
+    steps: Ints
+    before: Series
+    after: Series
+    coefficient: Series
+    nonfinite: Ints
+    threshold: float | None
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        if not self.before.measured:
+            return f"The gradient norm of {self.source.label} is NaN or inf at every step."
+        values = self.before.values
+        top = int(np.nanargmax(values))
+        usual = float(np.nanmedian(values))
+        peak = f"the largest is {number(float(values[top]))}, at step {self.steps[top]}"
+        text = f"Before clipping the gradient norm of {self.source.label} is {number(usual)} in the median; {peak}"
+        if self.threshold is not None:
+            above = int((values > self.threshold).sum())
+            text += f", and {plural(above, 'step')} lie above the threshold {number(self.threshold)}"
+        bad = int((~np.isfinite(values) & (self.before.states == CellState.NONFINITE)).sum())
+        return text + (f"; {plural(bad, 'step')} NaN or inf." if bad else ".")
+
+
+def norm_history(run: Run) -> NormHistory:
+    """The norms of every step, with the threshold where the clip policy has one."""
+    names = (schema.GRAD_NORM, schema.GRAD_NORM_CLIPPED, schema.CLIP_COEFFICIENT)
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, *names, schema.NONFINITE])
+    before, after, coefficient = (
+        series(name, scalar_title(name), scalar_unit(name), *numbers(frame[name])) for name in names
+    )
+    counted, uncounted = numbers(frame[schema.NONFINITE])
+    entries = np.where(uncounted, 0, np.nan_to_num(counted)).astype(np.int64)
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)
+    lacking = not len(steps) or bool((before.states == CellState.MISSING).all())
+    missing = "No gradient norm was recorded." if lacking else None
+    return NormHistory(
+        source_of(run), steps, before, after, coefficient, entries, norm_threshold(run.manifest.clip), missing
+    )
+
+
+def norm_threshold(policy: str | None) -> float | None:
+    """C of the policy ``norm:C``; None for any other policy."""
+    name, _, argument = (policy or "").partition(":")
+    if name != "norm":
+        return None
+    try:
+        threshold = float(argument.split(":")[0])
+    except ValueError:
+        return None
+    return threshold if math.isfinite(threshold) else None
+
+
+def finite_norms(history: NormHistory) -> tuple[Floats, Ints]:
+    """The finite norms before clipping and their steps."""
+    finite = np.isfinite(history.before.values)
+    return history.before.values[finite], history.steps[finite]

@@ -1,0 +1,118 @@
+"""What a run has recorded: which modules, layers and directions, at which steps, by which signals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, get_args
+
+import numpy as np
+import pandas as pd
+
+from graddiag import schema
+from graddiag.analysis.values import Ints
+from graddiag.errors import SettingError
+from graddiag.run import Run, numbers
+
+_KEYS: Final = [schema.MODULE, schema.LAYER, schema.DIRECTION, schema.CALL]
+
+# steps that are looked at to find the layers of a long run; a module that ran at none of them is not found
+_LOOKED_AT: Final = 64
+
+_DIRECTIONS: Final = get_args(schema.Direction)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One recurrent layer in one direction, at one call of its module within a step."""
+
+    module: str
+    layer: int
+    direction: str
+    call: int = 0
+
+    @property
+    def label(self) -> str:
+        """In words: ``encoder.lstm, layer 0, forward``."""
+        call = f", call {self.call}" if self.call else ""
+        return f"{self.module or '(model)'}, layer {self.layer}, {self.direction}{call}"
+
+    @property
+    def key(self) -> str:
+        """In one word, for a link; ``from_key`` reads it back."""
+        return f"{self.module}/{self.layer}/{self.direction}/{self.call}"
+
+    @property
+    def where(self) -> dict[str, str | int]:
+        """The equalities that read this layer's rows."""
+        return dict(zip(_KEYS, (self.module, self.layer, self.direction, self.call), strict=True))
+
+    @property
+    def reverse(self) -> bool:
+        return self.direction == "reverse"
+
+    @classmethod
+    def from_key(cls, key: str) -> "Selection":
+        """The selection that ``key`` names.
+
+        Raises:
+            SettingError: the text is not module/layer/direction/call.
+        """
+        parts = key.rsplit("/", 3)
+        if len(parts) != 4 or not (parts[1].isdecimal() and parts[2] in _DIRECTIONS and parts[3].isdecimal()):
+            raise SettingError(
+                f"layer {key!r}: this is not a layer; write module/layer/direction/call, lstm/0/forward/0 say."
+            )
+        return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
+
+
+def selections(run: Run) -> tuple[Selection, ...]:
+    """The layers of a run: modules in the order in which they ran, layers upwards, forward before reverse, by call.
+
+    Empty where nothing was recorded by timestep. A run of very many steps is looked at in 64 of them.
+    """
+    for table in (schema.TABLE_TIMESTEPS, schema.TABLE_GATES):
+        steps = _steps_of(run, table)
+        if len(steps):
+            looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))]
+            rows = run.read(table, columns=_KEYS, where={schema.STEP: [int(step) for step in looked]})
+            return _ordered(rows.drop_duplicates())
+    return ()
+
+
+def common_selections(runs: Sequence[Run]) -> tuple[Selection, ...]:
+    """The layers that every one of ``runs`` has, in the order of the first; empty where there is none."""
+    if not runs:
+        return ()
+    first, *others = (selections(run) for run in runs)
+    return tuple(each for each in first if all(each in other for other in others))
+
+
+def recorded_steps(run: Run, selection: Selection | None = None) -> Ints:
+    """The steps at which timesteps were recorded, ascending, [S]; of one layer, or of any."""
+    return _steps_of(run, schema.TABLE_TIMESTEPS, selection)
+
+
+def signals(run: Run, selection: Selection) -> tuple[str, ...]:
+    """The columns of ``timesteps`` that hold anything for a layer, in the order of the schema; NaN and inf count."""
+    names = [c.name for c in schema.TABLES[schema.TABLE_TIMESTEPS].columns if not c.key]
+    steps = recorded_steps(run, selection)
+    if not len(steps):
+        return ()
+    looked = [int(steps[at]) for at in sorted({0, len(steps) // 2, len(steps) - 1})]
+    frame = run.read(schema.TABLE_TIMESTEPS, columns=names, where={**selection.where, schema.STEP: looked})
+    return tuple(name for name in names if not numbers(frame[name])[1].all())
+
+
+def _steps_of(run: Run, table: str, selection: Selection | None = None) -> Ints:
+    where = None if selection is None else selection.where
+    steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy(dtype=np.int64)
+    changes = np.flatnonzero(np.diff(steps)) + 1
+    return np.unique(steps[np.concatenate([[0], changes])]) if len(steps) else steps
+
+
+def _ordered(rows: pd.DataFrame) -> tuple[Selection, ...]:
+    found = [
+        Selection(str(module), int(layer), str(direction), int(call))
+        for module, layer, direction, call in rows[_KEYS].itertuples(index=False, name=None)
+    ]
+    order = {module: place for place, module in enumerate(dict.fromkeys(each.module for each in found))}
+    return tuple(sorted(found, key=lambda s: (order[s.module], s.layer, s.reverse, s.call)))

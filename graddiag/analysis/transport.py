@@ -1,0 +1,109 @@
+"""What the transport gains of a sequence multiply up to: how a gradient shrinks or grows on its way back through time.
+
+Legend: S recorded steps, T timesteps in the order in which the layer ran (a reverse direction is turned round first).
+gain_t = ||J_t^T lambda_t|| / ||lambda_t|| takes the gradient from t to t-1; the product of the gains at t1+1 ... t2 is
+what a gradient is multiplied by from t2 back to t1. With a single loss at the end this is exact:
+||lambda_t1|| = ||lambda_t2|| prod gain, since then nothing is added on the way.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag.analysis.values import Floats
+
+# ln of a gain of exactly 0: far below anything that float64 can hold, and yet a number that sums keep
+LN_ZERO: Final = -1000.0
+
+
+def log_gains(gain: Floats) -> Floats:
+    """ln gain, [S, T]: NaN where the gain is missing, NaN or inf, LN_ZERO where it is exactly 0."""
+    usable = np.isfinite(gain) & (gain > 0)
+    logs = np.log(np.where(usable, gain, 1.0))
+    return np.where(usable, logs, np.where(gain == 0, LN_ZERO, np.nan))
+
+
+def between_timesteps(gain: Floats, present: NDArray[np.bool_]) -> Floats:
+    """The gains that lead from one timestep to another, [S, T]: that of the first timestep ``present`` in each sequence
+    leads to the initial state, and becomes NaN."""
+    kept = gain.copy()
+    if kept.size:
+        kept[np.arange(len(kept)), present.argmax(axis=1)] = np.nan
+    return kept
+
+
+def stretch(logs: Floats) -> Floats:
+    """The largest product of gains over any stretch of a sequence, ln of it, [S]; -inf where no gain is known.
+
+    A missing gain counts as 1: the stretch goes on behind it.
+    """
+    path = np.cumsum(np.where(np.isnan(logs), 0.0, logs), axis=1)
+    path = np.concatenate([np.zeros((len(path), 1)), path], axis=1)
+    if path.shape[1] < 2:
+        return np.full(len(logs), -np.inf)
+    gained = path[:, 1:] - np.minimum.accumulate(path, axis=1)[:, :-1]
+    return np.where(np.isnan(logs), -np.inf, gained).max(axis=1)
+
+
+def swell(total: Floats, direct: Floats) -> Floats:
+    """ln of the largest total gradient of a sequence over the largest immediate one, [S]: how far it outgrows all that
+    the loss puts in at once; -inf where either is not known."""
+    largest = [np.where(np.isfinite(each), each, 0.0).max(axis=1, initial=0.0) for each in (total, direct)]
+    return _log_ratio(largest[0], largest[1])
+
+
+def touched_by_loss(direct: Floats, floor: float) -> NDArray[np.bool_]:
+    """Where the loss reaches a timestep at once and not through time, [S, T]: its immediate gradient is at least
+    ``floor`` of the largest one of the sequence."""
+    size = np.where(np.isfinite(direct), direct, 0.0)
+    largest = size.max(axis=1, initial=0.0, keepdims=True)
+    return np.asarray((size > 0) & (size >= floor * largest))
+
+
+def only_last(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The last timestep ``present`` in each sequence, [S, T]: where a loss is taken to be if that was not recorded."""
+    touched = np.zeros(present.shape, dtype=bool)
+    if touched.size:
+        last = present.shape[1] - 1 - present[:, ::-1].argmax(axis=1)
+        touched[np.arange(len(present)), last] = present.any(axis=1)
+    return touched
+
+
+def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
+    """ln of the share of a loss's gradient that arrives at the worst-served timestep, [S]; NaN where not known.
+
+    Each timestep is served by the nearest later one that the loss touches, through the product of the gains in
+    between; a timestep that the loss touches itself is served in full (ln 1 = 0). Where more arrives than these gains
+    say, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
+    both ends is taken instead; a total of exactly 0 at a timestep is a share of 0.
+    """
+    if not total.size:
+        return np.full(len(total), np.nan)
+    served = _next_touched(touched)
+    reached = served < total.shape[1]
+    at = np.minimum(served, total.shape[1] - 1)
+    carried = np.where(_between(np.isnan(logs), at) > 0, -np.inf, _between(np.where(np.isnan(logs), 0.0, logs), at))
+    share = np.maximum(carried, _log_ratio(total, np.take_along_axis(total, at, axis=1)))
+    share = np.where(total == 0, LN_ZERO, share)
+    known = reached & np.isfinite(total)
+    return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
+
+
+def _between(terms: NDArray[np.generic], at: NDArray[np.int64]) -> Floats:
+    """For each timestep t the sum of ``terms`` over t+1 ... at[t], [S, T]."""
+    path = np.cumsum(terms, axis=1, dtype=np.float64)
+    return np.asarray(np.take_along_axis(path, at, axis=1) - path)
+
+
+def _next_touched(touched: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each timestep the index of the nearest touched one at or after it, [S, T]; T where there is none."""
+    T = touched.shape[1]
+    places = np.where(touched, np.arange(T), T)
+    return np.asarray(np.minimum.accumulate(places[:, ::-1], axis=1)[:, ::-1], dtype=np.int64)
+
+
+def _log_ratio(numerator: Floats, denominator: Floats) -> Floats:
+    usable = np.isfinite(numerator) & np.isfinite(denominator) & (numerator > 0) & (denominator > 0)
+    logs = np.log(np.where(usable, numerator, 1.0)) - np.log(np.where(usable, denominator, 1.0))
+    return np.where(usable, logs, -np.inf)

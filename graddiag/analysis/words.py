@@ -1,0 +1,97 @@
+"""Words for numbers: the titles and units of signals and scalars, and how a number is written in a sentence."""
+
+import math
+from typing import Final
+
+from graddiag import schema
+
+_NORM: Final = "L2 over batch and units, units of the loss, before clipping"
+
+# title, unit
+_SIGNALS: Final = {
+    schema.GRAD_H: ("Total gradient ‖dL/dh‖", _NORM),
+    schema.GRAD_H_DIRECT: ("Immediate gradient ‖dL/dh‖", _NORM),
+    schema.GRAD_H_MAX: ("Largest ‖dL/dh‖ of a sample", "L2 over units, units of the loss, before clipping"),
+    schema.GRAD_C: ("Total gradient ‖dL/dc‖", _NORM),
+    schema.GRAD_C_PATH: ("‖dL/dc‖ along the cell path", _NORM),
+    schema.GRAD_A: ("Gradient ‖dL/da‖", _NORM),
+    schema.GRAD_W_HH: ("Contribution ‖G‖ to dL/dW_hh", "Frobenius, units of the loss, before clipping"),
+    schema.GRAD_W_HH_COSINE: ("Cosine of G with the sum of G", "1"),
+    schema.TRANSPORT_GAIN: ("Transport gain", "1"),
+    schema.H_RMS: ("RMS of h", "1"),
+    schema.C_RMS: ("RMS of c", "1"),
+}
+
+_SCALARS: Final = {
+    schema.LOSS: ("Loss", "as logged"),
+    schema.GRAD_NORM: ("Gradient norm before clipping", "L2 over all parameters"),
+    schema.GRAD_NORM_CLIPPED: ("Gradient norm after clipping", "L2 over all parameters"),
+    schema.CLIP_COEFFICIENT: ("Clip coefficient, norm after / norm before", "1"),
+    schema.NONFINITE: ("NaN or inf entries of the gradient", "entries"),
+    schema.LR: ("Learning rate", ""),
+    schema.UPDATE_RATIO: ("Norm of the update / norm of the weights", "1"),
+    schema.WALL_TIME: ("Time since the run began", "seconds"),
+}
+
+_GATES: Final = {
+    "i": "input gate i",
+    "f": "forget gate f",
+    "g": "candidate g",
+    "o": "output gate o",
+    "r": "reset gate r",
+    "z": "update gate z",
+    "n": "candidate n",
+    "h": "activation h",
+}
+
+# columns that carry a sign, and so have neither a log scale nor a geometric mean
+SIGNED: Final = frozenset({schema.GRAD_W_HH_COSINE})
+
+
+def signal_title(signal: str) -> str:
+    """What a column of ``timesteps`` is, in words."""
+    return _SIGNALS.get(signal, (signal, ""))[0]
+
+
+def signal_unit(signal: str) -> str:
+    """The unit of a column of ``timesteps``: which norm, of what, before or after clipping."""
+    return _SIGNALS.get(signal, (signal, ""))[1]
+
+
+def scalar_title(name: str) -> str:
+    """What a column of ``steps`` is, in words; a scalar that a user logged goes by its own name."""
+    return _SCALARS.get(name, (name, ""))[0]
+
+
+def scalar_unit(name: str) -> str:
+    """The unit of a column of ``steps``, as far as it is known."""
+    return _SCALARS.get(name, (name, ""))[1]
+
+
+def gate_title(gate: str) -> str:
+    """A gate in words."""
+    return _GATES.get(gate, f"gate {gate}")
+
+
+def number(value: float | None) -> str:
+    """``value`` with three digits, as one would write it: 0.0123, 295, 3.1e-16, 12,400; "not known" for None."""
+    if value is None:
+        return "not known"
+    if math.isnan(value) or math.isinf(value):
+        return str(value)
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-3:
+        return f"{value:.1e}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
+    if size >= 1000 or value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def plural(count: int, word: str) -> str:
+    """``count`` and its word: 1 step, 2 steps."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"
+
+
+def span(first: int, last: int, word: str = "step") -> str:
+    """A range in words: step 7, steps 0 to 299."""
+    return f"{word} {first}" if first == last else f"{word}s {first} to {last}"

@@ -1,0 +1,163 @@
+"""Lines over steps or timesteps: scalars, norms, clip coefficients, profiles."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
+from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place, add_line, add_oddities, positive
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+
+
+def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """The loss, or other scalars, over steps: a panel a scalar, a line a run, on a linear axis."""
+    results = (results,) if isinstance(results, Curves) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    if not drawn:
+        return nothing(_why(results), theme, title="Loss" if title else None)
+    names = list(dict.fromkeys(line.name for each in drawn for line in each.series))
+    titles = {line.name: line.title for each in drawn for line in each.series}
+    figure = panels(
+        len(names),
+        1,
+        list(titles.values()) if len(names) > 1 else (),
+        shared_xaxes=True,
+        vertical_spacing=0.1 / len(names),
+    )
+    for row, name in enumerate(names, start=1):
+        lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
+        _add_lines(figure, lines, theme, log=False, place=Place(row))
+        figure.update_yaxes(title_text=safe(lines[0][2].title.lower()) if len(names) == 1 else None, row=row, col=1)
+    figure.update_xaxes(title_text="step", row=len(names), col=1)
+    return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **_size(len(names)))
+
+
+def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """The gradient norm over steps: before clipping above, after clipping below, on one shared log scale, with the
+    threshold where there is one."""
+    results = (results,) if isinstance(results, NormHistory) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Gradient norm, before and after clipping"
+    if not drawn:
+        return nothing(_why(results), theme, title=name if title else None)
+    figure = panels(
+        2, 1, ("before clipping", "after clipping"), shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.12
+    )
+    for row, part in enumerate(("before", "after"), start=1):
+        lines = [(each.source, each.steps, getattr(each, part)) for each in drawn]
+        _add_lines(figure, lines, theme, log=True, place=Place(row))
+    for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
+        _add_threshold(figure, drawn, threshold, theme)
+    values = _drawn_values([line for each in drawn for line in (each.before, each.after)])
+    figure.update_yaxes(title_text="L2 norm", **log_axis(values))
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    return dressed(figure, theme, title=name if title else None, **_size(2))
+
+
+def clip_coefficient(
+    results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """The clip coefficient over steps, norm after / norm before: 1 is untouched; log scale."""
+    results = (results,) if isinstance(results, NormHistory) else tuple(results)
+    drawn = [each for each in results if each.coefficient.measured]
+    name = "Clip coefficient, norm after / norm before"
+    if not drawn:
+        return nothing("No clip coefficient was recorded.", theme, title=name if title else None)
+    figure = panels(1, 1)
+    lines = [(each.source, each.steps, each.coefficient) for each in drawn]
+    _add_lines(figure, lines, theme, log=True, place=Place())
+    figure.update_yaxes(title_text="coefficient", **log_axis(_drawn_values([line for _, _, line in lines])))
+    figure.update_xaxes(title_text="step")
+    return dressed(figure, theme, title=name if title else None, **_size(1))
+
+
+def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """Signals over the timesteps of a sequence: a panel a signal, a line a run; log scale but for signed signals."""
+    results = (results,) if isinstance(results, Profile) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    if not drawn:
+        return nothing(_why(results), theme, title="Profile over timesteps" if title else None)
+    lines = [(each.source, each.timesteps, line) for each in drawn for line in each.series]
+    names = list(dict.fromkeys(line.name for _, _, line in lines))
+    titles = {line.name: line.title for _, _, line in lines}
+    figure = panels(
+        len(names),
+        1,
+        list(titles.values()) if len(names) > 1 else (),
+        shared_xaxes=True,
+        vertical_spacing=0.1 / len(names),
+    )
+    for row, name in enumerate(names, start=1):
+        chosen = [each for each in lines if each[2].name == name]
+        log = not chosen[0][2].signed
+        _add_lines(figure, chosen, theme, log=log, place=Place(row))
+        axis = log_axis(_drawn_values([line for _, _, line in chosen])) if log else {}
+        figure.update_yaxes(title_text=_short(chosen[0][2].unit), row=row, col=1, **axis)
+    figure.update_xaxes(title_text="timestep", row=len(names), col=1)
+    heading = f"{next(iter(titles.values()))} over timesteps" if len(titles) == 1 else "Profiles over timesteps"
+    return dressed(figure, theme, title=heading if title else None, **_size(len(names)))
+
+
+def _add_lines(
+    figure: go.Figure, lines: Sequence[tuple[Source, np.ndarray, Series]], theme: Theme, *, log: bool, place: Place
+) -> None:
+    """One line a run, an entry in the legend an arm, and the marks of what no line can show."""
+    styles = arm_styles([source for source, _, _ in lines], theme)
+    for (source, x, line), style in zip(lines, styles, strict=True):
+        add_named_line(figure, x, positive(line.values) if log else line.values, source, style, place)
+    add_oddities(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place)
+
+
+def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: Place) -> None:
+    """A run's line: the arm stands in the legend once, arm and seed in the hover text."""
+    name = safe(source.arm_label)
+    first = not any(trace.name == name for trace in figure.data)
+    hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(source.label)}</extra>"
+    add_line(figure, x, y, style, name, place, showlegend=first, hovertemplate=hover, opacity=0.9)
+
+
+def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: float, theme: Theme) -> None:
+    ends = [int(step) for each in drawn for step in each.steps[[0, -1]]]
+    for row in (1, 2):
+        figure.add_trace(
+            go.Scatter(
+                x=[min(ends), max(ends)],
+                y=[threshold, threshold],
+                mode="lines",
+                name=f"threshold {threshold:g}",
+                legendgroup=f"threshold {threshold:g}",
+                showlegend=row == 1,
+                line={"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2},
+                hovertemplate="threshold %{y:g}<extra></extra>",
+            ),
+            row=row,
+            col=1,
+        )
+
+
+def _drawn_values(lines: Sequence[Series]) -> list[float]:
+    """The positive values of all lines: those that a log axis shows."""
+    return [float(value) for line in lines for value in _ends(line.values[line.values > 0])]
+
+
+def _ends(values: np.ndarray) -> tuple[float, ...]:
+    return (float(values.min()), float(values.max())) if len(values) else ()
+
+
+def _short(unit: str) -> str:
+    """A unit as it fits along an axis: which norm, before or after clipping."""
+    if unit.endswith("before clipping"):
+        return f"{unit.split(' ')[0].strip(',')}, before clipping"
+    return "" if unit == "1" else unit
+
+
+def _size(panels: int) -> dict[str, Any]:
+    """The body of a figure of so many panels one above another; a single one has no head of its own."""
+    return {"body": BODY if panels == 1 else panels * PANEL, "heads": panels > 1}
+
+
+def _why(results: Sequence[Curves | NormHistory | Profile]) -> str:
+    return next((each.missing for each in results if each.missing), "There is no run to draw.")

@@ -1,0 +1,104 @@
+"""A forest plot of effects: arm less baseline, seed by seed, with the interval where there is one."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import Comparison, Effect, number
+from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+
+_ROW, _GAP = 84, 52
+
+
+def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval.
+
+    Left of 0 the arm has less than the baseline, right of it more.
+    """
+    shown = [each for each in comparison.effects if each.difference is not None]
+    name = "Effects: arm less baseline, pair by pair"
+    if comparison.missing or not shown:
+        return nothing(comparison.missing or "No effect could be measured.", theme, title=name if title else None)
+    metrics = list(dict.fromkeys(each.metric for each in shown))
+    heads = [_head([each for each in shown if each.metric == metric]) for metric in metrics]
+    figure = panels(len(metrics), 1, heads, vertical_spacing=_GAP / (_ROW * len(metrics)))
+    sources = {arm.arm: arm.runs[0].source for arm in comparison.arms}
+    styles = dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
+    for row, metric in enumerate(metrics, start=1):
+        for height, effect in enumerate(each for each in shown if each.metric == metric):
+            _add(figure, effect, styles[effect.arm], -height, row)
+        figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
+    dressed(figure, theme, title=name if title else None, body=_ROW * len(metrics), heads=True)
+    figure.update_yaxes(visible=False)
+    figure.update_xaxes(rangemode="tozero", nticks=6)
+    return _titles_left(figure)
+
+
+def _head(found: Sequence[Effect]) -> str:
+    first = found[0]
+    amounts = "; ".join(_amount(each, len(found) > 1) for each in found)
+    return f"{first.title}: {amounts}"
+
+
+def _amount(effect: Effect, named: bool) -> str:
+    assert effect.difference is not None
+    arm = f"{effect.arm} " if named else ""
+    interval = f" ({number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
+    return f"{arm}{'+' if effect.difference > 0 else ''}{number(effect.difference)}{interval}"
+
+
+def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: int) -> None:
+    name = safe(f"{effect.arm} less {effect.baseline_arm}")
+    seen = any(trace.name == name for trace in figure.data)
+    pairs = list(zip(effect.seeds, effect.baseline_values, effect.values, strict=True))
+    gaps = np.array([_gap(before, after) for _, before, after in pairs])
+    figure.add_trace(
+        go.Scatter(
+            x=gaps,
+            y=np.full(len(gaps), height),
+            mode="markers",
+            marker={"color": style.color, "size": 7, "opacity": 0.55},
+            name=f"{name}, one pair",
+            legendgroup=name,
+            showlegend=False,
+            text=[f"seed {seed}: {number(before)} to {number(after)}" for seed, before, after in pairs],
+            hovertemplate="%{text}, %{x:+.4g}<extra></extra>",
+        ),
+        row=row,
+        col=1,
+    )
+    low, high = effect.interval or (effect.difference, effect.difference)
+    figure.add_trace(
+        go.Scatter(
+            x=[effect.difference],
+            y=[height],
+            mode="markers",
+            marker={"color": style.color, "size": 11, "symbol": "diamond"},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": [(high or 0) - (effect.difference or 0)],
+                "arrayminus": [(effect.difference or 0) - (low or 0)],
+                "color": style.color,
+                "thickness": 2,
+            },
+            name=name,
+            legendgroup=name,
+            showlegend=not seen,
+            hovertemplate=f"mean %{{x:+.4g}}, {effect.n} pairs<br>{safe(effect.note)}<extra></extra>",
+        ),
+        row=row,
+        col=1,
+    )
+
+
+def _gap(before: float | None, after: float | None) -> float:
+    return math.nan if before is None or after is None else after - before
+
+
+def _titles_left(figure: go.Figure) -> go.Figure:
+    figure.update_annotations(x=0, xanchor="left")
+    return figure

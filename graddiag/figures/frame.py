@@ -1,0 +1,135 @@
+"""The frame around every figure: axes, legend, margins, title, and what stands there when there is nothing to draw."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, Final
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from graddiag.analysis import number
+from graddiag.figures.theme import FONT, FONT_SIZE, PALETTES, Palette, Theme, safe
+
+BODY: Final = 280
+PANEL: Final = 200
+
+_TITLE, _LEGEND, _HEAD, _NOTHING = 32, 26, 24, 150
+_FEW_DECADES, _NARROW, _MOST_TICKS = 2, 0.7, 7
+
+
+def panels(rows: int, columns: int, titles: Sequence[str] = (), **shared: Any) -> go.Figure:
+    """A figure of ``rows`` x ``columns`` panels; ``shared`` goes to plotly's make_subplots."""
+    return make_subplots(rows=rows, cols=columns, subplot_titles=[safe(title) for title in titles] or None, **shared)
+
+
+def dressed(
+    figure: go.Figure, theme: Theme, *, title: str | None, body: int, heads: bool = False, legend: bool = True
+) -> go.Figure:
+    """``figure`` in the house dress, from top to bottom: the title unless it is None, the legend, the panels' heads,
+    and ``body`` pixels of panels with their axes."""
+    palette = PALETTES[theme]
+    above = _TITLE if title else 0
+    top = above + (_LEGEND if legend else 0) + (_HEAD if heads else 8)
+    figure.layout.template = _template(theme)
+    figure.update_layout(
+        height=body + top,
+        margin={"l": 8, "r": 8, "t": top, "b": 8},
+        showlegend=legend,
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xref": "container",
+            "y": 1 - (above + 2) / (body + top),
+            "yref": "container",
+            "yanchor": "top",
+            "bgcolor": "rgba(0,0,0,0)",
+        },
+        title=None if title is None else _title(title),
+    )
+    if figure.layout.annotations:
+        figure.update_annotations(font={"size": FONT_SIZE, "color": palette.text})
+    return figure
+
+
+@cache
+def _template(theme: Theme) -> go.layout.Template:
+    """What all figures share, once: to set it axis by axis costs many times as much as the drawing."""
+    palette = PALETTES[theme]
+    axis = _axis(palette)
+    return go.layout.Template(
+        layout={
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "font": {"family": FONT, "size": FONT_SIZE, "color": palette.text},
+            "hoverlabel": {"bgcolor": palette.hover, "bordercolor": palette.grid, "font": {"color": palette.text}},
+            "xaxis": axis,
+            "yaxis": axis,
+        }
+    )
+
+
+def _title(text: str) -> dict[str, Any]:
+    place = {"x": 0, "xref": "container", "xanchor": "left", "y": 1, "yref": "container", "yanchor": "top"}
+    return {"text": text, "pad": {"l": 8, "t": 8}, "font": {"size": FONT_SIZE + 2}, **place}
+
+
+def nothing(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
+    """A figure that says why there is nothing to see."""
+    figure = dressed(go.Figure(), theme, title=title, body=_NOTHING, legend=False)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.add_annotation(
+        text="<br>".join(_broken(safe(sentence))), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
+    )
+    figure.update_annotations(font={"size": FONT_SIZE + 1, "color": PALETTES[theme].muted})
+    return figure
+
+
+def log_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A log axis for ``values``, all above 0: ticks at powers of ten; below two decades at 1, 2 and 5 times those;
+    on a narrow range wherever plotly sets them."""
+    axis = {"type": "log", "exponentformat": "power"}
+    if not len(values):
+        return axis
+    low, high = math.log10(min(values)), math.log10(max(values))
+    if high - low >= _FEW_DECADES:
+        return {**axis, "dtick": max(1, math.ceil((high - low) / _MOST_TICKS))}
+    if high - low < _NARROW:
+        return axis
+    ticks = finer_ticks(low - 1, high + 1)
+    return {**axis, "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
+
+
+def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Where ticks stand on a scale from 10^low to 10^high, as log10, and their texts."""
+    if high - low < _FEW_DECADES:
+        ticks = [tick for tick in finer_ticks(low, high) if low <= math.log10(tick) <= high]
+        return [math.log10(tick) for tick in ticks], [number(tick) for tick in ticks]
+    powers = range(math.ceil(low), math.floor(high) + 1, max(1, math.ceil((high - low) / _MOST_TICKS)))
+    minus = "\N{MINUS SIGN}"
+    return [float(power) for power in powers], [f"10<sup>{power}</sup>".replace("-", minus) for power in powers]
+
+
+def finer_ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times the powers of ten from 10^low to 10^high, and a little beyond."""
+    return [digit * 10.0**power for power in range(math.floor(low), math.ceil(high) + 1) for digit in (1, 2, 5)]
+
+
+def _axis(palette: Palette) -> dict[str, Any]:
+    return {
+        "gridcolor": palette.grid,
+        "zeroline": False,
+        "linecolor": palette.grid,
+        "automargin": True,
+        "ticks": "outside",
+        "ticklen": 3,
+        "tickcolor": palette.grid,
+        "tickfont": {"size": FONT_SIZE - 1, "color": palette.muted},
+        "title": {"font": {"size": FONT_SIZE, "color": palette.muted}, "standoff": 6},
+    }
+
+
+def _broken(sentence: str, width: int = 44) -> list[str]:
+    return textwrap.wrap(sentence, width) or [""]

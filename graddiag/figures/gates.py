@@ -1,0 +1,78 @@
+"""Gates as small multiples: a row a gate, its mean on the left, its saturation on the right."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import GateHistory, GateProfile, GateSeries, Series, Source
+from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.lines import Place, add_line, add_oddities, as_float32, decimated
+from graddiag.figures.theme import Style, Theme, arm_styles, safe
+
+_PANEL, _GAP = 150, 34
+
+Drawn = tuple[Source, np.ndarray, tuple[GateSeries, ...]]
+
+
+def gates(results: GateHistory | Sequence[GateHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """Gates over training: a row a gate; its mean activation on the left; on the right the share
+    saturated high, upwards from 0, and low, downwards."""
+    results = (results,) if isinstance(results, GateHistory) else tuple(results)
+    drawn = [(each.source, each.steps, each.gates) for each in results if each.missing is None]
+    why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+    return _figure(drawn, "Gates over training", "step", why, theme, title)
+
+
+def gate_profile(
+    results: GateProfile | Sequence[GateProfile], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """Gates over the timesteps of a sequence, laid out as ``gates``."""
+    results = (results,) if isinstance(results, GateProfile) else tuple(results)
+    drawn = [(each.source, each.timesteps, each.gates) for each in results if each.missing is None]
+    why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+    return _figure(drawn, "Gates over timesteps", "timestep", why, theme, title)
+
+
+def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme, title: bool) -> go.Figure:
+    if not drawn:
+        return nothing(why, theme, title=name if title else None)
+    titles = {gate.gate: gate.title for _, _, found in drawn for gate in found}
+    heads = [words for gate in titles.values() for words in (gate, "saturated ↑ high, ↓ low")]
+    spacing = {"horizontal_spacing": 0.12, "vertical_spacing": _GAP / (_PANEL * len(titles))}
+    figure = panels(len(titles), 2, heads, shared_xaxes=True, **spacing)
+    styles = arm_styles([source for source, _, _ in drawn], theme)
+    for (source, x, found), style in zip(drawn, styles, strict=True):
+        for gate in found:
+            row = list(titles).index(gate.gate) + 1
+            _add_line(figure, source, x, gate.mean, gate.mean.values, style, Place(row, 1))
+            _add_line(figure, source, x, gate.high, gate.high.values, style, Place(row, 2))
+            _add_line(figure, source, x, gate.low, -gate.low.values, style, Place(row, 2))
+    for row, name_of in enumerate(titles, start=1):
+        means = [(x, gate.mean) for _, x, found in drawn for gate in found if gate.gate == name_of]
+        add_oddities(figure, means, theme, log=False, place=Place(row, 1))
+    ticks = {"tickvals": [-1, -0.5, 0, 0.5, 1], "ticktext": ["100%", "50%", "0", "50%", "100%"]}
+    for row in range(1, len(titles) + 1):
+        figure.update_yaxes(range=[-1.05, 1.05], row=row, col=2, **ticks)
+    for column in (1, 2):
+        figure.update_xaxes(title_text=axis, row=len(titles), col=column)
+    return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
+
+
+def _add_line(
+    figure: go.Figure, source: Source, x: np.ndarray, series: Series, y: np.ndarray, style: Style, place: Place
+) -> None:
+    name = safe(source.arm_label)
+    first = not any(trace.name == name for trace in figure.data)
+    kept = decimated(y)
+    add_line(
+        figure,
+        x,
+        y,
+        style,
+        name,
+        place,
+        showlegend=first,
+        customdata=as_float32(series.values[kept]),
+        hovertemplate=f"%{{x}}, {series.title}: %{{customdata:.3f}}<extra>{safe(source.label)}</extra>",
+    )

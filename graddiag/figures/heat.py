@@ -1,0 +1,174 @@
+"""Step x timestep pictures, several on one shared scale."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag import schema
+from graddiag.analysis import CellState, Heat
+from graddiag.figures.frame import dressed, log_ticks, nothing, panels
+from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
+
+Limits = tuple[float, float]
+
+_PANEL, _BAR = 240, 100
+
+
+def heatmap(
+    heats: Heat | Sequence[Heat],
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+    limits: Limits | None = None,
+    columns: int = 2,
+) -> go.Figure:
+    """One panel a heat, step to the right and timestep upwards, on one log colour scale (linear for a signed signal).
+
+    Args:
+        limits: smallest and largest value of the scale, to share it with another figure; by default that of ``heats``.
+        columns: panels beside one another.
+    """
+    heats = (heats,) if isinstance(heats, Heat) else tuple(heats)
+    drawn = [heat for heat in heats if heat.missing is None]
+    name = f"{heats[0].title} by step and timestep" if heats else ""
+    if not drawn:
+        return nothing(
+            heats[0].missing or "" if heats else "There is no run to draw.", theme, title=name if title else None
+        )
+    columns = min(columns, len(heats))
+    rows = math.ceil(len(heats) / columns)
+    titles = labels([heat.source for heat in heats]) if len(heats) > 1 else ()
+    figure = panels(
+        rows,
+        columns,
+        titles,
+        shared_xaxes="all",
+        shared_yaxes="all",
+        horizontal_spacing=0.03,
+        vertical_spacing=0.16 / rows,
+    )
+    palette = PALETTES[theme]
+    for index, heat in enumerate(heats):
+        row, column = index // columns + 1, index % columns + 1
+        for trace in _traces(heat, palette):
+            figure.add_trace(trace, row=row, col=column)
+        if heat.missing is not None:
+            axes = {"xref": "x domain", "yref": "y domain"}
+            figure.add_annotation(text=safe(heat.missing), showarrow=False, x=0.5, y=0.5, row=row, col=column, **axes)
+    for trace in _legend(drawn, palette):
+        figure.add_trace(trace, row=1, col=1)
+    figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
+    legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
+    dressed(figure, theme, title=name if title else None, body=_PANEL * rows + _BAR, heads=bool(titles), legend=legend)
+    return _labelled(figure, rows, columns)
+
+
+def shared_limits(heats: Sequence[Heat]) -> Limits | None:
+    """The smallest and the largest positive value of ``heats``; None where there is none."""
+    lows, highs = [h.low for h in heats if h.low is not None], [h.high for h in heats if h.high is not None]
+    return (min(lows), max(highs)) if lows and highs else None
+
+
+def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
+    """The values, and over them one flat colour for each kind of cell that has none."""
+    z = heat.values.T if heat.signed else _log10(heat.values.T)
+    hover = f"step %{{x}}, timestep %{{y}}<br>%{{text}}<extra>{safe(heat.source.label)}</extra>"
+    drawn = {"x": heat.steps, "y": heat.timesteps, "hoverongaps": False}
+    value = "%{z:.3f}" if heat.signed else "10<sup>%{z:.2f}</sup>"
+    traces = [go.Heatmap(z=z, coloraxis="coloraxis", hovertemplate=hover.replace("%{text}", value), **drawn)]
+    for state, words, color in _oddities(palette, heat.signed):
+        cells = np.equal(heat.states.T, state)
+        if cells.any():
+            flat = np.where(cells, np.float32(1), np.float32(np.nan))
+            scale = [[0, color], [1, color]]
+            hint = hover.replace("%{text}", words)
+            traces.append(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **drawn))
+    return traces
+
+
+def _oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
+    """State, words and colour of the cells that are no value; on a linear scale zero is a value like any other."""
+    zero = [] if signed else [(CellState.ZERO, "exactly zero", palette.zero)]
+    return [
+        *zero,
+        (CellState.MISSING, "not measured", palette.missing),
+        (CellState.NONFINITE, "NaN or inf", palette.nonfinite),
+    ]
+
+
+def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:
+    present = [
+        (words, color)
+        for state, words, color in _oddities(palette, heats[0].signed)
+        if any((heat.states == state).any() for heat in heats)
+    ]
+    outline = {"width": 1, "color": palette.muted}
+    return [
+        go.Scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=words,
+            marker={"symbol": "square", "size": 11, "color": color, "line": outline},
+        )
+        for words, color in present
+    ]
+
+
+def _log10(values: Any) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(values > 0, np.log10(values), np.nan).astype(np.float32)
+
+
+def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) -> dict[str, Any]:
+    bar: dict[str, Any] = {
+        "orientation": "h",
+        "x": 0.5,
+        "xanchor": "center",
+        "len": 0.9,
+        "y": 0,
+        "yref": "container",
+        "yanchor": "bottom",
+        "thickness": 10,
+        "outlinewidth": 0,
+        "title": {"text": _bar_title(heats[0]), "side": "bottom", "font": {"size": 11}},
+        "tickfont": {"size": 11},
+    }
+    if heats[0].signed:
+        return {"colorscale": palette.diverging, "cmin": -1, "cmax": 1, "colorbar": bar}
+    low, high = (math.log10(each) for each in (limits or (0.1, 1.0)))
+    low, high = (low, high) if high - low > 0.1 else (low - 0.3, high + 0.3)
+    ticks, texts = log_ticks(low, high)
+    return {
+        "colorscale": palette.scale,
+        "cmin": low,
+        "cmax": high,
+        "colorbar": {**bar, "tickvals": ticks, "ticktext": texts},
+    } | _around_one(heats[0], low, high, palette)
+
+
+def _around_one(heat: Heat, low: float, high: float, palette: Palette) -> dict[str, Any]:
+    """A gain is read against 1: a diverging scale about it, as far down as up."""
+    if heat.signal != schema.TRANSPORT_GAIN:
+        return {}
+    size = max(abs(low), abs(high))
+    return {"colorscale": palette.diverging, "cmin": -size, "cmax": size}
+
+
+def _bar_title(heat: Heat) -> str:
+    unit = "" if heat.unit == "1" else f"<br>{heat.unit}"
+    return f"{heat.title}{unit}"
+
+
+def _labelled(figure: go.Figure, rows: int, columns: int) -> go.Figure:
+    figure.update_xaxes(showgrid=False)
+    figure.update_yaxes(showgrid=False)
+    for column in range(1, columns + 1):
+        figure.update_xaxes(title_text="step", row=rows, col=column)
+    for row in range(1, rows + 1):
+        figure.update_yaxes(title_text="timestep", row=row, col=1)
+    figure.update_layout(margin_b=_BAR)
+    return figure

@@ -1,0 +1,88 @@
+"""How far the gradient travels: transport gain by timestep, exponent and arriving share over training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import Reach
+from graddiag.figures.curves import add_named_line
+from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place, as_float32, positive
+from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
+
+
+def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """Over training: the mean transport gain above (1 keeps the gradient's size), and below the ratio of ||dL/dh|| at
+    the first timestep to that at the last; log scales."""
+    results = (results,) if isinstance(results, Reach) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Reach of the gradient over training"
+    if not drawn:
+        return nothing(_why(results), theme, title=name if title else None)
+    heads = ("mean transport gain", "‖dL/dh‖, first timestep / last")
+    figure = panels(2, 1, heads, shared_xaxes=True, vertical_spacing=0.14)
+    styles = arm_styles([each.source for each in drawn], theme)
+    for row, lines in enumerate(
+        ([np.exp(each.exponent_by_step) for each in drawn], [each.ratio_by_step for each in drawn]), start=1
+    ):
+        for each, line, style in zip(drawn, lines, styles, strict=True):
+            add_named_line(figure, each.steps, positive(line), each.source, style, Place(row))
+        figure.update_yaxes(row=row, col=1, **log_axis(_ends(lines)))
+        _add_one(figure, theme, row)
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    return dressed(figure, theme, title=name if title else None, body=2 * PANEL, heads=True)
+
+
+def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """The transport gain by timestep: geometric mean over the recorded steps, with the band from 10 to 90 %."""
+    results = (results,) if isinstance(results, Reach) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Transport gain by timestep"
+    if not drawn:
+        return nothing(_why(results), theme, title=name if title else None)
+    figure = panels(1, 1)
+    for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
+        _add_band(figure, each, style.color)
+        add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, Place())
+    _add_one(figure, theme, 1)
+    bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
+    figure.update_yaxes(title_text="‖Jᵀλ‖ / ‖λ‖", **log_axis(_ends(bounds)))
+    figure.update_xaxes(title_text="timestep")
+    return dressed(figure, theme, title=name if title else None, body=BODY)
+
+
+def _add_band(figure: go.Figure, each: Reach, color: str) -> None:
+    known = np.isfinite(each.gain_low) & (each.gain_low > 0)
+    at = each.timesteps[known]
+    edge = np.concatenate([each.gain_high[known], each.gain_low[known][::-1]])
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([at, at[::-1]]),
+            y=as_float32(edge),
+            fill="toself",
+            fillcolor=color,
+            opacity=0.18,
+            line={"width": 0},
+            mode="lines",
+            name=f"{safe(each.source.label)}: 10 to 90 %",
+            legendgroup=safe(each.source.arm_label),
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    )
+
+
+def _add_one(figure: go.Figure, theme: Theme, row: int) -> None:
+    """The line at 1: the gradient keeps its size."""
+    line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
+    figure.add_hline(y=1, line=line, row=row, col=1)
+
+
+def _ends(values: Sequence[np.ndarray]) -> list[float]:
+    found = [each[np.isfinite(each) & (each > 0)] for each in values]
+    return [float(end) for each in found if len(each) for end in (each.min(), each.max())]
+
+
+def _why(results: Sequence[Reach]) -> str:
+    return next((each.missing for each in results if each.missing), "There is no run to draw.")

@@ -1,0 +1,105 @@
+"""How figures look: a palette for light and one for dark, and the colour and dash of an arm, the same everywhere."""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from graddiag.analysis import Source
+
+Theme = Literal["light", "dark"]
+
+FONT: Final = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+FONT_SIZE: Final = 12
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes."""
+
+    text: str
+    muted: str
+    grid: str
+    hover: str
+    arms: tuple[str, ...]
+    zero: str
+    missing: str
+    nonfinite: str
+    threshold: str
+    diverging: tuple[tuple[float, str], ...]
+    scale: str = "Cividis"
+
+
+PALETTES: Final[dict[Theme, Palette]] = {
+    "light": Palette(
+        text="#1f2430",
+        muted="#5c6370",
+        grid="rgba(31,36,48,0.12)",
+        hover="#ffffff",
+        arms=("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8a6d00", "#3f8fc0", "#4d4d4d"),
+        zero="#8fd3f4",
+        missing="#d4d7dd",
+        nonfinite="#d7191c",
+        threshold="#1f2430",
+        diverging=((0, "#00497a"), (0.25, "#3f8fc0"), (0.5, "#f4f4f2"), (0.75, "#E8823A"), (1, "#8a3800")),
+    ),
+    "dark": Palette(
+        text="#e6e9ef",
+        muted="#a3abb8",
+        grid="rgba(230,233,239,0.14)",
+        hover="#1b202b",
+        arms=("#F0803C", "#56B4E9", "#2CC79B", "#E39DC4", "#F0E442", "#7fa8ff", "#bbbbbb"),
+        zero="#8fd3f4",
+        missing="#5a6271",
+        nonfinite="#ff5a4f",
+        threshold="#e6e9ef",
+        diverging=((0, "#c4e6fa"), (0.25, "#56B4E9"), (0.5, "#20252f"), (0.75, "#F0803C"), (1, "#ffdcc2")),
+    ),
+}
+
+_DASHES: Final = ("solid", "6px,2px", "2px,2px", "10px,3px,2px,3px", "12px,4px", "4px,4px", "1px,3px")
+_PLACES: Final = {"none": 0, "norm": 1, "value": 2, "bptt": 3, "auto": 4, "zclip": 5, "agc": 6}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the lines of an arm are drawn."""
+
+    color: str
+    dash: str
+
+
+def arm_style(source: Source, theme: Theme = "light") -> Style:
+    """The style of an arm by itself: without clipping always the first colour and solid, under norm:C the second."""
+    return _style(_place(source), theme)
+
+
+def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style, ...]:
+    """A style for each source, one an arm; arms whose own colour is taken by another one get the next free one."""
+    taken: dict[str, int] = {}
+    count = len(_DASHES)
+    for source in sources:
+        if source.arm_label not in taken:
+            own = _place(source)
+            free = [place % count for place in range(own, own + count) if place % count not in taken.values()]
+            taken[source.arm_label] = free[0] if free else own
+    return tuple(_style(taken[source.arm_label], theme) for source in sources)
+
+
+def labels(sources: Sequence[Source]) -> list[str]:
+    """A label for each source; where two would be alike, the runs' names tell them apart."""
+    plain = [source.label for source in sources]
+    return [f"{label} ({s.run})" if plain.count(label) > 1 else label for label, s in zip(plain, sources, strict=True)]
+
+
+def safe(text: str) -> str:
+    """``text`` that a user wrote, so that plotly shows it as it is: no markup, no formula."""
+    return html.escape(text, quote=False).replace("$", "&#36;").replace("%{", "%&#123;")
+
+
+def _place(source: Source) -> int:
+    return _PLACES.get((source.clip or "none").partition(":")[0], 1)
+
+
+def _style(place: int, theme: Theme) -> Style:
+    return Style(PALETTES[theme].arms[place], _DASHES[place])

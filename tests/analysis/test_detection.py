@@ -1,0 +1,144 @@
+"""The verdict on real nets, recorded by ``watch``, whose truth is known from how they were built."""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import graddiag
+from graddiag.analysis import Diagnosis, Selection, diagnose, reach
+from graddiag.run import Run
+
+T, N, INPUT, HIDDEN = 100, 8, 8, 128
+LAYER = Selection("net", 0, "forward")
+
+
+class Model(nn.Module):
+    """A recurrent net and a linear readout of the last state, or of each."""
+
+    def __init__(self, net: nn.RNNBase, dense: bool) -> None:
+        super().__init__()
+        self.net, self.readout, self.dense = net, nn.Linear(HIDDEN, 3), dense
+
+    def forward(self, x: Tensor) -> Tensor:
+        states = self.net(x)[0]
+        return self.readout(states if self.dense else states[-1])
+
+
+def recorded(folder: Path, net: nn.RNNBase, *, dense: bool = False, scale: float = 0.01, lr: float = 1e-3) -> Run:
+    """Three steps on random input of size ``scale``."""
+    model = Model(net, dense)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
+    with graddiag.watch(model, optimizer, run="net", root=folder, clip="none") as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            output = model(torch.randn(T, N, INPUT) * scale)
+            loss = nn.functional.cross_entropy(output.flatten(0, -2), torch.randint(3, output.shape[:-1]).flatten())
+            loss.backward()
+            recorder.log(loss=loss)
+            optimizer.step()
+    return graddiag.load_run(recorder.path)
+
+
+def rnn(gain: float) -> nn.RNN:
+    """A tanh RNN with W_hh = gain x orthogonal."""
+    net = nn.RNN(INPUT, HIDDEN)
+    nn.init.orthogonal_(net.weight_hh_l0, gain)
+    with torch.no_grad():
+        net.bias_ih_l0.zero_()
+        net.bias_hh_l0.zero_()
+    return net
+
+
+def lstm(forget: float) -> nn.LSTM:
+    """torch's own start, but for the bias of the forget gate."""
+    net = nn.LSTM(INPUT, HIDDEN)
+    with torch.no_grad():
+        net.bias_ih_l0[HIDDEN : 2 * HIDDEN] = forget
+        net.bias_hh_l0.zero_()
+    return net
+
+
+def wild_lstm() -> nn.LSTM:
+    """Open gates, and a candidate with W_hg = 3 x orthogonal."""
+    net = lstm(5.0)
+    with torch.no_grad():
+        nn.init.orthogonal_(net.weight_hh_l0[2 * HIDDEN : 3 * HIDDEN], 3.0)
+        net.bias_ih_l0[3 * HIDDEN :] = 3.0
+    return net
+
+
+def gru(update: float, gain: float = 0.0) -> nn.GRU:
+    """A GRU whose update gate has the bias ``update`` and whose candidate has W_hn = gain x orthogonal."""
+    net = nn.GRU(INPUT, HIDDEN)
+    with torch.no_grad():
+        net.bias_ih_l0.zero_()
+        net.bias_hh_l0.zero_()
+        net.bias_ih_l0[HIDDEN : 2 * HIDDEN] = update
+        if gain:
+            net.bias_ih_l0[:HIDDEN] = 5.0
+            nn.init.orthogonal_(net.weight_hh_l0[2 * HIDDEN :], gain)
+    return net
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("build", "verdict"),
+    [
+        (lambda: rnn(0.7), "vanishing"),
+        (lambda: rnn(1.0), "healthy"),
+        (lambda: rnn(1.25), "exploding"),
+        (lambda: lstm(0.0), "vanishing"),
+        (lambda: lstm(5.0), "healthy"),
+        (wild_lstm, "exploding"),
+        (lambda: gru(0.0), "vanishing"),
+        (lambda: gru(5.0), "healthy"),
+        (lambda: gru(-3.0, 1.4), "exploding"),
+    ],
+    ids=["rnn .7", "rnn 1", "rnn 1.25", "lstm f=.5", "lstm f=1", "lstm wild", "gru z=.5", "gru z=1", "gru wild"],
+)
+def test_nets_built_to_vanish_to_hold_and_to_explode(
+    tmp_path: Path, build: Callable[[], nn.RNNBase], verdict: str
+) -> None:
+    found = diagnose(recorded(tmp_path, build()))
+    assert found.verdict == verdict, str(found)
+
+
+def test_the_measured_ratio_of_a_shrinking_net_is_its_gain_to_the_length(tmp_path: Path) -> None:
+    found = reach(recorded(tmp_path, rnn(0.7), scale=1e-4), LAYER)
+    assert found.ratio == pytest.approx(0.7 ** (T - 1), rel=0.01)
+    assert found.exponent == pytest.approx(math.log(0.7), rel=1e-3)
+
+
+def test_a_saturated_net_with_a_large_weight_is_not_exploding(tmp_path: Path) -> None:
+    run = recorded(tmp_path, rnn(1.25), scale=1.0)
+    ratio = reach(run, LAYER).ratio
+    assert ratio is not None
+    assert 0.3 < ratio < 5
+    assert diagnose(run).verdict == "healthy"
+
+
+@pytest.mark.parametrize("build", [lambda: rnn(0.7), lambda: lstm(0.0), lambda: gru(0.0)], ids=["rnn", "lstm", "gru"])
+def test_with_a_loss_at_each_timestep_torchs_nets_are_healthy(tmp_path: Path, build: Callable[[], nn.RNNBase]) -> None:
+    assert diagnose(recorded(tmp_path, build(), dense=True, scale=1.0)).verdict == "healthy"
+
+
+def test_a_reverse_direction_and_upper_layers_are_judged_too(tmp_path: Path) -> None:
+    model = Model(nn.RNN(INPUT, HIDDEN // 2, num_layers=2, bidirectional=True), dense=False)
+    with graddiag.watch(model, run="net", root=tmp_path) as recorder:
+        nn.functional.mse_loss(model(torch.randn(T, N, INPUT)), torch.zeros(N, 3)).backward()
+        recorder.step()
+    found: Diagnosis = diagnose(graddiag.load_run(recorder.path))
+    assert found.verdict == "vanishing"
+    assert "layer 1, forward" in found.findings[0].sentence

@@ -1,0 +1,103 @@
+"""Every figure of every awkward run: it renders, stays small, and says what it cannot show."""
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from graddiag import analysis, figures, schema
+from graddiag.figures.theme import PALETTES, Theme
+from graddiag.run import Run
+from tests.analysis.runs import LAYER, awkward, net
+
+Runs = Sequence[Run]
+
+FIGURES: dict[str, Callable[..., go.Figure]] = {
+    "heatmap": lambda runs, **how: figures.heatmap([analysis.heat(r, schema.GRAD_H, LAYER) for r in runs], **how),
+    "heatmap of a gain": lambda runs, **how: figures.heatmap(
+        analysis.heat(runs[0], schema.TRANSPORT_GAIN, LAYER), **how
+    ),
+    "heatmap of a cosine": lambda runs, **how: figures.heatmap(
+        [analysis.heat(r, schema.GRAD_W_HH_COSINE, LAYER) for r in runs], columns=1, **how
+    ),
+    "profile": lambda runs, **how: figures.profile([analysis.profile(r, 0, LAYER) for r in runs], **how),
+    "profiles": lambda runs, **how: figures.profile(
+        analysis.profile(runs[0], (0, 9), LAYER, (schema.GRAD_H, schema.GRAD_W_HH_COSINE)), **how
+    ),
+    "curves": lambda runs, **how: figures.curves([analysis.loss_curve(r) for r in runs], **how),
+    "scalars": lambda runs, **how: figures.curves(analysis.loss_curve(runs[0], [schema.LOSS, schema.GRAD_NORM]), **how),
+    "norms": lambda runs, **how: figures.norms([analysis.norm_history(r) for r in runs], **how),
+    "coefficient": lambda runs, **how: figures.clip_coefficient([analysis.norm_history(r) for r in runs], **how),
+    "gates": lambda runs, **how: figures.gates([analysis.gate_history(r, LAYER) for r in runs], **how),
+    "gate profile": lambda runs, **how: figures.gate_profile([analysis.gate_profile(r, 0, LAYER) for r in runs], **how),
+    "reach": lambda runs, **how: figures.reach([analysis.reach(r, LAYER) for r in runs], **how),
+    "transport": lambda runs, **how: figures.transport([analysis.reach(r, LAYER) for r in runs], **how),
+    "effects": lambda runs, **how: figures.effects(analysis.compare(runs), **how),
+}
+
+
+PLAIN = net(0.9, timesteps=5, clip="norm:1.0", arm="clip on")
+
+
+def texts(figure: go.Figure) -> str:
+    return figure.to_json()
+
+
+@pytest.mark.parametrize("case", awkward())
+@pytest.mark.parametrize("name", FIGURES)
+def test_it_renders_beside_a_plain_run(name: str, case: str) -> None:
+    figure = FIGURES[name]([awkward()[case], PLAIN], theme="dark")
+    json.loads(figure.to_json())
+    assert figure.layout.title.text
+    assert figure.layout.height >= 150
+    assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_of_an_empty_run_it_says_why(name: str) -> None:
+    figure = FIGURES[name]([awkward()["empty"]], title=False)
+    assert len(figure.data) == 0
+    assert figure.layout.title.text is None
+    assert len(figure.layout.annotations[0].text) > 10
+
+
+@pytest.mark.parametrize("name", ["heatmap", "profile", "curves", "norms", "gates", "gate profile", "reach", "effects"])
+def test_of_no_run_it_says_so(name: str) -> None:
+    (note,) = FIGURES[name]([]).layout.annotations
+    assert "There is no run to" in note.text
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_what_users_write_is_shown_as_text(name: str) -> None:
+    figure = FIGURES[name]([awkward()["markup"], net(0.9, timesteps=5, clip="norm:1.0", arm="<b>on</b>")])
+    for raw in ("<img", "<b>on", "$x$", "%{x}</", "alert(1)> $"):
+        assert raw not in texts(figure).replace("\\u003c", "<").replace("\\u003e", ">")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_numbers_that_are_not_finite_are_named(theme: Theme) -> None:
+    run = awkward()["all NaN"]
+    for name in ("heatmap", "profile", "curves", "norms"):
+        figure = FIGURES[name]([run], theme=theme)
+        marks = [trace for trace in figure.data if trace.name == "NaN or inf"]
+        assert marks
+        assert PALETTES[theme].nonfinite in str(marks[0].marker.color)
+
+
+def test_exact_zeros_are_named_on_a_log_axis() -> None:
+    for name in ("heatmap", "profile", "norms"):
+        assert any(trace.name == "exactly zero" for trace in FIGURES[name]([awkward()["all zero"]]).data)
+    assert not any(trace.name == "exactly zero" for trace in FIGURES["curves"]([awkward()["all zero"]]).data)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_traces_are_small_and_not_webgl(name: str) -> None:
+    runs = [net(0.9, steps=30, timesteps=50), net(0.8, steps=30, timesteps=50, clip="norm:1", arm="clip on")]
+    for trace in FIGURES[name](runs).data:
+        assert trace.type in ("scatter", "heatmap")
+        if trace.type == "heatmap":
+            assert np.asarray(trace.z).dtype == np.float32
+        else:
+            assert len(trace.x) <= 2000

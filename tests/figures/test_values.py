@@ -1,0 +1,145 @@
+"""Key numbers, read back from the traces."""
+
+import numpy as np
+import pytest
+
+from graddiag import analysis, figures, schema
+from graddiag.figures.lines import decimated
+from graddiag.figures.theme import PALETTES, arm_style, arm_styles, labels, safe
+from graddiag.run import Run
+from tests.analysis.runs import LAYER, NAN, gates_frame, manifest, net, steps_frame, timesteps_frame
+
+
+def source(
+    clip: str | None = "none", arm: str | None = None, run: str = "r", seed: int | None = None
+) -> analysis.Source:
+    return analysis.Source(run, arm=arm, clip=clip, seed=seed)
+
+
+def test_heat_is_the_logarithm_on_a_shared_scale() -> None:
+    heats = [analysis.heat(net(gain, timesteps=5, steps=2), schema.GRAD_H, LAYER) for gain in (0.1, 10.0)]
+    figure = figures.heatmap(heats)
+    first, second = (trace for trace in figure.data if trace.coloraxis == "coloraxis")
+    np.testing.assert_allclose(first.z[:, 0], [-4, -3, -2, -1, 0], atol=1e-6)
+    np.testing.assert_allclose(second.z[:, 1], [4, 3, 2, 1, 0], atol=1e-6)
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == pytest.approx((-4, 4))
+    bar = figure.layout.coloraxis.colorbar
+    assert "10<sup>−4</sup>" in bar.ticktext  # noqa: RUF001 - a minus sign
+    assert bar.title.text == "Total gradient ‖dL/dh‖<br>L2 over batch and units, units of the loss, before clipping"
+    assert figures.shared_limits(heats) == pytest.approx((1e-4, 1e4))
+
+
+def test_heat_cells_that_are_no_value_lie_in_traces_of_their_own() -> None:
+    cells = np.array([[1.0, 0.0, None, NAN]], dtype=object)
+    run = Run.from_frames(manifest(), timesteps=timesteps_frame({schema.GRAD_H: cells}))
+    figure = figures.heatmap(analysis.heat(run, schema.GRAD_H, LAYER))
+    values, zero, missing, bad = (trace for trace in figure.data if trace.type == "heatmap")
+    shown = [np.flatnonzero(np.isfinite(trace.z[:, 0])).tolist() for trace in (values, zero, missing, bad)]
+    assert shown == [[0], [1], [2], [3]]
+    colors = [trace.colorscale[0][1] for trace in (zero, missing, bad)]
+    palette = PALETTES["light"]
+    assert colors == [palette.zero, palette.missing, palette.nonfinite]
+    legend = {trace.name: trace.marker.color for trace in figure.data if trace.type == "scatter"}
+    assert legend == {"exactly zero": palette.zero, "not measured": palette.missing, "NaN or inf": palette.nonfinite}
+
+
+def test_a_gain_is_shown_about_one() -> None:
+    axis = figures.heatmap(analysis.heat(net(0.01), schema.TRANSPORT_GAIN, LAYER)).layout.coloraxis
+    assert axis.cmin == -axis.cmax
+
+
+def test_limits_can_be_given() -> None:
+    heat = analysis.heat(net(0.5, timesteps=5), schema.GRAD_H, LAYER)
+    axis = figures.heatmap(heat, limits=(1e-3, 1e3)).layout.coloraxis
+    assert (axis.cmin, axis.cmax) == pytest.approx((-3, 3))
+
+
+def test_a_profile_keeps_its_numbers_and_breaks_at_zero() -> None:
+    frame = timesteps_frame({schema.GRAD_H: np.array([[1e-30, 0.0, 2.0]])})
+    figure = figures.profile(analysis.profile(Run.from_frames(manifest(), timesteps=frame), 0, LAYER))
+    line, marks = figure.data
+    np.testing.assert_allclose(line.y, [1e-30, np.nan, 2.0])
+    assert (marks.name, list(marks.x)) == ("exactly zero", [1])
+    assert figure.layout.yaxis.type == "log"
+    assert figure.layout.yaxis.title.text == "L2, before clipping"
+
+
+def test_norms_stand_before_and_after_with_the_threshold() -> None:
+    columns = {schema.GRAD_NORM_CLIPPED: [1.0, 2.0], schema.CLIP_COEFFICIENT: [1.0, 0.25]}
+    run = Run.from_frames(manifest(clip="norm:2"), steps=steps_frame([1.0, 8.0], **columns))
+    history = analysis.norm_history(run)
+    before, after, threshold, _ = figures.norms(history).data
+    assert (list(before.y), list(after.y), list(threshold.y)) == ([1, 8], [1, 2], [2, 2])
+    assert (before.yaxis, after.yaxis) == ("y", "y2")
+    assert list(figures.clip_coefficient(history).data[0].y) == [1, 0.25]
+
+
+def test_gates_have_mean_and_saturation() -> None:
+    gate = {schema.MEAN: [[0.5], [0.6]], schema.STD: [[0.0], [0.0]]}
+    gate |= {schema.SATURATED_LOW: [[0.1], [0.2]], schema.SATURATED_HIGH: [[0.3], [0.4]]}
+    run = Run.from_frames(manifest(), gates=gates_frame({"f": gate}))
+    mean, high, low = figures.gates(analysis.gate_history(run, LAYER)).data
+    np.testing.assert_allclose(mean.y, [0.5, 0.6])
+    np.testing.assert_allclose(high.y, [0.3, 0.4])
+    np.testing.assert_allclose(low.y, [-0.1, -0.2])
+    np.testing.assert_allclose(low.customdata, [0.1, 0.2])
+
+
+def test_reach_shows_gain_and_ratio() -> None:
+    found = analysis.reach(net(0.5, timesteps=4, steps=2), LAYER)
+    gain, ratio = figures.reach(found).data
+    np.testing.assert_allclose(gain.y, [0.5, 0.5])
+    np.testing.assert_allclose(ratio.y, [0.125, 0.125])
+    _, line = figures.transport(found).data
+    np.testing.assert_allclose(line.y, [np.nan, 0.5, 0.5, 0.5])
+
+
+def test_effects_show_each_pair_and_their_mean() -> None:
+    runs = []
+    for seed, (off, on) in enumerate([(2.0, 1.0), (3.0, 1.0)]):
+        for arm, clip, loss in (("clip off", "none", off), ("clip on", "norm:1", on)):
+            frame = steps_frame([1.0], **{schema.LOSS: [loss]})
+            runs.append(Run.from_frames(manifest(f"{arm}-{seed}", arm=arm, clip=clip, seed=seed), steps=frame))
+    figure = figures.effects(analysis.compare(runs))
+    points, mean = figure.data[:2]
+    assert (list(points.x), list(mean.x)) == ([-1, -2], [-1.5])
+    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == (0.5, 0.5)
+    assert figure.layout.annotations[0].text == "Final loss: -1.5 (-2 to -1)"
+
+
+def test_an_arm_has_one_colour_and_dash_everywhere() -> None:
+    off, on, other = source(arm="clip off"), source("norm:1.0", "clip on"), source("norm:5", "clip 5")
+    assert arm_styles([on, off, on]) == (arm_style(on), arm_style(off), arm_style(on))
+    assert arm_style(on) != arm_style(off)
+    third = arm_styles([off, on, other])[2]
+    assert third.color not in (arm_style(off).color, arm_style(on).color)
+    assert len({style.dash for style in arm_styles([off, on, other])}) == 3
+
+
+def test_runs_that_would_be_called_alike_are_told_apart() -> None:
+    assert labels([source(arm="a", seed=1, run="x"), source(arm="a", seed=1, run="y"), source(arm="b")]) == [
+        "a, seed 1 (x)",
+        "a, seed 1 (y)",
+        "b",
+    ]
+
+
+def test_decimation_keeps_peaks_ends_and_gaps() -> None:
+    values = np.zeros(100_000)
+    values[12_345], values[54_321] = 9.0, -9.0
+    values[70_000:80_000] = NAN
+    kept = decimated(values)
+    assert len(kept) <= 2000
+    assert {12_345, 54_321} <= set(kept.tolist())
+    assert np.isnan(values[kept]).sum() >= 50
+    assert (np.diff(kept) > 0).all()
+    assert decimated(values[:50]).tolist() == list(range(50))
+
+
+def test_text_of_users_is_made_harmless() -> None:
+    assert safe("<a href='x'>$y$</a> %{x}") == "&lt;a href='x'&gt;&#36;y&#36;&lt;/a&gt; %&#123;x}"
+
+
+def test_captions_are_those_of_the_results() -> None:
+    found = analysis.reach(net(0.5), LAYER)
+    assert figures.caption(found) == found.caption

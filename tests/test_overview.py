@@ -1,0 +1,101 @@
+import json
+import math
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+import graddiag
+from graddiag import schema
+from graddiag.overview import CACHE, list_runs
+from graddiag.run import numbers
+from graddiag.store import RunWriter
+from tests.store.runs import NAN, manifest, write_run
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for day, arm in ((1, "clip off"), (2, "clip on")):
+        created = datetime(2024, 1, day, tzinfo=UTC)
+        write_run(tmp_path, name=arm, experiment="pair", arm=arm, seed=0, task="text", model="lstm", created=created)
+    write_run(tmp_path, name="alone", created=datetime(2023, 1, 1, tzinfo=UTC))
+    return tmp_path
+
+
+def test_a_row_a_run_in_the_order_of_creation(root: Path) -> None:
+    runs = list_runs(root)
+    assert tuple(runs.columns) == schema.RUN_LIST_COLUMNS
+    assert runs["run"].tolist() == ["alone", "pair/clip-off", "pair/clip-on"]
+    assert runs["arm"].tolist()[1:] == ["clip off", "clip on"]
+    assert runs["status"].tolist() == ["finished"] * 3
+    assert runs["steps"].tolist() == [5, 5, 5]
+    assert runs["final_loss"].tolist() == [6.0, 6.0, 6.0]
+    assert set(runs["verdict"]) <= {"healthy", "vanishing", "exploding", "non-finite", "not measured"}
+
+
+def test_what_a_run_does_not_say_is_missing(root: Path) -> None:
+    alone = list_runs(root).iloc[0]
+    assert alone[["experiment", "arm", "task", "model", "clip"]].isna().all()
+    assert numbers(list_runs(root)["seed"])[1].tolist() == [True, False, False]
+
+
+def test_it_is_the_packages_own_list_runs(root: Path) -> None:
+    assert graddiag.list_runs is list_runs
+
+
+def test_no_runs_are_an_empty_table_with_its_columns(tmp_path: Path) -> None:
+    for root in (tmp_path, tmp_path / "nothing"):
+        runs = list_runs(root)
+        assert (tuple(runs.columns), len(runs)) == (schema.RUN_LIST_COLUMNS, 0)
+
+
+def test_a_loss_that_ended_in_nan_is_nan_and_one_never_logged_is_missing(tmp_path: Path) -> None:
+    for name, losses in (("a nan", [1.0, NAN]), ("b never", [None, None])):
+        with RunWriter(tmp_path, manifest(name)) as writer:
+            writer.append("steps", {"step": [0, 1], "loss": losses})
+    values, missing = numbers(list_runs(tmp_path)["final_loss"])
+    assert missing.tolist() == [False, True]
+    assert math.isnan(values[0])
+
+
+@pytest.mark.parametrize("broken", ["manifest.json", "tables.json", "steps/000001.parquet"])
+def test_a_damaged_run_is_a_row_and_comes_last(root: Path, broken: str) -> None:
+    (root / "alone" / broken).write_bytes(b"{")
+    runs = list_runs(root)
+    assert runs["run"].tolist() == ["pair/clip-off", "pair/clip-on", "alone"]
+    last = runs.iloc[-1]
+    assert last["status"] == "damaged"
+    assert last[["steps", "final_loss", "verdict"]].isna().all()
+
+
+def test_the_verdict_of_an_unchanged_run_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = list_runs(root)
+    monkeypatch.setattr("graddiag.overview.diagnose", lambda run: pytest.fail("diagnosed again"))
+    assert list_runs(root).equals(first)
+
+
+def test_a_run_that_grew_is_judged_again(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, manifest()) as writer:
+        for step in range(3):
+            writer.append("steps", {"step": step, "loss": float(step)})
+            writer.flush()
+            (row,) = list_runs(tmp_path).itertuples()
+            assert (row.status, row.steps, row.final_loss) == ("running", step + 1, step)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"key": 1}'])
+def test_a_damaged_cache_is_made_anew(root: Path, content: bytes) -> None:
+    first = list_runs(root)
+    (root / "alone" / CACHE).write_bytes(content)
+    assert list_runs(root).equals(first)
+    assert json.loads((root / "alone" / CACHE).read_text())["steps"] == 5
+
+
+def test_a_root_that_cannot_be_written_is_listed_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, text: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("graddiag.overview.replace_text", refuse)
+    assert len(list_runs(root)) == 3
+    assert CACHE not in os.listdir(root / "alone")
