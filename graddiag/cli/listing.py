@@ -1,0 +1,26 @@
+"""``graddiag list``: the runs under a root."""
+
+from pathlib import Path
+
+import typer
+
+from graddiag.cli.options import AsJson, Root
+from graddiag.cli.rows import print_json, print_table, records
+from graddiag.errors import InputError
+
+
+def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
+    """List the runs under a root: what they are, how they ended and their verdict."""
+    from graddiag import list_runs
+
+    if not root.is_dir():
+        raise InputError(
+            f"root {root}: there is no such folder; `graddiag pair --root {root}` records a first pair there."
+        )
+    runs = list_runs(root)
+    if as_json:
+        print_json(records(runs))
+    elif runs.empty:
+        typer.echo(f"no runs under {root} yet; `graddiag pair --root {root}` records a first pair.")
+    else:
+        print_table(runs)

@@ -1,0 +1,107 @@
+"""Options that several commands share, and how a dataclass of options becomes options of a command."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from graddiag.lab.spec import TrainingSpec
+
+Root = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+RunFolders = Annotated[
+    list[Path], typer.Argument(metavar="RUN...", help="Run folders; a folder of runs stands for all of them.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+_TASK = "By default what suits the task and the model."
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What ``graddiag run`` and ``graddiag pair`` know of a training; None takes the default of the task."""
+
+    task: Annotated[
+        str,
+        typer.Option(help="text: predict the next character. temporal-order: recall which of two symbols came first."),
+    ] = "text"
+    model: Annotated[str, typer.Option(help="rnn, lstm or gru.")] = "lstm"
+    text: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="UTF-8 text to learn; by default the reference documentation that ships with Python."
+        ),
+    ] = None
+    steps: Annotated[int | None, typer.Option(help=f"Optimizer updates. {_TASK}")] = None
+    lr: Annotated[float | None, typer.Option(help=f"Learning rate of SGD. {_TASK}")] = None
+    length: Annotated[int | None, typer.Option(help=f"T, timesteps of a sequence. {_TASK}")] = None
+    batch: Annotated[int | None, typer.Option(help=f"Sequences in a batch. {_TASK}")] = None
+    hidden: Annotated[int | None, typer.Option(help=f"Units of each recurrent layer. {_TASK}")] = None
+    layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1
+    embedding: Annotated[int | None, typer.Option(help=f"Width of the symbols' embedding. {_TASK}")] = None
+    init_std: Annotated[float | None, typer.Option(help=f"Draw weights from N(0, STD^2), biases 0. {_TASK}")] = None
+    forget_bias: Annotated[
+        float | None,
+        typer.Option(help=f"Bias at the start of the gate that keeps the state, f of an LSTM or z of a GRU. {_TASK}"),
+    ] = None
+    every: Annotated[
+        int | None,
+        typer.Option(
+            help="Record timesteps at every n-th step, by default about 300 times; scalars are recorded at each step."
+        ),
+    ] = None
+    on_nonfinite: Annotated[str, typer.Option(help="At a NaN or inf in loss or gradient: continue or stop.")] = (
+        "continue"
+    )
+    threads: Annotated[int, typer.Option(help="Threads of torch; equal threads and seed give equal numbers.")] = 1
+
+    def spec(self, *, clip: str, seed: int) -> "TrainingSpec":
+        """The spec they ask for, checked.
+
+        Raises:
+            SettingError: a name that is unknown or a number out of range.
+        """
+        from graddiag.lab.spec import training_spec
+
+        return training_spec(**asdict(self), clip=clip, seed=seed)
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the fields of its first parameter, ``options: TrainingOptions``, as options of their own."""
+    _, *others = inspect.signature(command, eval_str=True).parameters.values()
+    names = [field.name for field in fields(TrainingOptions)]
+    spread_out = [
+        inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+        for field in fields(TrainingOptions)
+    ]
+
+    @wraps(command)
+    def called(**given: Any) -> None:
+        options = TrainingOptions(**{name: given.pop(name) for name in names})
+        command(options, **given)
+
+    parameters = [*spread_out, *(other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others)]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del called.__wrapped__
+    return called
+
+
+def seeds_of(text: str) -> list[int]:
+    """Seeds out of ``0,1,2``.
+
+    Raises:
+        SettingError: anything else.
+    """
+    from graddiag.errors import SettingError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise SettingError(
+            f"seeds {text!r}: write whole numbers with commas between them, for example 0,1,2."
+        ) from None

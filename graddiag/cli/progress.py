@@ -1,0 +1,59 @@
+"""The bars that are seen while runs are recorded; silent where nobody looks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from graddiag.lab import Plan, StepSeen, Trained
+
+OnStep = Callable[["Plan", "StepSeen"], None]
+OnRun = Callable[["Trained"], None]
+
+
+@contextmanager
+def training_bar(plans: "tuple[Plan, ...]") -> Iterator[OnStep]:
+    """One bar over the steps of all ``plans``, with loss and norm; gives what to call after each step."""
+    with _bar() as progress:
+        bar = progress.add_task("starting", total=sum(plan.spec.steps for plan in plans), seen="")
+
+        def on_step(plan: "Plan", seen: "StepSeen") -> None:
+            name = f"{plan.name} ({plans.index(plan) + 1}/{len(plans)})"
+            values = f"loss {seen.loss:.4g}  norm {seen.grad_norm:.3g}"
+            progress.update(bar, advance=1, description=name, seen=values)
+
+        yield on_step
+
+
+@contextmanager
+def runs_bar(runs: int) -> Iterator[OnRun]:
+    """One bar over runs that are recorded elsewhere; gives what to call after each."""
+    with _bar() as progress:
+        bar = progress.add_task("recording", total=runs, seen="")
+
+        def on_run(trained: "Trained") -> None:
+            name = f"{trained.plan.experiment}/{trained.plan.name}"
+            progress.update(bar, advance=1, description=name, seen=f"loss {trained.final_loss:.4g}")
+
+        yield on_run
+
+
+def _bar() -> "Progress":
+    """A bar on stderr, if that is a terminal: what is done, of how much, what was seen, time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[seen]}", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+    )

@@ -1,0 +1,57 @@
+"""Frames as they are printed: a table for people, JSON for programs."""
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNFOLDED: Final = 10_000  # a line that is folded by the terminal can still be read, a column folded in itself cannot
+
+
+def print_table(frame: "pd.DataFrame") -> None:
+    """Prints a frame as a table as wide as it needs; text in it stays text, whatever markup or controls it holds."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, header_style="bold")
+    for name in frame.columns:
+        table.add_column(Text(printable(str(name))), no_wrap=True)
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(printable(shown(value))) for value in row))
+    Console(width=_UNFOLDED).print(table)
+
+
+def print_json(value: Any) -> None:
+    """Prints JSON that any reader takes: what is missing is null, NaN and inf are the strings "nan", "inf", "-inf"."""
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
+    """A row a dict, its values as JSON has them."""
+    names = [str(name) for name in frame.columns]
+    return [dict(zip(names, map(plain, row), strict=True)) for row in frame.itertuples(index=False)]
+
+
+def plain(value: Any) -> Any:
+    """One value of a frame for JSON; missing (None, pandas' NA) is None and stays apart from NaN, the finding."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    value = value.item() if hasattr(value, "item") else value
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def shown(value: Any) -> str:
+    """One value of a frame for a table: four digits of a float, a dash for what is missing."""
+    value = plain(value)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def printable(text: str) -> str:
+    """The text without what would steer the terminal; such characters show as their escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

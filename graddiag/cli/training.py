@@ -1,0 +1,80 @@
+"""``graddiag run`` and ``graddiag pair``: train, record, say where the runs are."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graddiag.cli.options import Root, TrainingOptions, seeds_of, spread
+from graddiag.cli.progress import training_bar
+
+if TYPE_CHECKING:
+    from graddiag.lab import Plan, Trained
+
+POLICIES = (
+    "none; norm:C, the norm of all gradients together; value:C, each entry; agc:C, each unit against its weights; "
+    "auto:P or zclip, by the norms so far"
+)
+
+
+@spread
+def run(
+    options: TrainingOptions,
+    clip: Annotated[str, typer.Option(help=f"Clip policy: {POLICIES}.")] = "none",
+    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    root: Root = Path("runs"),
+    experiment: Annotated[str | None, typer.Option(help="Experiment the run belongs to.")] = None,
+) -> None:
+    """Train one network and record it."""
+    from graddiag.lab import plan_run
+
+    record((plan_run(options.spec(clip=clip, seed=seed), experiment),), root)
+
+
+@spread
+def pair(
+    options: TrainingOptions,
+    clip: Annotated[str, typer.Option(help=f"Clip policy of the second arm: {POLICIES}.")] = "norm:0.5",
+    seeds: Annotated[str, typer.Option(help="Seeds, one pair each: 0,1,2.")] = "0",
+    root: Root = Path("runs"),
+    experiment: Annotated[
+        str | None, typer.Option(help="Experiment the runs belong to; by default named after task, model and clip.")
+    ] = None,
+) -> None:
+    """Train the same network with clipping off and on, from the same weights on the same batches, and record both."""
+    from graddiag.lab import plan_pair, unused_experiment
+
+    chosen = seeds_of(seeds)
+    spec = options.spec(clip=clip, seed=chosen[0])
+    record(plan_pair(spec, chosen, experiment or unused_experiment(spec, root)), root)
+
+
+def record(plans: "tuple[Plan, ...]", root: Path) -> None:
+    """Trains the plans one after the other, and says what came of them and what to type next."""
+    from graddiag.lab import train
+
+    finished: list[Trained] = []
+    try:
+        with training_bar(plans) as on_step:
+            for plan in plans:
+                finished.append(train(plan, root, lambda seen, plan=plan: on_step(plan, seen)))  # type: ignore[misc]
+    except KeyboardInterrupt:
+        typer.echo(
+            f"interrupted after {len(finished)} of {len(plans)} runs; what was recorded is readable: "
+            f"graddiag list --root {shlex.quote(str(root))}",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    _say(finished, root)
+
+
+def _say(finished: "list[Trained]", root: Path) -> None:
+    for trained in finished:
+        arm, seed = trained.plan.arm, trained.plan.spec.seed
+        early = f", stopped at {trained.stopped}" if trained.stopped else ""
+        typer.echo(f"{trained.path}  {arm}, seed {seed}: last loss {trained.final_loss:.4g}{early}")
+    folders = dict.fromkeys(trained.path.parent if trained.plan.experiment else trained.path for trained in finished)
+    typer.echo("Next:")
+    typer.echo(f"  graddiag dashboard --root {shlex.quote(str(root))}")
+    typer.echo(f"  graddiag report {shlex.join(map(str, folders))} --out report.html")

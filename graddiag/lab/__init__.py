@@ -1,0 +1,19 @@
+"""The lab: tasks, models and one visible training loop that make runs worth looking at."""
+
+from graddiag.lab.experiments import CLIP_OFF, CLIP_ON, plan_pair, plan_run, unused_experiment
+from graddiag.lab.spec import TrainingSpec, training_spec
+from graddiag.lab.training import Plan, StepSeen, Trained, train
+
+__all__ = [
+    "CLIP_OFF",
+    "CLIP_ON",
+    "Plan",
+    "StepSeen",
+    "Trained",
+    "TrainingSpec",
+    "plan_pair",
+    "plan_run",
+    "train",
+    "training_spec",
+    "unused_experiment",
+]

@@ -1,0 +1,85 @@
+"""The demonstration: five pairs that show explosion, its taming, vanishing, and how far an LSTM reaches.
+
+What each pair shows, with the figures that were seen, is in docs/demonstration.md.
+"""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from graddiag.lab.experiments import plan_pair
+from graddiag.lab.pool import train_all
+from graddiag.lab.spec import training_spec
+from graddiag.lab.training import Plan, Trained
+from graddiag.store import read_manifests
+
+WORKERS: Final = 2
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One pair of the demonstration: experiment, seeds and the settings that differ from the defaults."""
+
+    experiment: str
+    seeds: tuple[int, ...]
+    settings: dict[str, Any]
+
+    def plans(self) -> tuple[Plan, ...]:
+        return plan_pair(training_spec(**self.settings, seed=self.seeds[0]), self.seeds, self.experiment)
+
+
+_TEXT: Final = {"task": "text", "steps": 300, "every": 2, "clip": "norm:0.5"}
+_ORDER: Final = {"task": "temporal-order"}
+_FAR: Final = {**_ORDER, "length": 50, "steps": 1500, "clip": "norm:0.5"}
+CHAPTERS: Final = (
+    Chapter("demo-text-lstm", (0,), {**_TEXT, "model": "lstm"}),
+    Chapter("demo-text-rnn", (0,), {**_TEXT, "model": "rnn"}),
+    Chapter("demo-order-30-rnn", (0, 1, 2), {**_ORDER, "model": "rnn", "length": 30, "steps": 2500, "clip": "norm:1"}),
+    Chapter("demo-order-50-lstm", (0, 1), {**_FAR, "model": "lstm"}),
+    Chapter("demo-order-50-rnn", (0, 1), {**_FAR, "model": "rnn"}),
+)
+
+
+def demonstration() -> tuple[Plan, ...]:
+    """All trainings of the demonstration, the long ones first."""
+    return tuple(plan for chapter in CHAPTERS for plan in chapter.plans())
+
+
+def missing_plans(root: Path) -> tuple[Plan, ...]:
+    """The trainings that ``root`` does not hold yet, finished and with the settings they have now."""
+    return tuple(plan for plan in demonstration() if recorded(plan, root) is None)
+
+
+def record_demonstration(root: Path, plans: tuple[Plan, ...]) -> Iterator[Trained]:
+    """Records ``plans`` of the demonstration under ``root``, giving each as it is done.
+
+    A run of the demonstration that was interrupted, or made with other settings, is replaced.
+    """
+    for plan in plans:
+        for path in _runs_called(plan, root):
+            shutil.rmtree(path)
+    yield from train_all(plans, root, workers=WORKERS)
+
+
+def recorded_runs(root: Path) -> tuple[Path, ...]:
+    """The folders of the demonstration's finished runs, in its order."""
+    paths = (recorded(plan, root) for plan in demonstration())
+    return tuple(path for path in paths if path is not None)
+
+
+def recorded(plan: Plan, root: Path) -> Path | None:
+    """The folder of the finished run of ``plan``, if there is one with exactly these settings."""
+    wanted = plan.spec.model_dump(mode="json")
+    for path, manifest in _runs_called(plan, root).items():
+        if manifest.status == "finished" and wanted.items() <= dict(manifest.config).items():
+            return path
+    return None
+
+
+def _runs_called(plan: Plan, root: Path) -> dict[Path, Any]:
+    folder = root / str(plan.experiment)
+    if not folder.is_dir():
+        return {}
+    return {path: manifest for path, manifest in read_manifests(folder) if manifest.name == plan.name}

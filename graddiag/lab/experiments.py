@@ -1,0 +1,58 @@
+"""Experiments: the runs made to be compared, and what they are called."""
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+from graddiag.errors import SettingError
+from graddiag.lab.spec import TrainingSpec
+from graddiag.lab.training import Plan
+
+CLIP_OFF: Final = "clip off"
+CLIP_ON: Final = "clip on"
+
+
+def plan_run(spec: TrainingSpec, experiment: str | None = None) -> Plan:
+    """A single training; its arm is its clip policy."""
+    return Plan(spec, run_name(spec), experiment, arm=CLIP_OFF if spec.clip == "none" else CLIP_ON)
+
+
+def plan_pair(spec: TrainingSpec, seeds: Sequence[int], experiment: str) -> tuple[Plan, ...]:
+    """For each seed the training with clipping off and with the clip policy of ``spec``; all else is equal.
+
+    So the two arms of a seed are bit-identical until the first step at which clipping changes a gradient.
+
+    Raises:
+        SettingError: a spec that clips nothing, no seed, or one seed twice.
+    """
+    if spec.clip == "none":
+        raise SettingError(
+            "clip 'none': a pair compares clipping off and on; give the policy of its second arm, norm:1.0 say."
+        )
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SettingError(f"seeds {list(seeds)}: give one or more, each once, for example 0,1,2.")
+    arms = ((CLIP_OFF, "none"), (CLIP_ON, spec.clip))
+    specs = [(arm, with_settings(spec, seed=seed, clip=clip)) for seed in seeds for arm, clip in arms]
+    return tuple(Plan(one, run_name(one), experiment, arm) for arm, one in specs)
+
+
+def with_settings(spec: TrainingSpec, **settings: object) -> TrainingSpec:
+    """The spec with some settings changed, and checked again."""
+    return TrainingSpec.model_validate({**spec.model_dump(), **settings})
+
+
+def run_name(spec: TrainingSpec) -> str:
+    return f"{spec.model}-{spec.clip.replace(':', '-')}-seed{spec.seed}"
+
+
+def experiment_name(spec: TrainingSpec) -> str:
+    """A readable name for a pair: task, model and clip policy."""
+    return f"{spec.task}-{spec.model}-{spec.clip.replace(':', '-')}"
+
+
+def unused_experiment(spec: TrainingSpec, root: Path | str) -> str:
+    """``experiment_name``, with a number behind it if runs of that name lie under ``root`` already."""
+    base = experiment_name(spec)
+    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    return next(name for name in names if not (Path(root) / name).exists())

@@ -1,0 +1,39 @@
+"""A task: batches of symbols from a generator, and which positions of the sequence are answered."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from torch import Generator, Tensor
+
+Answers = Literal["each", "last"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of a task: ``symbols`` that can be read, ``classes`` to choose from, at each timestep or at the last."""
+
+    symbols: int
+    classes: int
+    answers: Answers
+
+
+class Task(Protocol):
+    """Makes batches; all its chance comes from the generator it is handed."""
+
+    @property
+    def shape(self) -> Shape: ...
+
+    @property
+    def loss_reduction(self) -> str:
+        """Over what the cross-entropy is averaged, in words; a clip threshold means nothing without it."""
+        ...
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """What a run must keep beside its spec to be understood: a vocabulary, the source of a text."""
+        ...
+
+    def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Symbols [T, N] and target classes, [T, N] if each timestep answers, [N] if the last alone; int64."""
+        ...

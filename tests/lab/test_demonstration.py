@@ -1,0 +1,124 @@
+"""The demonstration: what docs/demonstration.md claims to have been seen is held here, loosely. It is recorded once."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graddiag import Run, diagnose, load_run, schema
+from graddiag.analysis import ClipStatistics, Reach, clip_statistics, reach, selections
+from graddiag.cli import main
+from graddiag.lab import CLIP_OFF, CLIP_ON, demonstration
+from graddiag.lab.demonstration import CHAPTERS, Chapter
+from graddiag.lab.experiments import with_settings
+from graddiag.lab.training import Plan, train
+
+TINY = (Chapter("demo-tiny", (0,), {"task": "text", "model": "rnn", "steps": 4, "hidden": 8, "clip": "norm:1"}),)
+
+
+def pair_of(experiment: str, root: Path, *, seed: int = 0, **settings: Any) -> tuple[Run, Run]:
+    """A pair of a chapter, clip off and clip on, recorded with some settings changed."""
+    chapter = next(chapter for chapter in CHAPTERS if chapter.experiment == experiment)
+    off, on = (plan for plan in chapter.plans() if plan.spec.seed == seed)
+    assert (off.arm, on.arm) == (CLIP_OFF, CLIP_ON)
+    return recorded(off, root, **settings), recorded(on, root, **settings)
+
+
+def recorded(plan: Plan, root: Path, **settings: Any) -> Run:
+    spec = with_settings(plan.spec, **settings)
+    return load_run(train(Plan(spec, plan.name, plan.experiment, plan.arm), root).path)
+
+
+def final(run: Run, column: str) -> float:
+    """Mean over the last 50 steps."""
+    return float(run.steps[column].tail(50).mean())
+
+
+def reach_of(run: Run) -> Reach:
+    return reach(run, selections(run)[0])
+
+
+def clipping_of(run: Run) -> ClipStatistics:
+    return clip_statistics(run)
+
+
+@pytest.mark.slow
+def test_on_text_the_rnn_explodes_without_clipping_and_learns_with_it(tmp_path: Path) -> None:
+    off, on = pair_of("demo-text-rnn", tmp_path, every=20, steps=250)
+    assert off.steps[schema.GRAD_NORM].max() > 20
+    assert final(off, schema.LOSS) > 4
+    assert diagnose(off).verdict == "exploding"
+    assert on.steps[schema.GRAD_NORM].max() < 20
+    assert final(on, schema.LOSS) < 2
+    assert diagnose(on).verdict == "healthy"
+    assert 0.1 < (clipping_of(on).clipped_share or 0) < 0.7
+
+
+@pytest.mark.slow
+def test_on_text_the_lstm_hardly_meets_the_threshold(tmp_path: Path) -> None:
+    off, on = pair_of("demo-text-lstm", tmp_path, every=20, steps=80)
+    assert off.steps[schema.GRAD_NORM].max() < 3
+    assert final(off, schema.LOSS) == pytest.approx(final(on, schema.LOSS), abs=0.2)
+    assert (clipping_of(on).clipped_share or 0) < 0.2
+
+
+@pytest.mark.slow
+def test_in_temporal_order_clipping_decides_between_solving_and_failing(tmp_path: Path) -> None:
+    off, on = pair_of("demo-order-30-rnn", tmp_path, seed=2, steps=1200, every=100)
+    assert final(off, "error") > 0.5
+    assert final(on, "error") < 0.05
+
+
+@pytest.mark.slow
+def test_at_fifty_timesteps_the_rnns_gradient_vanishes_and_the_lstms_arrives(tmp_path: Path) -> None:
+    rnn_off, rnn_on = pair_of("demo-order-50-rnn", tmp_path, every=20, steps=200)
+    lstm_off, lstm_on = pair_of("demo-order-50-lstm", tmp_path, every=20, steps=800)
+    assert diagnose(rnn_off).verdict == diagnose(rnn_on).verdict == "vanishing"
+    assert reach_of(rnn_off).horizon_by_step[0] < 5
+    assert reach_of(lstm_off).horizon_by_step[0] > 15
+    assert final(rnn_on, "error") > 0.5
+    assert final(lstm_off, "error") > 0.5
+    assert final(lstm_on, "error") < 0.05
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demonstration of one small pair, recorded in this process."""
+    monkeypatch.setattr(demonstration, "CHAPTERS", TINY)
+    monkeypatch.setattr(demonstration, "train_all", lambda plans, root, workers: (train(plan, root) for plan in plans))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_demonstration_is_recorded_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, out = tmp_path / "runs", tmp_path / "reports" / "demo.html"
+    assert main(["demo", "--root", str(root), "--out", str(out)]) == 0
+    assert f"2 runs of the demonstration are in {root}, their report is {out}." in capsys.readouterr().out
+    written = {path: path.stat().st_mtime_ns for path in [out, *root.rglob("manifest.json")]}
+    assert len(written) == 3
+    assert main(["demo", "--root", str(root), "--out", str(out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in written} == written
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_with_other_settings_or_without_an_end_is_replaced(tmp_path: Path) -> None:
+    (off, on), root = demonstration.demonstration(), tmp_path
+    recorded(off, root, lr=0.5)
+    with pytest.raises(KeyboardInterrupt):
+        train(on, root, interrupt)
+    assert demonstration.missing_plans(root) == (off, on)
+    assert len(list(demonstration.record_demonstration(root, (off, on)))) == 2
+    assert demonstration.missing_plans(root) == ()
+    assert sorted(path.name for path in (root / "demo-tiny").iterdir()) == ["rnn-none-seed0", "rnn-norm-1.0-seed0"]
+
+
+def interrupt(seen: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.slow
+def test_two_processes_record_what_one_would(tmp_path: Path) -> None:
+    plans = TINY[0].plans()
+    ours = {
+        trained.plan.name: trained.final_loss for trained in demonstration.train_all(plans, tmp_path / "a", workers=2)
+    }
+    assert ours == {plan.name: train(plan, tmp_path / "b").final_loss for plan in plans}

@@ -1,0 +1,58 @@
+"""Specs: defaults by task and model, and one sentence for whatever cannot be meant."""
+
+from typing import Any
+
+import pytest
+
+from graddiag.errors import SettingError
+from graddiag.lab.spec import DEFAULTS, TrainingSpec, training_spec
+
+
+@pytest.mark.parametrize(("task", "model"), DEFAULTS)
+def test_task_and_model_are_enough(task: str, model: str) -> None:
+    spec = training_spec(task, model)
+    assert (spec.task, spec.model, spec.clip, spec.seed) == (task, model, "none", 0)
+    assert spec.steps // spec.every in range(300, 600)
+
+
+def test_what_is_given_wins_and_none_takes_the_default() -> None:
+    spec = training_spec("temporal-order", "rnn", lr=0.01, hidden=None, steps=7)
+    assert (spec.lr, spec.hidden, spec.init_std, spec.steps, spec.every) == (0.01, 50, 0.1, 7, 1)
+
+
+def test_a_clip_policy_is_kept_in_one_spelling() -> None:
+    assert training_spec("text", "rnn", clip=" norm:1").clip == "norm:1.0"
+
+
+def test_a_spec_comes_back_from_json() -> None:
+    spec = training_spec("text", "lstm", clip="value:5", forget_bias=1.0)
+    assert TrainingSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"task": "txt"}, r"^task 'txt' cannot be used: input should be 'text' or 'temporal-order'\.$"),
+        ({"model": "transformer"}, r"^model 'transformer' cannot be used: input should be 'rnn', 'lstm' or 'gru'\.$"),
+        ({"clip": "norm:-1"}, r"^clip 'norm:-1': threshold must be positive and finite, found -1;"),
+        (
+            {"clip": "cut:1"},
+            r"^clip 'cut:1': there is no policy 'cut'; use one of none, norm:C, value:C, auto:P, zclip, agc:C\.$",
+        ),
+        ({"length": 0}, r"^length 0 cannot be used: input should be greater than or equal to 1\.$"),
+        ({"steps": 0}, r"^steps 0 cannot be used: input should be greater than or equal to 1\.$"),
+        ({"steps": 2.5}, r"^steps 2\.5 cannot be used: input should be a valid integer"),
+        ({"lr": float("nan")}, r"^lr nan cannot be used: input should be a finite number\.$"),
+        ({"lr": -1.0}, r"^lr -1\.0 cannot be used: input should be greater than 0\.$"),
+        ({"seed": -1}, r"^seed -1 cannot be used: input should be greater than or equal to 0\.$"),
+        ({"on_nonfinite": "ignore"}, r"^on_nonfinite 'ignore' cannot be used: input should be 'continue' or 'stop'\.$"),
+        ({"speed": 3}, r"^speed 3 cannot be used: extra inputs are not permitted\.$"),
+        (
+            {"model": "rnn", "forget_bias": 1.0},
+            r"^forget_bias 1: a model 'rnn' has no gate that forgets; leave it out\.$",
+        ),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_one_sentence(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        training_spec(**{"task": "text", "model": "lstm", **settings})

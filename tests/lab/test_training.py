@@ -1,0 +1,136 @@
+"""The training loop: a pair parts at its first clipped step and not before, and each way to end leaves a true run."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graddiag import load_run, schema
+from graddiag.errors import InputError
+from graddiag.lab import Plan, StepSeen, TrainingSpec, plan_pair, plan_run, train, training, training_spec
+
+SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
+
+
+def parameters_of(plan: Plan, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[dict[str, Tensor]]]:
+    """Trains, and gives the run's folder and the parameters after each step."""
+    models: list[torch.nn.Module] = []
+
+    class Kept(training.SequenceModel):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            models.append(self)
+
+    monkeypatch.setattr(training, "SequenceModel", Kept)
+    after: list[dict[str, Tensor]] = []
+
+    def copy(seen: StepSeen) -> None:
+        after.append({name: tensor.clone() for name, tensor in models[-1].state_dict().items()})
+
+    return train(plan, root, copy).path, after
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("model", ["rnn", "lstm", "gru"])
+def test_the_arms_of_a_pair_are_one_until_the_first_clipped_step(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = training_spec("text", model, **SMALL)
+    path, after_free = parameters_of(plan_run(free), tmp_path, monkeypatch)
+    norms = load_run(path).steps[schema.GRAD_NORM]
+    parting = int(norms[4:].idxmax())
+    threshold = (norms[parting] + norms[:parting].max()) / 2
+    assert norms[:parting].max() < threshold < norms[parting]
+
+    _, on = plan_pair(training_spec("text", model, clip=f"norm:{threshold}", **SMALL), [0], "pair")
+    path, after_on = parameters_of(on, tmp_path, monkeypatch)
+    assert all(equal(after_free[step], after_on[step]) for step in range(parting))
+    assert not equal(after_free[parting], after_on[parting])
+    clipped = load_run(path).steps[schema.CLIP_COEFFICIENT] < 1
+    assert int(clipped.idxmax()) == parting
+
+
+def test_equal_specs_give_equal_runs_whatever_was_drawn_before(tmp_path: Path) -> None:
+    plan = plan_run(training_spec("temporal-order", "lstm", **SMALL))
+    first = load_run(train(plan, tmp_path).path)
+    torch.rand(3)
+    second = load_run(train(plan, tmp_path).path)
+    ours = [schema.LOSS, schema.GRAD_NORM, "error"]
+    assert first.steps[ours].equals(second.steps[ours])
+    assert first.timesteps.equals(second.timesteps)
+
+
+def test_training_leaves_torchs_generator_and_threads_as_they_were(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    threads = torch.get_num_threads()
+    train(plan_run(training_spec("text", "rnn", threads=2, **SMALL)), tmp_path)
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_run_says_what_it_is(tmp_path: Path) -> None:
+    text = tmp_path / "own.txt"
+    text.write_text("the quick brown fox jumps over the lazy dog")
+    spec = training_spec("text", "gru", clip="value:1", seed=4, text=text, **SMALL)
+    trained = train(plan_run(spec, "own"), tmp_path / "runs")
+    manifest = load_run(trained.path).manifest
+    assert trained.path == tmp_path / "runs" / "own" / "gru-value-1.0-seed4"
+    assert (manifest.status, manifest.experiment, manifest.arm) == ("finished", "own", "clip on")
+    assert (manifest.task, manifest.model, manifest.clip, manifest.seed) == ("text", "gru", "value:1.0", 4)
+    assert manifest.loss_reduction == "mean over batch and timesteps"
+    assert manifest.config["vocabulary"] == "".join(sorted(set(text.read_text())))
+    assert TrainingSpec.model_validate({name: manifest.config[name] for name in TrainingSpec.model_fields}) == spec
+
+
+def test_timesteps_are_recorded_at_every_nth_step_and_scalars_at_each(tmp_path: Path) -> None:
+    run = load_run(train(plan_run(training_spec("temporal-order", "rnn", every=5, **SMALL)), tmp_path).path)
+    assert run.steps[schema.STEP].tolist() == list(range(12))
+    assert run.timesteps[schema.STEP].unique().tolist() == [0, 5, 10]
+    assert run.timesteps[schema.TIMESTEP].unique().tolist() == list(range(12))
+    assert run.steps["error"].between(0, 1).all()
+
+
+@pytest.mark.parametrize(("on_nonfinite", "status", "steps"), [("continue", "finished", 12), ("stop", "failed", None)])
+def test_a_nan_is_recorded_and_the_run_goes_on_or_stops(
+    on_nonfinite: str, status: str, steps: int | None, tmp_path: Path
+) -> None:
+    spec = training_spec("text", "rnn", lr=1e38, on_nonfinite=on_nonfinite, **SMALL)
+    trained = train(plan_run(spec), tmp_path)
+    run = load_run(trained.path)
+    last = run.steps.iloc[-1]
+    assert run.manifest.status == status
+    assert not last[schema.LOSS] < float("inf")
+    assert len(run.steps) == (steps or last[schema.STEP] + 1)
+    assert (trained.stopped is None) == (on_nonfinite == "continue")
+    if trained.stopped:
+        assert trained.stopped == run.manifest.error
+        assert trained.stopped.startswith(f"step {len(run.steps) - 1}: loss nan, ")
+    assert (run.events[schema.KIND] == schema.EVENT_NONFINITE).any()
+
+
+def test_ctrl_c_closes_the_run_as_interrupted(tmp_path: Path) -> None:
+    def interrupt(seen: StepSeen) -> None:
+        if seen.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(plan_run(training_spec("text", "rnn", **SMALL)), tmp_path, interrupt)
+    run = load_run(tmp_path / "rnn-none-seed0")
+    assert run.manifest.status == "interrupted"
+    assert len(run.steps) == 4
+
+
+def test_a_text_that_is_too_short_leaves_nothing_behind(tmp_path: Path) -> None:
+    text = tmp_path / "own.txt"
+    text.write_text("too short")
+    root = tmp_path / "runs"
+    with pytest.raises(InputError, match=r"own\.txt: sequences of 12 characters need a text of 13 or more, found 9;"):
+        train(plan_run(training_spec("text", "rnn", text=text, **SMALL)), root)
+    assert not root.exists()
