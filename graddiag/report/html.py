@@ -1,0 +1,47 @@
+"""A document as one HTML file that needs no network: plotly.js, style and script are in it, once."""
+
+from base64 import b64encode
+from hashlib import sha256
+from typing import Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from graddiag.report.content import Document
+from graddiag.report.plots import figures_json
+
+_TEMPLATES: Final = Environment(
+    loader=PackageLoader("graddiag.report"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def render(document: Document) -> str:
+    """``document`` as HTML. Whatever came from a user is text in it; only the two scripts named here can run."""
+    plotly_js, report_js = get_plotlyjs(), _source("report.js")
+    return _TEMPLATES.get_template("report.html.j2").render(
+        document=document,
+        figures=Markup(figures_json(document.pictures)),
+        plotly_js=Markup(plotly_js),
+        report_js=Markup(report_js),
+        policy=_policy(plotly_js, report_js),
+    )
+
+
+def _source(name: str) -> str:
+    loader = _TEMPLATES.loader
+    assert loader is not None
+    return loader.get_source(_TEMPLATES, name)[0]
+
+
+def _policy(*scripts: str) -> str:
+    """A content security policy: nothing is fetched, and no script runs but ``scripts``, known by their hashes."""
+    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )

@@ -1,0 +1,33 @@
+"use strict";
+// Draws each figure when it comes near the screen, in the colours the reader's system asks for.
+(() => {
+  const CONFIG = {
+    responsive: true,
+    displaylogo: false,
+    showSendToCloud: false,
+    scrollZoom: false,
+    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+  };
+  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const drawn = new Set();
+
+  const draw = (figure) => {
+    const theme = dark.matches ? figure.dark : { data: [], layout: figure.layout };
+    const data = figure.data.map((trace, place) => ({ ...trace, ...theme.data[place] }));
+    drawn.add(figure.id);
+    return Plotly.react(figure.id, data, { ...theme.layout }, CONFIG);
+  };
+  const named = (id) => figures.find((figure) => figure.id === id);
+  const near = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting && !drawn.has(entry.target.id))
+      .forEach((entry) => draw(named(entry.target.id))),
+    { rootMargin: "800px 0px" },
+  );
+  figures.forEach((figure) => near.observe(document.getElementById(figure.id)));
+  dark.addEventListener("change", () => figures.filter((figure) => drawn.has(figure.id)).forEach(draw));
+  window.addEventListener("beforeprint", () => {
+    figures.filter((figure) => !drawn.has(figure.id)).forEach(draw);
+    document.querySelectorAll("details").forEach((details) => { details.open = true; });
+  });
+})();

@@ -1,0 +1,93 @@
+"""A report as people see it: opened from the disk, offline, in a real Chromium."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from graddiag.report import write_report
+from graddiag.store import load_run
+from tests.dashboards.synthetic import awkward, pair, write_all
+
+pytestmark = pytest.mark.browser
+
+EACH_FIGURE_INTO_VIEW = """async () => {
+    for (const plot of document.querySelectorAll(".plot")) {
+        plot.scrollIntoView({ behavior: "instant" });
+        while (!plot.classList.contains("js-plotly-plot")) await new Promise((done) => setTimeout(done, 20));
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pair, and a run whose every text is hostile."""
+    root = tmp_path_factory.mktemp("root")
+    links = write_all(root, [*pair(), awkward()["hostile"]])
+    return write_report([load_run(root / link) for link in links], root / "report.html")
+
+
+@contextmanager
+def opened(
+    browser: Browser, report: Path, *, width: int = 1440, scheme: Literal["light", "dark"] = "light"
+) -> Iterator[tuple[Page, list[str]]]:
+    """The report with all its figures drawn, and every sign of trouble until it is closed."""
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, offline=True)
+    page, trouble = context.new_page(), []
+    page.on("pageerror", lambda error: trouble.append(f"page: {error}"))
+    page.on("console", lambda said: trouble.append(said.text) if said.type in ("error", "warning") else None)
+    page.on("dialog", lambda dialog: (trouble.append(dialog.message), dialog.dismiss()))
+    page.on("request", lambda request: trouble.append(request.url) if request.url.startswith("http") else None)
+    page.goto(report.as_uri())
+    page.evaluate(EACH_FIGURE_INTO_VIEW)
+    try:
+        yield page, trouble
+    finally:
+        context.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
+def test_it_opens_offline_and_draws_every_figure(
+    chromium: Browser, report: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    with opened(chromium, report, width=width, scheme=scheme) as (page, trouble):
+        assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() > 9
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert trouble == []
+
+
+def test_hostile_text_is_text_in_the_page_and_in_its_figures(chromium: Browser, report: Path) -> None:
+    with opened(chromium, report) as (page, trouble):
+        assert page.locator("img, main b, .plot b").count() == 0
+        assert page.locator("svg a, [onerror]").count() == 0
+    assert trouble == []
+
+
+def test_the_colours_follow_the_system_while_it_is_open(chromium: Browser, report: Path) -> None:
+    drawn_text = "getComputedStyle(document.querySelector('#chapter-1-loss .xtick text')).fill"
+    with opened(chromium, report) as (page, trouble):
+        light = page.evaluate(drawn_text)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"{drawn_text} !== '{light}'")
+    assert trouble == []
+
+
+def test_a_figure_can_be_zoomed(chromium: Browser, report: Path) -> None:
+    with opened(chromium, report) as (page, trouble):
+        figure = page.locator("#chapter-1-loss")
+        figure.scroll_into_view_if_needed()
+        box = figure.locator(".nsewdrag").first.bounding_box()
+        assert box is not None
+        before = page.evaluate("document.getElementById('chapter-1-loss').layout.xaxis.range")
+        page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.5)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.5, steps=5)
+        page.mouse.up()
+        page.wait_for_function(
+            "before => String(document.getElementById('chapter-1-loss').layout.xaxis.range) !== String(before)",
+            arg=before,
+        )
+    assert trouble == []

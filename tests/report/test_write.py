@@ -1,0 +1,215 @@
+import json
+import os
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from graddiag.errors import InputError, RunFormatError, SettingError
+from graddiag.report import write_report
+from graddiag.run import Run
+from graddiag.store import load_run
+from tests.dashboards.synthetic import HOSTILE, awkward, pair, write, write_all
+
+SHIPPED_PLOTLY_MB = 5.2
+
+
+class Page(HTMLParser):
+    """The elements of a page, the text of its scripts, and all the text that a reader sees."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[str] = []
+        self.seen: list[str] = []
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        self._inside = tag
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._inside == "script":
+            self.scripts[-1] += data
+        elif self._inside != "style":
+            self.seen.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.seen).split())
+
+    @property
+    def figures(self) -> list[dict[str, object]]:
+        return json.loads(self.scripts[0])
+
+
+def runs_of(root: Path, links: list[str]) -> list[Run]:
+    return [load_run(root / link) for link in links]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("runs")
+    return write_report(runs_of(root, write_all(root, pair())), root / "report.html")
+
+
+@pytest.fixture(scope="module")
+def page(made: Path) -> Page:
+    return Page(made.read_text())
+
+
+def test_it_says_question_verdicts_comparison_methods_and_configuration(page: Page) -> None:
+    for expected in (
+        "Does clipping the gradient (norm:1.0) change how lstm on text trains, against no clipping?",
+        "Verdicts",
+        "Evidence",
+        "Rule: ",
+        "Comparison",
+        "clip on against clip off",
+        "Through time: lstm, layer 0, forward",
+        "Transport gain",
+        "mean over batch and timesteps",
+        "torch 2.13.0",
+        "To repeat it",
+        "config.lr",
+    ):
+        assert expected in page.text
+
+
+def test_every_figure_has_its_place_and_an_id_that_does_not_change(page: Page) -> None:
+    places = [attributes["id"] for tag, attributes in page.elements if attributes.get("class") == "plot"]
+    assert places == [figure["id"] for figure in page.figures]
+    assert len(set(places)) == len(places) >= 9
+    assert {"chapter-1-loss", "chapter-1-norms", "chapter-1-0-heat", "chapter-1-effects"} <= set(places)
+
+
+def test_it_holds_plotly_once_and_asks_the_network_for_nothing(made: Path, page: Page) -> None:
+    assert len(page.scripts) == 3
+    assert [bool(re.search(r"plotly\.js v\d", script)) for script in page.scripts] == [False, True, False]
+    fetching = [a for tag, a in page.elements for name in ("src", "href") if (a.get(name) or "#")[0] != "#"]
+    assert fetching == []
+    assert all(tag not in ("link", "iframe", "img", "object") for tag, _ in page.elements)
+    assert made.stat().st_size < (SHIPPED_PLOTLY_MB + 2) * 1e6
+
+
+def test_only_the_scripts_it_was_written_with_can_run(page: Page) -> None:
+    (policy,) = (a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert "default-src 'none'" in policy
+    scripts = re.findall(r"script-src ([^;]*)", policy)[0]
+    assert len(re.findall(r"'sha256-[^']+'", scripts)) == 2
+    assert "unsafe" not in scripts
+
+
+def test_plotlys_buttons_that_lead_elsewhere_are_off(page: Page) -> None:
+    assert "displaylogo: false" in page.scripts[2]
+    assert "showSendToCloud: false" in page.scripts[2]
+
+
+def test_the_same_runs_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
+    runs = runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"])
+    assert write_report(runs, tmp_path / "again.html").read_bytes() == made.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["empty", "one step", "scalars alone", "all nan"])
+def test_an_awkward_run_has_a_report_too(tmp_path: Path, kind: str) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()[kind]))
+    page = Page(write_report([run], tmp_path / "report.html").read_text())
+    assert "Verdicts" in page.text
+    assert run.name in page.text
+
+
+def test_all_awkward_runs_have_a_report_together(tmp_path: Path) -> None:
+    runs = runs_of(tmp_path, write_all(tmp_path, list(awkward().values())))
+    page = Page(write_report(runs, tmp_path / "report.html").read_text())
+    assert all(" ".join(run.name.split()) in page.text for run in runs)
+
+
+def test_what_users_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()["hostile"]))
+    page = Page(write_report([run], tmp_path / "report.html").read_text())
+    for hostile in HOSTILE:
+        assert " ".join(hostile.split()) in page.text
+    assert not {"img", "b"} & {tag for tag, _ in page.elements}
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert len(page.scripts) == 3
+
+
+def test_several_experiments_are_several_chapters(tmp_path: Path) -> None:
+    links = write_all(tmp_path, [*pair(), awkward()["nan"]])
+    page = Page(write_report(runs_of(tmp_path, links), tmp_path / "report.html").read_text())
+    headings = [a["id"] for tag, a in page.elements if tag == "h2"]
+    assert headings == ["chapter-1-heading", "chapter-2-heading", "methods-heading", "configuration-heading"]
+    links_in_it = [a["href"] for tag, a in page.elements if tag == "a"]
+    assert links_in_it == ["#chapter-1", "#chapter-2", "#methods", "#configuration"]
+
+
+def test_many_runs_fold_their_findings_and_show_one_heatmap_an_arm(tmp_path: Path) -> None:
+    arms = [("off", "none"), ("on", "norm:1.0")]
+    several = [
+        type(one)(f"{arm}-{seed}", "sweep", arm, seed=seed, clip=clip)
+        for one in pair()[:1]
+        for seed in (0, 1, 2)
+        for arm, clip in arms
+    ]
+    page = Page(write_report(runs_of(tmp_path, write_all(tmp_path, several)), tmp_path / "report.html").read_text())
+    assert [tag for tag, _ in page.elements].count("details") == 6
+    assert "Heatmaps and gates are of the first run of each arm: off-0, on-0." in page.text
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("report.pdf", SettingError, r"as 'report.pdf', and its suffix has to be \.html: report\.html"),
+        ("report", SettingError, r"its suffix has to be \.html"),
+        ("nowhere/report.html", InputError, r"it lies in .*nowhere, which is not a folder; name a file"),
+        ("folder.html", InputError, r"folder.html: it is a folder"),
+        ("file/report.html", InputError, r"which is not a folder"),
+    ],
+)
+def test_a_target_that_cannot_be_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, name: str, error: type[Exception], message: str
+) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()["one step"]))
+    (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").touch()
+    before = sorted(os.listdir(tmp_path))
+    with pytest.raises(error, match=message):
+        write_report([run], tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_disk_that_refuses_is_one_sentence_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()["one step"]))
+    (tmp_path / "report.html").write_text("the report of yesterday")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("graddiag.store.files.os.replace", full)
+    with pytest.raises(InputError, match=r"cannot be written to .*report\.html: No space left on device"):
+        write_report([run], tmp_path / "report.html")
+    assert sorted(os.listdir(tmp_path)) == ["one-step", "report.html"]
+    assert (tmp_path / "report.html").read_text() == "the report of yesterday"
+
+
+def test_no_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="no run was given"):
+        write_report([], tmp_path / "report.html")
+
+
+def test_a_damaged_run_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()["one step"]))
+    (tmp_path / "one-step" / "steps" / "000001.parquet").write_bytes(b"")
+    with pytest.raises(RunFormatError, match="is not a readable Parquet file"):
+        write_report([run], tmp_path / "report.html")
+    assert os.listdir(tmp_path) == ["one-step"]
