@@ -1,0 +1,87 @@
+"""Runs side by side: effects in numbers, then the pictures on shared scales. ``?run=one&run=another``"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from graddiag import analysis
+from graddiag.errors import GraddiagError
+from ui import badges, pictures
+from ui.effects import show_effects
+from ui.live import live
+from ui.results import OpenRun, of, of_all, open_run
+from ui.runs import choose_runs, facts
+from ui.settings import show_differences
+from ui.shell import enter
+from ui.text import heading, muted, refusal
+
+CARDS: Final = 3  # in a row
+
+
+def page() -> None:
+    heading("Compare")
+    links = choose_runs()
+    runs = opened(links)
+    if len(runs) < 2:
+        muted("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
+        return
+    known = [run.link for run in runs]
+    live(lambda: body([open_run(link) for link in known]), running=any_running(runs))
+
+
+def opened(links: Sequence[str]) -> list[OpenRun]:
+    """The runs that can be opened; each of the others is refused in words."""
+    runs = []
+    for link in dict.fromkeys(links):
+        try:
+            runs.append(open_run(link))
+        except GraddiagError as error:
+            refusal("Not opened", str(error))
+    return runs
+
+
+def body(runs: Sequence[OpenRun]) -> bool:
+    """Draws the comparison; says whether any of the runs is still being written."""
+    comparison = of_all(runs, analysis.compare)
+    who(runs)
+    st.subheader("Effects")
+    show_effects(comparison)
+    pictures.everything(of_one_seed(runs))
+    show_differences(comparison)
+    return any_running(runs)
+
+
+def who(runs: Sequence[OpenRun]) -> None:
+    for first in range(0, len(runs), CARDS):
+        for run, column in zip(runs[first : first + CARDS], st.columns(min(CARDS, len(runs))), strict=False):
+            with column, st.container(border=True):
+                card(run)
+
+
+def card(run: OpenRun) -> None:
+    """Who the run is, and how it ended."""
+    heading(run.link, level=3)
+    with st.container(horizontal=True):
+        badges.show(of(run, analysis.diagnose).verdict, badges.VERDICTS)
+        badges.show(run.manifest.status, badges.STATUSES)
+    muted(facts(run.manifest))
+
+
+def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
+    """The runs to picture: those of one seed, which the user picks where there are several."""
+    seeds = sorted({run.manifest.seed for run in runs if run.manifest.seed is not None})
+    if len(seeds) < 2 or len(runs) == len(seeds):
+        return list(runs)
+    seed = st.segmented_control(
+        "Seed to picture", seeds, default=seeds[0], required=True, key="seed", bind="query-params"
+    )
+    return [run for run in runs if run.manifest.seed == seed]
+
+
+def any_running(runs: Sequence[OpenRun]) -> bool:
+    return any(run.manifest.status == "running" for run in runs)
+
+
+enter()
+page()

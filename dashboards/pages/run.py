@@ -1,0 +1,48 @@
+"""One run: the verdict and its evidence in words, then the pictures that show it. ``?run=experiment/name``"""
+
+import streamlit as st
+
+from graddiag import analysis
+from graddiag.errors import GraddiagError
+from ui import badges, pictures
+from ui.findings import show_findings
+from ui.live import live
+from ui.results import OpenRun, of, open_run
+from ui.runs import choose_run, facts
+from ui.settings import show_events, show_settings
+from ui.shell import enter
+from ui.text import heading, muted, refusal
+
+
+def page() -> None:
+    link = choose_run()
+    if link is None:
+        muted("Choose a run above, or follow a link from the Runs page.")
+        return
+    try:
+        run = open_run(link)
+    except GraddiagError as error:
+        refusal("Not opened", str(error))
+        return
+    live(lambda: body(open_run(link)), running=run.manifest.status == "running")
+
+
+def body(run: OpenRun) -> bool:
+    """Draws the run; says whether it is still being written."""
+    diagnosis = of(run, analysis.diagnose)
+    heading(run.manifest.name)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        badges.show(diagnosis.verdict, badges.VERDICTS)
+        badges.show(run.manifest.status, badges.STATUSES)
+        muted(facts(run.manifest))
+    if run.manifest.error:
+        refusal("Ended with an error", run.manifest.error)
+    show_findings(diagnosis)
+    pictures.everything([run])
+    show_events(run)
+    show_settings(run.manifest)
+    return run.manifest.status == "running"
+
+
+enter()
+page()

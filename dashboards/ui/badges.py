@@ -1,0 +1,62 @@
+"""Verdicts, severities and states of a run as badges: always a colour, a sign and a word."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
+
+Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
+
+
+@dataclass(frozen=True)
+class Badge:
+    """How one word looks: in text with an icon, in a table cell with a sign."""
+
+    icon: str
+    sign: str
+    colour: Colour
+
+
+VERDICTS: Final = {
+    "exploding": Badge(":material/trending_up:", "▲", "red"),
+    "vanishing": Badge(":material/trending_down:", "▼", "orange"),
+    "non-finite": Badge(":material/error:", "✕", "violet"),
+    "healthy": Badge(":material/check_circle:", "✓", "green"),
+    "not measured": Badge(":material/help:", "?", "gray"),
+    "damaged": Badge(":material/broken_image:", "!", "gray"),
+}
+STATUSES: Final = {
+    "running": Badge(":material/play_arrow:", "▶", "blue"),
+    "finished": Badge(":material/done:", "✓", "gray"),
+    "failed": Badge(":material/close:", "✕", "red"),
+    "interrupted": Badge(":material/pause:", "‖", "yellow"),
+    "damaged": Badge(":material/broken_image:", "!", "gray"),
+}
+SEVERITIES: Final = {
+    "severe": Badge(":material/error:", "✕", "red"),
+    "warning": Badge(":material/warning:", "!", "orange"),
+    "info": Badge(":material/info:", "i", "blue"),
+}
+_UNKNOWN: Final = Badge(":material/help:", "?", "gray")
+
+
+def show(word: str, looks: dict[str, Badge]) -> None:
+    """The word as a badge. A word that is not ours is shown as 'unknown': it may hold markup."""
+    look = looks.get(word, _UNKNOWN)
+    st.badge(word if word in looks else "unknown", icon=look.icon, color=look.colour)
+
+
+def cell(word: object, looks: dict[str, Badge]) -> list[str]:
+    """The content of a table cell that shows the word as a coloured label; empty for a missing word."""
+    return [f"{looks.get(word, _UNKNOWN).sign} {word}"] if isinstance(word, str) and word else []
+
+
+def column(label: str, looks: dict[str, Badge], help: str) -> ColumnConfig:
+    """The table column whose cells ``cell`` makes."""
+    return st.column_config.MultiselectColumn(
+        label,
+        help=help,
+        options=[f"{look.sign} {word}" for word, look in looks.items()],
+        color=[look.colour for look in looks.values()],
+    )

@@ -1,0 +1,60 @@
+"""What an arm changes, quantity by quantity, as a table to read: both arms, their difference and its interval."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from graddiag.analysis import Comparison, Effect, Parting, number
+from ui.text import heading, muted, table
+
+SEEDS_SHOWN: Final = 5
+
+
+def show_effects(comparison: Comparison) -> None:
+    """One table for each arm that is set against the baseline, and where the runs of each pair part."""
+    muted(comparison.caption)
+    for arm in comparison.arms[1:]:
+        effects = [effect for effect in comparison.effects if effect.arm == arm.arm]
+        if len(comparison.arms) > 2:
+            heading(arm.arm, level=3)
+        table(_heads(effects), [_row(effect, _any_interval(effects)) for effect in effects])
+    muted(*map(_parting, comparison.parting))
+
+
+def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:
+    several = max(effect.n for effect in effects) > 1
+    heads = ("Quantity", effects[0].baseline_arm, effects[0].arm, "Mean difference" if several else "Difference")
+    return (*heads, "95% interval") if _any_interval(effects) else heads
+
+
+def _row(effect: Effect, with_interval: bool) -> tuple[tuple[str, str], ...]:
+    """The cells of a row: what stands in each, and the quiet words after it."""
+    cells = (
+        (effect.title, effect.unit),
+        (_values(effect.baseline_values), ""),
+        (_values(effect.values), ""),
+        (number(effect.difference), ""),
+    )
+    return (*cells, _interval(effect)) if with_interval else cells
+
+
+def _any_interval(effects: Sequence[Effect]) -> bool:
+    return any(effect.interval for effect in effects)
+
+
+def _interval(effect: Effect) -> tuple[str, str]:
+    return (" to ".join(number(end) for end in effect.interval) if effect.interval else "", effect.note)
+
+
+def _values(values: Sequence[float | None]) -> str:
+    """One a seed; the first few where there are many."""
+    shown = " · ".join(number(value) for value in values[:SEEDS_SHOWN])
+    return shown if len(values) <= SEEDS_SHOWN else f"{shown} · and {len(values) - SEEDS_SHOWN} more"
+
+
+def _parting(parting: Parting) -> str:
+    whose = f"Seed {parting.seed}" if parting.seed is not None else " and ".join(parting.runs)
+    if parting.first_different_step is None:
+        return f"{whose}: bit-identical over all {parting.compared_steps} steps that both have."
+    clipped = parting.first_clipped_step
+    when = "never clipped" if clipped is None else f"first clipped at step {clipped}"
+    return f"{whose}: bit-identical before step {parting.first_different_step}; {when}."

@@ -1,0 +1,42 @@
+"""A diagnosis in words: the summary, then each finding with its evidence and what to try."""
+
+from typing import Final
+
+import streamlit as st
+
+from graddiag.analysis import Diagnosis, Finding
+from ui import badges
+from ui.text import bullets, muted, sentence
+
+OPEN_FINDINGS: Final = 2
+
+
+def show_findings(diagnosis: Diagnosis) -> None:
+    """The summary, the worst findings in full, the rest folded."""
+    sentence(diagnosis.summary)
+    for finding in diagnosis.findings[:OPEN_FINDINGS]:
+        _finding(finding, told=finding.sentence in diagnosis.summary)
+    rest = diagnosis.findings[OPEN_FINDINGS:]
+    if rest:
+        with st.expander(f"{len(rest)} more"):
+            for finding in rest:
+                _finding(finding)
+
+
+def _finding(finding: Finding, *, told: bool = False) -> None:
+    """One finding; its sentence is left out where the summary has just told it."""
+    with st.container(border=True):
+        with st.container(horizontal=True):
+            badges.show(finding.name, badges.VERDICTS)
+            badges.show(finding.severity, badges.SEVERITIES)
+        if not told:
+            sentence(finding.sentence)
+        evidence, advice = st.columns(2)
+        with evidence:
+            muted("Evidence")
+            bullets(str(item) for item in finding.evidence)
+        if finding.advice:
+            with advice:
+                muted("What to try")
+                bullets(finding.advice)
+        muted(f"Rule: {finding.rule}")

@@ -1,0 +1,62 @@
+"""Text that comes from a run, shown as text.
+
+Markdown and Plotly would read names, tags, notes and messages as markup. What a user or a run has written goes
+through this file, a table cell or a widget's option, and nowhere else.
+"""
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Final
+
+import streamlit as st
+
+_MUTED: Final = "opacity:.72;font-size:.875rem;line-height:1.45;overflow-wrap:anywhere"
+_TABLE: Final = "width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums"
+_RULE: Final = "border-bottom:1px solid rgba(128,128,128,.25)"
+_LIST: Final = "margin:0;padding-left:1.2rem;line-height:1.5;overflow-wrap:anywhere"
+
+
+def heading(text: str, level: int = 1) -> None:
+    st.html(f'<h{level} style="padding:0;margin:0;overflow-wrap:anywhere">{escape(text)}</h{level}>')
+
+
+def sentence(text: str) -> None:
+    st.html(f'<p style="margin:0;overflow-wrap:anywhere">{escape(text)}</p>')
+
+
+def muted(*lines: str) -> None:
+    """Quiet lines: captions, the facts of a run."""
+    st.html(f'<p style="margin:0;{_MUTED}">{"<br>".join(map(escape, lines))}</p>')
+
+
+def bullets(items: Iterable[str]) -> None:
+    st.html(f'<ul style="{_LIST}">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>')
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> None:
+    """A table to read. A cell is what stands in it and the quiet words after that; the first of a row is its head."""
+    columns = "".join(f'<th scope="col" style="{_side(place)}">{escape(head)}</th>' for place, head in enumerate(heads))
+    lines = "".join(f"<tr>{''.join(_cell(place, *cell) for place, cell in enumerate(row))}</tr>" for row in rows)
+    st.html(
+        f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead><tr style="{_RULE}">{columns}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>"
+    )
+
+
+def _cell(place: int, words: str, quiet: str) -> str:
+    aside = f' <span style="{_MUTED}">{escape(quiet)}</span>' if quiet else ""
+    style = f"{_side(place)};{_RULE};font-weight:400;vertical-align:top"
+    if place:
+        return f'<td style="{style}">{escape(words)}{aside}</td>'
+    return f'<th scope="row" style="{style}">{escape(words)}{aside}</th>'
+
+
+def _side(place: int) -> str:
+    return f"padding:.35rem .75rem;text-align:{'right' if place else 'left'};font-weight:600"
+
+
+def refusal(title: str, message: str) -> None:
+    """A box that says what was asked, what was found, what to do. ``title`` is ours; ``message`` may quote anything."""
+    with st.container(border=True):
+        st.badge(title, icon=":material/block:", color="red")
+        sentence(message)

@@ -1,0 +1,39 @@
+"""Roots with runs, and pages run in this process (AppTest)."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.serving import APP
+
+sys.path.insert(0, str(APP.parent))  # what `streamlit run` does for the pages' own helpers
+
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The runs folder of the pages in this process; empty until a test writes into it."""
+    from ui.root import runs_root
+
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("GRADDIAG_ROOT", str(folder))
+    runs_root.cache_clear()
+    yield folder
+    runs_root.cache_clear()
+
+
+@pytest.fixture
+def open_page(root: Path) -> Open:
+    """Runs a page with the query string given: ``open_page("compare", run=["a", "b"])``."""
+
+    def opened(name: str, **query: str | list[str]) -> AppTest:
+        page = AppTest.from_file(str(APP.parent / "pages" / f"{name}.py"), default_timeout=30)
+        for key, value in query.items():
+            page.query_params[key] = value
+        return page.run()
+
+    return opened

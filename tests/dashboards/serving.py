@@ -1,0 +1,100 @@
+"""The dashboard as a user starts it: a server of its own on a free port, with its log."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+APP: Final = Path(__file__).parents[2] / "dashboards" / "app.py"
+START_SECONDS: Final = 60
+
+
+@dataclass(frozen=True)
+class Served:
+    """A dashboard that answers at ``url`` and writes to ``log``."""
+
+    port: int
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+@contextlib.contextmanager
+def serve(root: Path, folder: Path) -> Iterator[Served]:
+    """``streamlit run`` from ``folder``, which is not where the app is, over the runs under ``root``."""
+    served = Served(free_port(), folder / "server.log")
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(APP),
+        f"--server.port={served.port}",
+        "--",
+        "--root",
+        str(root),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+    with served.log.open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_until_healthy(served, process)
+            yield served
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as trial:
+        trial.bind(("127.0.0.1", 0))
+        return int(trial.getsockname()[1])
+
+
+def wait_until_healthy(served: Served, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError):
+            if status(served, "/_stcore/health") == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the dashboard did not start: {served.said()}")
+
+
+def status(served: Served, path: str, host: str = "localhost", **headers: str) -> int:
+    """The HTTP status of a request that says it is meant for ``host``."""
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    try:
+        connection.putrequest("GET", path, skip_host=True)
+        connection.putheader("Host", f"{host}:{served.port}")
+        for name, value in headers.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def websocket_status(served: Served, host: str) -> int:
+    """The status of the handshake over which every page gets its content; 101 is a page that opens."""
+    return status(
+        served,
+        "/_stcore/stream",
+        host,
+        Upgrade="websocket",
+        Connection="Upgrade",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        Sec_WebSocket_Version="13",
+    )

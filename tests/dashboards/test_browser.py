@@ -1,0 +1,113 @@
+"""The dashboard as people see it: a served app in a real Chromium, with nothing wrong on page, console or server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from graddiag import schema
+from graddiag.overview import list_runs
+from tests.dashboards.serving import Served, serve
+from tests.dashboards.synthetic import HOSTILE, Growing, awkward, pair, write, write_all
+from tests.dashboards.watched import Scheme, Watched, watched
+
+pytestmark = pytest.mark.browser
+
+COMPARE = "/compare?" + urlencode([("run", "pair/lstm-off"), ("run", "pair/lstm-on")])
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A pair and one run of hostile text."""
+    root = tmp_path_factory.mktemp("root") / "runs"
+    write_all(root, pair())
+    write(root, awkward()["hostile"])
+    with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
+        yield one
+
+
+@pytest.fixture
+def seen(chromium: Browser, served: Served) -> Iterator[Watched]:
+    with watched(chromium, served) as one:
+        yield one
+        assert one.trouble() == []
+
+
+@pytest.mark.parametrize("address", ["/", "/run?run=pair/lstm-on", COMPARE], ids=["runs", "run", "compare"])
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_page_is_drawn_without_trouble(
+    chromium: Browser, served: Served, address: str, width: int, scheme: Scheme
+) -> None:
+    with watched(chromium, served, width=width, scheme=scheme) as seen:
+        seen.go(address)
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.trouble() == []
+
+
+def test_from_the_table_to_a_comparison(seen: Watched) -> None:
+    seen.go("/")
+    seen.find_and_select_all("pair/lstm")
+    seen.page.get_by_role("button", name="Compare", exact=True).click()
+    expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
+    seen.settle()
+    assert "run=pair" in seen.page.url
+    expect(seen.page.get_by_test_id("stPlotlyChart").nth(4)).to_be_visible()
+
+
+def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched) -> None:
+    seen.go(COMPARE)
+    thumb = seen.page.get_by_role("slider", name="Step")
+    thumb.press("ArrowLeft")
+    thumb.press("ArrowLeft")
+    expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
+    assert "step=9" in seen.page.url
+    seen.page.goto(seen.page.url)
+    seen.settle()
+    expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("name", ["run", "compare"])
+def test_what_a_user_wrote_is_text(seen: Watched, name: str) -> None:
+    link = "x-javascript-alert-1/img-src-x-onerror-alert-1"
+    seen.go(f"/{name}?" + urlencode([("run", link), ("run", "pair/lstm-on")][: 2 if name == "compare" else 1]))
+    assert seen.page.locator("img[src='x'], a[href^='javascript'], .katex").count() == 0
+    if name == "run":
+        expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
+
+
+def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
+    seen.go("/run?run=" + quote("../" + HOSTILE[0]))
+    expect(seen.page.get_by_text("Not opened")).to_be_visible()
+    expect(seen.page.get_by_text(HOSTILE[0], exact=False)).to_be_visible()
+
+
+def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    run = Growing(root, awkward()["running"])
+    run.grow(to=10)
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go(f"/run?run={run.link}")
+        expect(seen.page.get_by_test_id("stMarkdownContainer").filter(has_text="running").first).to_be_visible()
+        run.grow(to=30)
+        expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "29")
+        run.writer.close()
+        expect(seen.page.get_by_text("finished").first).to_be_visible()
+        assert seen.trouble() == []
+
+
+def test_a_pair_recorded_from_the_page(chromium: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go("/")
+        expect(seen.page.get_by_text("No runs yet under")).to_be_visible()
+        steps = seen.page.get_by_role("spinbutton", name="Steps")
+        steps.fill("12")
+        steps.press("Tab")
+        seen.page.get_by_role("button", name="Record the pair").click()
+        expect(seen.page.get_by_role("progressbar")).to_be_visible()
+        expect(seen.page.get_by_text("2 runs in 1 experiment")).to_be_visible()
+        expect(seen.page.get_by_role("progressbar")).to_have_count(0)
+        assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
+        assert seen.trouble() == []

@@ -1,0 +1,141 @@
+"""Every page in this process: what it says of plain runs, and that no awkward run breaks it."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.conftest import Open
+from tests.dashboards.synthetic import Made, awkward, pair, write, write_all
+
+AWKWARD = awkward()
+BESIDE = {name: made for name, made in AWKWARD.items() if made.status == "finished"}
+
+
+def words(page: AppTest) -> str:
+    """Everything the page says in text, whatever element says it."""
+    kinds = ("html", "markdown", "caption", "text", "subheader", "badge")
+    return " ".join(
+        str(element.proto.body) for kind in kinds for element in page.get(kind) if hasattr(element.proto, "body")
+    )
+
+
+def charts(page: AppTest) -> int:
+    return len(page.get("plotly_chart"))
+
+
+def test_an_empty_root_says_how_to_fill_it(open_page: Open, root: Path) -> None:
+    page = open_page("runs")
+    assert not page.exception
+    assert f"No runs yet under {root}" in words(page)
+    assert any("graddiag pair" in code.value for code in page.code)
+    assert [button.label for button in page.button] == ["Record the pair"]
+
+
+def test_the_table_shows_every_run(open_page: Open, root: Path) -> None:
+    links = write_all(root, pair())
+    page = open_page("runs")
+    assert not page.exception
+    (table,) = page.dataframe
+    assert list(table.value["run"]) == links
+    assert "2 runs in 1 experiment" in words(page)
+
+
+def test_find_keeps_the_rows_that_hold_all_words(open_page: Open, root: Path) -> None:
+    write_all(root, pair())
+    page = open_page("runs", find="LSTM norm:1.0")
+    assert list(page.dataframe[0].value["run"]) == ["pair/lstm-on"]
+    page = open_page("runs", find="nothing-like-it")
+    assert not page.dataframe
+    assert "No run holds these words" in words(page)
+
+
+@pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
+def test_run_page_draws_awkward_runs(open_page: Open, root: Path, made: Made) -> None:
+    page = open_page("run", run=write(root, made))
+    assert not page.exception
+    assert "Not opened" not in words(page)
+    assert charts(page) >= 2
+
+
+@pytest.mark.parametrize("made", BESIDE.values(), ids=BESIDE)
+def test_compare_page_draws_awkward_runs_beside_a_plain_one(open_page: Open, root: Path, made: Made) -> None:
+    links = write_all(root, (pair()[0], made))
+    page = open_page("compare", run=links)
+    assert not page.exception
+    assert "Not opened" not in words(page)
+    assert charts(page) >= 2
+
+
+def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
+    links = write_all(root, list(AWKWARD.values()))
+    page = open_page("runs")
+    assert not page.exception
+    assert sorted(page.dataframe[0].value["run"]) == sorted(links)
+
+
+def test_run_page_names_the_verdict_first(open_page: Open, root: Path) -> None:
+    page = open_page("run", run=write(root, Made("vanishing", timesteps=60, ratio=0.5)))
+    assert "vanishing" in words(page)
+
+
+def test_the_address_chooses_step_and_signal(open_page: Open, root: Path) -> None:
+    link = write(root, pair()[0])
+    page = open_page("run", run=link, step="3")
+    assert page.slider(key="step").value == 3
+    assert "at step 3" in words(page)
+    page.slider(key="step").set_value(7).run()
+    assert "at step 7" in words(page)
+
+
+def test_the_step_of_the_largest_norm_is_one_click_away(open_page: Open, root: Path) -> None:
+    page = open_page("run", run=write(root, pair()[0]), step="3")
+    next(button for button in page.button if button.label == "Go to the largest norm, step 11").click().run()
+    assert page.slider(key="step").value == 11
+
+
+def test_run_page_shows_where_it_became_non_finite(open_page: Open, root: Path) -> None:
+    page = open_page("run", run=write(root, AWKWARD["nan"]))
+    assert "non-finite" in words(page)
+    assert any("timestep 3" in table.value.to_string() for table in page.dataframe)
+
+
+def test_the_clip_coefficient_is_shown_where_something_is_clipped(open_page: Open, root: Path) -> None:
+    off, on = write_all(root, pair())
+    assert "Clip coefficient" not in words(open_page("run", run=off))
+    assert "Clip coefficient" in words(open_page("run", run=on))
+
+
+def test_compare_needs_two_runs(open_page: Open, root: Path) -> None:
+    page = open_page("compare", run=write(root, pair()[0]))
+    assert not page.exception
+    assert "Choose two or more runs" in words(page)
+    assert charts(page) == 0
+
+
+def test_compare_pictures_one_seed_of_several(open_page: Open, root: Path) -> None:
+    links = [link for seed in range(3) for link in write_all(root, pair(seed=seed))]
+    page = open_page("compare", run=links)
+    assert not page.exception
+    assert page.segmented_control(key="seed").options == ["0", "1", "2"]
+
+
+def test_a_running_run_is_drawn_and_marked(open_page: Open, root: Path) -> None:
+    page = open_page("run", run=write(root, AWKWARD["running"]))
+    assert "running" in words(page)
+
+
+def test_a_damaged_part_is_told_in_words(open_page: Open, root: Path) -> None:
+    link = write(root, pair()[0])
+    part = next((root / link / "timesteps").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    page = open_page("run", run=link)
+    assert not page.exception
+    assert "Could not be read" in words(page)
+
+
+def test_a_damaged_manifest_is_a_row_and_is_refused_when_opened(open_page: Open, root: Path) -> None:
+    link = write(root, pair()[0])
+    (root / link / "manifest.json").write_text("{")
+    assert list(open_page("runs").dataframe[0].value["run"]) == [link]
+    assert "Not opened" in words(open_page("run", run=link))

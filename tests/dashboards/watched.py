@@ -1,0 +1,92 @@
+"""A browser page that keeps every sign of trouble: errors thrown, console errors, requests that leave this machine."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect
+
+from tests.dashboards.serving import Served
+
+SETTLE_MS: Final = 120_000  # a busy machine with two cores
+expect.set_options(timeout=SETTLE_MS)
+
+_GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
+Scheme = Literal["light", "dark"]
+
+
+@dataclass
+class Watched:
+    """One open page and what went wrong on it."""
+
+    page: Page
+    served: Served
+    errors: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> None:
+        self.page.goto(self.served.url + path)
+        self.settle()
+
+    def settle(self) -> None:
+        """Waits until the page has been drawn and no script of it runs."""
+        self.page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
+        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        self.page.wait_for_timeout(400)
+
+    def find_and_select_all(self, words: str) -> None:
+        """Types into Find, then ticks the box in the table's head."""
+        find = self.page.get_by_role("textbox", name="Find")
+        find.fill(words)
+        find.press("Enter")
+        self.settle()
+        self.page.get_by_test_id("stDataFrame").first.click(position={"x": 16, "y": 18})
+        self.settle()
+
+    def dismiss(self, dialog: Dialog) -> None:
+        """No page opens one: it is what a script that got in would do."""
+        self.errors.append(f"dialog: {dialog.message}")
+        dialog.dismiss()
+
+    def trouble(self) -> list[str]:
+        """Every error on the page, in its console and in the log of the server."""
+        boxes = self.page.get_by_test_id("stException").all_inner_texts()
+        log = [line for line in self.served.said().splitlines() if not _GREETING.search(line)]
+        return [*boxes, *self.errors, *log, *self.foreign]
+
+
+@contextlib.contextmanager
+def watched(
+    browser: Browser,
+    served: Served,
+    *,
+    width: int = 1440,
+    height: int = 900,
+    scheme: Scheme = "light",
+) -> Iterator[Watched]:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    seen = Watched(context.new_page(), served)
+    seen.page.on("pageerror", lambda error: seen.errors.append(f"page: {error}"))
+    seen.page.on("console", lambda said: seen.errors.append(_words(said)) if _is_error(said) else None)
+    seen.page.on("dialog", seen.dismiss)
+    seen.page.on("request", lambda request: None if _own(request.url, served) else seen.foreign.append(request.url))
+    try:
+        yield seen
+    finally:
+        context.close()
+
+
+def _is_error(said: ConsoleMessage) -> bool:
+    """Streamlit looks for its server under the page's own path first, and finds it one level up."""
+    probe = str(said.location.get("url", "")).endswith(("/_stcore/health", "/_stcore/host-config"))
+    return said.type == "error" and not probe
+
+
+def _words(said: ConsoleMessage) -> str:
+    return f"console: {said.text} {said.location.get('url', '')}"
+
+
+def _own(url: str, served: Served) -> bool:
+    return url.startswith((served.url, served.url.replace("http", "ws"), "data:", "blob:"))
