@@ -1,0 +1,62 @@
+"""What a trainer's callback is told of the run that it will record, until the model and the optimizer are there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graddiag.errors import SettingError
+from graddiag.recorder import Recorder, watch
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The arguments of ``graddiag.watch`` that describe a run, as a callback takes them."""
+
+    run: str
+    root: str | Path
+    every: int
+    experiment: str | None
+    arm: str | None
+    seed: int | None
+    task: str | None
+    loss_reduction: str | None
+    config: Mapping[str, Any] | None
+
+    def __post_init__(self) -> None:
+        if self.every < 1:
+            raise SettingError(f"every={self.every}: it cannot be below 1 (every step); 10 is every tenth.")
+
+    def watch(
+        self,
+        module: "torch.nn.Module",
+        optimizer: "torch.optim.Optimizer",
+        *,
+        clip: str | None,
+        scaler: "torch.amp.GradScaler | None",
+        config: Mapping[str, Any],
+    ) -> Recorder:
+        """Begins the run; ``config`` is what the trainer knows, and what the user gave goes before it."""
+        return watch(
+            module,
+            optimizer,
+            run=self.run,
+            root=self.root,
+            every=self.every,
+            scaler=scaler,
+            experiment=self.experiment,
+            arm=self.arm,
+            seed=self.seed,
+            task=self.task,
+            clip=clip,
+            loss_reduction=self.loss_reduction,
+            config={**config, **(self.config or {})},
+        )
+
+
+def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of ``settings`` that a run's configuration can hold: text, numbers, True, False and None."""
+    return {name: value for name, value in settings.items() if isinstance(value, str | int | float | bool | None)}

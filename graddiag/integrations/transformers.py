@@ -1,0 +1,161 @@
+"""A callback for the Trainer of Hugging Face's transformers: ``Trainer(callbacks=[GraddiagCallback(run="mine")])``."""
+
+import atexit
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from graddiag.integrations.libraries import missing
+from graddiag.integrations.settings import RunSettings, plain_values
+from graddiag.recorder import Recorder
+from graddiag.schema import Status
+
+try:
+    from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+except ImportError as error:
+    raise missing("transformers", error) from error
+
+if TYPE_CHECKING:
+    import torch
+
+_ARGUMENTS = ("max_grad_norm", "gradient_accumulation_steps", "per_device_train_batch_size", "learning_rate", "seed")
+
+
+class GraddiagCallback(TrainerCallback):
+    """Records a run for each ``Trainer.train()``; the arguments are those of ``graddiag.watch``.
+
+    A step is an optimizer update. Its ``loss`` is what the model gives as its loss, over the batches of
+    ``gradient_accumulation_steps`` as the Trainer takes them together; a loss that the Trainer computes outside of the
+    model (``compute_loss_func``, label smoothing) cannot be seen from a callback and is missing. ``max_grad_norm``
+    becomes the clip policy. With several processes each records its own share of the batch: the run is that of rank 0,
+    the others are inside it.
+
+    The Trainer tells a callback nothing of an exception. A run that it broke off is closed as failed when the process
+    ends, or as interrupted when the next training begins; ``with callback: trainer.train()`` closes it at once.
+
+    Raises:
+        SettingError: ``every`` below 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: str,
+        root: str | Path = "runs",
+        every: int = 1,
+        experiment: str | None = None,
+        arm: str | None = None,
+        seed: int | None = None,
+        task: str | None = None,
+        loss_reduction: str | None = None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._settings = RunSettings(run, root, every, experiment, arm, seed, task, loss_reduction, config)
+        self._losses = _Losses()
+        self._open = ExitStack()
+        self.recorder: Recorder | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The folder of the run; None before training begins."""
+        return None if self.recorder is None else self.recorder.path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self.recorder is not None:
+            self.recorder.__exit__(kind, error, tb)
+        self._open.close()
+
+    def on_train_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        model: "torch.nn.Module",
+        optimizer: "torch.optim.Optimizer",
+        **_: Any,
+    ) -> None:
+        self._close("interrupted", "The training was broken off, and another one began.")
+        self._losses.clear()
+        own, scaler = _unwrapped(optimizer)
+        self.recorder = self._settings.watch(model, own, clip=_clip(args), scaler=scaler, config=_config(args))
+        hook = model.register_forward_hook(self._losses, with_kwargs=True)
+        atexit.register(self._at_exit)
+        self._open.callback(atexit.unregister, self._at_exit)
+        self._open.callback(hook.remove)
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        loss = self._losses.take()
+        if self.recorder is not None and loss is not None:
+            self.recorder.log(loss=loss)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._close("finished")
+
+    def _close(self, status: Status, error: str | None = None) -> None:
+        if self.recorder is not None:
+            self.recorder.close(status, error)
+        self._open.close()
+
+    def _at_exit(self) -> None:
+        """The process ends and the run is open: what Python printed last is why."""
+        error = getattr(sys, "last_value", None)
+        if self.recorder is not None and error is not None:
+            self.recorder.__exit__(type(error), error, error.__traceback__)
+
+
+class _Losses:
+    """A forward hook that keeps the losses of a step's batches, and stays behind when the model is copied or saved."""
+
+    def __init__(self) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._whole = False
+
+    def __call__(self, module: "torch.nn.Module", args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+        loss = _loss_of(output)
+        if loss is not None and loss.requires_grad:
+            self._losses.append(loss.detach().mean())
+            self._whole = kwargs.get("num_items_in_batch") is not None
+
+    def __reduce__(self) -> "tuple[type[_Losses], tuple[()]]":
+        return _Losses, ()
+
+    def take(self) -> "torch.Tensor | None":
+        """The loss of the step: the mean over its batches, or their sum where each is a share of the whole already."""
+        losses, whole = self._losses, self._whole
+        self.clear()
+        if not losses:
+            return None
+        total = sum(losses[1:], losses[0])
+        return total if whole else total / len(losses)
+
+    def clear(self) -> None:
+        self._losses, self._whole = [], False
+
+
+def _loss_of(output: Any) -> "torch.Tensor | None":
+    """As the Trainer finds it: ``output["loss"]``, or the first of a tuple."""
+    if isinstance(output, Mapping):
+        return output.get("loss")
+    return output[0] if isinstance(output, tuple) else None
+
+
+def _unwrapped(optimizer: Any) -> "tuple[torch.optim.Optimizer, torch.amp.GradScaler | None]":
+    """The optimizer inside of accelerate's, and the scaler beside it."""
+    return getattr(optimizer, "optimizer", optimizer), getattr(optimizer, "scaler", None)
+
+
+def _clip(args: TrainingArguments) -> str:
+    return f"norm:{args.max_grad_norm:g}" if args.max_grad_norm else "none"
+
+
+def _config(args: TrainingArguments) -> dict[str, Any]:
+    return plain_values({name: getattr(args, name) for name in _ARGUMENTS})
