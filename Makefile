@@ -1,0 +1,93 @@
+# graddiag: `make help` lists what can be made here.
+
+PYTHON ?= python3
+SERVE ?= 1
+PORT ?= 8501
+ROOT ?= runs
+REPORT ?= reports/demo.html
+PYTEST_ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+
+define CHECK_PYTHON
+import sys
+found = "%s (Python %d.%d)" % ((sys.executable,) + sys.version_info[:2])
+if sys.version_info < (3, 11):
+    sys.exit("graddiag needs Python 3.11 or newer; found " + found + ". Name another one: make PYTHON=python3.11")
+try:
+    import ensurepip, venv
+except ImportError:
+    sys.exit("The module venv is missing from " + found + ". On Debian or Ubuntu: apt-get install python3-venv")
+endef
+export CHECK_PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint bench browser wheel clean
+
+# The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP) $(DEV)
+endif
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) PYTEST_ARGS="
+
+demo: $(STAMP)  ## record the demonstration, write its report, open the dashboard (SERVE=0: all but that)
+	@$(BIN)/graddiag demo --root $(ROOT) --out $(REPORT)
+ifneq ($(SERVE),0)
+	@$(BIN)/graddiag dashboard --root $(ROOT) --port $(PORT)
+endif
+
+test: $(DEV) browser  ## all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+quick: $(DEV)  ## the tests that are neither slow nor need a browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(PYTEST_ARGS)
+
+lint: $(DEV)  ## ruff, mypy and the import map
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: $(DEV)  ## the figures of the README
+	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+
+browser:  ## Debian's chromium for the tests of the dashboard, when it is missing
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root=sudo; else as_root=no; fi; \
+	if [ "$$as_root" = no ] || ! command -v apt-get >/dev/null; then \
+	  echo "chromium is missing and cannot be installed from here: the browser tests will be skipped."; \
+	  echo "Install it (Debian: apt-get install chromium) to run them."; exit 0; \
+	fi; \
+	echo "installing chromium"; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$as_root apt-get -qq update && $$as_root apt-get -qq install -y --no-install-recommends chromium >/dev/null
+
+wheel: $(DEV)  ## the wheel and the source distribution, in dist/
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+clean:  ## remove the environment, builds and caches; recorded runs and reports stay
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "No $(PYTHON) found. Name a Python 3.11 or newer: make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -c "$$CHECK_PYTHON"
+	@[ ! -f $@ ] || [ "$$(cat $@)" = "$(CURDIR)" ] || rm -rf $(VENV)
+	@[ ! -d $(VENV) ] || $(BIN)/python -c "" 2>/dev/null || rm -rf $(VENV)
+	@[ -d $(VENV) ] || echo "installing graddiag into $(VENV): about a minute and 1.4 GB, once"
+	@[ -d $(VENV) ] || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --constraint constraints.txt hatchling editables
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable .
+	@pwd >$@
+
+$(DEV): $(STAMP)
+	@[ -f $@ ] || echo "installing what the tests need, and the libraries that graddiag works with: about a minute and 0.6 GB, once"
+	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,130 @@
+"""The map of the layers: which room may import which, and where each heavy library may live."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "graddiag"
+VIEWS = sorted((ROOT / "dashboards").rglob("*.py"))
+
+VALUES = {"errors", "schema", "run"}
+MAP = {
+    "errors": set(),
+    "schema": {"errors"},
+    "run": {"errors", "schema"},
+    "cells": {"errors"},
+    "nn": {"errors", "cells"},
+    "tracing": {"errors", "schema", "cells", "nn"},
+    "clipping": {"errors"},
+    "store": VALUES,
+    "beginning": VALUES | {"tracing", "store"},
+    "recorder": VALUES | {"beginning", "cells", "tracing", "store", "clipping"},
+    "analysis": VALUES,
+    "analysis.spectrum": VALUES | {"cells"},
+    "overview": VALUES | {"store", "analysis"},
+    "figures": VALUES | {"analysis"},
+    "report": VALUES | {"store", "analysis", "figures"},
+    "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
+    "integrations": VALUES | {"store", "analysis"},
+    "integrations.lightning": VALUES | {"recorder", "integrations"},
+    "integrations.transformers": VALUES | {"recorder", "integrations"},
+    "integrations.settings": VALUES | {"recorder", "integrations"},
+    "cli": VALUES | {"clipping", "store", "analysis", "overview", "report", "lab"},
+    "dashboards": VALUES | {"store", "analysis", "overview", "figures", "report", "lab"},
+}
+TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
+HOMES = {
+    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", "analysis.spectrum", *TRAINERS},
+    "pyarrow": {"store"},
+    "plotly": {"figures", "report"},
+    "streamlit": {"dashboards"},
+    "jinja2": {"report"},
+    "typer": {"cli"},
+    "lightning": {"integrations.lightning"},
+    "transformers": {"integrations.transformers"},
+    "tensorboard": {"integrations"},
+    "mlflow": {"integrations"},
+    "wandb": {"integrations"},
+}
+HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
+WITHOUT_TORCH = ["graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"]
+
+
+def module_of(path: Path) -> str:
+    if not path.is_relative_to(PACKAGE):
+        return "dashboards"
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+def room(module: str) -> str:
+    """The row of MAP a module within graddiag belongs to."""
+    return module if module in MAP else module.split(".")[0]
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module ``path`` imports, at its head or inside a function, with the name taken from it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import; the house writes full names"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+SOURCES = [path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem != "__init__"] + VIEWS
+EVERY_SOURCE = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+@EVERY_SOURCE
+def test_rooms_import_only_what_the_map_allows(path: Path) -> None:
+    here = room(module_of(path))
+    for name in imports(path):
+        if name.startswith("graddiag."):
+            there = room(name.removeprefix("graddiag."))
+            if there in MAP:  # anything else is a public name, graddiag.load_run for one
+                inside = there.split(".")[0] == here.split(".")[0]
+                assert inside or there in MAP[here], f"{here} imports {name}"
+
+
+@EVERY_SOURCE
+def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
+    here = room(module_of(path))
+    for name in set(imports(path)) - HANDED_ON:
+        library = name.split(".")[0]
+        assert here in HOMES.get(library, {here}), f"{here} imports {name}"
+
+
+def test_every_room_is_on_the_map() -> None:
+    rooms = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert rooms - {"__init__", "__main__"} <= set(MAP)
+
+
+@pytest.mark.parametrize("path", VIEWS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_dashboard_holds_streamlit_code_only(path: Path) -> None:
+    libraries = {name.split(".")[0] for name in set(imports(path)) - HANDED_ON} - set(sys.stdlib_module_names)
+    assert libraries <= {"streamlit", "graddiag", "ui"}
+
+
+@pytest.mark.parametrize("path", [path for path in VIEWS if path.parent.name != "ui"], ids=lambda path: path.name)
+def test_pages_open_no_file(path: Path) -> None:
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    called = {getattr(call, "id", getattr(call, "attr", None)) for call in calls}
+    assert not called & {"open", "read_text", "read_bytes", "write_text", "write_bytes"}
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_a_run_is_read_judged_and_drawn_without_torch(name: str) -> None:
+    code = f"import sys, {name}; print(*sorted({{'torch', 'streamlit'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_importing_graddiag_alone_brings_no_heavy_library() -> None:
+    code = "import sys, graddiag; print(*{'torch', 'streamlit', 'plotly', 'pandas', 'pyarrow'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
