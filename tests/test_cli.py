@@ -69,6 +69,15 @@ def test_list_as_a_table_and_as_json(recorded: Path, capsys: pytest.CaptureFixtu
     )
 
 
+def test_a_run_of_no_experiment_has_none_in_the_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--model", "rnn", "--root", str(tmp_path), *SMALL]) == 0
+    capsys.readouterr()
+    assert main(["list", "--root", str(tmp_path)]) == 0
+    assert "nan" not in capsys.readouterr().out
+    assert main(["list", "--root", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["experiment"] is None
+
+
 def test_list_of_a_folder_without_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--root", str(tmp_path)]) == 0
     assert (

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def print_table(frame: "pd.DataFrame") -> None:
     table = Table(box=SIMPLE_HEAD, header_style="bold")
     for name in frame.columns:
         table.add_column(Text(printable(str(name))), no_wrap=True)
-    for row in frame.itertuples(index=False):
+    for row in _rows(frame):
         table.add_row(*(Text(printable(shown(value))) for value in row))
     Console(width=_UNFOLDED).print(table)
 
@@ -33,7 +34,7 @@ def print_json(value: Any) -> None:
 def records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """A row a dict, its values as JSON has them."""
     names = [str(name) for name in frame.columns]
-    return [dict(zip(names, map(plain, row), strict=True)) for row in frame.itertuples(index=False)]
+    return [dict(zip(names, map(plain, row), strict=True)) for row in _rows(frame)]
 
 
 def plain(value: Any) -> Any:
@@ -50,6 +51,13 @@ def shown(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _rows(frame: "pd.DataFrame") -> Iterator[tuple[Any, ...]]:
+    """The rows of a frame; text that is missing, NaN in pandas, is None."""
+    texts = [bool(dtype == "str") for dtype in frame.dtypes]
+    for row in frame.itertuples(index=False):
+        yield tuple(None if text and value != value else value for text, value in zip(texts, row, strict=True))
 
 
 def printable(text: str) -> str:
