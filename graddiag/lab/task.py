@@ -1,4 +1,4 @@
-"""A task: batches of symbols from a generator, and which positions of the sequence are answered."""
+"""A task: batches of sequences from a generator, and which positions of the sequence are answered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,15 +7,21 @@ from typing import Any, Literal, Protocol
 from torch import Generator, Tensor
 
 Answers = Literal["each", "last"]
+Kind = Literal["symbols", "numbers"]
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of a task: ``symbols`` that can be read, ``classes`` to choose from, at each timestep or at the last."""
+    """Sizes of a task: ``symbols`` that can be read, ``classes`` to choose from, at each timestep or at the last.
+
+    A task that ``reads`` numbers has ``symbols`` of them at a timestep; one that ``says`` a number has one class.
+    """
 
     symbols: int
     classes: int
     answers: Answers
+    reads: Kind = "symbols"
+    says: Kind = "symbols"
 
 
 class Task(Protocol):
@@ -35,5 +41,8 @@ class Task(Protocol):
         ...
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Symbols [T, N] and target classes, [T, N] if each timestep answers, [N] if the last alone; int64."""
+        """Symbols [T, N] and target classes, [T, N] if each timestep answers, [N] if the last alone; int64.
+
+        Numbers that are read are [T, N, symbols], those that are said [N] or [T, N]; float32.
+        """
         ...

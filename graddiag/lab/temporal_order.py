@@ -1,15 +1,16 @@
-"""The task temporal order: which of two symbols, seen early, came in which order.
+"""The task temporal order: in which order two symbols, or three, came.
 
-A sequence is noise of four symbols but for one A or B early and one A or B halfway; the answer, asked at the last
-timestep, is one of AA, BA, AB, BB. Nothing between the second of them and the end helps, so the gradient must travel
-back over .4 L to .9 L timesteps. By chance the loss is ln 4 and three answers in four are wrong.
+A sequence is noise of four symbols but for an A or B at two places, one early and one halfway; the answer, asked at the
+last timestep, is one of AA, BA, AB, BB. Nothing between the second of them and the end helps, so the gradient must
+travel back over .4 L to .9 L timesteps. By chance the loss is ln 4 and three answers in four are wrong. With three
+places (3-bit temporal order) there are eight answers.
 
-Source: Hochreiter & Schmidhuber (1997), task 6a; ranges as in the code of Pascanu, Mikolov & Bengio (2013).
+Source: Hochreiter & Schmidhuber (1997), tasks 6a and 6b; ranges as in the code of Pascanu, Mikolov & Bengio (2013).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -20,11 +21,14 @@ from graddiag.lab.task import Shape
 ORDERED: Final = 2  # A and B
 NOISE: Final = 4
 MIN_LENGTH: Final = 10
+STARTS: Final = {2: (0.1, 0.5), 3: (0.1, 0.3, 0.6)}  # of the ranges, each a tenth of L wide
 
 
 @dataclass(frozen=True)
 class TemporalOrder:
-    """Sequences of ``length`` L: A or B at one place of [.1L, .2L) and at one of [.5L, .6L), noise elsewhere.
+    """Sequences of ``length`` L: A or B somewhere in [.1L, .2L) and in [.5L, .6L), noise elsewhere.
+
+    Three ``places`` are in [.1L, .2L), [.3L, .4L) and [.6L, .7L).
 
     Raises:
         SettingError: a length below 10, where those ranges are empty.
@@ -32,8 +36,8 @@ class TemporalOrder:
 
     length: int
     batch_size: int
+    places: Literal[2, 3] = 2
 
-    shape: Shape = field(default=Shape(symbols=ORDERED + NOISE, classes=ORDERED**2, answers="last"), init=False)
     loss_reduction = "mean over batch, at the last timestep"
 
     def __post_init__(self) -> None:
@@ -44,13 +48,18 @@ class TemporalOrder:
             )
 
     @property
+    def shape(self) -> Shape:
+        return Shape(symbols=ORDERED + NOISE, classes=ORDERED**self.places, answers="last")
+
+    @property
     def config(self) -> Mapping[str, Any]:
-        return {"chance_loss": "ln 4", "chance_error": 0.75}
+        classes = self.shape.classes
+        return {"chance_loss": f"ln {classes}", "chance_error": 1 - 1 / classes}
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
         symbols = torch.randint(ORDERED, ORDERED + NOISE, (self.length, self.batch_size), generator=generator)
-        first, second = (self._place(symbols, start, generator) for start in (0.1, 0.5))
-        return symbols, first + ORDERED * second
+        placed = [self._place(symbols, start, generator) for start in STARTS[self.places]]
+        return symbols, torch.stack([ORDERED**place * chosen for place, chosen in enumerate(placed)]).sum(0)
 
     def _place(self, symbols: Tensor, start: float, generator: Generator) -> Tensor:
         """Writes an A or B into each sequence, within a tenth of L from ``start`` L; gives which, [N]."""
