@@ -14,10 +14,12 @@ _HOMES = {
     "capture": "graddiag.tracing",
     "Trace": "graddiag.tracing",
     "load_run": "graddiag.store",
+    "annotate": "graddiag.store",
     "list_runs": "graddiag.overview",
     "Run": "graddiag.run",
     "RunManifest": "graddiag.run",
     "diagnose": "graddiag.analysis",
+    "rule": "graddiag.analysis",
     "compare": "graddiag.analysis",
     "write_report": "graddiag.report",
 }
@@ -35,12 +37,14 @@ if TYPE_CHECKING:
     from graddiag import schema as schema
     from graddiag.analysis import diagnose as diagnose
     from graddiag.analysis.compare import compare as compare
+    from graddiag.analysis.rules import rule as rule
     from graddiag.overview import list_runs as list_runs
     from graddiag.recorder import Recorder as Recorder
     from graddiag.recorder import watch as watch
     from graddiag.report import write_report as write_report
     from graddiag.run import Run as Run
     from graddiag.run import RunManifest as RunManifest
+    from graddiag.store import annotate as annotate
     from graddiag.store import load_run as load_run
     from graddiag.tracing import Trace as Trace
     from graddiag.tracing.capture import capture as capture

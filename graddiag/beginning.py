@@ -26,7 +26,7 @@ def new_manifest(module: nn.Module, name: str, every: int, about: Mapping[str, A
         name=name,
         every=every,
         versions=_versions(),
-        environment={"system": platform.system(), "device": _device(module), "threads": str(torch.get_num_threads())},
+        environment=_environment(module),
         created=datetime.now(UTC),
         **about,
     )
@@ -56,6 +56,16 @@ def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None
 def _versions() -> dict[str, str]:
     found = {"python": platform.python_version(), "graddiag": __version__, "torch": torch.__version__}
     return found | {package: version(package) for package in ("numpy", "pandas", "pyarrow")}
+
+
+def _environment(module: nn.Module) -> dict[str, str]:
+    dtypes = dict.fromkeys(str(parameter.dtype).removeprefix("torch.") for parameter in module.parameters())
+    return {
+        "system": platform.system(),
+        "device": _device(module),
+        "dtype": ", ".join(dtypes),
+        "threads": str(torch.get_num_threads()),
+    }
 
 
 def _device(module: nn.Module) -> str:

@@ -171,7 +171,8 @@ def _run_layers(
             index = len(h_n)
             c = None if c0 is None else c0[index]
             weights = _weights(module, layer, direction)
-            h, h_last, c_last = run_layer(kind, layer, direction, x, (h0[index], c), weights, lengths)
+            passing = cast(Instrumented, module).passing
+            h, h_last, c_last = run_layer(kind, layer, direction, x, (h0[index], c), weights, lengths, passing)
             outputs.append(h)
             h_n.append(h_last)
             c_n.append(c_last)

@@ -1,6 +1,11 @@
-"""list_runs: the runs under a root in a table, each with its verdict."""
+"""The runs under a root, each with its verdict and its course: ``list_runs`` as a table, ``overview`` for a page."""
 
+import os
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -8,10 +13,12 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graddiag import __version__, schema
-from graddiag.analysis import Thresholds, diagnose, final_loss
+from graddiag.analysis import RULES_VERSION, Thresholds, diagnose, final_loss
+from graddiag.analysis.sparks import Spark, spark
 from graddiag.errors import RunFormatError
-from graddiag.run import Run
+from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (
+    ANNOTATIONS,
     fingerprint,
     frame_of,
     load_run,
@@ -23,7 +30,6 @@ from graddiag.store import (
 DAMAGED: Final = "damaged"
 CACHE: Final = "overview.json"
 
-_CREATED: Final = "created"  # orders the rows; not a column
 _OF_MANIFEST: Final = (
     schema.EXPERIMENT,
     schema.ARM,
@@ -38,20 +44,8 @@ _DTYPES: Final[dict[str, schema.DType]] = {
     schema.STEPS: "int64",
     schema.FINAL_LOSS: "float64",
 }
-
-
-def list_runs(root: Path | str = "runs") -> pd.DataFrame:
-    """The runs under ``root``, a row each, in the order of creation; an empty frame where there are none.
-
-    ``run`` is the folder relative to ``root``, ``steps`` counts the updates recorded so far, ``final_loss`` is the
-    mean over the last 5% of the steps with a loss (NaN if one of them was, null without any), ``verdict`` is that of
-    ``diagnose``. A run that cannot
-    be read has the status ``damaged``, comes last, and says why when it is loaded. The verdict of an unchanged run is
-    kept in its folder, where that can be written.
-    """
-    rows = [_row(Path(root), folder) for folder in run_folders(root)]
-    ordered = sorted(rows, key=lambda row: (row[schema.STATUS] == DAMAGED, row[_CREATED], row[schema.RUN]))
-    return frame_of(ordered, _DTYPES)
+_WATCHED: Final = ("manifest.json", "tables.json", ANNOTATIONS, CACHE)  # a run is read again when one of them changes
+_GROWN: Final = 1.1  # a running run is judged again when it has so many times the steps
 
 
 class _Summary(BaseModel):
@@ -63,37 +57,173 @@ class _Summary(BaseModel):
     steps: int
     final_loss: float | None
     verdict: str
+    judged: int
+    loss: Spark
+    norm: Spark
 
 
-def _row(root: Path, folder: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {schema.RUN: folder.relative_to(root).as_posix(), schema.STATUS: DAMAGED, _CREATED: 0.0}
-    with suppress(RunFormatError):  # what was read before the damage was met is shown
-        manifest = read_manifest(folder)
-        row |= {name: getattr(manifest, name) for name in _OF_MANIFEST} | {_CREATED: manifest.created.timestamp()}
-        summary = _summary(folder)
-        row |= {
-            schema.STATUS: manifest.status,
-            schema.STEPS: summary.steps,
-            schema.FINAL_LOSS: summary.final_loss,
-            schema.VERDICT: summary.verdict,
-        }
-    return row
+@dataclass(frozen=True)
+class RunEntry:
+    """One run of a listing. ``run`` is its folder relative to the root.
+
+    status: that of the manifest, or ``damaged``; final_loss: NaN if it ended so, None without any; verdict: None while
+    it has not been judged. loss and norm: their course in at most 40 points, the norm before clipping as log10 of the
+    largest; None where nothing finite was recorded.
+    """
+
+    run: str
+    manifest: RunManifest | None = None
+    status: str = DAMAGED
+    steps: int | None = None
+    final_loss: float | None = None
+    verdict: str | None = None
+    loss: Spark = ()
+    norm: Spark = ()
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What the run can be filtered by: its own words first, then every key of its configuration, nested ones
+        with dots."""
+        m = self.manifest
+        if m is None:
+            return {schema.STATUS: self.status}
+        own = {name: getattr(m, name) for name in _OF_MANIFEST}
+        told = {schema.STATUS: self.status, schema.VERDICT: self.verdict, **own}
+        found = {name: str(value) for name, value in told.items() if value is not None}
+        return dict(_flattened(m.config)) | found
 
 
-def _summary(folder: Path) -> _Summary:
-    key = f"{__version__} {fingerprint(folder)} {Thresholds()}"
+def list_runs(root: Path | str = "runs") -> pd.DataFrame:
+    """The runs under ``root``, a row each, in the order of creation; an empty frame where there are none.
+
+    ``run`` is the folder relative to ``root``, ``steps`` counts the updates recorded so far, ``final_loss`` is the
+    mean over the last 5% of the steps with a loss (NaN if one of them was, null without any), ``verdict`` is that of
+    ``diagnose``; that of a running run is made anew whenever it has grown by a tenth. A run that cannot be read has the
+    status ``damaged``, comes last, and says why when it is loaded. The verdict of an unchanged run is kept in its
+    folder, where that can be written.
+    """
+    return frame_of([_row(entry) for entry in overview(root)], _DTYPES)
+
+
+def overview(root: Path | str = "runs", *, seconds: float | None = None) -> list[RunEntry]:
+    """The runs under ``root`` in the order of creation, the damaged ones last.
+
+    Args:
+        seconds: how long runs may be judged that have not been yet; those that are left have no verdict until a later
+            call comes to them. None judges all.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    entries = [_entry(Path(root), folder, deadline) for folder in run_folders(root)]
+    return sorted(entries, key=_order)
+
+
+def _order(entry: RunEntry) -> tuple[bool, float, str]:
+    created = entry.manifest.created.timestamp() if entry.manifest else 0.0
+    return entry.status == DAMAGED, created, entry.run
+
+
+def _row(entry: RunEntry) -> dict[str, Any]:
+    own = {name: getattr(entry, name) for name in (schema.RUN, schema.STATUS, schema.STEPS, schema.FINAL_LOSS)}
+    told = {name: getattr(entry.manifest, name) for name in _OF_MANIFEST} if entry.manifest else {}
+    return {**own, **told, schema.VERDICT: entry.verdict}
+
+
+def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
+    link = folder.relative_to(root).as_posix()
+    known = _read(folder, _stamp(folder))
+    if isinstance(known, RunEntry):
+        return replace(known, run=link)
     try:
-        kept = _Summary.model_validate_json((folder / CACHE).read_bytes())
+        summary = _summary(folder, *known, judge=deadline is None or time.monotonic() < deadline)
+    except RunFormatError:  # what was read before the damage was met is shown
+        return RunEntry(link, known[0])
+    return _complete(link, known[0], summary)
+
+
+def _stamp(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:
+    """Changes whenever a file does that an entry is made of: each is replaced as a whole."""
+    return tuple(_state(folder / name) for name in _WATCHED)
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(maxsize=4096)
+def _read(folder: Path, stamp: object) -> RunEntry | tuple[RunManifest, _Summary | None]:
+    """The entry of a run whose summary is up to date; else its manifest and the summary there is.
+
+    ``stamp`` is a part of the key: the same folder with another stamp is read anew.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except RunFormatError:
+        return RunEntry(folder.name)
+    kept = _kept(folder)
+    if kept is not None and kept.key == _key(folder):
+        return _complete(folder.name, manifest, kept)
+    return manifest, kept
+
+
+def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> RunEntry:
+    if summary is None:
+        return RunEntry(link, manifest, manifest.status)
+    found = {name: getattr(summary, name) for name in ("steps", "final_loss", "loss", "norm")}
+    return RunEntry(link, manifest, manifest.status, verdict=summary.verdict or None, **found)
+
+
+def _kept(folder: Path) -> _Summary | None:
+    try:
+        return _Summary.model_validate_json((folder / CACHE).read_bytes())
     except (OSError, ValidationError):
-        kept = None
-    if kept is not None and kept.key == key:
-        return kept
-    found = _summarise(load_run(folder), key)
-    with suppress(OSError):  # a root that cannot be written can still be listed
-        replace_text(folder / CACHE, found.model_dump_json())
+        return None
+
+
+def _key(folder: Path) -> str:
+    return f"{__version__} {RULES_VERSION} {fingerprint(folder)} {Thresholds()}"
+
+
+def _summary(folder: Path, manifest: RunManifest, before: _Summary | None, *, judge: bool) -> _Summary:
+    """The summary of a run as it stands, which is kept in its folder once it has been judged."""
+    key, run = _key(folder), load_run(folder)
+    found = _summarised(run, key)
+    if before is not None and manifest.status == "running" and found.steps < before.judged * _GROWN:
+        found = found.model_copy(update={"verdict": before.verdict, "judged": before.judged})
+    elif judge:
+        found = found.model_copy(update={"verdict": _verdict(folder, key), "judged": found.steps})
+    if found.verdict:
+        with suppress(OSError):  # a root that cannot be written can still be listed
+            replace_text(folder / CACHE, found.model_dump_json())
     return found
 
 
-def _summarise(run: Run, key: str) -> _Summary:
-    steps = len(run.read(schema.TABLE_STEPS, columns=[schema.STEP]))
-    return _Summary(key=key, steps=steps, final_loss=final_loss(run), verdict=diagnose(run).verdict)
+@lru_cache(maxsize=4096)
+def _verdict(folder: Path, key: str) -> str:
+    """The verdict of the run in the state that ``key`` says; judged once, even where the folder cannot be written."""
+    return diagnose(load_run(folder)).verdict
+
+
+def _summarised(run: Run, key: str) -> _Summary:
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.LOSS, schema.GRAD_NORM])
+    loss, norm = (numbers(frame[name]) for name in (schema.LOSS, schema.GRAD_NORM))
+    return _Summary(
+        key=key,
+        steps=len(frame),
+        final_loss=final_loss(run),
+        verdict="",
+        judged=0,
+        loss=spark(*loss),
+        norm=spark(*norm, peaks=True),
+    )
+
+
+def _flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flattened(value, f"{prefix}{key}.")
+        elif value is not None:
+            yield f"{prefix}{key}", str(value)

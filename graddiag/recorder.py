@@ -4,7 +4,7 @@ import atexit
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -26,8 +26,20 @@ from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, 
 from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
 from graddiag.tracing.scaling import Scale
 from graddiag.tracing.signals import Signals, as_tree, from_tree, signals, unscaled
+from graddiag.tracing.snapshots import (
+    Snapshot,
+    credit_columns,
+    snapshot,
+    snapshot_columns,
+    snapshot_from,
+    snapshot_tree,
+    unscaled_snapshot,
+)
+from graddiag.tracing.spectra import full_spectra, spectra_columns
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
+from graddiag.tracing.trace import Trace
+from graddiag.tracing.turning import Turning
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -38,6 +50,8 @@ Scalar = Tensor | float | int | None
 
 # the parts of a recording that can fail by themselves, beside the modules by name
 _PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
+_TURNING = "the turning of the gradient"
+_SNAPSHOTS, _SPECTRA = "the snapshots", "the spectra"
 
 
 def watch(
@@ -48,6 +62,7 @@ def watch(
     run: str,
     root: str | Path = "runs",
     every: int = 1,
+    snapshot_every: int | None = None,
     scaler: torch.amp.GradScaler | None = None,
     experiment: str | None = None,
     arm: str | None = None,
@@ -73,6 +88,10 @@ def watch(
         optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update.
         run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
         every: record the timesteps of every so many steps, from step 0 on.
+        snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
+            at each timestep, the credit matrix, and the whole spectrum of W_hh. None takes none. A snapshot of a layer
+            has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk), and its step takes about three times as long
+            as a recorded one.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is told as an event.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
@@ -80,12 +99,18 @@ def watch(
             without it.
 
     Raises:
-        SettingError: ``every`` below 1, or an optimizer that holds none of the model's parameters.
+        SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, or an optimizer that holds none of
+            the model's parameters.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
     if every < 1:
         raise SettingError(f"watch(every={every}): it cannot be below 1 (every step); 10 is every tenth.")
+    if snapshot_every is not None and (snapshot_every < 1 or snapshot_every % every):
+        raise SettingError(
+            f"watch(snapshot_every={snapshot_every}, every={every}): snapshots are taken at recorded steps; give a "
+            f"multiple of {every}, {100 * every} for example, or None for no snapshots."
+        )
     check_supported(module)
     if optimizer is not None:
         check_optimizer(module, optimizer)
@@ -97,6 +122,7 @@ def watch(
         "model": model or type(module).__name__,
         "clip": clip,
         "loss_reduction": loss_reduction,
+        "snapshot_every": snapshot_every,
         "config": config or {},
     }
     writer = open_writer(root, new_manifest(module, run, every, about))
@@ -124,7 +150,10 @@ class Recorder:
         self._rows: list[dict[str, Scalar]] = []
         self._weights: Weights | None = None
         self._norms: GradientNorms | None = None
+        self._turning = Turning(module)
+        self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
+        self._snapshots: list[Snapshot] = []
         self._seen = Seen()
         self._stopped: set[str] = set()
         self._said_misplaced = False
@@ -194,7 +223,8 @@ class Recorder:
         self._hooks.close()
         self._meter.close()
         self._weights = self._norms = None
-        self._signals = []
+        self._turning.forget()
+        self._signals, self._snapshots = [], []
         self._guard(_STEPS, lambda: self._drain({}))
         self._writer.close(status, error)
 
@@ -215,10 +245,16 @@ class Recorder:
     def _recording(self) -> bool:
         return self._step % self._every == 0
 
+    @property
+    def _snapshotting(self) -> bool:
+        each = self._writer.manifest.snapshot_every
+        return each is not None and self._step % each == 0
+
     def _begin(self) -> None:
         if not self._recording:
             return
-        self._hooks.start()
+        # without an optimizer the update comes before the traces are taken
+        self._hooks.start(own_weights=self._snapshotting and self._optimizer is None)
         self._taps.start()
         if self._optimizer is None:
             self._guard(_PARAMETERS, self._copy_weights)
@@ -260,17 +296,34 @@ class Recorder:
 
     def _take_signals(self) -> None:
         with torch.no_grad():
-            measured = [signals(trace) for trace in self._hooks.take() if trace.h.numel()] + self._taps.take()
+            traces = [trace for trace in self._hooks.take() if trace.h.numel()]
+            measured = [signals(trace) for trace in traces] + self._taps.take()
         scale = None if self._norms is None else self._norms.scale
         self._signals = measured if scale is None else [unscaled(each, scale) for each in measured]
+        if self._snapshotting:
+            self._guard(_SNAPSHOTS, partial(self._take_snapshots, traces, scale))
+
+    @torch.no_grad()
+    def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
+        taken = [snapshot(trace) for trace in traces]
+        self._snapshots = taken if scale is None else [unscaled_snapshot(each, scale) for each in taken]
 
     def _copy_weights(self) -> None:
         self._weights = Weights(self._module)
 
+    def _take_cosine(self) -> None:
+        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone."""
+        self._cosine = self._turning.cosine() if self._recording else None
+        if (self._step + 1) % self._every == 0:
+            self._turning.keep()
+        else:
+            self._turning.forget()
+
     def _after_update(self) -> None:
+        self._guard(_TURNING, self._take_cosine)
         self._guard(_STEPS, self._keep_step)
         self._guard(_PARAMETERS, self._meter.updated)
-        self._weights, self._norms, self._signals, self._logged = None, None, [], {}
+        self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
         self._step += 1
         self._begin()
 
@@ -284,6 +337,8 @@ class Recorder:
         if self._weights is not None:
             ratio, parameters = update_sizes(self._weights, self._norms)
             row[schema.UPDATE_RATIO] = ratio
+        if self._cosine is not None:
+            row[schema.GRAD_COSINE] = self._cosine
         self._rows.append(row)
         if self._recording or self._on_cpu or len(self._rows) >= _ROWS_ON_DEVICE:
             self._drain(parameters)
@@ -291,7 +346,8 @@ class Recorder:
     def _drain(self, parameters: Tree) -> None:
         """Writes what waits on the device, fetched in one transfer."""
         rows, self._rows = self._rows, []
-        host_rows, host_parameters, trees = to_host([rows, parameters, [as_tree(each) for each in self._signals]])
+        waiting = [[as_tree(each) for each in self._signals], [snapshot_tree(each) for each in self._snapshots]]
+        host_rows, host_parameters, (trees, taken) = to_host([rows, parameters, waiting])
         measured = [from_tree(each, tree) for each, tree in zip(self._signals, trees, strict=True)]
         for row in host_rows:
             self._write_row(row, origin(measured) if row[schema.STEP] == self._step else None)
@@ -299,9 +355,23 @@ class Recorder:
             self._writer.append(schema.TABLE_TIMESTEPS, timestep_columns(self._step, each))
             if each.gates:
                 self._writer.append(schema.TABLE_GATES, gate_columns(self._step, each))
+        for snap, tree in zip(self._snapshots, taken, strict=True):
+            self._write_snapshot(snapshot_from(snap, tree))
         if host_parameters:
             columns = parameter_columns(self._step, host_parameters, self._spectra())
             self._writer.append(schema.TABLE_PARAMETERS, columns)
+            if self._snapshotting:
+                self._guard(_SPECTRA, self._write_spectra)
+
+    def _write_snapshot(self, taken: Snapshot) -> None:
+        self._writer.append(schema.TABLE_SNAPSHOTS, snapshot_columns(self._step, taken))
+        if taken.credit is not None:
+            self._writer.append(schema.TABLE_CREDIT, credit_columns(self._step, taken))
+
+    def _write_spectra(self) -> None:
+        spectra = full_spectra(self._module)
+        if spectra:
+            self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
 
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}

@@ -35,6 +35,7 @@ class RunManifest(BaseModel):
     clip: str | None = None
     loss_reduction: str | None = None
     every: int = 1
+    snapshot_every: int | None = None
     config: Mapping[str, Any] = Field(default_factory=dict)
     versions: Mapping[str, str] = Field(default_factory=dict)
     environment: Mapping[str, str] = Field(default_factory=dict)
@@ -88,6 +89,14 @@ class Run:
     @property
     def snapshots(self) -> pd.DataFrame:
         return self.read(schema.TABLE_SNAPSHOTS)
+
+    @property
+    def credit(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_CREDIT)
+
+    @property
+    def spectra(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_SPECTRA)
 
     @property
     def events(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ and inf are findings and are kept.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 OLDEST_READABLE_SCHEMA: Final = 1
 
 Status = Literal["running", "finished", "failed", "interrupted"]
@@ -25,16 +25,21 @@ TIMESTEP = "timestep"
 GATE = "gate"
 UNIT = "unit"
 PARAMETER = "parameter"
+LOSS_TIMESTEP = "loss_timestep"
+INDEX = "index"
 
 # steps
 LOSS = "loss"
 GRAD_NORM = "grad_norm"
 GRAD_NORM_CLIPPED = "grad_norm_clipped"
 CLIP_COEFFICIENT = "clip_coefficient"
+GRAD_COSINE = "grad_cosine"
 NONFINITE = "nonfinite"
 LR = "lr"
 UPDATE_RATIO = "update_ratio"
 WALL_TIME = "wall_time"
+# a scalar that a loop may log: cosine between the gradient before and after clipping
+CLIP_COSINE = "clip_cosine"
 
 # timesteps
 GRAD_H = "grad_h"
@@ -57,11 +62,17 @@ SATURATED_HIGH = "saturated_high"
 
 # parameters
 WEIGHT_NORM = "weight_norm"
+ZEROS = "zeros"
 SPECTRAL_RADIUS = "spectral_radius"
 SPECTRAL_NORM = "spectral_norm"
 
-# snapshots
+# snapshots, a column per gate: see gate_column
 ACTIVATION = "activation"
+
+# spectra
+SINGULAR_VALUE = "singular_value"
+EIGENVALUE_REAL = "eigenvalue_real"
+EIGENVALUE_IMAG = "eigenvalue_imag"
 
 # events
 KIND = "kind"
@@ -73,6 +84,7 @@ MESSAGE = "message"
 RUN = "run"
 EXPERIMENT = "experiment"
 ARM = "arm"
+BASELINE_ARM = "baseline"  # an arm of this name is the one that others are held against
 SEED = "seed"
 TASK = "task"
 MODEL = "model"
@@ -88,6 +100,8 @@ TABLE_TIMESTEPS = "timesteps"
 TABLE_GATES = "gates"
 TABLE_PARAMETERS = "parameters"
 TABLE_SNAPSHOTS = "snapshots"
+TABLE_CREDIT = "credit"
+TABLE_SPECTRA = "spectra"
 TABLE_EVENTS = "events"
 
 # kinds of event
@@ -114,16 +128,28 @@ SIGMOID_GATES: Final = frozenset("ifo") | frozenset("rz")
 SATURATION_LOW: Final = 0.1
 SATURATION_HIGH: Final = 0.9
 
+# a credit matrix holds the rows of so many loss timesteps at most
+CREDIT_ROWS: Final = 32
+
+
+def gate_column(measure: str, gate: str) -> str:
+    """The column of ``snapshots`` that holds ``measure`` (ACTIVATION, SATURATED_LOW or SATURATED_HIGH) of a gate."""
+    return f"{measure}_{gate}"
+
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name, how it is stored, its unit and what it means."""
+    """One column of a table: its name, how it is stored, its unit and what it means.
+
+    ``since``: the schema that brought it; in a run of an older one it is null throughout.
+    """
 
     name: str
     dtype: DType
     unit: str
     meaning: str
     key: bool = False
+    since: int = 1
 
 
 @dataclass(frozen=True)
@@ -160,6 +186,21 @@ _LAYER_KEYS = (
 )
 _TIMESTEP = Column(TIMESTEP, "int32", "timesteps", "position in the sequence, in the order of the data", key=True)
 
+_EVERY_GATE = tuple(dict.fromkeys(gate for gates in ("ifgo", "rzn", "h") for gate in gates))
+
+
+def _unit_columns(gate: str) -> tuple[Column, ...]:
+    low, high = ("below .1" if gate in SIGMOID_GATES else "below -.9"), "above .9"
+    if gate == "h":
+        low, high = "low, as in the table gates", "high, likewise"
+    share = f"samples whose gate {gate} is"
+    return (
+        Column(gate_column(ACTIVATION, gate), "float32", "1", f"mean activation of gate {gate} over the batch"),
+        Column(gate_column(SATURATED_LOW, gate), "float32", "share", f"{share} {low}", since=2),
+        Column(gate_column(SATURATED_HIGH, gate), "float32", "share", f"{share} {high}", since=2),
+    )
+
+
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
@@ -172,6 +213,13 @@ TABLES: Final[dict[str, Table]] = {
                 Column(GRAD_NORM, "float64", "L2 over all parameters", "norm of the gradient before clipping"),
                 Column(GRAD_NORM_CLIPPED, "float64", "L2 over all parameters", "norm of the gradient the update used"),
                 Column(CLIP_COEFFICIENT, "float64", "1", "norm after / norm before; 1 is untouched"),
+                Column(
+                    GRAD_COSINE,
+                    "float64",
+                    "1",
+                    "cosine between the gradients that this update and the one before used; recorded steps alone",
+                    since=2,
+                ),
                 Column(NONFINITE, "int64", "entries", "NaN or inf entries of the gradient before clipping"),
                 Column(LR, "float64", "", "learning rate of the first parameter group"),
                 Column(UPDATE_RATIO, "float64", "1", "norm of the update / norm of the weights; recorded steps alone"),
@@ -223,6 +271,7 @@ TABLES: Final[dict[str, Table]] = {
                 Column(PARAMETER, "string", "", "qualified name of the parameter", key=True),
                 Column(GRAD_NORM, "float32", "L2", "norm of its gradient before clipping"),
                 Column(GRAD_NORM_CLIPPED, "float32", "L2", "norm of the gradient the update used"),
+                Column(ZEROS, "float32", "share", "entries of the gradient that the update used that are 0", since=2),
                 Column(WEIGHT_NORM, "float32", "L2", "norm of the parameter before the update"),
                 Column(UPDATE_RATIO, "float32", "1", "norm of its update / its norm before"),
                 Column(
@@ -242,10 +291,37 @@ TABLES: Final[dict[str, Table]] = {
                 _TIMESTEP,
                 Column(UNIT, "int32", "", "unit of the hidden layer, counted from 0", key=True),
                 Column(GRAD_H, "float32", "L2 over batch, units of the loss", "total dL/dh_t of this unit"),
-                *(
-                    Column(f"{ACTIVATION}_{gate}", "float32", "1", f"mean activation of gate {gate} over the batch")
-                    for gate in ("i", "f", "g", "o", "r", "z", "n", "h")
+                *(column for gate in _EVERY_GATE for column in _unit_columns(gate)),
+            ),
+        ),
+        Table(
+            TABLE_CREDIT,
+            "chosen step, module, layer, direction, call, loss timestep, timestep up to it",
+            (
+                *_LAYER_KEYS,
+                Column(
+                    LOSS_TIMESTEP,
+                    "int32",
+                    "timesteps",
+                    f"timestep s of L_s, what enters the layer through its output at s alone; all, or {CREDIT_ROWS} of "
+                    "them evenly spaced with the last processed",
+                    key=True,
                 ),
+                _TIMESTEP,
+                Column(GRAD_H, "float32", _NORM, "||dL_s/dh_t||: what loss timestep s sends back to timestep t"),
+            ),
+        ),
+        Table(
+            TABLE_SPECTRA,
+            "chosen step, recurrent weight, gate, index",
+            (
+                _STEP,
+                Column(PARAMETER, "string", "", "qualified name of the recurrent weight", key=True),
+                Column(GATE, "string", "", "the gate whose block of the weight it is; h for an RNN", key=True),
+                Column(INDEX, "int32", "", "place by size, the largest is 0; values and eigenvalues apart", key=True),
+                Column(SINGULAR_VALUE, "float32", "1", "singular value of the block, after the update of the step"),
+                Column(EIGENVALUE_REAL, "float32", "1", "real part of an eigenvalue; null if the block is not square"),
+                Column(EIGENVALUE_IMAG, "float32", "1", "its imaginary part"),
             ),
         ),
         Table(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from graddiag import load_run, schema
+from graddiag import compare, list_runs, load_run, schema
 from graddiag.cli import main
 from graddiag.cli.dashboard import app_script, streamlit_command
 
@@ -46,6 +46,33 @@ def test_each_seed_has_both_arms_and_a_second_pair_an_experiment_of_its_own(reco
     assert sorted(path.name for path in (recorded / "text-rnn-norm-0.5").iterdir()) == sorted(names)
     assert main(["pair", "--model", "rnn", "--root", str(recorded), *SMALL]) == 0
     assert (recorded / "text-rnn-norm-0.5-2" / "rnn-none-seed0").is_dir()
+
+
+def test_arms_of_any_setting_are_compared(tmp_path: Path) -> None:
+    arms = ["--arms", "model=lstm,forget-bias=2", "--arms", "init=orthogonal, clip=bptt:0.1"]
+    given = ["pair", "--task", "recall", "--model", "rnn", *arms, "--root", str(tmp_path), "--experiment", "mine"]
+    assert main([*given, *SMALL]) == 0
+    found = list_runs(tmp_path)
+    assert list(found.arm) == ["baseline", "model=lstm,forget-bias=2", "init=orthogonal, clip=bptt:0.1"]
+    assert list(found.model) == ["rnn", "lstm", "rnn"]
+    assert list(found["clip"]) == ["none", "none", "bptt:0.1"]
+    assert compare([load_run(tmp_path / run) for run in found.run]).arms[0].arm == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("arm", "said"),
+    [
+        ("orthogonal", r"arms 'orthogonal': write SETTING=VALUE, with commas between several, .*"),
+        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: model, clip, steps, .*"),
+        ("lr=fast", r"lr 'fast' cannot be used: input should be a valid number, .*"),
+        ("init=chrono", r"init chrono: it sets the biases of gates, and a model 'rnn' has none\."),
+        ("nonlinearity=relu,model=gru", r"nonlinearity relu: only a model 'rnn' can choose it; leave it out\."),
+    ],
+)
+def test_arms_that_cannot_be_meant(arm: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["pair", "--model", "rnn", "--arms", arm, "--root", str(tmp_path), *SMALL]) == 2
+    assert re.fullmatch(f"graddiag: {said}\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_single_run_of_ones_own_text(tmp_path: Path) -> None:
@@ -118,7 +145,7 @@ def test_report_writes_one_file(recorded: Path, tmp_path: Path, capsys: pytest.C
     [
         (
             ["run", "--task", "txt"],
-            r"graddiag: task 'txt' cannot be used: input should be 'text' or 'temporal-order'\.",
+            r"graddiag: task 'txt' cannot be used: input should be 'text', 'temporal-order', .* or 'recall'\.",
         ),
         (["run", "--model", "cnn"], r"graddiag: model 'cnn' cannot be used: input should be 'rnn', 'lstm' or 'gru'\."),
         (

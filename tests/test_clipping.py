@@ -164,9 +164,13 @@ def test_a_policy_writes_itself_as_its_spec(spec: str) -> None:
     [
         (
             "nrom:1",
-            r"clip 'nrom:1': there is no policy 'nrom'; use one of none, norm:C, value:C, auto:P, zclip, agc:C\.",
+            r"clip 'nrom:1': there is no policy 'nrom'; use one of none, norm:C, value:C, bptt:C, tbptt:K, auto:P, "
+            r"zclip, agc:C\.",
         ),
-        ("", r"clip '': there is no policy ''; use one of none, norm:C, value:C, auto:P, zclip, agc:C\."),
+        (
+            "",
+            r"clip '': there is no policy ''; use one of none, norm:C, value:C, bptt:C, tbptt:K, auto:P, zclip, .*",
+        ),
         ("norm", r"clip 'norm': norm needs a threshold, a number, and found nothing; write norm:1\.0, for example\."),
         (
             "value:x",
@@ -273,3 +277,89 @@ def values(outcome: ClipOutcome) -> tuple[float, float, float, int]:
         outcome.coefficient.item(),
         int(outcome.nonfinite.item()),
     )
+
+
+def test_the_cosine_is_that_of_the_gradients_before_and_after() -> None:
+    """Clamping [3, .1] to 1 gives [1, .1]: the direction changes."""
+    value = parse("value:1")([parameter(3.0, 0.1)]).cosine
+    assert value is not None
+    assert float(value) == pytest.approx(3.01 / (9.01 * 1.01) ** 0.5, rel=1e-12)
+    unit = parse("agc:0.01")
+    weight = nn.Parameter(torch.tensor([[3.0, 4.0], [3.0, 4.0]], dtype=torch.float64))
+    weight.grad = torch.tensor([[0.6, 0.8], [0.0, 0.01]], dtype=torch.float64)
+    turned = unit([weight]).cosine
+    before, after = torch.tensor([0.6, 0.8, 0.0, 0.01]), torch.tensor([0.03, 0.04, 0.0, 0.01])
+    assert turned is not None
+    assert float(turned) == pytest.approx(float(torch.dot(before, after) / before.norm() / after.norm()), rel=1e-6)
+
+
+def test_a_gradient_that_no_policy_touched_was_not_turned() -> None:
+    for spec in ("value:5", "agc:1e9"):
+        untouched = parse(spec)([parameter(3.0, 0.1)]).cosine
+        assert untouched is not None
+        assert float(untouched) == 1.0
+    for spec in ("none", "norm:1.0", "auto:10", "zclip"):
+        assert parse(spec)([parameter(3.0, 0.1)]).cosine is None
+
+
+def test_the_cosine_of_no_gradient_and_of_nan() -> None:
+    nothing = parse("value:1")([]).cosine
+    assert nothing is not None
+    assert float(nothing) == 1.0
+    bad = parse("value:1")([parameter(float("nan"), 2.0)]).cosine
+    assert bad is not None
+    assert bad.isnan()
+
+
+@pytest.mark.parametrize("p", [1.0, 3.0, math.inf])
+def test_other_norms_are_torchs_bit_for_bit(p: float) -> None:
+    ours, theirs = trained_once(10.0), trained_once(10.0)
+    before = clip_grad_norm_(trained_once(10.0).parameters(), math.inf)
+    outcome = parse(f"norm:0.5:{p}")(ours.parameters())
+    clip_grad_norm_(theirs.parameters(), 0.5, norm_type=p)
+    assert all(torch.equal(a, b) for a, b in zip(gradients_of(ours), gradients_of(theirs), strict=True))
+    torch.testing.assert_close(outcome.norm_before, before)
+    after = clip_grad_norm_(theirs.parameters(), math.inf)
+    torch.testing.assert_close(outcome.norm_after, after)
+
+
+def test_the_largest_entry_as_the_norm() -> None:
+    """FACTS 16."""
+    p = parameter(3.0, 4.0)
+    parse("norm:1:inf")([p])
+    assert p.grad.tolist() == pytest.approx([0.75, 1.0], rel=1e-6)
+
+
+def test_nan_becomes_zero_where_that_is_asked_for() -> None:
+    """FACTS 15: faster-rnnlm."""
+    p = parameter(math.nan, 3.0, -math.inf, 0.5)
+    outcome = parse("value:1:nan=0")([p])
+    assert p.grad.tolist() == [0.0, 1.0, -1.0, 0.5]
+    assert outcome.nonfinite == 2
+
+
+@pytest.mark.parametrize(
+    "spec", ["norm:1.0:inf", "norm:2.0:1.0", "value:1.0:nan=0", "bptt:15.0", "bptt:5.0:norm", "tbptt:20"]
+)
+def test_specs_with_more_behind_them_are_read_back(spec: str) -> None:
+    assert str(parse(spec)) == spec
+    assert parse(str(parse(spec))) == parse(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("norm:1:0", r": order must be above 0, found 0"),
+        ("norm:1:x", r"norm:1\.0 needs an order, a number, and found 'x'"),
+        ("value:1:nan", r"found 'nan' behind the second colon, where there may be nan=0"),
+        ("bptt:1:max", r"found 'max' behind the second colon, where there may be norm"),
+        ("agc:0.1:2", r"found '2' behind the second colon, where there is nothing"),
+        ("tbptt:2.5", r"window must be a whole number of timesteps, 1 or more, found 2\.5"),
+        ("tbptt:inf", r"window must be a whole number"),
+        ("tbptt:0", r"window must be a whole number"),
+        ("bptt:-15", r"threshold must be positive and finite, found -15"),
+    ],
+)
+def test_what_cannot_be_meant_behind_the_second_colon(spec: str, said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        parse(spec)

@@ -20,30 +20,45 @@ MAP = {
     "cells": {"errors"},
     "nn": {"errors", "cells"},
     "tracing": {"errors", "schema", "cells", "nn"},
-    "clipping": {"errors"},
+    "clipping": {"errors", "cells"},
     "store": VALUES,
     "beginning": VALUES | {"tracing", "store"},
     "recorder": VALUES | {"beginning", "cells", "tracing", "store", "clipping"},
     "analysis": VALUES,
-    "analysis.spectrum": VALUES | {"cells"},
+    "analysis.spectrum": VALUES | {"cells", "tracing"},
+    "checkpoint": VALUES | {"nn"},
     "overview": VALUES | {"store", "analysis"},
-    "figures": VALUES | {"analysis"},
-    "report": VALUES | {"store", "analysis", "figures"},
+    "lessons": {"errors", "cells", "clipping", "analysis"},
+    "lessons.values": {"analysis"},
+    "jobs": {"errors", "store"},
+    "jobs.supervise": set(),
+    "figures": VALUES | {"analysis", "lessons.values"},
+    "chromium": {"errors"},
+    "report": VALUES | {"store", "analysis", "figures", "chromium"},
     "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
     "integrations": VALUES | {"store", "analysis"},
+    "integrations.figures": VALUES | {"chromium", "report", "integrations"},
     "integrations.lightning": VALUES | {"recorder", "integrations"},
     "integrations.transformers": VALUES | {"recorder", "integrations"},
     "integrations.settings": VALUES | {"recorder", "integrations"},
-    "cli": VALUES | {"clipping", "store", "analysis", "overview", "report", "lab"},
-    "dashboards": VALUES | {"store", "analysis", "overview", "figures", "report", "lab"},
+    "cli": VALUES
+    | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
+    | {"analysis.spectrum"},
+    "dashboards": VALUES
+    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs"}
+    | {"lessons", "lessons.values"},
+    "__main__": {"cli"},
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
 HOMES = {
-    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", "analysis.spectrum", *TRAINERS},
+    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", *TRAINERS}
+    | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
     "plotly": {"figures", "report"},
     "streamlit": {"dashboards"},
     "jinja2": {"report"},
+    "kaleido": {"chromium"},
+    "choreographer": {"chromium"},
     "typer": {"cli"},
     "lightning": {"integrations.lightning"},
     "transformers": {"integrations.transformers"},
@@ -62,8 +77,10 @@ def module_of(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """The row of MAP a module within graddiag belongs to."""
-    return module if module in MAP else module.split(".")[0]
+    """The row of MAP a module within graddiag belongs to: its own, or that of the nearest package around it."""
+    parts = module.split(".")
+    around = [".".join(parts[:count]) for count in range(len(parts), 0, -1)]
+    return next((name for name in around if name in MAP), parts[0])
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -97,6 +114,12 @@ def test_heavy_libraries_stay_in_their_rooms(path: Path) -> None:
     for name in set(imports(path)) - HANDED_ON:
         library = name.split(".")[0]
         assert here in HOMES.get(library, {here}), f"{here} imports {name}"
+
+
+def test_what_needs_torch_is_asked_of_analysis_by_name_alone() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        inside = path.is_relative_to(PACKAGE / "analysis" / "spectrum") or path.is_relative_to(PACKAGE / "cli")
+        assert inside or not any("analysis.spectrum" in name for name in imports(path)), path
 
 
 def test_every_room_is_on_the_map() -> None:

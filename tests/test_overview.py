@@ -8,9 +8,10 @@ import pytest
 
 import graddiag
 from graddiag import schema
-from graddiag.overview import CACHE, list_runs
+from graddiag.analysis import diagnose
+from graddiag.overview import CACHE, list_runs, overview
 from graddiag.run import numbers
-from graddiag.store import RunWriter
+from graddiag.store import RunWriter, annotate, trash_run
 from tests.store.runs import NAN, manifest, write_run
 
 
@@ -31,7 +32,7 @@ def test_a_row_a_run_in_the_order_of_creation(root: Path) -> None:
     assert runs["status"].tolist() == ["finished"] * 3
     assert runs["steps"].tolist() == [5, 5, 5]
     assert runs["final_loss"].tolist() == [6.0, 6.0, 6.0]
-    assert set(runs["verdict"]) <= {"healthy", "vanishing", "exploding", "non-finite", "not measured"}
+    assert set(runs["verdict"]) <= {"healthy", "vanishing", "exploding", "non-finite", "not-measured"}
 
 
 def test_what_a_run_does_not_say_is_missing(root: Path) -> None:
@@ -99,3 +100,52 @@ def test_a_root_that_cannot_be_written_is_listed_all_the_same(root: Path, monkey
     monkeypatch.setattr("graddiag.overview.replace_text", refuse)
     assert len(list_runs(root)) == 3
     assert CACHE not in os.listdir(root / "alone")
+
+
+def test_an_entry_holds_the_course_and_what_to_filter_by(tmp_path: Path) -> None:
+    write_run(tmp_path, name="one", seed=3, clip="norm:1", config={"lr": 0.5, "net": {"hidden": 8}, "none": None})
+    (entry,) = overview(tmp_path)
+    assert entry.settings == {
+        "status": "finished",
+        "verdict": entry.verdict,
+        "seed": "3",
+        "clip": "norm:1",
+        "lr": "0.5",
+        "net.hidden": "8",
+    }
+    assert len(entry.loss) == len(entry.norm) == 5
+
+
+def test_tags_given_later_are_seen_at_once(root: Path) -> None:
+    overview(root)
+    annotate(root / "alone", tags=["best"], notes="the first")
+    (found,) = (each.manifest for each in overview(root) if each.run == "alone")
+    assert found is not None
+    assert (found.tags, found.notes) == (("best",), "the first")
+
+
+def test_judging_can_be_put_off(root: Path) -> None:
+    assert [each.verdict for each in overview(root, seconds=0)] == [None] * 3
+    assert [each.steps for each in overview(root, seconds=0)] == [5, 5, 5]
+    assert None not in [each.verdict for each in overview(root)]
+    assert None not in [each.verdict for each in overview(root, seconds=0)]
+
+
+def test_a_running_run_is_judged_again_when_it_has_grown_by_a_tenth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = []
+    monkeypatch.setattr("graddiag.overview.diagnose", lambda run: judged.append(len(run.steps)) or diagnose(run))
+    with RunWriter(tmp_path, manifest()) as writer:
+        for step in range(50):
+            writer.append("steps", {"step": step, "loss": float(step)})
+            writer.flush()
+            assert overview(tmp_path)[0].steps == step + 1
+    overview(tmp_path)
+    assert judged[-1] == 50
+    assert 20 < len(judged) < 40
+
+
+def test_runs_in_the_trash_are_not_listed(root: Path) -> None:
+    trash_run(root, "alone")
+    assert list_runs(root)["run"].tolist() == ["pair/clip-off", "pair/clip-on"]

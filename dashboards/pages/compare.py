@@ -10,7 +10,7 @@ from graddiag.errors import GraddiagError
 from ui import badges, pictures
 from ui.effects import show_effects
 from ui.live import live
-from ui.results import OpenRun, of, of_all, open_run
+from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, facts
 from ui.settings import show_differences
 from ui.shell import enter
@@ -27,7 +27,7 @@ def page() -> None:
         muted("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
         return
     known = [run.link for run in runs]
-    live(lambda: body([open_run(link) for link in known]), running=any_running(runs))
+    live(lambda: body([open_run(link) for link in known]), running=any_running(runs), state=lambda: state_of(known))
 
 
 def opened(links: Sequence[str]) -> list[OpenRun]:
@@ -47,6 +47,8 @@ def body(runs: Sequence[OpenRun]) -> bool:
     who(runs)
     st.subheader("Effects")
     show_effects(comparison)
+    if several_seeds(runs):
+        pictures.over_seeds(runs)
     pictures.everything(of_one_seed(runs))
     show_differences(comparison)
     return any_running(runs)
@@ -70,13 +72,19 @@ def card(run: OpenRun) -> None:
 
 def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
     """The runs to picture: those of one seed, which the user picks where there are several."""
-    seeds = sorted({run.manifest.seed for run in runs if run.manifest.seed is not None})
-    if len(seeds) < 2 or len(runs) == len(seeds):
+    if not several_seeds(runs):
         return list(runs)
+    seeds = sorted({run.manifest.seed for run in runs if run.manifest.seed is not None})
     seed = st.segmented_control(
         "Seed to picture", seeds, default=seeds[0], required=True, key="seed", bind="query-params"
     )
     return [run for run in runs if run.manifest.seed == seed]
+
+
+def several_seeds(runs: Sequence[OpenRun]) -> bool:
+    """Whether there are fewer seeds than runs, and more than one."""
+    seeds = {run.manifest.seed for run in runs if run.manifest.seed is not None}
+    return 1 < len(seeds) < len(runs)
 
 
 def any_running(runs: Sequence[OpenRun]) -> bool:

@@ -4,10 +4,10 @@ import streamlit as st
 
 from graddiag import analysis
 from graddiag.errors import GraddiagError
-from ui import badges, pictures
+from ui import badges, pictures, snapshots
 from ui.findings import show_findings
 from ui.live import live
-from ui.results import OpenRun, of, open_run
+from ui.results import OpenRun, of, open_run, state_of
 from ui.runs import choose_run, facts
 from ui.settings import show_events, show_settings
 from ui.shell import enter
@@ -24,7 +24,7 @@ def page() -> None:
     except GraddiagError as error:
         refusal("Not opened", str(error))
         return
-    live(lambda: body(open_run(link)), running=run.manifest.status == "running")
+    live(lambda: body(open_run(link)), running=run.manifest.status == "running", state=lambda: state_of([link]))
 
 
 def body(run: OpenRun) -> bool:
@@ -38,7 +38,9 @@ def body(run: OpenRun) -> bool:
     if run.manifest.error:
         refusal("Ended with an error", run.manifest.error)
     show_findings(diagnosis)
-    pictures.everything([run])
+    choice = pictures.everything([run])
+    if choice:
+        snapshots.section(run, choice)
     show_events(run)
     show_settings(run.manifest)
     return run.manifest.status == "running"

@@ -1,77 +1,110 @@
-"""All runs under the root: find, open, compare; with none yet, how to make some."""
+"""All runs under the root: find, sort, open, compare, annotate, put aside; with none yet, how to make some."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import streamlit as st
 
-from graddiag import schema
-from ui import recording
+from graddiag.overview import RunEntry
+from ui import keeping, recording
 from ui.live import live
 from ui.offer import first_steps, offer_pair
-from ui.runs import Row, all_runs
-from ui.runtable import matching, select
+from ui.runs import all_runs
+from ui.runtable import ORDERS, filters, matching, select
 from ui.shell import enter
 from ui.text import heading, muted
+
+SHOWN_AT_FIRST: Final = 200
 
 
 def page() -> None:
     heading("Runs")
-    rows = all_runs()
-    live(body, running=at_work(rows))
-    if not rows:
+    entries = all_runs()
+    live(body, running=at_work(entries), state=lambda: (all_runs(), recording.ended()))
+    if not entries:
         first_steps()
-    with st.expander("Record a small pair", icon=":material/add_circle:", expanded=not rows):
+    keeping.trash()
+    with st.expander("Record a small pair", icon=":material/add_circle:", expanded=not entries):
         offer_pair()
 
 
 def body() -> bool:
-    """Draws what changes while runs are made; says whether any is being made."""
+    """Draws what changes while runs are made; says whether any is being made, or still to be judged."""
     recording.show()
-    rows = all_runs()
-    if rows:
-        table(rows)
-    return at_work(rows)
+    keeping.problem()
+    entries = all_runs()
+    if entries:
+        table(entries)
+    return at_work(entries)
 
 
-def at_work(rows: Sequence[Row]) -> bool:
-    return recording.current() is not None or any(row[schema.STATUS] == "running" for row in rows)
+def at_work(entries: Sequence[RunEntry]) -> bool:
+    moving = any(entry.status == "running" or unjudged(entry) for entry in entries)
+    return moving or recording.current() is not None
 
 
-def table(rows: Sequence[Row]) -> None:
-    muted(summary(rows))
+def unjudged(entry: RunEntry) -> bool:
+    return entry.verdict is None and entry.status != "damaged"
+
+
+def table(entries: Sequence[RunEntry]) -> None:
+    muted(summary(entries))
+    found = narrowed(entries)
+    shown = found if len(found) <= SHOWN_AT_FIRST or st.session_state.get("all") else found[:SHOWN_AT_FIRST]
     above = st.container(horizontal=True, vertical_alignment="bottom")
-    with above:
-        words = st.text_input(
-            "Find", key="find", bind="query-params", placeholder="words that a row holds: lstm exploding", width=340
-        )
-    shown = matching(rows, words or "")
     chosen = select(shown) if shown else []
     with above:
-        actions(chosen, rows)
-    if not shown:
-        muted(f"No run holds these words; {len(rows)} runs are hidden.")
+        actions(chosen)
+    if not found:
+        muted(f"No run holds these words and settings; {len(entries)} runs are hidden.")
+    if len(found) > SHOWN_AT_FIRST:
+        st.toggle(f"Show all {len(found):,}, not the first {SHOWN_AT_FIRST} alone", key="all", bind="query-params")
 
 
-def summary(rows: Sequence[Row]) -> str:
-    experiments = {row[schema.EXPERIMENT] for row in rows if row[schema.EXPERIMENT]}
-    running = sum(row[schema.STATUS] == "running" for row in rows)
-    words = f"{len(rows)} runs in {len(experiments)} experiments" + (
-        f", {running} being written now" if running else ""
-    )
+def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
+    """The runs that answer to the words and settings asked for, in the order asked for."""
+    left, middle, right = st.columns([4, 5, 3])
+    with left:
+        words = st.text_input(
+            "Find", key="find", bind="query-params", placeholder="Words that a run holds: lstm exploding lr=0.5"
+        )
+    with middle:
+        chosen = st.multiselect(
+            "Filter",
+            filters(entries),
+            key="filter",
+            bind="query-params",
+            placeholder="Any setting: model = lstm",
+            help="Values of one setting add up, different settings narrow down.",
+        )
+    with right:
+        order = st.selectbox("Sort", list(ORDERS), key="sort", bind="query-params")
+    return sorted(matching(entries, words or "", chosen), key=ORDERS[order])
+
+
+def summary(entries: Sequence[RunEntry]) -> str:
+    experiments = {entry.manifest.experiment for entry in entries if entry.manifest and entry.manifest.experiment}
+    running = sum(entry.status == "running" for entry in entries)
+    waiting = sum(map(unjudged, entries))
+    words = f"{len(entries):,} runs in {len(experiments):,} experiments"
+    words += f", {running:,} being written now" if running else ""
+    words += f", {waiting:,} still to be judged" if waiting else ""
     return f"{words}. Select one row to open it, two or more to compare them."
 
 
-def actions(chosen: Sequence[Row], rows: Sequence[Row]) -> None:
+def actions(chosen: Sequence[RunEntry]) -> None:
     """What can be done with the selected runs."""
-    links = [row[schema.RUN] for row in chosen]
+    links = [entry.run for entry in chosen]
     if st.button("Open", icon=":material/search_insights:", disabled=len(links) != 1):
         st.switch_page("pages/run.py", query_params={"run": links[0]})
     if st.button("Compare", icon=":material/compare:", disabled=len(links) < 2, type="primary"):
         st.switch_page("pages/compare.py", query_params={"run": links})
-    experiment = chosen[0][schema.EXPERIMENT] if len(chosen) == 1 else None
-    if experiment and st.button("Compare its experiment", icon=":material/science:"):
-        arms = [row[schema.RUN] for row in rows if row[schema.EXPERIMENT] == experiment]
-        st.switch_page("pages/compare.py", query_params={"run": arms})
+    experiments = {entry.manifest.experiment for entry in chosen if entry.manifest}
+    experiment = experiments.pop() if len(experiments) == 1 else None
+    if experiment and st.button("Its experiment", icon=":material/science:"):
+        st.switch_page("pages/experiment.py", query_params={"experiment": experiment})
+    keeping.tags_and_notes(chosen)
+    keeping.delete(chosen)
 
 
 enter()

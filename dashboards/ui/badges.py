@@ -22,8 +22,15 @@ VERDICTS: Final = {
     "exploding": Badge(":material/trending_up:", "▲", "red"),
     "vanishing": Badge(":material/trending_down:", "▼", "orange"),
     "non-finite": Badge(":material/error:", "✕", "violet"),
+    "truncated-reach": Badge(":material/content_cut:", "✂", "orange"),
+    "dead-units": Badge(":material/power_off:", "○", "orange"),
+    "saturated-gates": Badge(":material/compress:", "▮", "orange"),
+    "plateau": Badge(":material/trending_flat:", "▬", "yellow"),
+    "threshold-above-all": Badge(":material/vertical_align_top:", "⤒", "yellow"),
+    "clipping-always": Badge(":material/speed:", "⇥", "yellow"),
+    "clipping-never": Badge(":material/shield:", "◇", "gray"),
     "healthy": Badge(":material/check_circle:", "✓", "green"),
-    "not measured": Badge(":material/help:", "?", "gray"),
+    "not-measured": Badge(":material/help:", "?", "gray"),
     "damaged": Badge(":material/broken_image:", "!", "gray"),
 }
 STATUSES: Final = {

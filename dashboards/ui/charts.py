@@ -1,10 +1,13 @@
-"""A figure on the page: its caption first, then the picture, which never offers to upload itself."""
+"""A figure on the page: its caption first, then the picture, with the table behind it to take away."""
 
-from typing import Final, Literal
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, Literal
 
 import streamlit as st
 from plotly.graph_objects import Figure
 
+from graddiag import figures
 from ui.text import muted
 
 PAGE_FONT: Final = "Source Sans, sans-serif"
@@ -24,6 +27,42 @@ def theme() -> Literal["light", "dark"]:
 
 def captioned(figure: Figure, *captions: str, key: str) -> None:
     """The picture under its captions, a line each; they are also read to those who cannot see it."""
-    muted(*captions)
-    figure.update_layout(font_family=PAGE_FONT)
+    _above(figure, captions, key)
     st.plotly_chart(figure, key=key, alt=" ".join(captions), config=CONFIG, width="stretch", theme=None)
+
+
+def picked(figure: Figure, *captions: str, key: str, take: Callable[[Any], None]) -> None:
+    """``captioned``, of a figure that one can point at: ``take`` is given what was selected, before the page is drawn
+    anew. The key has to change with what the figure shows, so that a selection belongs to one picture."""
+    _above(figure, captions, key)
+    st.plotly_chart(
+        figure,
+        key=key,
+        alt=" ".join(captions),
+        config=CONFIG,
+        width="stretch",
+        theme=None,
+        selection_mode=("points", "box"),
+        on_select=lambda: take(st.session_state[key]["selection"]),
+    )
+
+
+def _above(figure: Figure, captions: tuple[str, ...], key: str) -> None:
+    figure.update_layout(font_family=PAGE_FONT)
+    if not figure.data:
+        muted(*captions)
+        return
+    words, button = st.columns([14, 1], gap="small", vertical_alignment="center")
+    with words:
+        muted(*captions)
+    with button, st.container(horizontal_alignment="right"):
+        st.download_button(
+            "CSV",
+            partial(figures.csv, figure),
+            file_name=f"{key.partition('-')[0]}.csv",
+            mime="text/csv",
+            key=f"csv-{key}",
+            help="The numbers of this picture, as a table",
+            type="tertiary",
+            on_click="ignore",
+        )

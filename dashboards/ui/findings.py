@@ -12,7 +12,7 @@ OPEN_FINDINGS: Final = 2
 
 
 def show_findings(diagnosis: Diagnosis) -> None:
-    """The summary, the worst findings in full, the rest folded."""
+    """The summary, the worst findings in full, the rest folded; the order in time, and what could not be known."""
     sentence(diagnosis.summary)
     for finding in diagnosis.findings[:OPEN_FINDINGS]:
         _finding(finding, told=finding.sentence in diagnosis.summary)
@@ -21,6 +21,12 @@ def show_findings(diagnosis: Diagnosis) -> None:
         with st.expander(f"{len(rest)} more"):
             for finding in rest:
                 _finding(finding)
+    if diagnosis.story.missing is None:
+        muted("In order of time")
+        bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
+    if diagnosis.notes:
+        with st.expander("What could not be known"):
+            bullets(note.sentence for note in diagnosis.notes)
 
 
 def _finding(finding: Finding, *, told: bool = False) -> None:
@@ -32,11 +38,13 @@ def _finding(finding: Finding, *, told: bool = False) -> None:
         if not told:
             sentence(finding.sentence)
         evidence, advice = st.columns(2)
-        with evidence:
-            muted("Evidence")
-            bullets(str(item) for item in finding.evidence)
+        if finding.evidence:
+            with evidence:
+                muted("Evidence")
+                bullets(str(item) for item in finding.evidence)
         if finding.advice:
             with advice:
                 muted("What to try")
-                bullets(finding.advice)
-        muted(f"Rule: {finding.rule}")
+                bullets(str(item) for item in finding.advice)
+        if finding.rule:
+            muted(f"Rule: {finding.rule}")

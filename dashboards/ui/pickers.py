@@ -1,4 +1,4 @@
-"""What to look at: layer, signal and step, each kept in the address so that a view is a link."""
+"""What to look at: layer, signal, step, and how closely, each kept in the address so that a view is a link."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,32 +11,103 @@ from graddiag.analysis import Selection
 from ui.results import OpenRun, of, of_all
 from ui.text import muted
 
-_STEP: Final = "step"
+Span = tuple[int, int]
+
+_STEP, _STEPS, _TIMESTEPS, _WIDER = "step", "steps", "timesteps", "wider"
+_CLICK, _BOX = "a click moves the step", "a box looks closer"
+_CELLS: Final = {"max": "largest", "geomean": "log-mean"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which layer, which signal of it, and the step at which to cut through."""
+    """Which layer, which signal of it, the step at which to cut through, and the part of training and sequence to look
+    at: first and last of each, None for all; what a cell of a heatmap shows where it stands for many numbers; and
+    whether boxes are drawn in it."""
 
     selection: Selection
     signal: str
     step: int
+    steps: Span | None = None
+    timesteps: Span | None = None
+    reduce: Any = "max"
+    boxes: bool = False
 
 
 def choose(runs: Sequence[OpenRun]) -> Choice | None:
-    """One row of pickers; None, and a sentence why, where nothing was recorded per timestep in all of the runs."""
+    """The pickers; None, and a sentence why, where nothing was recorded per timestep in all of the runs."""
     layers = [one for one in of_all(runs, analysis.common_selections) if _measured(runs, one)]
     if not layers:
         muted(_nothing(runs))
         return None
-    left, middle, right = st.columns([2, 3, 3])
+    left, middle, right = st.columns([4, 4, 3])
     with left:
         selection = _layer(layers)
     with middle:
         signal = _signal(runs, selection)
     with right:
-        step = _step(runs, selection)
-    return Choice(selection, signal, step)
+        reduce = _reduce()
+    ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
+    left, middle, right = st.columns([4, 4, 3])
+    with left:
+        step = _step(min(ends), max(ends))
+    with middle:
+        steps = _span("Zoom into the training", _STEPS, min(ends), max(ends))
+    with right:
+        timesteps = _span("Zoom into the sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        boxes = _pointing() == _BOX
+        peak = _peak(runs)
+        if peak is not None and min(ends) <= peak <= max(ends):
+            st.button(f"Go to the largest norm, step {peak}", icon=":material/north_east:", on_click=_go, args=(peak,))
+        if steps or timesteps:
+            st.button("Look at all of it again", icon=":material/zoom_out_map:", on_click=_wider)
+    return Choice(selection, signal, step, steps, timesteps, reduce, boxes)
+
+
+def take(selection: Any) -> None:
+    """What was pointed at in a heatmap: a box becomes what to look at, a click the step to cut through."""
+    boxes, points = selection.get("box") or [], selection.get("points") or []
+    if boxes:
+        _look_at(_STEPS, boxes[0]["x"])
+        _look_at(_TIMESTEPS, boxes[0]["y"])
+    elif points:
+        st.session_state[_STEP] = int(points[0]["x"])
+
+
+def _look_at(key: str, found: Sequence[float]) -> None:
+    """Sets a slider to what a box spans, within what it has."""
+    low, high = sorted((found[0], found[-1]))
+    first, last = st.session_state.get(f"{key}-ends", (low, high))
+    low, high = max(first, round(low)), min(last, round(high))
+    if low < high:
+        st.session_state[key] = (int(low), int(high))
+
+
+def _wider() -> None:
+    for key in (_STEPS, _TIMESTEPS):
+        if f"{key}-ends" in st.session_state:
+            st.session_state[key] = st.session_state[f"{key}-ends"]
+
+
+def _span(label: str, key: str, first: int, last: int) -> Span | None:
+    """The part of first to last that is asked for; None for all of it."""
+    _follow(key, (first, last), (first, last))
+    if first >= last:
+        return None
+    found = st.slider(label, first, last, value=(first, last), key=key, bind="query-params")
+    return None if tuple(found) == (first, last) else (int(found[0]), int(found[1]))
+
+
+def _reduce() -> str:
+    return st.selectbox(
+        "A cell shows the",
+        list(_CELLS),
+        format_func=lambda each: f"{_CELLS[each]} of its numbers",
+        key="cells",
+        bind="query-params",
+        help="Where a heatmap has more numbers than pixels. The largest keeps every peak; the log-mean shows the usual "
+        "size, and the largest where that is over 10 times as much.",
+    )
 
 
 def _measured(runs: Sequence[OpenRun], selection: Selection) -> tuple[str, ...]:
@@ -61,19 +132,29 @@ def _signal(runs: Sequence[OpenRun], selection: Selection) -> str:
     return st.selectbox("Signal", found, format_func=analysis.signal_title, key="signal", bind="query-params")
 
 
-def _step(runs: Sequence[OpenRun], selection: Selection) -> int:
+def _step(first: int, last: int) -> int:
     """The recorded step to cut through, from the first to the last that any of the runs has; the last at first."""
-    ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
-    first, last = min(ends), max(ends)
+    _follow(_STEP, (first, last), last)
     if first == last:
         return first
-    step = st.slider(
+    return st.slider(
         "Step", first, last, value=last, key=_STEP, bind="query-params", help="The nearest recorded step is shown."
     )
-    peak = _peak(runs)
-    if peak is not None and first <= peak <= last:
-        st.button(f"Go to the largest norm, step {peak}", type="tertiary", on_click=_go, args=(peak,))
-    return step
+
+
+def _follow(key: str, ends: Span, default: Any) -> None:
+    """Moves a slider that stands where it stood at first along with a run that grows; one that was moved stays."""
+    before = st.session_state.get(f"{key}-at-first")
+    if before not in (None, default) and st.session_state.get(key) == before:
+        st.session_state[key] = default
+    st.session_state[f"{key}-at-first"], st.session_state[f"{key}-ends"] = default, ends
+
+
+def _pointing() -> str:
+    """What pointing at a heatmap does: a browser tells a page either of clicks or of boxes."""
+    return st.segmented_control(
+        "In a heatmap", [_CLICK, _BOX], default=_CLICK, required=True, key="pointing", bind="query-params"
+    )
 
 
 def _peak(runs: Sequence[OpenRun]) -> int | None:
@@ -85,6 +166,13 @@ def _peak(runs: Sequence[OpenRun]) -> int | None:
 
 def _go(step: int) -> None:
     st.session_state[_STEP] = step
+
+
+def _last_timestep(runs: Sequence[OpenRun], selection: Selection) -> int:
+    """Of the longest sequence at the first and last recorded step; others are in the picture of all of it."""
+    steps = [(run, end) for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
+    found = [of(run, analysis.profile, end, selection).timesteps for run, end in steps]
+    return max((int(timesteps[-1]) for timesteps in found if len(timesteps)), default=0)
 
 
 def _ends(steps: Any) -> tuple[int, ...]:

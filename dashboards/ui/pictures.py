@@ -5,21 +5,25 @@ from typing import Any, Final
 
 import streamlit as st
 
-from graddiag import analysis, figures
-from ui.charts import captioned, theme
-from ui.pickers import Choice, choose
-from ui.results import OpenRun, of
+from graddiag import analysis, figures, schema
+from ui import clipping, weights
+from ui.charts import captioned, picked, theme
+from ui.pickers import Choice, choose, take
+from ui.results import OpenRun, of, of_all
 
 MAX_CELLS: Final = 60_000
 
 
-def everything(runs: Sequence[OpenRun]) -> None:
-    """Through the sequence first, as far as it was recorded, then the course of the training."""
+def everything(runs: Sequence[OpenRun]) -> Choice | None:
+    """Through the sequence first, as far as it was recorded, then the course of the training; gives what was chosen."""
     choice = choose(runs)
     if choice:
         heatmaps(runs, choice)
+        if len(runs) == 2:
+            ratio(runs, choice)
         profile(runs, choice)
     norms(runs)
+    events(runs)
     if any(of(run, analysis.norm_history).source.clipped for run in runs):
         left, right = st.columns(2)
         with left:
@@ -28,19 +32,36 @@ def everything(runs: Sequence[OpenRun]) -> None:
             coefficients(runs)
     else:
         loss(runs)
+    clipping.section(runs)
     if choice:
         left, right = st.columns(2)
         with left:
             gates(runs, choice)
         with right:
             gate_profile(runs, choice)
+        if any(schema.GRAD_C_PATH in of(run, analysis.signals, choice.selection) for run in runs):
+            cell_path(runs, choice)
         reach(runs, choice)
+        weights.section(runs, choice)
+    return choice
 
 
 def loss(runs: Sequence[OpenRun]) -> None:
     st.subheader("Loss")
     found = [of(run, analysis.loss_curve) for run in runs]
     captioned(figures.curves(found, theme=theme(), title=False), *_captions(found), key="loss")
+
+
+def over_seeds(runs: Sequence[OpenRun]) -> None:
+    """Loss and gradient norm of each arm over its seeds: the median and the range."""
+    st.subheader("Over all seeds")
+    left, right = st.columns(2)
+    with left:
+        found = of_all(runs, analysis.bands, schema.LOSS)
+        captioned(figures.bands(found, theme=theme(), title=False), found.caption, key="loss_bands")
+    with right:
+        found = of_all(runs, analysis.bands, schema.GRAD_NORM)
+        captioned(figures.bands(found, theme=theme(), title=False, log=True), found.caption, key="norm_bands")
 
 
 def coefficients(runs: Sequence[OpenRun]) -> None:
@@ -57,10 +78,32 @@ def norms(runs: Sequence[OpenRun]) -> None:
 
 
 def heatmaps(runs: Sequence[OpenRun], choice: Choice) -> None:
-    st.subheader("Through the sequence, over training")
-    cells = MAX_CELLS // len(runs)
-    found = [of(run, analysis.heat, choice.signal, choice.selection, max_cells=cells) for run in runs]
-    captioned(figures.heatmap(found, theme=theme(), title=False), *_captions(found), key="heat")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Through the sequence, over training")
+    found = [of(run, analysis.heat, choice.signal, choice.selection, **_closely(runs, choice)) for run in runs]
+    _point_at(figures.heatmap(found, theme=theme(), title=False), found, choice, key="heat")
+
+
+def ratio(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """The second run over the first, at the same steps and timesteps as the heatmaps above."""
+    st.subheader("Their ratio")
+    how = _closely(runs, choice)
+    found = of_all(runs, analysis.heat_ratio, choice.signal, choice.selection, **how)
+    _point_at(figures.heat_ratio(found, theme=theme(), title=False), [found], choice, key="ratio")
+
+
+def events(runs: Sequence[OpenRun]) -> None:
+    """What happened on the time axis; nothing where nothing did."""
+    found = [of(run, analysis.events) for run in runs]
+    if any(each.missing is None for each in found):
+        st.subheader("Events")
+        captioned(figures.events(found, theme=theme(), title=False), *_captions(found), key="events")
+
+
+def cell_path(runs: Sequence[OpenRun], choice: Choice) -> None:
+    st.subheader("The cell path: what the cells carry back by themselves")
+    found = [of(run, analysis.cell_path, choice.selection) for run in runs]
+    captioned(figures.cell_path(found, theme=theme(), title=False), *_captions(found), key="cell_path")
 
 
 def profile(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -85,6 +128,21 @@ def reach(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Reach: how far back the gradient carries")
     found = [of(run, analysis.reach, choice.selection) for run in runs]
     captioned(figures.transport(found, theme=theme(), title=False), *_captions(found), key="transport")
+
+
+def _closely(runs: Sequence[OpenRun], choice: Choice) -> dict[str, Any]:
+    """How finely, and which part: as arguments of ``heat`` and ``heat_ratio``."""
+    cells = MAX_CELLS // len(runs)
+    return {"max_cells": cells, "reduce": choice.reduce, "steps": choice.steps, "timesteps": choice.timesteps}
+
+
+def _point_at(figure: Any, found: Sequence[Any], choice: Choice, *, key: str) -> None:
+    """A heatmap in which a drag looks closer and a click moves the step; both heatmaps of a page obey."""
+    steps = max((each.steps for each in found), key=len)
+    if figure.data:
+        figures.pickable(figure, steps, choice.step, boxes=choice.boxes, theme=theme())
+    part = f"{key}-{choice.signal}-{choice.steps}-{choice.timesteps}-{choice.step}"
+    picked(figure, *_captions(found), key=part, take=take)
 
 
 def _captions(found: Sequence[Any]) -> tuple[str, ...]:

@@ -11,7 +11,6 @@ from typing import Final
 
 import streamlit as st
 
-from graddiag import schema
 from ui.root import runs_root
 from ui.runs import all_runs, links
 from ui.text import sentence
@@ -46,6 +45,12 @@ def current() -> Recording | None:
     return found
 
 
+def ended() -> int | None:
+    """The exit status of this session's pair; None while it is at work, or where there is none."""
+    recording = current()
+    return None if recording is None else recording.process.poll()
+
+
 def show() -> None:
     """How far the pair of this session is; nothing where none was started or it has ended well."""
     recording = current()
@@ -69,10 +74,10 @@ def _forget() -> None:
 
 
 def _progress(recording: Recording) -> None:
-    rows = [row for row in all_runs() if row[schema.RUN] not in recording.before]
-    done, wanted = sum(row[schema.STEPS] or 0 for row in rows), ARMS * recording.steps
+    made = [entry for entry in all_runs() if entry.run not in recording.before]
+    done, wanted = sum(entry.steps or 0 for entry in made), ARMS * recording.steps
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        words = f"Recording: {done} of {wanted} steps" if rows else "Starting: loading torch and the task"
+        words = f"Recording: {done} of {wanted} steps" if made else "Starting: loading torch and the task"
         st.progress(min(done / wanted, 1.0), text=words)
         st.button("Stop", icon=":material/stop:", on_click=recording.process.send_signal, args=(signal.SIGINT,))
 

@@ -1,21 +1,26 @@
 """Results of analyses, kept while the run they come from stays as it is.
 
-The cache is keyed on the folder, its revision and the parameters, never on data: a frame or an array as part of a key
-would be hashed from a sample.
+What is kept is keyed on the folder, its revision and the parameters, never on data: a frame or an array as part of a
+key would be hashed from a sample.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import streamlit as st
 
+from graddiag.errors import InputError
 from graddiag.run import Run, RunManifest
 from graddiag.store import fingerprint, load_run
 from ui.root import run_folder, runs_root
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MOST_KEPT: Final = 160  # of results, over all visitors
+PATIENCE: Final = 5.0  # a result of a running run is made anew when it is so many times older than it took to make
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,27 @@ class OpenRun:
     folder: str
     revision: str
     manifest: RunManifest
+
+
+@dataclass
+class _Made:
+    """A result, of which revision it is, when it was made (monotonic seconds) and how long that took."""
+
+    revision: str | None = None
+    result: Any = None
+    when: float = 0.0
+    seconds: float = 0.0
+
+    def fits(self, revision: str, running: bool) -> bool:
+        if self.revision == revision:
+            return True
+        return running and self.revision is not None and time.monotonic() - self.when < PATIENCE * self.seconds
+
+    def renew(self, revision: str, make: Callable[[], Any]) -> None:
+        start = time.monotonic()
+        result = make()
+        end = time.monotonic()
+        self.revision, self.result, self.when, self.seconds = revision, result, end, end - start
 
 
 def open_run(link: str) -> OpenRun:
@@ -40,21 +66,44 @@ def open_run(link: str) -> OpenRun:
     return OpenRun(link, str(folder), revision, load_run(folder).manifest)
 
 
+def state_of(links: Sequence[str]) -> tuple[str, ...]:
+    """Changes whenever one of the runs does; of a run that is gone it says so."""
+    return tuple(_revision(link) for link in links)
+
+
+def _revision(link: str) -> str:
+    try:
+        return fingerprint(run_folder(runs_root(), link))
+    except InputError:
+        return "gone"
+
+
 def of(run: OpenRun, analysis: Callable[Concatenate[Run, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-    """What ``analysis`` makes of one run."""
-    key = (analysis.__name__, run.folder, run.revision)
-    result: R = _kept(key, args, kwargs, lambda: analysis(load_run(run.folder), *args, **kwargs))
+    """What ``analysis`` makes of one run; the same object as long as the run stays as it is.
+
+    Of a run that is being written, what takes long to make is made anew more seldom than what does not.
+    """
+    made = _kept(analysis.__name__, run.folder, args, kwargs)
+    if not made.fits(run.revision, run.manifest.status == "running"):
+        made.renew(run.revision, lambda: analysis(load_run(run.folder), *args, **kwargs))
+    result: R = made.result
     return result
 
 
-def of_all(runs: Sequence[OpenRun], analysis: Callable[[Sequence[Run]], R]) -> R:
+def of_all(
+    runs: Sequence[OpenRun], analysis: Callable[Concatenate[Sequence[Run], P], R], *args: P.args, **kwargs: P.kwargs
+) -> R:
     """What ``analysis`` makes of several runs together."""
-    key = (analysis.__name__, *((run.folder, run.revision) for run in runs))
-    result: R = _kept(key, (), {}, lambda: analysis([load_run(run.folder) for run in runs]))
+    made = _kept(analysis.__name__, tuple(run.folder for run in runs), args, kwargs)
+    running = any(run.manifest.status == "running" for run in runs)
+    if not made.fits(" ".join(run.revision for run in runs), running):
+        read = [load_run(run.folder) for run in runs]
+        made.renew(" ".join(run.revision for run in runs), lambda: analysis(read, *args, **kwargs))
+    result: R = made.result
     return result
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _kept(key: tuple[Any, ...], args: tuple[Any, ...], kwargs: dict[str, Any], _make: Callable[[], Any]) -> Any:
-    """The underscore keeps ``_make`` out of the key."""
-    return _make()
+@st.cache_resource(max_entries=MOST_KEPT, show_spinner=False)
+def _kept(name: str, folders: str | tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Made:
+    """The place of one result, empty at first; places that were not looked at for longest are given up."""
+    return _Made()

@@ -1,35 +1,33 @@
 """The runs under the root: their list, the words that describe one, and the pickers that choose among them."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import streamlit as st
 
-from graddiag import schema
-from graddiag.overview import list_runs
+from graddiag.overview import RunEntry, overview
 from graddiag.run import RunManifest
 from ui.root import runs_root
 
-Row = Mapping[str, Any]
-_NUMBERS: Final = (schema.SEED, schema.STEPS, schema.FINAL_LOSS)
+JUDGING_SECONDS: Final = 1.0  # a listing never waits longer for verdicts; the rest come with the next ones
 
 
-def all_runs() -> list[Row]:
-    """RUN_LIST_COLUMNS of every run, at most a second old; None is not known, and a loss of NaN is NaN."""
+def all_runs() -> list[RunEntry]:
+    """Every run in the order of creation, at most a second old."""
     return _listed(str(runs_root()))
 
 
-@st.cache_data(ttl=1, max_entries=1, show_spinner=False)
-def _listed(root: str) -> list[Row]:
-    return [_row(record) for record in list_runs(root).to_dict("records")]
+def changed() -> None:
+    """To be told when a run was edited, moved or made here: the next listing is read anew."""
+    _listed.clear()
 
 
-def _row(record: Mapping[Any, Any]) -> Row:
-    return {name: value if name in _NUMBERS or isinstance(value, str) else None for name, value in record.items()}
+@st.cache_resource(ttl=1, max_entries=1, show_spinner=False)
+def _listed(root: str) -> list[RunEntry]:
+    return overview(root, seconds=JUDGING_SECONDS)
 
 
 def links() -> list[str]:
-    return [row[schema.RUN] for row in all_runs()]
+    return [entry.run for entry in all_runs()]
 
 
 def facts(manifest: RunManifest) -> str:

@@ -1,64 +1,156 @@
-"""The table of runs: which rows are shown, how their cells look, and which are selected."""
+"""The table of runs: which are shown and in which order, how their cells look, and which are selected."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import streamlit as st
 
 from graddiag import schema
+from graddiag.overview import RunEntry
 from ui import badges
-from ui.runs import Row
 
 ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
+MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others the search finds any
+TAG: Final = "tag"
+
+_LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
 _COLUMNS: Final = {
     schema.RUN: st.column_config.TextColumn("Run", pinned=True, help="Folder of the run, under the runs folder"),
     schema.VERDICT: badges.column("Verdict", badges.VERDICTS, "What graddiag finds wrong, if anything"),
     schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
+    _LOSS: st.column_config.LineChartColumn("Loss", width="small", help="The loss over the steps so far"),
+    _NORM: st.column_config.LineChartColumn(
+        "Gradient norm", width="small", help="log10 of the gradient norm before clipping: the largest of each stretch"
+    ),
+    schema.FINAL_LOSS: st.column_config.NumberColumn(
+        "Final loss", format="%.4g", help="Mean of the last 5% of the steps"
+    ),
+    schema.STEPS: st.column_config.NumberColumn("Steps", format="localized", help="Updates so far"),
     schema.TASK: st.column_config.TextColumn("Task"),
     schema.MODEL: st.column_config.TextColumn("Model"),
-    schema.CLIP: st.column_config.TextColumn("Clip", help="Clip policy: none, norm:C, value:C"),
-    schema.STEPS: st.column_config.NumberColumn("Steps", help="Updates so far"),
-    schema.FINAL_LOSS: st.column_config.NumberColumn("Final loss", format="%.4g", help="Loss of the last step"),
     schema.ARM: st.column_config.TextColumn("Arm"),
+    schema.CLIP: st.column_config.TextColumn("Clip", help="Clip policy: none, norm:C, value:C"),
     schema.SEED: st.column_config.NumberColumn("Seed", format="%d"),
+    _TAGS: st.column_config.ListColumn("Tags", help="Select runs to give them tags and notes"),
+    _NOTES: st.column_config.TextColumn("Notes", width="medium"),
     schema.EXPERIMENT: st.column_config.TextColumn("Experiment"),
+    _CREATED: st.column_config.DatetimeColumn("Created", format="YYYY-MM-DD HH:mm"),
+}
+_WORST_FIRST: Final = {verdict: place for place, verdict in enumerate(badges.VERDICTS)}
+
+
+def _created(entry: RunEntry) -> float:
+    return entry.manifest.created.timestamp() if entry.manifest else 0.0
+
+
+def _loss(entry: RunEntry) -> tuple[bool, bool, float]:
+    loss = entry.final_loss
+    return loss is None, loss is None or math.isnan(loss), 0.0 if loss is None or math.isnan(loss) else loss
+
+
+ORDERS: Final[dict[str, Callable[[RunEntry], Any]]] = {
+    "Newest first": lambda entry: -_created(entry),
+    "Oldest first": _created,
+    "Name": lambda entry: entry.run,
+    "Lowest final loss first": _loss,
+    "Worst verdict first": lambda entry: _WORST_FIRST.get(entry.verdict or "", len(_WORST_FIRST)),
+    "Most steps first": lambda entry: -(entry.steps or 0),
 }
 
 
-def matching(rows: Sequence[Row], words: str) -> list[Row]:
-    """The rows that hold every one of the words in any of their cells."""
+def filters(entries: Sequence[RunEntry]) -> list[str]:
+    """What runs can be filtered by, ``setting = value``: every setting in which they differ, and their tags."""
+    values: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        for key, value in [*entry.settings.items(), *((TAG, tag) for tag in tags_of(entry))]:
+            values.setdefault(key, {})[value] = None
+    told = {key: found for key, found in values.items() if key == TAG or 1 < len(found) <= MOST_VALUES}
+    return [f"{key} = {value}" for key in sorted(told) for value in sorted(told[key], key=_natural)]
+
+
+def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()) -> list[RunEntry]:
+    """The runs that hold every one of the words in any of their cells or settings, and that have one of the chosen
+    values of each setting in ``chosen``."""
     wanted = words.lower().split()
-    return [row for row in rows if all(word in _text(row) for word in wanted)]
+    by_key: dict[str, set[str]] = {}
+    for each in chosen:
+        key, _, value = each.partition(" = ")
+        by_key.setdefault(key, set()).add(value)
+    return [
+        entry
+        for entry in entries
+        if all(_has(entry, key, values) for key, values in by_key.items())
+        and (not wanted or all(word in _text(entry) for word in wanted))
+    ]
 
 
-def select(rows: Sequence[Row]) -> list[Row]:
-    """Draws the table; gives the selected rows. The selection is dropped when other rows are shown."""
+def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
+    """Draws the table; gives the selected runs. The selection is dropped when other runs are shown."""
     table = st.dataframe(
-        [_cells(row) for row in rows],
-        key=f"runs-{hash(tuple(row[schema.RUN] for row in rows))}",
+        [_cells(entry) for entry in entries],
+        key=f"runs-{hash(tuple(entry.run for entry in entries))}",
         column_config=_COLUMNS,
-        column_order=list(_COLUMNS),
+        column_order=_shown_columns(entries),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
         width="stretch",
-        height="content" if len(rows) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
+        height="content" if len(entries) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
         placeholder="",
-        alt="Runs with their verdict, status, task, model, clip policy, steps and final loss",
+        alt="Runs with their verdict, status, course of loss and gradient norm, settings, tags and notes",
     )
-    return [rows[position] for position in table["selection"]["rows"] if position < len(rows)]
+    return [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
 
 
-def _cells(row: Row) -> dict[str, Any]:
-    verdict = badges.cell(row[schema.VERDICT], badges.VERDICTS)
-    loss = row[schema.FINAL_LOSS]
+def tags_of(entry: RunEntry) -> tuple[str, ...]:
+    return entry.manifest.tags if entry.manifest else ()
+
+
+def _shown_columns(entries: Sequence[RunEntry]) -> list[str]:
+    """All but tags and notes that nobody has given yet."""
+    empty = set() if any(map(tags_of, entries)) else {_TAGS}
+    if not any(entry.manifest and entry.manifest.notes for entry in entries):
+        empty.add(_NOTES)
+    return [name for name in _COLUMNS if name not in empty]
+
+
+def _cells(entry: RunEntry) -> dict[str, Any]:
+    verdict = badges.cell(entry.verdict or "not judged yet", badges.VERDICTS)
+    loss, m = entry.final_loss, entry.manifest
+    if entry.status == "damaged":
+        verdict = []
     if loss is not None and not math.isfinite(loss):  # a number cell would be left empty, as if it were missing
         verdict, loss = [*verdict, f"loss {loss}"], None
-    status = badges.cell(row[schema.STATUS], badges.STATUSES)
-    return {**row, schema.VERDICT: verdict, schema.STATUS: status, schema.FINAL_LOSS: loss}
+    own = (schema.TASK, schema.MODEL, schema.ARM, schema.CLIP, schema.SEED, schema.EXPERIMENT, _CREATED, _NOTES)
+    return {
+        schema.RUN: entry.run,
+        schema.VERDICT: verdict,
+        schema.STATUS: badges.cell(entry.status, badges.STATUSES),
+        _LOSS: list(entry.loss),
+        _NORM: list(entry.norm),
+        schema.FINAL_LOSS: loss,
+        schema.STEPS: entry.steps,
+        _TAGS: list(tags_of(entry)),
+        **{name: getattr(m, name, None) for name in own},
+    }
 
 
-def _text(row: Row) -> str:
-    return " ".join(str(value) for value in row.values()).lower()
+def _has(entry: RunEntry, key: str, values: set[str]) -> bool:
+    return bool(values.intersection(tags_of(entry))) if key == TAG else entry.settings.get(key) in values
+
+
+def _text(entry: RunEntry) -> str:
+    """All that the search looks at: name, tags, notes, and the settings as key=value."""
+    notes = entry.manifest.notes if entry.manifest else ""
+    settings = (f"{key}={value}" for key, value in entry.settings.items())
+    return " ".join((entry.run, *tags_of(entry), notes, *settings)).lower()
+
+
+def _natural(value: str) -> tuple[bool, float, str]:
+    """Numbers by their size, before words."""
+    try:
+        return False, float(value), value
+    except ValueError:
+        return True, 0.0, value

@@ -1,5 +1,6 @@
 """What surrounds every page: the navigation, and the way into it for a visitor who comes by a link."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -7,7 +8,18 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
+LESSONS: Final = (  # file and title of each page under Learn, in the order to read them
+    ("learn_vanishing", "What vanishes, and why"),
+    ("learn_gates", "What a gate does"),
+    ("learn_clipping", "What clipping does"),
+    ("learn_cliff", "The cliff"),
+    ("learn_saturation", "Loss and saturation"),
+)
 _ENTERED: Final = "entered"
+_PAGE: Final = "page"
+_KEPT: Final = (_ENTERED, _PAGE, "recording", "problem", "lab refused")
+# what is about to be drawn again stays as it is until then: by default Streamlit fades it
+_CALM: Final = '<style>[data-stale="true"] { opacity: 1 !important; transition: none !important }</style>'
 
 
 def navigation() -> st.Page:
@@ -16,14 +28,36 @@ def navigation() -> st.Page:
     They have no icons: Streamlit would make them the icon of the browser's tab, and fetch that from elsewhere.
     """
     st.session_state[_ENTERED] = True
-    return st.navigation(
-        [
-            st.Page("pages/runs.py", title="Runs", default=True),
-            st.Page("pages/run.py", title="Run"),
-            st.Page("pages/compare.py", title="Compare"),
-        ],
+    st.html(_CALM)
+    page = st.navigation(
+        {
+            "": [
+                st.Page("pages/runs.py", title="Runs", default=True),
+                st.Page("pages/run.py", title="Run"),
+                st.Page("pages/compare.py", title="Compare"),
+                st.Page("pages/experiment.py", title="Experiment"),
+                st.Page("pages/lab.py", title="Lab"),
+            ],
+            "Learn": [st.Page(f"pages/{name}.py", title=title) for name, title in LESSONS],
+        },
         position="top",
     )
+    _forget(page.url_path)
+    return page
+
+
+def _forget(page: str) -> None:
+    """On the way to another ``page`` what widgets held: a name may mean something else there; a view is its address."""
+    before = st.session_state.get(_PAGE, page)
+    st.session_state[_PAGE] = page
+    if before != page:
+        for key in [key for key in st.session_state if key not in _KEPT]:
+            del st.session_state[key]
+
+
+def link(name: str, label: str, icon: str, query: Mapping[str, str | list[str]] | None = None) -> None:
+    """A link to another page, by the name of its file, with what stands behind the ? in its address."""
+    st.page_link(st.Page(APP.parent / "pages" / f"{name}.py"), label=label, icon=icon, query_params=query)
 
 
 def enter() -> None:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from graddiag import schema
 from graddiag.analysis.differences import Difference, differences
 from graddiag.analysis.intervals import Interval, over_seeds
-from graddiag.analysis.metrics import METRICS, RunSummary, summary_of
+from graddiag.analysis.metrics import METRICS, STEPS_TO_TARGET, RunSummary, summary_of
 from graddiag.analysis.parting import Parting, parting
+from graddiag.analysis.target import steps_to, target_loss
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result
 from graddiag.analysis.words import number, plural
@@ -58,6 +60,8 @@ class Effect:
 
     values and baseline_values: one a pair, None where not known. difference: mean over the pairs that are finite in
     both; interval: 95%, bootstrap over seeds, None below two of them; n: how many; note: what the numbers cannot say.
+    never: of the steps to the target loss, how many runs of the pairs never came to it, baseline and arm: their number
+    is missing, not large, and the difference speaks of the other pairs alone.
     """
 
     metric: str
@@ -72,11 +76,16 @@ class Effect:
     interval: Interval | None
     n: int
     note: str
+    never: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; where pairs part."""
+    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; where pairs part.
+
+    target: the loss that the steps to a target are counted to: what the worst arm comes to at its best, smoothed, in
+    the median of its runs (see ``target_loss``); None where no loss is finite.
+    """
 
     arms: tuple[ArmSummary, ...]
     pairs: tuple[Pair, ...]
@@ -84,6 +93,7 @@ class Comparison(Result):
     differences: tuple[Difference, ...]
     parting: tuple[Parting, ...]
     missing: str | None = None
+    target: float | None = None
 
     @property
     def caption(self) -> str:
@@ -91,7 +101,8 @@ class Comparison(Result):
             return self.missing
         loss = self.effects[0]
         if loss.difference is None:
-            return f"{loss.arm} against {loss.baseline_arm}: the final losses cannot be compared ({loss.note})."
+            cannot = f"{loss.arm} against {loss.baseline_arm}: the final losses cannot be compared ({loss.note})."
+            return f"{cannot}{self._never}"
         change = "lowers" if loss.difference < 0 else "raises" if loss.difference > 0 else "leaves"
         amount = f" by {number(abs(loss.difference))}" if loss.difference else " as it was"
         sure = (
@@ -100,7 +111,17 @@ class Comparison(Result):
             else f" ({loss.note})"
         )
         over = f"over {plural(loss.n, 'pair')}{sure}"
-        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}."
+        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}.{self._never}"
+
+    @property
+    def _never(self) -> str:
+        """How many runs never came to the target loss, where any did not."""
+        found = [each for each in self.effects if any(each.never)]
+        if not found:
+            return ""
+        arms = [(found[0].baseline_arm, found[0].never[0])] + [(each.arm, each.never[1]) for each in found]
+        counts = ", ".join(f"{count} of {arm}" for arm, count in arms)
+        return f" Runs that never came to a loss of {number(self.target)}: {counts}."
 
     def table(self) -> pd.DataFrame:
         """The effects, a row each: numbers as numbers, missing where not known."""
@@ -130,7 +151,7 @@ class Comparison(Result):
 
 
 def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None) -> Comparison:
-    """The effect of each arm against the baseline: the arm without clipping where there is one, else the first.
+    """The effect of each arm against the baseline: the arm of that name, else one without clipping, else the first.
 
     Runs of one seed make a pair; without seeds, the only run of each arm do. Of two runs of an arm with the same seed
     the first is taken.
@@ -140,28 +161,41 @@ def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None) -> Com
     for run in runs:
         one = summary_of(run, thresholds)
         by_arm.setdefault(one.source.arm_label, []).append((run, one))
+    target = target_loss([[run for run, _ in members] for members in by_arm.values()])
     arms = tuple(
-        ArmSummary(arm, members[0][1].source.clip, tuple(one for _, one in members))
-        for arm, members in sorted(by_arm.items(), key=lambda item: item[1][0][1].source.clipped)
+        ArmSummary(arm, members[0][1].source.clip, tuple(_with_target(member, target) for member in members))
+        for arm, members in sorted(by_arm.items(), key=_arm_order)
     )
     matched = [pair for arm in arms[1:] for pair in _matched(by_arm[arms[0].arm], by_arm[arm.arm])]
     return Comparison(
         arms,
         tuple(_pair(*pair) for pair in matched),
-        tuple(_effect(name, arms[0], arm) for arm in arms[1:] for name in METRICS),
+        tuple(_effect(name, arms[0], arm, target) for arm in arms[1:] for name in METRICS),
         differences([(one.source.arm_label, run.manifest) for members in by_arm.values() for run, one in members]),
         tuple(parting(baseline, treated) for (baseline, _), (treated, _) in matched),
         _what_is_missing(arms),
+        target,
     )
 
 
 Member = tuple[Run, RunSummary]
 
 
+def _with_target(member: Member, target: float | None) -> RunSummary:
+    run, summary = member
+    reached = None if target is None else steps_to(run, target)
+    return replace(summary, metrics={**summary.metrics, STEPS_TO_TARGET: reached})
+
+
 def _matched(baseline: Sequence[Member], treated: Sequence[Member]) -> list[tuple[Member, Member]]:
     by_seed = {member[1].source.seed: member for member in reversed(baseline)}
     others = {member[1].source.seed: member for member in reversed(treated)}
     return [(by_seed[seed], others[seed]) for seed in sorted(by_seed.keys() & others.keys(), key=_seed_order)]
+
+
+def _arm_order(arm: tuple[str, list[Member]]) -> tuple[bool, bool]:
+    name, members = arm
+    return name != schema.BASELINE_ARM, members[0][1].source.clipped
 
 
 def _seed_order(seed: int | None) -> tuple[bool, int]:
@@ -173,13 +207,17 @@ def _pair(baseline: Member, treated: Member) -> Pair:
     return Pair(b.seed, b.run, t.run, b.arm_label, t.arm_label)
 
 
-def _effect(name: str, baseline: ArmSummary, arm: ArmSummary) -> Effect:
+def _effect(name: str, baseline: ArmSummary, arm: ArmSummary, target: float | None) -> Effect:
     before = {run.source.seed: run.metrics[name] for run in reversed(baseline.runs)}
     after = {run.source.seed: run.metrics[name] for run in reversed(arm.runs)}
     seeds = tuple(sorted(before.keys() & after.keys(), key=_seed_order))
     gaps = np.array([_less(after[seed], before[seed]) for seed in seeds], dtype=np.float64)
     finite = gaps[np.isfinite(gaps)]
     title, unit = METRICS[name]
+    never = (0, 0)
+    if name == STEPS_TO_TARGET and target is not None:
+        unit = f"steps to a smoothed loss of {number(target)}"
+        never = (sum(before[seed] is None for seed in seeds), sum(after[seed] is None for seed in seeds))
     return Effect(
         name,
         title,
@@ -192,7 +230,8 @@ def _effect(name: str, baseline: ArmSummary, arm: ArmSummary) -> Effect:
         float(finite.mean()) if len(finite) else None,
         over_seeds(finite),
         len(finite),
-        _note(len(seeds), len(finite)),
+        _note(len(seeds), len(finite), never),
+        never,
     )
 
 
@@ -203,9 +242,12 @@ def _less(value: float | None, baseline: float | None) -> float:
     return value - baseline
 
 
-def _note(pairs: int, finite: int) -> str:
+def _note(pairs: int, finite: int, never: tuple[int, int]) -> str:
     if not pairs:
         return "no seed that both arms have"
+    if any(never):
+        alone = "; one seed: no interval" if finite == 1 else ""
+        return f"never reached by {never[0]} of {pairs} baseline runs and {never[1]} of {pairs} of the arm{alone}"
     if not finite:
         return "not known, or not finite, in either arm of any pair"
     lost = f"; {pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""

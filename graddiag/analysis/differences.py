@@ -11,7 +11,7 @@ _FIELDS: Final = (schema.TASK, schema.MODEL, schema.CLIP, "loss_reduction", "eve
 _NESTED: Final = ("config", "versions")
 
 # what tells the runs of one arm apart, or goes by another name, is no difference between arms
-_EXPECTED: Final = frozenset({"config.seed", "config.clip"})
+_EXPECTED: Final = frozenset({"config.seed", "config.clip", "config.command"})
 
 
 @dataclass(frozen=True)

@@ -1,29 +1,82 @@
-"""What a diagnosis consists of: findings, each with its evidence, the rule behind it and what to try."""
+"""What a diagnosis consists of: findings, each with its evidence, the rule behind it and what to try; and notes."""
 
 import textwrap
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import Result, Source
+from graddiag.analysis.selection import Selection
 from graddiag.analysis.words import number
 
-Name = Literal["non-finite", "exploding", "vanishing", "healthy", "not measured"]
+FindingName = Literal[
+    "non-finite",
+    "exploding",
+    "vanishing",
+    "truncated-reach",
+    "dead-units",
+    "saturated-gates",
+    "plateau",
+    "threshold-above-all",
+    "clipping-always",
+    "clipping-never",
+    "not-measured",
+    "healthy",
+]
+NoteName = Literal[
+    "still-running",
+    "few-steps",
+    "one-seed",
+    "recording-stopped",
+    "no-timesteps",
+    "no-immediate-gradient",
+    "no-gates",
+    "no-snapshots",
+    "no-loss",
+    "no-norms",
+    "no-optimizer",
+    "no-clip-policy",
+    "no-loss-reduction",
+]
 Severity = Literal["severe", "warning", "info"]
 
-_SEVERITIES: Final[tuple[Severity, ...]] = ("severe", "warning", "info")
-_NAMES: Final[tuple[Name, ...]] = ("non-finite", "exploding", "vanishing", "not measured", "healthy")
-_WIDTH: Final = 100
+# in the order in which findings of one severity stand: the nearer to the cause, the earlier
+FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
+NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
+SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+CALM: Final = ("not-measured", "healthy")
+
+WIDTH: Final = 100
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a run a number stands. None: at all of them, or it has no such place. ``last_step``: of a range."""
+
+    step: int | None = None
+    last_step: int | None = None
+    module: str | None = None
+    layer: int | None = None
+    direction: str | None = None
+    call: int | None = None
+    timestep: int | None = None
+    gate: str | None = None
+    parameter: str | None = None
+
+
+def place_in(selection: Selection, step: int | None = None, last_step: int | None = None) -> Place:
+    """The place of a number about one layer, at a step or over a range of steps."""
+    layer = (selection.module, selection.layer, selection.direction, selection.call)
+    return Place(step, last_step, *layer)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured number and where in the run it stands."""
+    """One measured number and where in the run it stands, in words and for programs."""
 
     name: str
     value: float
     unit: str
     where: str
+    place: Place = Place()
 
     def __str__(self) -> str:
         unit = f" {self.unit}" if self.unit else ""
@@ -31,61 +84,65 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that was found: in a plain sentence, with the numbers it rests on, the rule, and what to try."""
+class Advice:
+    """One thing to try, and who says so: a paper, or the measurement it follows from."""
 
-    name: Name
+    text: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} [{self.source}]" if self.source else self.text
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: in a plain sentence, with the numbers it rests on, the rule, and what to try.
+
+    thresholds: the fields of ``Thresholds`` that the rule uses. advice: the best fit first. onset: the first step at
+    which it shows, None where it has no beginning or that is not known.
+    """
+
+    name: str
     severity: Severity
     sentence: str
     evidence: tuple[Evidence, ...] = ()
     rule: str = ""
-    advice: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    thresholds: tuple[str, ...] = ()
+    onset: int | None = None
+
+    @property
+    def alarming(self) -> bool:
+        """Whether it is more than information."""
+        return self.severity != "info"
 
     def __str__(self) -> str:
-        lines = [f"{self.name} ({self.severity})", *_wrapped(self.sentence)]
-        lines += [line for each in self.evidence for line in _wrapped(f"- {each}", hang=2)]
-        lines += _wrapped(f"Rule: {self.rule}", hang=6) if self.rule else []
-        lines += [line for each in self.advice for line in _wrapped(f"Try: {each}", hang=5)]
+        lines = [f"{self.name} ({self.severity})", *wrapped(self.sentence)]
+        lines += [line for each in self.evidence for line in wrapped(f"- {each}", hang=2)]
+        lines += wrapped(f"Rule: {self.rule}", hang=6) if self.rule else []
+        lines += [line for each in self.advice for line in wrapped(f"Try: {each}", hang=5)]
         return "\n".join(lines)
 
 
 @dataclass(frozen=True)
-class Diagnosis(Result):
-    """What is wrong with a run, the worst first. ``verdict``: the worst finding that is more than information."""
+class Note:
+    """Something that could not be known, and what it would take."""
 
-    source: Source
-    verdict: Name
-    findings: tuple[Finding, ...]
-    thresholds: Thresholds
-
-    @property
-    def summary(self) -> str:
-        """The first finding's sentence, how many more there are, and the first thing to do."""
-        first = self.findings[0]
-        others = [each.name for each in self.findings[1:]]
-        more = f" Also: {', '.join(others)}." if others else ""
-        do = next((each for finding in self.findings for each in finding.advice), None)
-        return f"{first.sentence}{more}" + (f" First thing to try: {do}" if do else "")
-
-    @property
-    def caption(self) -> str:
-        return f"{self.source.label}: {self.verdict}. {self.findings[0].sentence}"
-
-    @property
-    def missing(self) -> str | None:
-        return self.findings[0].sentence if self.verdict == "not measured" else None
+    name: NoteName
+    sentence: str
 
     def __str__(self) -> str:
-        return "\n\n".join([f"{self.source.run}: {self.verdict}", *(str(finding) for finding in self.findings)])
+        return "\n".join(wrapped(f"- {self.sentence}", hang=2))
 
 
-def diagnosis(source: Source, findings: list[Finding], thresholds: Thresholds) -> Diagnosis:
-    """The findings in order, and the verdict that follows from them: at least one finding must be given."""
-    ordered = tuple(sorted(findings, key=lambda each: (_SEVERITIES.index(each.severity), _NAMES.index(each.name))))
-    alarming = [each.name for each in ordered if each.severity != "info"]
-    calm = [each.name for each in ordered if each.name in ("not measured", "healthy")]
-    return Diagnosis(source, (alarming or calm)[0], ordered, thresholds)
+def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
+    """The findings, the worst first; of one severity in the order of FINDING_NAMES, then those of the user's rules."""
+    places: dict[str, int] = {name: place for place, name in enumerate(FINDING_NAMES)}
+    return tuple(
+        sorted(findings, key=lambda each: (SEVERITIES.index(each.severity), places.get(each.name, len(places))))
+    )
 
 
-def _wrapped(text: str, hang: int = 0) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + hang))
+def wrapped(text: str, hang: int = 0) -> list[str]:
+    """``text`` in lines of a terminal, indented by two."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + hang))

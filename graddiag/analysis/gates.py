@@ -1,6 +1,6 @@
 """What the gates do: their mean and saturation over training, and over the timesteps of a sequence."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.grid import Grid, read_grid
-from graddiag.analysis.profile import Asked, mean_over_steps, steps_asked_for
+from graddiag.analysis.gategrids import gate_grids, in_order, recorded_gate_steps
+from graddiag.analysis.means import StepMeans
+from graddiag.analysis.profile import Asked, steps_asked_for
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_title, number, span
@@ -21,9 +22,6 @@ _TITLES: Final = {
     schema.SATURATED_LOW: ("saturated low", "share of activations"),
     schema.SATURATED_HIGH: ("saturated high", "share of activations"),
 }
-
-# the gates of every kind of cell, in the order in which they are shown
-_ORDER: Final = tuple(dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates))
 
 
 @dataclass(frozen=True)
@@ -75,66 +73,53 @@ class GateProfile(Result):
 
 def gate_history(run: Run, selection: Selection) -> GateHistory:
     """Every gate of one layer over training."""
-    names = _gate_names(run, selection)
-    grids = {gate: _read(run, selection, gate) for gate in names}
-    steps = grids[names[0]].steps if names else np.zeros(0, dtype=np.int64)
-    gates = tuple(_gate(gate, grid, _over_timesteps) for gate, grid in grids.items())
+    steps = recorded_gate_steps(run, selection)
+    means: dict[str, dict[str, Column]] = {}
+    for part, grids in gate_grids(run, selection, steps, list(_TITLES)):
+        for gate, grid in grids.items():
+            lines = means.setdefault(gate, {name: _unmeasured(len(steps)) for name in _TITLES})
+            for name, (values, missing) in lines.items():
+                values[part], missing[part] = _over_timesteps(grid.values[name], grid.missing[name])
+    gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
     return GateHistory(source_of(run), selection, steps, gates, None if gates else _nothing(selection))
 
 
 def gate_profile(run: Run, step: Asked, selection: Selection) -> GateProfile:
-    """Every gate of one layer over timesteps, at the recorded step nearest to ``step`` or over a range."""
-    found = steps_asked_for(_recorded(run, selection), step)
-    names = _gate_names(run, selection) if len(found) else ()
-    ends = (int(found[0]), int(found[-1])) if len(found) else None
-    grids = {gate: _read(run, selection, gate, ends) for gate in names}
-    timesteps = grids[names[0]].timesteps if names else np.zeros(0, dtype=np.int64)
-    gates = tuple(_gate(gate, grid, _over_steps) for gate, grid in grids.items())
-    return GateProfile(source_of(run), selection, step, found, timesteps, gates, None if gates else _nothing(selection))
+    """Every gate of one layer over timesteps, at the recorded step nearest to ``step`` or over a range.
+
+    In a range NaN and inf are left out of the mean unless nothing else was measured.
+    """
+    found = steps_asked_for(recorded_gate_steps(run, selection), step)
+    sums: dict[str, dict[str, StepMeans]] = {}
+    for _, grids in gate_grids(run, selection, found, list(_TITLES)):
+        for gate, grid in grids.items():
+            for name, total in sums.setdefault(gate, {name: StepMeans() for name in _TITLES}).items():
+                total.add(grid.values[name], grid.missing[name])
+    length = max((total.length for each in sums.values() for total in each.values()), default=0)
+    means = {gate: {name: total.mean(length) for name, total in each.items()} for gate, each in sums.items()}
+    gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
+    missing = None if gates else _nothing(selection)
+    return GateProfile(source_of(run), selection, step, found, np.arange(length), gates, missing)
 
 
-def _recorded(run: Run, selection: Selection) -> Ints:
-    steps = run.read(schema.TABLE_GATES, columns=[schema.STEP], where=selection.where)[schema.STEP]
-    return np.unique(steps.to_numpy(dtype=np.int64))
+Column = tuple[Floats, NDArray[np.bool_]]
 
 
-def _gate_names(run: Run, selection: Selection) -> tuple[str, ...]:
-    """The gates of a layer, as its first and last recorded steps have them."""
-    steps = _recorded(run, selection)
-    if not len(steps):
-        return ()
-    ends = [int(step) for step in dict.fromkeys((steps[0], steps[-1]))]
-    rows = run.read(schema.TABLE_GATES, columns=[schema.GATE], where={**selection.where, schema.STEP: ends})
-    found = set(rows[schema.GATE])
-    return (*(gate for gate in _ORDER if gate in found), *sorted(found.difference(_ORDER)))
+def _unmeasured(count: int) -> Column:
+    return np.full(count, np.nan), np.ones(count, dtype=bool)
 
 
-def _read(run: Run, selection: Selection, gate: str, steps: tuple[int, int] | None = None) -> Grid:
-    where = {schema.GATE: gate}
-    return read_grid(run, selection, list(_TITLES), steps=steps, table=schema.TABLE_GATES, where=where)
-
-
-Average = Callable[[Floats, NDArray[np.bool_]], tuple[Floats, NDArray[np.bool_]]]
-
-
-def _gate(gate: str, grid: Grid, average: Average) -> GateSeries:
-    mean, std, low, high = (
-        series(name, title, unit, *average(grid.values[name], grid.missing[name]))
-        for name, (title, unit) in _TITLES.items()
-    )
+def _gate(gate: str, columns: Mapping[str, Column]) -> GateSeries:
+    mean, std, low, high = (series(name, title, unit, *columns[name]) for name, (title, unit) in _TITLES.items())
     return GateSeries(gate, gate_title(gate), mean, std, low, high)
 
 
-def _over_timesteps(values: Floats, missing: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+def _over_timesteps(values: Floats, missing: NDArray[np.bool_]) -> Column:
     """The mean over timesteps, [S, T] to [S]; NaN where one of them is NaN or inf, missing where none was measured."""
     count = (~missing).sum(axis=1)
     with np.errstate(invalid="ignore"):
         total = np.where(missing, 0.0, values).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), np.asarray(missing.all(axis=1))
-
-
-def _over_steps(values: Floats, missing: NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
-    return (values[0], missing[0]) if len(values) == 1 else mean_over_steps(values, missing, signed=True)
 
 
 def _nothing(selection: Selection) -> str:

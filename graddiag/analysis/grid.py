@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
@@ -41,17 +43,23 @@ def read_grid(
 ) -> Grid:
     """The ``columns`` of one layer, between the first and last step of ``steps`` where it is given."""
     keys = [schema.STEP, schema.TIMESTEP]
-    wanted = {**selection.where, **(where or {})}
-    if steps is not None and steps[0] == steps[1]:
-        wanted[schema.STEP] = steps[0]
-    frame = run.read(table, columns=[*keys, *columns], where=wanted)
+    wanted: dict[str, Any] = {**selection.where, **(where or {})}
     if steps is not None:
-        frame = frame[frame[schema.STEP].between(*steps)]
+        wanted[schema.STEP] = steps[0] if steps[0] == steps[1] else range(steps[0], steps[1] + 1)
+    return grid_of(run.read(table, columns=[*keys, *columns], where=wanted), columns)
+
+
+def grid_of(frame: pd.DataFrame, columns: Sequence[str], steps: Ints | None = None) -> Grid:
+    """The rows of ``frame``, which are of one layer (and gate), on the grid; of ``steps``, ascending, where they are
+    given, else of those that it has."""
     rows, found = _places(frame[schema.STEP].to_numpy(dtype=np.int64))
+    if steps is not None:
+        rows, found = np.searchsorted(steps, found)[rows], steps
     times = frame[schema.TIMESTEP].to_numpy(dtype=np.int64)
     shape = (len(found), int(times.max()) + 1 if len(times) else 0)
     at = rows * shape[1] + times
-    placed = {name: _placed(numbers(frame[name]), at, shape) for name in columns}
+    whole = len(at) == shape[0] * shape[1] and bool((np.diff(at) == 1).all())
+    placed = {name: _placed(numbers(frame[name]), None if whole else at, shape) for name in columns}
     return Grid(
         found,
         np.arange(shape[1]),
@@ -73,9 +81,12 @@ def _places(steps: Ints) -> tuple[Ints, Ints]:
 
 
 def _placed(
-    column: tuple[Floats, NDArray[np.bool_]], at: Ints, shape: tuple[int, int]
+    column: tuple[Floats, NDArray[np.bool_]], at: Ints | None, shape: tuple[int, int]
 ) -> tuple[Floats, NDArray[np.bool_]]:
+    """A column on the grid; ``at`` is where its rows belong, None where they are all of its cells in their order."""
     values, missing = column
+    if at is None:
+        return values.reshape(shape), missing.reshape(shape)
     placed, absent = np.full(shape, np.nan), np.ones(shape, dtype=bool)
     placed.ravel()[at] = values
     absent.ravel()[at] = missing

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.grid import Grid, read_grid
+from graddiag.analysis.grid import read_grid
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
 from graddiag.analysis.words import SIGNED, plural, signal_title, signal_unit, span
@@ -16,6 +16,8 @@ from graddiag.errors import SettingError
 from graddiag.run import Run
 
 Reduce = Literal["max", "geomean"]
+
+_PEAK: Final = 10.0  # a cell so many times over the log-mean of its bin stands for the bin: no mean hides an explosion
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,19 @@ class Heat(Result):
             for state, words in (("zero", "exactly zero"), ("nonfinite", "NaN or inf"))
             if self.counts[state]
         )
-        return f"{found} of {self.source.label}: the darker, the smaller, over {decades:.1f} decades{notes}."
+        return (
+            f"{found} of {self.source.label}: the darker, the smaller, over {decades:.1f} decades{notes}.{self._bins}"
+        )
+
+    @property
+    def _bins(self) -> str:
+        """What a cell of the picture stands for, where that is more than one number."""
+        if self.step_bin == self.timestep_bin == 1:
+            return ""
+        of = " by ".join(
+            plural(*each) for each in ((self.step_bin, "step"), (self.timestep_bin, "timestep")) if each[0] > 1
+        )
+        return f" Each cell is the {'largest' if self.reduce == 'max' else 'log-mean'} of {of}."
 
 
 def heat(
@@ -77,13 +91,14 @@ def heat(
     max_cells: int = 60_000,
     reduce: Reduce = "max",
     steps: tuple[int, int] | None = None,
+    timesteps: tuple[int, int] | None = None,
 ) -> Heat:
     """``signal`` of one layer by step and timestep, in at most ``max_cells`` bins.
 
     Args:
         reduce: ``max`` keeps every peak at any zoom (of a signal with a sign: the largest in size); ``geomean`` is the
-            mean on a log scale, over the positive cells of a bin.
-        steps: first and last step to look at, for a closer look.
+            mean on a log scale, over the positive cells of a bin, but the largest where that is over 10 times as much.
+        steps, timesteps: the first and the last to look at, for a closer look; nothing else is read of ``steps``.
 
     Raises:
         SettingError: max_cells below 1.
@@ -91,10 +106,11 @@ def heat(
     if max_cells < 1:
         raise SettingError(f"max_cells {max_cells}: a heatmap needs at least one cell; give 60000, for example.")
     grid = read_grid(run, selection, [signal], steps=steps)
-    values, missing = _of(grid, signal)
+    within = slice(None) if timesteps is None else slice(max(0, timesteps[0]), timesteps[1] + 1)
+    values, missing = grid.values[signal][:, within], grid.missing[signal][:, within]
     states = states_of(values, missing)
-    step_bin, timestep_bin = _bins(values.shape, max_cells)
-    shown, shown_states = _binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
+    step_bin, timestep_bin = bins(values.shape, max_cells)
+    shown, shown_states = binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
     positive = shown[shown > 0]
     return Heat(
         source_of(run),
@@ -102,7 +118,7 @@ def heat(
         signal,
         signal_unit(signal),
         grid.steps[::step_bin],
-        grid.timesteps[::timestep_bin],
+        grid.timesteps[within][::timestep_bin],
         step_bin,
         timestep_bin,
         shown,
@@ -115,11 +131,7 @@ def heat(
     )
 
 
-def _of(grid: Grid, signal: str) -> tuple[Floats, NDArray[np.bool_]]:
-    return grid.values[signal], grid.missing[signal]
-
-
-def _bins(shape: tuple[int, ...], max_cells: int) -> tuple[int, int]:
+def bins(shape: tuple[int, ...], max_cells: int) -> tuple[int, int]:
     """Recorded steps and timesteps a bin: timesteps stay single until they alone would take most of the cells."""
     steps, timesteps = shape
     most_timesteps = max(1, min(math.isqrt(max_cells) * 2, max_cells))
@@ -128,16 +140,20 @@ def _bins(shape: tuple[int, ...], max_cells: int) -> tuple[int, int]:
     return max(1, math.ceil(steps / max(1, max_cells // columns))), timestep_bin
 
 
-def _binned(
+def binned(
     values: Floats, states: States, step_bin: int, timestep_bin: int, reduce: Reduce, signed: bool
 ) -> tuple[NDArray[np.float32], States]:
+    """The values and states [S, T] of the bins, a value float32 and NaN where its bin has none."""
     if not values.size:
         return values.astype(np.float32), states
     blocks = _blocks(values, step_bin, timestep_bin, np.nan)
     kinds = _blocks(states, step_bin, timestep_bin, CellState.MISSING)
     states = _state_of_bins(kinds)
     usable = np.where(kinds <= int(CellState.ZERO), blocks, np.nan)
-    shown = _geometric(usable) if reduce == "geomean" and not signed else _largest(usable)
+    shown = _largest(usable)
+    if reduce == "geomean" and not signed:
+        usual = _geometric(usable)
+        shown = np.where(shown > _PEAK * usual, shown, usual)
     shown[states > CellState.ZERO] = np.nan
     return _as_float32(shown), states
 

@@ -1,25 +1,24 @@
 """One run in a few numbers, those by which runs are compared."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.clipping import statistics_of
-from graddiag.analysis.findings import Name
-from graddiag.analysis.norms import norm_history
-from graddiag.analysis.reach import Reach, reach
-from graddiag.analysis.selection import Selection, recorded_steps, selections
+from graddiag.analysis.measured import Measured
+from graddiag.analysis.reach import Reach
+from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Source, source_of
-from graddiag.analysis.verdict import diagnose
+from graddiag.analysis.verdict import diagnosis_of
 from graddiag.run import Run, numbers
 
 FINAL_LOSS: Final = "final_loss"
+STEPS_TO_TARGET: Final = "steps_to_target"
 NORM_MAX: Final = "norm_max"
 SPIKES: Final = "spikes"
 CLIPPED_SHARE: Final = "clipped_share"
@@ -31,6 +30,7 @@ SATURATION: Final = "saturation"
 # title, unit
 METRICS: Final[Mapping[str, tuple[str, str]]] = {
     FINAL_LOSS: ("Final loss", "mean of the last 5% of the steps"),
+    STEPS_TO_TARGET: ("Steps to the target loss", "steps"),
     NORM_MAX: ("Largest gradient norm before clipping", "L2 over all parameters"),
     SPIKES: ("Spikes of the norm before clipping", "steps"),
     CLIPPED_SHARE: ("Share of clipped steps", "share of steps"),
@@ -47,29 +47,30 @@ _FINAL_SHARE: Final = 0.05
 class RunSummary:
     """One run in numbers: verdict, steps, and a value for each of METRICS, None where it could not be known.
 
-    exponent, horizon: of the layer that passes on least; horizon is inf where nothing fades. final_loss may be NaN or
-    inf, as it was logged.
+    steps_to_target: the step at which the smoothed loss comes to a target that all runs compared have in common; known
+    in a comparison alone, and there None for a run that never comes to it. exponent, horizon: of the layer that passes
+    on least; horizon is inf where nothing fades. final_loss may be NaN or inf, as it was logged.
     """
 
     source: Source
-    verdict: Name
+    verdict: str
     steps: int
     metrics: Mapping[str, float | None]
 
 
 def summary_of(run: Run, thresholds: Thresholds) -> RunSummary:
     """``run`` in the numbers of METRICS."""
-    history = norm_history(run)
-    clip = statistics_of(history)
+    measured = Measured(run, thresholds)
+    history, clip, found = measured.history, measured.clipping, measured.selections
     counted = history.before.measured
-    found = selections(run)
-    weakest = _weakest([reach(run, each, thresholds=thresholds) for each in found])
+    weakest = _weakest(measured.reaches)
     return RunSummary(
         source_of(run),
-        diagnose(run, thresholds).verdict,
+        diagnosis_of(measured).verdict,
         len(history.steps),
         {
             FINAL_LOSS: final_loss(run),
+            STEPS_TO_TARGET: None,
             NORM_MAX: clip.norm_max,
             SPIKES: float(len(find_spikes(history.steps, history.before.values, thresholds).steps))
             if counted
@@ -90,7 +91,7 @@ def final_loss(run: Run) -> float | None:
     return float(logged[-max(1, math.ceil(len(logged) * _FINAL_SHARE)) :].mean()) if len(logged) else None
 
 
-def _weakest(reaches: list[Reach]) -> Reach | None:
+def _weakest(reaches: Sequence[Reach]) -> Reach | None:
     measured = [(each.exponent, each) for each in reaches if each.exponent is not None]
     return min(measured, key=lambda pair: pair[0])[1] if measured else None
 

@@ -1,6 +1,10 @@
-"""How far the gradient travels back through time: transport gain, exponent, memory horizon, and what arrives."""
+"""How far the gradient travels back through time: transport gain, exponent, memory horizon, and what arrives.
+
+exponent = mean ln gain over timesteps and steps; horizon = -1/exponent, the timesteps after which 1/e is left.
+"""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,15 +13,20 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
-from graddiag.analysis.grid import Grid, read_grid
+from graddiag.analysis.distance import Coverage, coverage, task_distance
+from graddiag.analysis.grid import Grid
 from graddiag.analysis.intervals import Interval, over_steps
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural
 from graddiag.run import Run
 
 _COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H, schema.GRAD_H_DIRECT)
+
+# the share of timesteps from which on a loss counts as one at every timestep
+_DENSE: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,13 @@ class Reach(Result):
     of exactly 0 have no logarithm: they are left out of the exponent and counted too.
 
     exponent_by_step [S]: mean of ln gain over timesteps. exponent: mean of those over steps, each step alike, with a
-    95% interval (block bootstrap over steps; None for one step). horizon: -1/exponent in timesteps, inf where the
-    exponent is not below 0. With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep
-    over the last, exactly; with a loss at every timestep each gain is taken of a gradient part of which was injected
-    just then, so the horizon tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
+    95% percentile interval by the block bootstrap over steps, since neighbouring steps are alike (seeded, see
+    ``intervals.over_steps``; None for one step). horizon: -1/exponent in timesteps, inf where the exponent is not below
+    0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers the way from the last
+    timestep to the first; over_task: whether it covers the task's ``distance``, as the run's configuration says it.
+    With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
+    with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
+    tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
     ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median.
     arriving_by_step [S]: share of the loss's gradient that arrives at the worst-served timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
@@ -66,11 +78,14 @@ class Reach(Result):
     zero_gains: int
     nonfinite_gains: int
     missing: str | None = None
+    distance: int | None = None
+    over_sequence: Coverage | None = None
+    over_task: Coverage | None = None
 
     @property
     def dense(self) -> bool:
         """Whether the loss touches most timesteps at once."""
-        return self.touched_share is not None and self.touched_share >= 0.5
+        return self.touched_share is not None and self.touched_share >= _DENSE
 
     @property
     def caption(self) -> str:
@@ -83,7 +98,15 @@ class Reach(Result):
         if self.horizon is None or math.isinf(self.horizon):
             return f"{where}: it does not fade over the {plural(self.length, 'timestep')}."
         fades = f"{where}: it falls to a third in {number(self.horizon)} of {plural(self.length, 'timestep')}"
-        return f"{fades}{' (at least: a fresh gradient joins it at every timestep).' if self.dense else '.'}"
+        return f"{fades}{' (at least: a fresh gradient joins it at every timestep)' if self.dense else ''}{self._task}."
+
+    @property
+    def _task(self) -> str:
+        """In the caption: whether the horizon covers the task's distance, where that is known."""
+        if self.over_task is None:
+            return ""
+        verb = {True: "covers", False: "does not cover", None: "may or may not cover"}[self.over_task.covers]
+        return f", which {verb} the task's distance of {self.over_task.timesteps}"
 
 
 def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Reach:
@@ -91,46 +114,101 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
     Source: Pascanu, Mikolov & Bengio (2013), section 2; the Lyapunov view of Engelken et al. (2023).
     """
-    grid = read_grid(run, selection, _COLUMNS)
     floor = (thresholds or Thresholds()).touched_floor
+    parts = [_travels(grid, selection, floor) for grid in stretches(run, selection, _COLUMNS)]
+    timesteps = max((part.timesteps for part in parts), key=len)
+    steps, exponents, ratios, arriving, growth, touched = _joined(parts)
+    exponent, interval = _mean(exponents), over_steps(exponents)
+    horizons = _horizon_with_interval(exponent, interval)
+    distance, dense = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
+    least = dense is not None and dense >= _DENSE
+    return Reach(
+        source_of(run),
+        selection,
+        len(timesteps),
+        steps.astype(np.int64),
+        exponents,
+        _horizons(exponents),
+        ratios,
+        arriving,
+        growth,
+        timesteps,
+        *_by_timestep([part.logs for part in parts], len(timesteps)),
+        exponent,
+        interval,
+        None if exponent is None else horizons[0],
+        horizons[1],
+        _median(ratios),
+        dense,
+        int(np.isfinite(exponents).sum()),
+        sum(part.n_gains for part in parts),
+        sum(part.zero_gains for part in parts),
+        sum(part.nonfinite_gains for part in parts),
+        _what_is_missing(parts, timesteps, selection, exponent),
+        distance,
+        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=least),
+        coverage("task", distance, exponent, horizons, least=least),
+    )
+
+
+@dataclass(frozen=True)
+class _Travels:
+    """What a stretch of steps [S] says: by step as Reach has it, and ln of the gains [S, T] in the order of the data,
+    float32, NaN where none is above 0."""
+
+    steps: Ints
+    timesteps: Ints
+    exponents: Floats
+    ratios: Floats
+    arriving: Floats
+    growth: Floats
+    touched: Floats
+    logs: NDArray[np.float32]
+    n_gains: int
+    zero_gains: int
+    nonfinite_gains: int
+    measured: bool
+    recorded: bool
+
+
+def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
     order = slice(None, None, -1) if selection.reverse else slice(None)
     gain, total, direct = (grid.values[name][:, order] for name in _COLUMNS)
-    present = ~(grid.missing[schema.GRAD_H] & grid.missing[schema.TRANSPORT_GAIN])[:, order]
+    unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
+    present = ~(grid.missing[schema.GRAD_H][:, order] & unmeasured)
     gain = transport.between_timesteps(gain, present)
     logs = transport.log_gains(gain)
     recorded = bool(np.isfinite(direct).any())
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
-    exponents = _row_means(np.where(logs > transport.LN_ZERO, logs, np.nan))
-    exponent, interval = _mean(exponents), over_steps(exponents)
-    by_timestep, low, high = (each[order] for each in _by_timestep(logs))
-    ratios = _ratios(total, present)
-    return Reach(
-        source_of(run),
-        selection,
-        len(grid.timesteps),
+    above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
+    return _Travels(
         grid.steps,
-        exponents,
-        _horizons(exponents),
-        ratios,
+        grid.timesteps,
+        _row_means(above_zero),
+        _ratios(total, present),
         np.exp(transport.arrival(logs, total, touched)),
         np.exp(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
-        grid.timesteps,
-        by_timestep,
-        low,
-        high,
-        exponent,
-        interval,
-        None if exponent is None else _horizon(exponent),
-        None if interval is None else (_horizon(interval[0]), _horizon(interval[1])),
-        _median(ratios),
-        _touched_share(touched, present) if recorded else None,
-        int(np.isfinite(exponents).sum()),
-        int((logs > transport.LN_ZERO).sum()),
+        _touched_shares(touched, present),
+        above_zero[:, order].astype(np.float32),
+        int(np.isfinite(above_zero).sum()),
         int((gain == 0).sum()),
-        _nonfinite(grid, order, present, gain),
-        _what_is_missing(grid, selection, exponent),
+        _nonfinite(unmeasured, present, gain),
+        not unmeasured.all(),
+        recorded,
     )
+
+
+def _joined(parts: Sequence[_Travels]) -> Iterator[Floats]:
+    """Their steps, exponents, ratios, arriving, growth and touched, each [S]."""
+    for name in ("steps", "exponents", "ratios", "arriving", "growth", "touched"):
+        yield np.concatenate([getattr(part, name) for part in parts])
+
+
+def _horizon_with_interval(exponent: float | None, interval: Interval | None) -> tuple[float, Interval | None]:
+    if exponent is None:
+        return math.nan, None
+    return _horizon(exponent), None if interval is None else (_horizon(interval[0]), _horizon(interval[1]))
 
 
 def _row_means(values: Floats) -> Floats:
@@ -139,13 +217,14 @@ def _row_means(values: Floats) -> Floats:
     return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
 
 
-def _by_timestep(logs: Floats) -> tuple[Floats, Floats, Floats]:
+def _by_timestep(parts: Sequence[NDArray[np.float32]], length: int) -> tuple[Floats, Floats, Floats]:
     """Geometric mean, 10 and 90 % quantiles of the gains over steps, each [T]; NaN where there is none."""
-    logs = np.where(logs > transport.LN_ZERO, logs, np.nan)
+    pads = [((0, 0), (0, length - part.shape[1])) for part in parts]
+    logs = np.concatenate([np.pad(part, pad, constant_values=np.nan) for part, pad in zip(parts, pads, strict=True)])
     some = np.isfinite(logs).any(axis=0)
-    out = np.full((3, logs.shape[1]), np.nan)
+    out = np.full((3, length), np.nan)
     if some.any():
-        out[0, some] = np.nanmean(logs[:, some], axis=0)
+        out[0, some] = np.nanmean(logs[:, some], axis=0, dtype=np.float64)
         out[1:, some] = np.nanquantile(logs[:, some], [0.1, 0.9], axis=0)
     mean, low, high = np.exp(out)
     return mean, low, high
@@ -172,15 +251,14 @@ def _horizons(exponents: Floats) -> Floats:
     return np.where(fading, faded, np.where(np.isnan(exponents), np.nan, np.inf))
 
 
-def _touched_share(touched: NDArray[np.bool_], present: NDArray[np.bool_]) -> float | None:
+def _touched_shares(touched: NDArray[np.bool_], present: NDArray[np.bool_]) -> Floats:
+    """The share of the timesteps of each sequence that the loss touches, [S]; NaN where it touches none."""
     shares = touched.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
-    return _median(np.where(touched.any(axis=1), shares, np.nan))
+    return np.where(touched.any(axis=1), shares, np.nan)
 
 
-def _nonfinite(grid: Grid, order: slice, present: NDArray[np.bool_], gain: Floats) -> int:
-    counted = ~transport.between_timesteps(grid.missing[schema.TRANSPORT_GAIN][:, order].astype(float), present).astype(
-        bool
-    )
+def _nonfinite(unmeasured: NDArray[np.bool_], present: NDArray[np.bool_], gain: Floats) -> int:
+    counted = ~transport.between_timesteps(unmeasured.astype(float), present).astype(bool)
     return int((counted & ~np.isfinite(gain)).sum())
 
 
@@ -194,12 +272,14 @@ def _median(values: Floats) -> float | None:
     return float(np.median(finite)) if len(finite) else None
 
 
-def _what_is_missing(grid: Grid, selection: Selection, exponent: float | None) -> str | None:
-    if grid.empty:
+def _what_is_missing(
+    parts: Sequence[_Travels], timesteps: Ints, selection: Selection, exponent: float | None
+) -> str | None:
+    if not any(len(part.steps) for part in parts):
         return f"No timestep was recorded for {selection.label}."
-    if len(grid.timesteps) < 2:
+    if len(timesteps) < 2:
         return f"The sequences of {selection.label} have one timestep: there is no way back through time to measure."
-    if grid.missing[schema.TRANSPORT_GAIN].all():
+    if not any(part.measured for part in parts):
         return f"The transport gain was not recorded for {selection.label}."
     if exponent is None:
         return f"No transport gain of {selection.label} between two timesteps is finite and above 0."

@@ -33,6 +33,18 @@ class Thresholds:
         spike_severe: ... or one reaches this many times the usual norm.
         spike_share_severe: the share of spikes that is called severe.
         history: steps before the first that can be a spike.
+        saturated: saturated gates, if at least this share of a gate's activations is, in the median judged step.
+            A trained LSTM has gates of which half are (Karpathy et al. 2016): that is no fault.
+        dead_share: dead units are a warning from this share of a layer's units on, information below it.
+        clipped_always: clipping is always on, if it engages at this share of the steps.
+        clipped_hard: the same is a warning, if in the median it leaves less than this share of the gradient's length.
+        above_all: a clip threshold lies above everything seen, if it is this many times the largest norm: a jump that
+            counts as a spike would pass below it.
+        loss_steps: fewer steps with a loss than this say nothing about its course.
+        loss_fall: the loss does not fall, if it ends less than this share of its first level below that level, and no
+            longer falls.
+        loss_noise: what the level of the loss must change by to count as a change, in standard errors.
+        loss_spike: the loss jumps, if it lies this many robust standard deviations above its running median.
     """
 
     touched_floor: float = 1e-3
@@ -48,6 +60,15 @@ class Thresholds:
     spike_severe: float = 100.0
     spike_share_severe: float = 0.01
     history: int = 5
+    saturated: float = 0.9
+    dead_share: float = 0.1
+    clipped_always: float = 0.9
+    clipped_hard: float = 0.1
+    above_all: float = 10.0
+    loss_steps: int = 100
+    loss_fall: float = 0.05
+    loss_noise: float = 3.0
+    loss_spike: float = 8.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -7,17 +7,18 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.findings import Evidence, Finding, Severity
+from graddiag.analysis.findings import Advice, Evidence, Finding, Severity, place_in
 from graddiag.analysis.reach import Reach
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints
 from graddiag.analysis.words import number, plural, span
 
 _ADVICE: Final = {
-    "lstm": "a forget-gate bias of 1 or more (the sum of torch's two biases; Jozefowicz et al. 2015).",
-    "gru": "a larger bias of the update gate z, so that the state is copied longer.",
-    "": "an LSTM or GRU, whose state is carried on by a sum.",
+    "lstm": Advice("a forget-gate bias of 1 or more (the sum of torch's two biases).", "Jozefowicz et al. 2015"),
+    "gru": Advice("a larger bias of the update gate z, so that the state is copied longer.", "Tallec & Ollivier 2018"),
+    "": Advice("an LSTM or GRU, whose state is carried on by a sum.", "Hochreiter & Schmidhuber 1997"),
 }
+_USED: Final = ("touched_floor", "arriving", "arriving_severe", "fresh_gain", "judged_share")
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,10 @@ def _starved(fading: Fading, thresholds: Thresholds, model: str | None) -> Findi
         f"In {reach.selection.label} {amount} of the loss's gradient arrives at the timesteps farthest from it "
         f"({plural(reach.length, 'timestep')} in all): what happens there is not learned."
     )
-    return Finding("vanishing", severity, sentence, evidence_of(fading), _rule(thresholds), _advice(model, reach))
+    rule, advice = _rule(thresholds), _advice(model, reach)
+    return Finding(
+        "vanishing", severity, sentence, evidence_of(fading), rule, advice, _USED, _began(fading, thresholds)
+    )
 
 
 def _cut(fading: Fading, thresholds: Thresholds, model: str | None) -> Finding:
@@ -71,7 +75,16 @@ def _cut(fading: Fading, thresholds: Thresholds, model: str | None) -> Finding:
         f"In {reach.selection.label} one step back through time leaves {number(fading.fresh_gain)} of the gradient: "
         "each timestep learns from its own loss alone, and hardly anything teaches the recurrence."
     )
-    return Finding("vanishing", "warning", sentence, evidence_of(fading), _rule(thresholds), _advice(model, reach))
+    rule, advice, onset = _rule(thresholds), _advice(model, reach), fading.judged[0]
+    return Finding("vanishing", "warning", sentence, evidence_of(fading), rule, advice, _USED, onset)
+
+
+def _began(fading: Fading, thresholds: Thresholds) -> int:
+    """The first recorded step from which on less than ``arriving`` arrives, for good."""
+    arriving = fading.reach.arriving_by_step
+    enough = np.flatnonzero(np.isfinite(arriving) & (arriving >= thresholds.arriving))
+    last = int(enough[-1]) if len(enough) else -1
+    return int(fading.reach.steps[last + 1]) if last + 1 < len(arriving) else fading.judged[0]
 
 
 def evidence_of(fading: Fading) -> tuple[Evidence, ...]:
@@ -81,16 +94,20 @@ def evidence_of(fading: Fading) -> tuple[Evidence, ...]:
         f"{reach.selection.label}, {span(*steps)}"
         for steps in (fading.judged, (int(reach.steps[0]), int(reach.steps[-1])))
     )
-    found = [Evidence("share of the loss's gradient at the worst-served timestep, median", fading.arriving, "", judged)]
+    place, everywhere = (
+        place_in(reach.selection, *steps) for steps in (fading.judged, (int(reach.steps[0]), int(reach.steps[-1])))
+    )
+    share = "share of the loss's gradient at the worst-served timestep, median"
+    found = [Evidence(share, fading.arriving, "", judged, place)]
     if reach.exponent is not None and reach.horizon is not None:
-        found.append(Evidence("mean ln of the transport gain", reach.exponent, "a timestep", all_steps))
+        found.append(Evidence("mean ln of the transport gain", reach.exponent, "a timestep", all_steps, everywhere))
         unit = "(it does not fade)" if math.isinf(reach.horizon) else f"of {plural(reach.length, 'timestep')}"
-        found.append(Evidence("memory horizon", reach.horizon, unit, all_steps))
+        found.append(Evidence("memory horizon", reach.horizon, unit, all_steps, everywhere))
     if reach.ratio is not None:
         name = "‖dL/dh‖ at the first timestep over the last, median"
-        found.append(Evidence(name, reach.ratio, "", all_steps))
+        found.append(Evidence(name, reach.ratio, "", all_steps, everywhere))
     if reach.zero_gains:
-        found.append(Evidence("transport gains that are exactly 0", reach.zero_gains, "", all_steps))
+        found.append(Evidence("transport gains that are exactly 0", reach.zero_gains, "", all_steps, everywhere))
     return tuple(found)
 
 
@@ -111,10 +128,13 @@ def _rule(thresholds: Thresholds) -> str:
     )
 
 
-def _advice(model: str | None, reach: Reach) -> tuple[str, ...]:
+def _advice(model: str | None, reach: Reach) -> tuple[Advice, ...]:
     kind = next((name for name in ("lstm", "gru") if name in f"{model} {reach.selection.module}".lower()), "")
     return (
         _ADVICE[kind],
-        "an orthogonal or identity start of the recurrent weight (Le, Jaitly & Hinton 2015).",
-        "shorter sequences, or a loss at more timesteps; clipping cannot help a gradient that vanishes.",
+        Advice("an orthogonal or identity start of the recurrent weight.", "Le, Jaitly & Hinton 2015"),
+        Advice(
+            "shorter sequences, or a loss at more timesteps; clipping cannot help a gradient that vanishes.",
+            "Pascanu et al. 2013",
+        ),
     )

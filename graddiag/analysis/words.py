@@ -1,6 +1,7 @@
 """Words for numbers: the titles and units of signals and scalars, and how a number is written in a sentence."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from graddiag import schema
@@ -27,6 +28,7 @@ _SCALARS: Final = {
     schema.GRAD_NORM: ("Gradient norm before clipping", "L2 over all parameters"),
     schema.GRAD_NORM_CLIPPED: ("Gradient norm after clipping", "L2 over all parameters"),
     schema.CLIP_COEFFICIENT: ("Clip coefficient, norm after / norm before", "1"),
+    schema.GRAD_COSINE: ("Cosine between successive gradients", "1"),
     schema.NONFINITE: ("NaN or inf entries of the gradient", "entries"),
     schema.LR: ("Learning rate", ""),
     schema.UPDATE_RATIO: ("Norm of the update / norm of the weights", "1"),
@@ -45,7 +47,7 @@ _GATES: Final = {
 }
 
 # columns that carry a sign, and so have neither a log scale nor a geometric mean
-SIGNED: Final = frozenset({schema.GRAD_W_HH_COSINE})
+SIGNED: Final = frozenset({schema.GRAD_W_HH_COSINE, schema.GRAD_COSINE})
 
 
 def signal_title(signal: str) -> str:
@@ -95,3 +97,13 @@ def plural(count: int, word: str) -> str:
 def span(first: int, last: int, word: str = "step") -> str:
     """A range in words: step 7, steps 0 to 299."""
     return f"{word} {first}" if first == last else f"{word}s {first} to {last}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """``words`` as an English list: a, b and c; empty for none."""
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent, as one would write it: 0.02%, 3.1%, 97%."""
+    return f"{number(float(f'{100 * share:.3g}'))}%"

@@ -8,6 +8,7 @@ Legend, here and in the modules beside this one:
 
 from graddiag.cells.dispatch import adjoint, forward, recover, recurrent_gradient, weight_gradients
 from graddiag.cells.listening import Call, Instrumented, Listener, current_listener, listening
+from graddiag.cells.passing import Passing
 from graddiag.cells.values import (
     RNN_ACTIVATIONS,
     Adjoint,
@@ -27,6 +28,7 @@ __all__ = [
     "Immediate",
     "Instrumented",
     "Listener",
+    "Passing",
     "States",
     "WeightGradients",
     "Weights",

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from graddiag.cells import gru, lstm, rnn
+from graddiag.cells.passing import Passing
 from graddiag.cells.projection import outer_sum
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights
 
@@ -28,14 +29,19 @@ def recover(kind: CellKind, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None,
 
 
 def adjoint(
-    kind: CellKind, states: States, weights: Weights, grad_h_direct: Tensor, grad_c_direct: Tensor | None = None
+    kind: CellKind,
+    states: States,
+    weights: Weights,
+    grad_h_direct: Tensor,
+    grad_c_direct: Tensor | None = None,
+    passing: Passing | None = None,
 ) -> Adjoint:
     """Total gradients at every timestep from the immediate ones; see ``lstm.adjoint`` for the arguments."""
     if kind == "lstm":
-        return lstm.adjoint(states, weights, grad_h_direct, grad_c_direct)
+        return lstm.adjoint(states, weights, grad_h_direct, grad_c_direct, passing)
     if kind == "gru":
-        return gru.adjoint(states, weights, grad_h_direct)
-    return rnn.adjoint(states, weights, grad_h_direct, kind.removeprefix("rnn_"))
+        return gru.adjoint(states, weights, grad_h_direct, passing)
+    return rnn.adjoint(states, weights, grad_h_direct, kind.removeprefix("rnn_"), passing)
 
 
 def recurrent_gradient(states: States, adj: Adjoint) -> Tensor:

@@ -9,6 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from graddiag.cells.dispatch import adjoint, forward, weight_gradients
 from graddiag.cells.listening import Call, current_listener
+from graddiag.cells.passing import Passing
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, Weights
 
@@ -23,14 +24,16 @@ def run_layer(
     initial: tuple[Tensor, Tensor | None],
     weights: Weights,
     lengths: Tensor | None,
+    passing: Passing | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """h [T, N, P] in the order of the data, with the last h [N, P] and c [N, H] of each sequence.
 
     Args:
         x: [T, N, I]; initial: (h0 [N, P], c0 [N, H] or None).
         lengths: [N], or None when every sequence has T timesteps. Entries past the end are 0 in h.
+        passing: what is done to the gradient between two timesteps; None leaves it as it is.
     """
-    settings = _Settings(kind, layer, direction, lengths)
+    settings = _Settings(kind, layer, direction, lengths, passing)
     tensors = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh, weights.w_hr)
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(weights.w_ih.dtype)
@@ -43,11 +46,14 @@ def run_layer(
 class _Settings:
     """What one call of a layer is told beside its tensors; notes who listened when it ran."""
 
-    def __init__(self, kind: CellKind, layer: int, direction: Direction, lengths: Tensor | None) -> None:
+    def __init__(
+        self, kind: CellKind, layer: int, direction: Direction, lengths: Tensor | None, passing: Passing | None
+    ) -> None:
         self.kind = kind
         self.layer = layer
         self.direction = direction
         self.lengths = lengths
+        self.passing = passing
         self.listener = current_listener() if torch.is_grad_enabled() else None
 
 
@@ -79,7 +85,8 @@ class _Layer(torch.autograd.Function):
         states = States(h=h, h0=h0, gates=gates, c=c, c0=c0, q=q)
         immediate = Immediate(grad_h, grad_h_n, grad_c_n)
         direct_c = immediate.at_c(states, settings.lengths)
-        adj = adjoint(settings.kind, states, packed, immediate.at_h(states, settings.lengths), direct_c)
+        direct_h = immediate.at_h(states, settings.lengths)
+        adj = adjoint(settings.kind, states, packed, direct_h, direct_c, settings.passing)
         _, needs_x, needs_h0, needs_c0, *needs_weights = ctx.needs_input_grad
         grads = weight_gradients(x, states, packed, adj) if any(needs_weights) or ctx.on_backward is not None else None
         if ctx.on_backward is not None and grads is not None:

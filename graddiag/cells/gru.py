@@ -6,6 +6,7 @@ Source: Cho et al. (2014), in the variant of torch and cuDNN where r multiplies 
 import torch
 from torch import Tensor
 
+from graddiag.cells.passing import Passing
 from graddiag.cells.projection import previous, project
 from graddiag.cells.values import Adjoint, States, Weights
 
@@ -37,7 +38,7 @@ def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights) -> States:
     return States(h=h, h0=h0, gates=gates, q=q)
 
 
-def adjoint(states: States, weights: Weights, grad_h_direct: Tensor) -> Adjoint:
+def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Passing | None = None) -> Adjoint:
     """alpha_n = dh (1-z)(1-n^2), alpha_z = dh (h_{t-1} - n) z(1-z), alpha_r = alpha_n q r(1-r);
     dh_{t-1} = l_{t-1} + dh_t z + [alpha_r, alpha_z, alpha_n r] W_hh. grad_h_direct is l, [T, N, H].
     """
@@ -57,6 +58,8 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor) -> Adjoint:
         hidden_side[t].mul_(dh.unsqueeze(1))
         torch.mul(dh, z[t], out=sent_h[t])
         sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
+        if passing is not None:
+            passing(t, sent_h[t], None)
     input_side *= grad_h.unsqueeze(2)
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh)
 

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from graddiag.cells.passing import Passing
 from graddiag.cells.values import Adjoint, CellKind, Immediate, States, Weights
 
 
@@ -29,7 +30,12 @@ OnBackward = Callable[[Immediate, Adjoint, Tensor], None]
 
 
 class Instrumented:
-    """Marks a module whose layers tell the listener themselves, so that nothing has to be dug out of it."""
+    """Marks a module whose layers tell the listener themselves, so that nothing has to be dug out of it.
+
+    ``passing`` is what its backward pass does to the gradient between two timesteps, in every layer and direction.
+    """
+
+    passing: Passing | None = None
 
 
 class Listener(Protocol):

@@ -6,6 +6,7 @@ Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (200
 import torch
 from torch import Tensor
 
+from graddiag.cells.passing import Passing
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.values import Adjoint, States, Weights
 
@@ -41,7 +42,13 @@ def recover(x: Tensor, h: Tensor, h0: Tensor, c0: Tensor, weights: Weights) -> S
     return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
 
 
-def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, grad_c_direct: Tensor | None) -> Adjoint:
+def adjoint(
+    states: States,
+    weights: Weights,
+    grad_h_direct: Tensor,
+    grad_c_direct: Tensor | None,
+    passing: Passing | None = None,
+) -> Adjoint:
     """DESIGN's recursion, with every factor that does not depend on the gradient computed for all timesteps at once.
 
     dh_t = l_t + delta_{t+1} W_hh; dc_t = dm_t o (1 - tanh^2 c_t) + dc_{t+1} f_{t+1} (+ grad_c_direct);
@@ -50,6 +57,7 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, grad_c_dire
     Args:
         grad_h_direct: l_t, [T, N, P].
         grad_c_direct: gradient into c_n where each sequence ends, [T, N, H], zero elsewhere; None if there is none.
+        passing: what is done to delta_t W_hh and dc_t f_t before they reach timestep t-1.
     """
     assert states.gates is not None
     assert states.c is not None
@@ -74,6 +82,8 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, grad_c_dire
         by_gate[t, :, 3].mul_(dm)
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         torch.mul(dc, f[t], out=sent_c[t])
+        if passing is not None:
+            passing(t, sent_h[t], sent_c[t])
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_c=grad_c, sent_c=sent_c)
 
 

@@ -6,6 +6,7 @@ Source: Elman (1990); Pascanu, Mikolov & Bengio (2013), equations 2 and 5.
 import torch
 from torch import Tensor
 
+from graddiag.cells.passing import Passing
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
 
@@ -22,16 +23,20 @@ def forward(x: Tensor, h0: Tensor, weights: Weights, activation: str) -> States:
     return States(h=h, h0=h0)
 
 
-def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, activation: str) -> Adjoint:
+def adjoint(
+    states: States, weights: Weights, grad_h_direct: Tensor, activation: str, passing: Passing | None = None
+) -> Adjoint:
     """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
-    grad_a = _slope(states.h, activation)
+    grad_a = slope(states.h, activation)
     sent_h = torch.empty_like(grad_h)
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
         grad_a[t].mul_(grad_h[t])
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+        if passing is not None:
+            passing(t, sent_h[t], None)
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a)
 
 
@@ -44,7 +49,7 @@ def _activate_(a: Tensor, activation: str) -> None:
         a.sigmoid_()
 
 
-def _slope(h: Tensor, activation: str) -> Tensor:
+def slope(h: Tensor, activation: str) -> Tensor:
     """phi'(a) from h = phi(a); the slope of relu at 0 is 0, as torch has it."""
     if activation == "tanh":
         return (h * h).neg_().add_(1)

@@ -1,4 +1,5 @@
-"""The command line: ``graddiag run | pair | list | report | diagnose | compare | export | dashboard | demo``.
+"""The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
+dashboard | demo``.
 
 Each command is a file of its own. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -9,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from graddiag import __version__
-from graddiag.cli import compare, dashboard, demo, diagnose, export, listing, report, training
+from graddiag.cli import compare, dashboard, demo, diagnose, export, listing, report, spectrum, sweep, training
 from graddiag.errors import GraddiagError
 
 app = typer.Typer(
@@ -21,7 +22,9 @@ app = typer.Typer(
 )
 for command in (training.run, training.pair, listing.list_, diagnose.diagnose, compare.compare, report.report):
     app.command(name=command.__name__.rstrip("_"))(command)
+app.command()(sweep.sweep)
 app.command()(export.export)
+app.command()(spectrum.spectrum)
 app.command()(dashboard.dashboard)
 app.command()(demo.demo)
 

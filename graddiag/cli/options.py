@@ -1,7 +1,7 @@
 """Options that several commands share, and how a dataclass of options becomes options of a command."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import wraps
 from pathlib import Path
@@ -27,7 +27,11 @@ class TrainingOptions:
 
     task: Annotated[
         str,
-        typer.Option(help="text: predict the next character. temporal-order: recall which of two symbols came first."),
+        typer.Option(
+            help="text: predict the next character. temporal-order, temporal-order-3bit: say in which order two or "
+            "three symbols came. adding, multiplication: say the mean or the product of two marked numbers. "
+            "permutation, recall, memorisation: say again what came first, or the first ten."
+        ),
     ] = "text"
     model: Annotated[str, typer.Option(help="rnn, lstm or gru.")] = "lstm"
     text: Annotated[
@@ -48,26 +52,44 @@ class TrainingOptions:
         float | None,
         typer.Option(help=f"Bias at the start of the gate that keeps the state, f of an LSTM or z of a GRU. {_TASK}"),
     ] = None
+    nonlinearity: Annotated[
+        str | None, typer.Option(help="Units of an rnn: tanh, relu, sigmoid or identity; by default tanh.")
+    ] = None
+    init: Annotated[
+        str | None,
+        typer.Option(
+            help="Start of the recurrence: orthogonal; identity (an rnn with relu: the IRNN); chrono (gates that keep "
+            "for 1 to T timesteps)."
+        ),
+    ] = None
+    h_detach: Annotated[
+        float | None,
+        typer.Option(help="Probability with which an lstm sends no gradient back through its gates; by default never."),
+    ] = None
     every: Annotated[
         int | None,
         typer.Option(
             help="Record timesteps at every n-th step, by default about 300 times; scalars are recorded at each step."
         ),
     ] = None
+    snapshot_every: Annotated[
+        int | None,
+        typer.Option(help="Take a snapshot (units, credit matrix, spectra) at every n-th step; by default at none."),
+    ] = None
     on_nonfinite: Annotated[str, typer.Option(help="At a NaN or inf in loss or gradient: continue or stop.")] = (
         "continue"
     )
     threads: Annotated[int, typer.Option(help="Threads of torch; equal threads and seed give equal numbers.")] = 1
 
-    def spec(self, *, clip: str, seed: int) -> "TrainingSpec":
-        """The spec they ask for, checked.
+    def spec(self, *, clip: str, seed: int, changed: Mapping[str, str] | None = None) -> "TrainingSpec":
+        """The spec they ask for, with some settings ``changed``, checked.
 
         Raises:
             SettingError: a name that is unknown or a number out of range.
         """
         from graddiag.lab.spec import training_spec
 
-        return training_spec(**asdict(self), clip=clip, seed=seed)
+        return training_spec(**{**asdict(self), "clip": clip, "seed": seed, **(changed or {})})
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
@@ -105,3 +127,22 @@ def seeds_of(text: str) -> list[int]:
         raise SettingError(
             f"seeds {text!r}: write whole numbers with commas between them, for example 0,1,2."
         ) from None
+
+
+def arm_of(text: str) -> dict[str, str]:
+    """The settings that an arm changes, out of ``init=orthogonal,lr=0.05``.
+
+    Raises:
+        SettingError: anything else, or a setting that no arm may change.
+    """
+    from graddiag.errors import SettingError
+    from graddiag.lab.spec import TrainingSpec
+
+    changed = dict(part.strip().partition("=")[::2] for part in text.split(","))
+    if not all(changed) or not all(changed.values()):
+        raise SettingError(f"arms {text!r}: write SETTING=VALUE, with commas between several, for example lr=0.05.")
+    allowed = [name for name in TrainingSpec.model_fields if name not in ("task", "seed", "threads")]
+    unknown = next((name for name in changed if name.replace("-", "_") not in allowed), None)
+    if unknown is not None:
+        raise SettingError(f"arms {text!r}: {unknown!r} is no setting of an arm; these are: {', '.join(allowed)}.")
+    return {name.replace("-", "_"): value for name, value in changed.items()}

@@ -1,4 +1,4 @@
-"""The bars that are seen while runs are recorded; silent where nobody looks."""
+"""What is seen while something takes its time; silent where nobody looks."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +38,22 @@ def runs_bar(runs: int) -> Iterator[OnRun]:
             progress.update(bar, advance=1, description=name, seen=f"loss {trained.final_loss:.4g}")
 
         yield on_run
+
+
+@contextmanager
+def telling() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done, on stderr if that is a terminal; gives what to call with each new thing."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from graddiag.cli.rows import printable
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda doing: None
+        return
+    with console.status("reading") as status:
+        yield lambda doing: status.update(Text(printable(doing)))
 
 
 def _bar() -> "Progress":

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -10,20 +10,31 @@ if TYPE_CHECKING:
 
 _UNFOLDED: Final = 10_000  # a line that is folded by the terminal can still be read, a column folded in itself cannot
 
+_FIRST: Final = 24  # columns of the terminal that the names of the rows have at least
+
 
 def print_table(frame: "pd.DataFrame") -> None:
     """Prints a frame as a table as wide as it needs; text in it stays text, whatever markup or controls it holds."""
+    names = [str(name) for name in frame.columns]
+    print_grid(names, [[shown(value) for value in row] for row in _rows(frame)], wide=True)
+
+
+def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: bool = False) -> None:
+    """Prints a table of text, which stays text; cells are folded to the width of a terminal unless it is ``wide``."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, header_style="bold")
-    for name in frame.columns:
-        table.add_column(Text(printable(str(name))), no_wrap=True)
-    for row in _rows(frame):
-        table.add_row(*(Text(printable(shown(value))) for value in row))
-    Console(width=_UNFOLDED).print(table)
+    console = Console()
+    wide = wide or not console.is_terminal
+    heading = Text(printable(title)) if title else None
+    table = Table(title=heading, title_justify="left", title_style="", box=SIMPLE_HEAD, header_style="bold")
+    for place, name in enumerate(columns):
+        table.add_column(Text(printable(name)), no_wrap=wide, min_width=0 if place else _FIRST)
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    (Console(width=_UNFOLDED) if wide else console).print(table)
 
 
 def print_json(value: Any) -> None:

@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graddiag.cli.options import Root, TrainingOptions, seeds_of, spread
+from graddiag.cli.options import Root, TrainingOptions, arm_of, seeds_of, spread
 from graddiag.cli.progress import training_bar
 
 if TYPE_CHECKING:
     from graddiag.lab import Plan, Trained
 
 POLICIES = (
-    "none; norm:C, the norm of all gradients together; value:C, each entry; agc:C, each unit against its weights; "
-    "auto:P or zclip, by the norms so far"
+    "none; norm:C, the norm of all gradients together (norm:C:inf, their largest entry); value:C, each entry; agc:C, "
+    "each unit against its weights; auto:P or zclip, by the norms so far; bptt:C, each entry of the error vector "
+    "between two timesteps (bptt:C:norm, its length); tbptt:K, a cut every K timesteps"
 )
 
 
@@ -35,7 +36,21 @@ def run(
 @spread
 def pair(
     options: TrainingOptions,
-    clip: Annotated[str, typer.Option(help=f"Clip policy of the second arm: {POLICIES}.")] = "norm:0.5",
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            help="Clip policy of the second arm, by default norm:0.5; with --arms, of every arm that names none. "
+            f"{POLICIES}."
+        ),
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SETTING=VALUE,...",
+            help="Compare something else than clipping: an arm with these settings changed, beside the training as it "
+            "is. Once for each arm: --arms init=orthogonal --arms model=lstm --arms clip=norm:1,lr=0.1.",
+        ),
+    ] = None,
     seeds: Annotated[str, typer.Option(help="Seeds, one pair each: 0,1,2.")] = "0",
     root: Root = Path("runs"),
     experiment: Annotated[
@@ -43,11 +58,16 @@ def pair(
     ] = None,
 ) -> None:
     """Train the same network with clipping off and on, from the same weights on the same batches, and record both."""
-    from graddiag.lab import plan_pair, unused_experiment
+    from graddiag.lab import BASELINE, plan_arms, plan_pair, unused_experiment
 
     chosen = seeds_of(seeds)
-    spec = options.spec(clip=clip, seed=chosen[0])
-    record(plan_pair(spec, chosen, experiment or unused_experiment(spec, root)), root)
+    if not arms:
+        spec = options.spec(clip=clip or "norm:0.5", seed=chosen[0])
+        record(plan_pair(spec, chosen, experiment or unused_experiment(spec, root)), root)
+        return
+    spec = options.spec(clip=clip or "none", seed=chosen[0])
+    changed = {arm: options.spec(clip=spec.clip, seed=chosen[0], changed=arm_of(arm)) for arm in arms}
+    record(plan_arms({BASELINE: spec, **changed}, chosen, experiment or unused_experiment(spec, root)), root)
 
 
 def record(plans: "tuple[Plan, ...]", root: Path) -> None:

@@ -2,25 +2,30 @@
 
 A policy is called on parameters whose ``.grad`` is filled; it changes those gradients in place and says what it did.
 It works on any model: ``policy = parse("norm:1.0")``, then ``policy(model.parameters())`` before ``optimizer.step()``.
+``bptt:C`` and ``tbptt:K`` act inside of back-propagation, in graddiag.nn's layers: ``attach(policy, model)`` first.
 
-No policy protects against NaN, and none but ``value`` against inf: where gradients are scaled together, one inf makes
-its own entry NaN and every other entry 0. Such entries are counted, never replaced.
+No policy but ``value:C:nan=0`` protects against NaN, and none but ``value`` against inf: where gradients are scaled
+together, one inf makes its own entry NaN and every other entry 0. Such entries are counted.
 """
 
 from graddiag.clipping.adaptive import AutoClip, ZClip
 from graddiag.clipping.fixed import NoClipping, NormClipping, ValueClipping
+from graddiag.clipping.inside import BpttClipping, TruncatedBptt, attach
 from graddiag.clipping.outcome import ClipOutcome, ClipPolicy
 from graddiag.clipping.spec import parse
 from graddiag.clipping.unitwise import UnitwiseClipping
 
 __all__ = [
     "AutoClip",
+    "BpttClipping",
     "ClipOutcome",
     "ClipPolicy",
     "NoClipping",
     "NormClipping",
+    "TruncatedBptt",
     "UnitwiseClipping",
     "ValueClipping",
     "ZClip",
+    "attach",
     "parse",
 ]

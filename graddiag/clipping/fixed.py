@@ -1,5 +1,6 @@
 """Policies with a fixed threshold: none, norm:C, value:C."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_value_, clip_grads_with_norm_, get_total_norm
 
-from graddiag.clipping.outcome import EPSILON, ClipOutcome, count_nonfinite, gradients_of, ratio
+from graddiag.clipping.outcome import EPSILON, ClipOutcome, cosine, count_nonfinite, gradients_of, inner_product, ratio
 
 
 @dataclass(frozen=True)
@@ -28,37 +29,42 @@ class NoClipping:
 class NormClipping:
     """Scales all gradients together by min(1, C / (norm + 1e-6)), exactly as torch's ``clip_grad_norm_`` does.
 
-    The direction of the step is kept; a norm below C - 1e-6 leaves every bit as it was.
+    The direction of the step is kept; a norm below C - 1e-6 leaves every bit as it was. The norm is the ``p``-norm,
+    p = inf the largest entry; the outcome tells L2 norms, whatever p is.
 
     Source: Pascanu, Mikolov & Bengio (2013), algorithm 1; the 1e-6 is torch's.
     """
 
     threshold: float
+    p: float = 2.0
 
     @torch.no_grad()
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
         parameters = list(parameters)
         gradients = gradients_of(parameters)
-        norm = get_total_norm(gradients)
+        norm = get_total_norm(gradients, self.p)
         nonfinite = count_nonfinite(gradients, norm)
+        euclidean = norm if self.p == 2 else get_total_norm(gradients)
         clip_grads_with_norm_(parameters, self.threshold, norm)
         coefficient = torch.clamp(self.threshold / (norm + EPSILON), max=1.0)
-        return ClipOutcome(norm, norm * coefficient, coefficient, nonfinite)
+        return ClipOutcome(euclidean, euclidean * coefficient, coefficient, nonfinite)
 
     def __str__(self) -> str:
-        return f"norm:{self.threshold!r}"
+        return f"norm:{self.threshold!r}" + ("" if self.p == 2 else f":{self.p!r}")
 
 
 @dataclass(frozen=True)
 class ValueClipping:
     """Clamps each entry of each gradient to [-C, C], exactly as torch's ``clip_grad_value_`` does.
 
-    The direction of the step changes. inf becomes C, NaN stays.
+    The direction of the step changes. inf becomes C; NaN stays, or becomes 0 with ``zero_nan``. Such entries are
+    counted either way.
 
-    Source: faster-rnnlm (C = 1), char-rnn (C = 5).
+    Source: faster-rnnlm (C = 1, and NaN becomes 0), char-rnn (C = 5).
     """
 
     threshold: float
+    zero_nan: bool = False
 
     @torch.no_grad()
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
@@ -66,10 +72,16 @@ class ValueClipping:
         gradients = gradients_of(parameters)
         before = get_total_norm(gradients)
         nonfinite = count_nonfinite(gradients, before)
+        inner = before.new_zeros(())
+        if self.zero_nan:
+            for gradient in gradients:
+                gradient.nan_to_num_(nan=0.0, posinf=math.inf, neginf=-math.inf)
         if gradients:  # torch fails on none
+            clamped = (inner_product(g, g.clamp(-self.threshold, self.threshold)) for g in gradients)
+            inner = torch.stack([each.to(before.device) for each in clamped]).sum()
             clip_grad_value_(parameters, self.threshold)
         after = get_total_norm(gradients)
-        return ClipOutcome(before, after, ratio(after, before), nonfinite)
+        return ClipOutcome(before, after, ratio(after, before), nonfinite, cosine(inner, before, after))
 
     def __str__(self) -> str:
-        return f"value:{self.threshold!r}"
+        return f"value:{self.threshold!r}" + (":nan=0" if self.zero_nan else "")

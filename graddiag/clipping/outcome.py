@@ -22,12 +22,16 @@ class ClipOutcome:
         norm_after: the same after clipping.
         coefficient: norm_after / norm_before; exactly 1 where no gradient was touched.
         nonfinite: int64, NaN or inf entries of the gradients before clipping.
+        cosine: between all gradients before and after clipping, under a policy that can turn them (value, agc); None
+            under one that scales them together, where it is 1. NaN where they are not finite, or are 0 after it.
+            ``recorder.log(clip_cosine=outcome.cosine)`` keeps it.
     """
 
     norm_before: Tensor
     norm_after: Tensor
     coefficient: Tensor
     nonfinite: Tensor
+    cosine: Tensor | None = None
 
 
 class ClipPolicy(Protocol):
@@ -60,6 +64,16 @@ def scale(gradients: list[Tensor], coefficient: Tensor) -> None:
     """Multiplies every gradient by ``coefficient`` in place."""
     for gradient in gradients:
         gradient.mul_(coefficient.to(gradient.device, gradient.dtype))
+
+
+def cosine(inner: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """inner / (before after), two norms and the inner product, at most 1; exactly 1 where the norms are equal."""
+    return torch.where(before == after, torch.ones_like(before), (inner / (before * after)).clamp(max=1.0))
+
+
+def inner_product(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a b over all entries, float64 and 0-dim."""
+    return torch.sum(a * b, dtype=torch.float64)
 
 
 def ratio(after: Tensor, before: Tensor) -> Tensor:

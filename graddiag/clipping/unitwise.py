@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from graddiag.clipping.outcome import ClipOutcome, count_nonfinite, gradients_of, ratio
+from graddiag.clipping.outcome import ClipOutcome, cosine, count_nonfinite, gradients_of, inner_product, ratio
 
 SMALLEST_WEIGHT: Final = 1e-3  # so that units that start at 0 can move
 
@@ -30,12 +30,15 @@ class UnitwiseClipping:
         gradients = gradients_of(trained)
         before = get_total_norm(gradients)
         nonfinite = count_nonfinite(gradients, before)
+        inner = before.new_zeros((), dtype=torch.float64)
         for parameter, gradient in zip(trained, gradients, strict=True):
             longest = self.factor * row_norms(parameter).clamp(min=SMALLEST_WEIGHT)
             norms = row_norms(gradient)
-            gradient.mul_(torch.where(norms > longest, longest / norms, torch.ones_like(norms)))
+            factor = torch.where(norms > longest, longest / norms, torch.ones_like(norms))
+            inner = inner + inner_product(gradient, gradient * factor).to(before.device)
+            gradient.mul_(factor)
         after = get_total_norm(gradients)
-        return ClipOutcome(before, after, ratio(after, before), nonfinite)
+        return ClipOutcome(before, after, ratio(after, before), nonfinite, cosine(inner, before, after))
 
     def __str__(self) -> str:
         return f"agc:{self.factor!r}"

@@ -2,28 +2,75 @@
 
 from typing import Protocol
 
+from graddiag.figures.bands import bands
+from graddiag.figures.cell import cell_path, time_constants
+from graddiag.figures.clipping import effective_lr, what_if
+from graddiag.figures.credit import credit
 from graddiag.figures.curves import clip_coefficient, curves, norms, profile
+from graddiag.figures.depth import depth
 from graddiag.figures.effects import effects
+from graddiag.figures.events import events
+from graddiag.figures.experiment import multiples, parallel, success
 from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
+from graddiag.figures.horizon import horizon, layers
+from graddiag.figures.loss import loss
+from graddiag.figures.noise import noise
+from graddiag.figures.numerics import numerics
+from graddiag.figures.picking import pickable
+from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport
+from graddiag.figures.snapshots import unit_heat
+from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
+from graddiag.figures.tables import csv, table
 from graddiag.figures.theme import Theme, arm_style
+from graddiag.figures.units import gate_units
+from graddiag.figures.updates import updates
+from graddiag.figures.weights import teaching, weights_in_time
 
 __all__ = [
     "Theme",
     "arm_style",
+    "bands",
     "caption",
+    "cell_path",
     "clip_coefficient",
+    "credit",
+    "csv",
     "curves",
+    "depth",
+    "effective_lr",
     "effects",
+    "events",
     "gate_profile",
+    "gate_units",
     "gates",
+    "heat_ratio",
     "heatmap",
+    "horizon",
+    "layers",
+    "loss",
+    "lyapunov",
+    "multiples",
+    "noise",
     "norms",
+    "numerics",
+    "parallel",
+    "pickable",
     "profile",
     "reach",
     "shared_limits",
+    "spectrum",
+    "spectrum_history",
+    "success",
+    "table",
+    "teaching",
+    "time_constants",
     "transport",
+    "unit_heat",
+    "updates",
+    "weights_in_time",
+    "what_if",
 ]
 
 

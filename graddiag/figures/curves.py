@@ -29,10 +29,10 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
     )
     for row, name in enumerate(names, start=1):
         lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
-        _add_lines(figure, lines, theme, log=False, place=Place(row))
+        add_lines(figure, lines, theme, log=False, place=Place(row))
         figure.update_yaxes(title_text=safe(lines[0][2].title.lower()) if len(names) == 1 else None, row=row, col=1)
     figure.update_xaxes(title_text="step", row=len(names), col=1)
-    return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **_size(len(names)))
+    return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
 
 def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -48,13 +48,13 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
     )
     for row, part in enumerate(("before", "after"), start=1):
         lines = [(each.source, each.steps, getattr(each, part)) for each in drawn]
-        _add_lines(figure, lines, theme, log=True, place=Place(row))
+        add_lines(figure, lines, theme, log=True, place=Place(row))
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
         _add_threshold(figure, drawn, threshold, theme)
-    values = _drawn_values([line for each in drawn for line in (each.before, each.after)])
+    values = drawn_values([line for each in drawn for line in (each.before, each.after)])
     figure.update_yaxes(title_text="L2 norm", **log_axis(values))
     figure.update_xaxes(title_text="step", row=2, col=1)
-    return dressed(figure, theme, title=name if title else None, **_size(2))
+    return dressed(figure, theme, title=name if title else None, **size_of(2))
 
 
 def clip_coefficient(
@@ -68,10 +68,10 @@ def clip_coefficient(
         return nothing("No clip coefficient was recorded.", theme, title=name if title else None)
     figure = panels(1, 1)
     lines = [(each.source, each.steps, each.coefficient) for each in drawn]
-    _add_lines(figure, lines, theme, log=True, place=Place())
-    figure.update_yaxes(title_text="coefficient", **log_axis(_drawn_values([line for _, _, line in lines])))
+    add_lines(figure, lines, theme, log=True, place=Place())
+    figure.update_yaxes(title_text="coefficient", **log_axis(drawn_values([line for _, _, line in lines])))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, **_size(1))
+    return dressed(figure, theme, title=name if title else None, **size_of(1))
 
 
 def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -93,15 +93,15 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
     for row, name in enumerate(names, start=1):
         chosen = [each for each in lines if each[2].name == name]
         log = not chosen[0][2].signed
-        _add_lines(figure, chosen, theme, log=log, place=Place(row))
-        axis = log_axis(_drawn_values([line for _, _, line in chosen])) if log else {}
+        add_lines(figure, chosen, theme, log=log, place=Place(row))
+        axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
         figure.update_yaxes(title_text=_short(chosen[0][2].unit), row=row, col=1, **axis)
     figure.update_xaxes(title_text="timestep", row=len(names), col=1)
     heading = f"{next(iter(titles.values()))} over timesteps" if len(titles) == 1 else "Profiles over timesteps"
-    return dressed(figure, theme, title=heading if title else None, **_size(len(names)))
+    return dressed(figure, theme, title=heading if title else None, **size_of(len(names)))
 
 
-def _add_lines(
+def add_lines(
     figure: go.Figure, lines: Sequence[tuple[Source, np.ndarray, Series]], theme: Theme, *, log: bool, place: Place
 ) -> None:
     """One line a run, an entry in the legend an arm, and the marks of what no line can show."""
@@ -138,7 +138,7 @@ def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: f
         )
 
 
-def _drawn_values(lines: Sequence[Series]) -> list[float]:
+def drawn_values(lines: Sequence[Series]) -> list[float]:
     """The positive values of all lines: those that a log axis shows."""
     return [float(value) for line in lines for value in _ends(line.values[line.values > 0])]
 
@@ -154,7 +154,7 @@ def _short(unit: str) -> str:
     return "" if unit == "1" else unit
 
 
-def _size(panels: int) -> dict[str, Any]:
+def size_of(panels: int) -> dict[str, Any]:
     """The body of a figure of so many panels one above another; a single one has no head of its own."""
     return {"body": BODY if panels == 1 else panels * PANEL, "heads": panels > 1}
 

@@ -40,7 +40,8 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
 def _head(found: Sequence[Effect]) -> str:
     first = found[0]
     amounts = "; ".join(_amount(each, len(found) > 1) for each in found)
-    return f"{first.title}: {amounts}"
+    never = f"; never reached: {sum(each.never[1] for each in found)}, of the baseline {first.never[0]}"
+    return f"{first.title}: {amounts}{never if any(any(each.never) for each in found) else ''}"
 
 
 def _amount(effect: Effect, named: bool) -> str:

@@ -14,7 +14,7 @@ from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 Limits = tuple[float, float]
 
-_PANEL, _BAR = 240, 100
+PANEL, BAR = 240, 100
 
 
 def heatmap(
@@ -62,7 +62,7 @@ def heatmap(
         figure.add_trace(trace, row=1, col=1)
     figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
     legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
-    dressed(figure, theme, title=name if title else None, body=_PANEL * rows + _BAR, heads=bool(titles), legend=legend)
+    dressed(figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend)
     return _labelled(figure, rows, columns)
 
 
@@ -74,12 +74,12 @@ def shared_limits(heats: Sequence[Heat]) -> Limits | None:
 
 def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
     """The values, and over them one flat colour for each kind of cell that has none."""
-    z = heat.values.T if heat.signed else _log10(heat.values.T)
+    z = heat.values.T if heat.signed else log10(heat.values.T)
     hover = f"step %{{x}}, timestep %{{y}}<br>%{{text}}<extra>{safe(heat.source.label)}</extra>"
     drawn = {"x": heat.steps, "y": heat.timesteps, "hoverongaps": False}
     value = "%{z:.3f}" if heat.signed else "10<sup>%{z:.2f}</sup>"
     traces = [go.Heatmap(z=z, coloraxis="coloraxis", hovertemplate=hover.replace("%{text}", value), **drawn)]
-    for state, words, color in _oddities(palette, heat.signed):
+    for state, words, color in oddities(palette, heat.signed):
         cells = np.equal(heat.states.T, state)
         if cells.any():
             flat = np.where(cells, np.float32(1), np.float32(np.nan))
@@ -89,7 +89,7 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
     return traces
 
 
-def _oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
+def oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
     """State, words and colour of the cells that are no value; on a linear scale zero is a value like any other."""
     zero = [] if signed else [(CellState.ZERO, "exactly zero", palette.zero)]
     return [
@@ -102,7 +102,7 @@ def _oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]
 def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:
     present = [
         (words, color)
-        for state, words, color in _oddities(palette, heats[0].signed)
+        for state, words, color in oddities(palette, heats[0].signed)
         if any((heat.states == state).any() for heat in heats)
     ]
     outline = {"width": 1, "color": palette.muted}
@@ -118,13 +118,15 @@ def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:
     ]
 
 
-def _log10(values: Any) -> Any:
+def log10(values: Any) -> Any:
+    """log10 as float32, NaN where a value is not above 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(values > 0, np.log10(values), np.nan).astype(np.float32)
 
 
-def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) -> dict[str, Any]:
-    bar: dict[str, Any] = {
+def color_bar(title: str) -> dict[str, Any]:
+    """A colour scale below the panels, with its title."""
+    return {
         "orientation": "h",
         "x": 0.5,
         "xanchor": "center",
@@ -134,9 +136,13 @@ def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) 
         "yanchor": "bottom",
         "thickness": 10,
         "outlinewidth": 0,
-        "title": {"text": _bar_title(heats[0]), "side": "bottom", "font": {"size": 11}},
+        "title": {"text": title, "side": "bottom", "font": {"size": 11}},
         "tickfont": {"size": 11},
     }
+
+
+def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) -> dict[str, Any]:
+    bar = color_bar(_bar_title(heats[0]))
     if heats[0].signed:
         return {"colorscale": palette.diverging, "cmin": -1, "cmax": 1, "colorbar": bar}
     low, high = (math.log10(each) for each in (limits or (0.1, 1.0)))
@@ -170,5 +176,5 @@ def _labelled(figure: go.Figure, rows: int, columns: int) -> go.Figure:
         figure.update_xaxes(title_text="step", row=rows, col=column)
     for row in range(1, rows + 1):
         figure.update_yaxes(title_text="timestep", row=row, col=1)
-    figure.update_layout(margin_b=_BAR)
+    figure.update_layout(margin_b=BAR)
     return figure

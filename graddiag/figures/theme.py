@@ -58,7 +58,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
 }
 
 _DASHES: Final = ("solid", "6px,2px", "2px,2px", "10px,3px,2px,3px", "12px,4px", "4px,4px", "1px,3px")
-_PLACES: Final = {"none": 0, "norm": 1, "value": 2, "bptt": 3, "auto": 4, "zclip": 5, "agc": 6}
+_PLACES: Final = {"none": 0, "norm": 1, "value": 2, "bptt": 3, "auto": 4, "zclip": 5, "agc": 6, "tbptt": 3}
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """Experiments: the runs made to be compared, and what they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final
 
+from graddiag import schema
 from graddiag.errors import SettingError
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.training import Plan
 
 CLIP_OFF: Final = "clip off"
 CLIP_ON: Final = "clip on"
+BASELINE: Final = schema.BASELINE_ARM
 
 
 def plan_run(spec: TrainingSpec, experiment: str | None = None) -> Plan:
@@ -30,11 +32,31 @@ def plan_pair(spec: TrainingSpec, seeds: Sequence[int], experiment: str) -> tupl
         raise SettingError(
             "clip 'none': a pair compares clipping off and on; give the policy of its second arm, norm:1.0 say."
         )
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise SettingError(f"seeds {list(seeds)}: give one or more, each once, for example 0,1,2.")
+    _check_seeds(seeds)
     arms = ((CLIP_OFF, "none"), (CLIP_ON, spec.clip))
     specs = [(arm, with_settings(spec, seed=seed, clip=clip)) for seed in seeds for arm, clip in arms]
     return tuple(Plan(one, run_name(one), experiment, arm) for arm, one in specs)
+
+
+def plan_arms(arms: Mapping[str, TrainingSpec], seeds: Sequence[int], experiment: str) -> tuple[Plan, ...]:
+    """For each seed a training of every arm, by the arm's name; the first one is what the others are held against.
+
+    Raises:
+        SettingError: fewer than two arms, no seed, or one seed twice.
+    """
+    if len(arms) < 2:
+        raise SettingError(f"arms {list(arms)}: an experiment compares two or more.")
+    _check_seeds(seeds)
+    return tuple(
+        Plan(with_settings(spec, seed=seed), f"{arm}-seed{seed}", experiment, arm)
+        for seed in seeds
+        for arm, spec in arms.items()
+    )
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise SettingError(f"seeds {list(seeds)}: give one or more, each once, for example 0,1,2.")
 
 
 def with_settings(spec: TrainingSpec, **settings: object) -> TrainingSpec:

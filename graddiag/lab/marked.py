@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from graddiag.errors import SettingError
+from graddiag.lab.answers import CORRECT
 from graddiag.lab.task import Shape
 
 Said = Literal["mean", "sum", "product"]
@@ -26,7 +27,6 @@ CHANCE: Final[Mapping[Said, tuple[str, float]]] = {
     "sum": ("1/6", 1 / 6),
     "product": ("7/144", 7 / 144),
 }
-CORRECT: Final = 0.04  # an answer is right when it is this close
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,10 @@ class Marked:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return {"chance_loss": CHANCE[self.said][0], "correct_within": CORRECT}
+        return {"distance": self._longest - 1, "chance_loss": CHANCE[self.said][0], "correct_within": CORRECT}
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
-        longest = max(self.length + 1, int(1.1 * self.length))
-        length = int(torch.randint(self.length, longest, (1,), generator=generator))
+        length = int(torch.randint(self.length, self._longest + 1, (1,), generator=generator))
         numbers = torch.rand(length, self.batch_size, generator=generator)
         tenth, half, each = int(0.1 * length), int(0.5 * length), torch.arange(self.batch_size)
         first = torch.randint(0, tenth, (self.batch_size,), generator=generator)
@@ -67,6 +66,10 @@ class Marked:
         marks = torch.zeros_like(numbers)
         marks[first, each] = marks[second, each] = 1.0
         return torch.stack([numbers, marks], dim=-1), self._answer(numbers[first, each], numbers[second, each])
+
+    @property
+    def _longest(self) -> int:
+        return max(self.length, int(1.1 * self.length) - 1)
 
     def _answer(self, a: Tensor, b: Tensor) -> Tensor:
         if self.said == "product":

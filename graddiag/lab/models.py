@@ -2,62 +2,63 @@
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
+from graddiag.errors import SettingError
+from graddiag.lab import initialisation
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
 from graddiag.nn import GRU, LSTM, RNN
 
-CELLS: Final = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+CELLS: Final = {"lstm": LSTM, "gru": GRU}
 
 
 class SequenceModel(nn.Module):
-    """Reads symbols [T, N] and answers with logits, [T, N, classes] at each timestep or [N, classes] at the last.
+    """Reads symbols [T, N], or numbers [T, N, symbols], and answers [T, N, classes] at each timestep or [N, classes]
+    at the last: logits, or a number.
 
     The parameters are drawn from torch's global generator: seed it first.
     """
 
     def __init__(self, spec: TrainingSpec, shape: Shape) -> None:
         super().__init__()
-        self.symbols, self.answers = shape.symbols, shape.answers
+        if spec.embedding is not None and shape.reads == "numbers":
+            raise SettingError(f"embedding {spec.embedding}: the task {spec.task} reads numbers; leave it out.")
+        self.symbols, self.answers, self.reads = shape.symbols, shape.answers, shape.reads
         self.embedding = None if spec.embedding is None else nn.Embedding(shape.symbols, spec.embedding)
-        self.recurrent = CELLS[spec.model](spec.embedding or shape.symbols, spec.hidden, num_layers=spec.layers)
+        self.recurrent = _recurrent(spec, spec.embedding or shape.symbols)
         self.head = nn.Linear(spec.hidden, shape.classes)
         if spec.init_std is not None:
-            draw_normal(self, spec.init_std)
+            initialisation.draw_normal(self, spec.init_std)
         if spec.forget_bias is not None:
-            set_forget_bias(self.recurrent, spec.forget_bias)
+            initialisation.set_forget_bias(self.recurrent, spec.forget_bias)
+        if spec.init is not None:
+            _initialise(self.recurrent, spec)
 
-    def forward(self, symbols: Tensor) -> Tensor:
-        inputs = self.embedding(symbols) if self.embedding is not None else self._one_hot(symbols)
-        hidden, _ = self.recurrent(inputs)
-        logits: Tensor = self.head(hidden if self.answers == "each" else hidden[-1])
-        return logits
+    def forward(self, inputs: Tensor) -> Tensor:
+        hidden, _ = self.recurrent(self._features(inputs))
+        outputs: Tensor = self.head(hidden if self.answers == "each" else hidden[-1])
+        return outputs
 
-    def _one_hot(self, symbols: Tensor) -> Tensor:
-        return nn.functional.one_hot(symbols, self.symbols).to(self.head.weight.dtype)
-
-
-@torch.no_grad()
-def draw_normal(model: nn.Module, std: float) -> None:
-    """Weights from N(0, std^2), biases 0."""
-    for parameter in model.parameters():
-        if parameter.dim() > 1:
-            parameter.normal_(0.0, std)
-        else:
-            parameter.zero_()
+    def _features(self, inputs: Tensor) -> Tensor:
+        if self.reads == "numbers":
+            return inputs
+        if self.embedding is not None:
+            embedded: Tensor = self.embedding(inputs)
+            return embedded
+        return nn.functional.one_hot(inputs, self.symbols).to(self.head.weight.dtype)
 
 
-@torch.no_grad()
-def set_forget_bias(recurrent: nn.LSTM | nn.GRU, value: float) -> None:
-    """Sets the bias of the gate that keeps the state, f of an LSTM or z of a GRU, to ``value`` in each layer.
+def _recurrent(spec: TrainingSpec, inputs: int) -> RNN | LSTM | GRU:
+    if spec.model == "rnn":
+        return RNN(inputs, spec.hidden, num_layers=spec.layers, nonlinearity=spec.nonlinearity or "tanh")
+    return CELLS[spec.model](inputs, spec.hidden, num_layers=spec.layers)
 
-    torch adds two bias vectors, so one of them takes it all. In either cell it is the second gate of torch's rows.
 
-    Source: Gers, Schmidhuber & Cummins (2000); Jozefowicz et al. (2015).
-    """
-    for name, bias in recurrent.named_parameters():
-        if name.startswith("bias_"):
-            units = recurrent.hidden_size
-            bias[units : 2 * units] = value if name.startswith("bias_ih") else 0.0
+def _initialise(recurrent: RNN | LSTM | GRU, spec: TrainingSpec) -> None:
+    if spec.init == "orthogonal":
+        initialisation.orthogonal(recurrent)
+    elif isinstance(recurrent, RNN):
+        initialisation.identity(recurrent)
+    else:
+        initialisation.chrono(recurrent, spec.length)

@@ -2,27 +2,63 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from graddiag.errors import GraddiagError
 from graddiag.lab.training import Plan, Trained, train
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a plan: a run, or the error that ended it."""
+
+    plan: Plan
+    trained: Trained | None = None
+    error: BaseException | None = None
 
 
 def train_all(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Trained]:
     """Trains all plans, ``workers`` at a time, and gives each as it is done.
 
+    Raises:
+        Exception: what the first failing training raised.
+    """
+    for outcome in outcomes(plans, root, workers=workers):
+        if outcome.trained is None:
+            assert outcome.error is not None
+            raise outcome.error
+        yield outcome.trained
+
+
+def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Outcome]:
+    """Trains all plans, ``workers`` at a time, and gives what became of each; one that fails stops no other.
+
     No more is handed out than is being worked on, so that Ctrl-C, which reaches the workers too, closes the runs at
     work as interrupted and starts no others.
 
     Raises:
-        GraddiagError: what the first failing training raised.
+        GraddiagError: a worker process died.
     """
     waiting = list(plans)
-    running: set[Future[Trained]] = set()
+    running: dict[Future[Trained], Plan] = {}
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         while waiting or running:
             while waiting and len(running) < workers:
-                running.add(pool.submit(train, waiting.pop(0), root))
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+                plan = waiting.pop(0)
+                running[pool.submit(train, plan, root)] = plan
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield future.result()
+                yield _outcome(running.pop(future), future)
+
+
+def _outcome(plan: Plan, future: "Future[Trained]") -> Outcome:
+    error = future.exception()
+    if isinstance(error, BrokenProcessPool):
+        raise GraddiagError(
+            f"the process that trained {plan.name} died, for want of memory perhaps. What was recorded is readable; "
+            "the same command goes on from there."
+        ) from error
+    return Outcome(plan, error=error) if error is not None else Outcome(plan, trained=future.result())

@@ -54,7 +54,9 @@ class TemporalOrder:
     @property
     def config(self) -> Mapping[str, Any]:
         classes = self.shape.classes
-        return {"chance_loss": f"ln {classes}", "chance_error": 1 - 1 / classes}
+        # the farthest: from the answer back to the earliest place of the first symbol
+        distance = self.length - 1 - int(STARTS[self.places][0] * self.length)
+        return {"distance": distance, "chance_loss": f"ln {classes}", "chance_error": 1 - 1 / classes}
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
         symbols = torch.randint(ORDERED, ORDERED + NOISE, (self.length, self.batch_size), generator=generator)

@@ -4,6 +4,7 @@ With no file it reads the reference documentation that ships with every CPython,
 characters, so that nothing has to be downloaded.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from graddiag.errors import InputError
 from graddiag.lab.task import Shape
 
 BUILT_IN: Final = "pydoc_data.topics"
+TEXT_DIGEST: Final = "text_sha256"  # in a run's configuration: which text it was, wherever the file lies
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Corpus:
         vocabulary = "".join(sorted(set(text)))
         index = {character: number for number, character in enumerate(vocabulary)}
         return cls(source, vocabulary, torch.tensor([index[character] for character in text]))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text, over its vocabulary and its symbols."""
+        return hashlib.sha256(self.vocabulary.encode() + self.symbols.numpy().tobytes()).hexdigest()
 
     def text(self, symbols: Tensor) -> str:
         return "".join(self.vocabulary[number] for number in symbols.tolist())
@@ -93,6 +100,7 @@ class NextCharacter:
         return {
             "text_source": self.corpus.source,
             "text_characters": len(self.corpus.symbols),
+            TEXT_DIGEST: self.corpus.digest,
             "vocabulary": self.corpus.vocabulary,
         }
 

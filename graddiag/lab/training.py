@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
 
 import graddiag
 from graddiag import clipping
+from graddiag.lab.answers import loss_of, wrong_of
 from graddiag.lab.models import SequenceModel
+from graddiag.lab.remedies import detach_h
+from graddiag.lab.repeat import repeat_command
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Task
-from graddiag.lab.temporal_order import TemporalOrder
-from graddiag.lab.text import NextCharacter, read_text
+from graddiag.lab.tasks import make_task
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,24 @@ def train(plan: Plan, root: Path | str = "runs", on_step: Callable[[StepSeen], N
         model = SequenceModel(spec, task.shape)
         batches = torch.Generator().manual_seed(spec.seed)
         clip = clipping.parse(spec.clip)
+        clipping.attach(clip, model)
+        if spec.h_detach is not None:
+            detach_h(model.recurrent, spec.h_detach)
         optimizer = torch.optim.SGD(model.parameters(), lr=spec.lr)
 
         with graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder:
             for step in range(spec.steps):
-                symbols, targets = task.batch(batches)
-                logits = model(symbols)
-                loss = cross_entropy(logits.flatten(0, -2), targets.flatten())
+                inputs, targets = task.batch(batches)
+                outputs = model(inputs)
+                loss = loss_of(task.shape, outputs, targets)
 
                 optimizer.zero_grad()
                 loss.backward()
                 clipped = clip(model.parameters())
 
-                wrong = (logits.argmax(-1) != targets).double().mean()
-                recorder.log(loss=loss.item(), error=wrong.item())
+                recorder.log(loss=loss.item(), error=wrong_of(task.shape, outputs, targets).item())
+                if clipped.cosine is not None:
+                    recorder.log(clip_cosine=clipped.cosine)
                 optimizer.step()
 
                 on_step(StepSeen(step, spec.steps, loss.item(), clipped.norm_before.item()))
@@ -87,13 +92,6 @@ def train(plan: Plan, root: Path | str = "runs", on_step: Callable[[StepSeen], N
                     recorder.close(status="failed", error=stopped)
                     break
     return Trained(plan, recorder.path, loss.item(), stopped)
-
-
-def make_task(spec: TrainingSpec) -> Task:
-    """The task of a spec, its text read and found long enough."""
-    if spec.task == "text":
-        return NextCharacter(read_text(spec.text), spec.length, spec.batch)
-    return TemporalOrder(spec.length, spec.batch)
 
 
 def about(plan: Plan, task: Task) -> dict[str, Any]:
@@ -108,8 +106,9 @@ def about(plan: Plan, task: Task) -> dict[str, Any]:
         "model": spec.model,
         "clip": spec.clip,
         "every": spec.every,
+        "snapshot_every": spec.snapshot_every,
         "loss_reduction": task.loss_reduction,
-        "config": {**spec.model_dump(mode="json"), **task.config},
+        "config": {**spec.model_dump(mode="json"), **task.config, "command": repeat_command(spec)},
     }
 
 

@@ -1,5 +1,6 @@
 """Reports: runs as one file that anyone can open, read and check."""
 
-from graddiag.report.write import write_report
+from graddiag.report.content import SECTIONS
+from graddiag.report.write import SUFFIXES, write_report
 
-__all__ = ["write_report"]
+__all__ = ["SECTIONS", "SUFFIXES", "write_report"]

@@ -1,56 +1,91 @@
 """From runs to the chapters of a report: one for each experiment, in the order the runs were given."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from graddiag import __version__, analysis, schema
-from graddiag.analysis import Diagnosis
+from graddiag.analysis import Comparison, Diagnosis
 from graddiag.report.comparison import comparison_part
-from graddiag.report.content import Chapter, Document, Grid, Judged, Part, Tone
+from graddiag.report.content import Chapter, Document, Evidence, Grid, Judged, Part, Tone
 from graddiag.report.methods import configuration, methods
-from graddiag.report.pictures import time_parts, training_part
+from graddiag.report.request import Request
+from graddiag.report.through_time import time_parts
+from graddiag.report.training import training_parts
 from graddiag.report.words import UNKNOWN, question, scope, title
 from graddiag.run import Run
 
 SIDE_BY_SIDE: Final = 4  # heatmaps in a row that can still be read
-HEAT_CELLS: Final = 400_000  # of a whole report; a cell is some five bytes of it
+HEAT_CELLS: Final = 240_000  # of a whole report; a cell is some five bytes of it
 FEWEST_CELLS, MOST_CELLS = 5_000, 60_000  # of one heatmap
 
 _SEVERITY_TONES: Final[dict[str, Tone]] = {"severe": "bad", "warning": "warn", "info": "none"}
 _RUN_COLUMNS: Final = ("Run", "Arm", "Seed", "Task", "Model", "Clip", "Status", "Steps", "Final loss", "Verdict")
 
 
-def document(runs: Sequence[Run]) -> Document:
-    """The report on ``runs``, a chapter for each experiment among them."""
+def document(runs: Sequence[Run], asked: Request) -> Document:
+    """The report on ``runs``, a chapter for each experiment among them, with the sections that are ``asked`` for."""
     groups: dict[str | None, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.manifest.experiment, []).append(run)
     cells = _cells_a_heat(list(groups.values()))
-    chapters = tuple(_chapter(f"chapter-{n}", group, cells) for n, group in enumerate(groups.values(), start=1))
-    return Document(title(runs), scope(runs), __version__, chapters, methods(runs), configuration(runs))
+    chapters = tuple(_chapter(f"chapter-{n}", group, cells, asked) for n, group in enumerate(groups.values(), start=1))
+    if len(chapters) == 1:  # its heading and its scope are those of the report
+        chapters = (replace(chapters[0], heading="Question", scope=""),)
+    return Document(
+        asked.title or title(runs),
+        scope(runs),
+        __version__,
+        chapters,
+        methods(runs) if asked.wants("methods") else None,
+        configuration(runs) if asked.wants("configuration") else (),
+    )
 
 
-def _chapter(id: str, runs: Sequence[Run], max_cells: int) -> Chapter:
-    shown = _side_by_side(runs)
-    diagnoses = [analysis.diagnose(run) for run in runs]
+def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Chapter:
+    diagnoses = [_diagnosed(run, asked) for run in runs]
+    judged = tuple(Judged(each.source.label, each.source.run, _tone(each), each) for each in diagnoses)
+    compared = _compared(runs, asked)
     return Chapter(
         id=id,
         heading=title(runs),
         question=question(runs),
+        answer=_answer(diagnoses, compared),
         scope=scope(runs),
         runs=Grid("The runs", _RUN_COLUMNS, tuple(map(_run_row, runs, diagnoses))),
-        verdicts=tuple(Judged(each.source.label, each.source.run, _tone(each), each) for each in diagnoses),
-        comparison=comparison_part(id, runs) if len(runs) > 1 else None,
-        parts=(training_part(id, runs), *_time_parts(id, runs, shown, max_cells)),
+        verdicts=judged if asked.wants("verdict") else None,
+        evidence=Evidence(judged, _shown(id, runs, max_cells, asked)) if asked.wants("evidence") else None,
+        comparison=comparison_part(id, compared, runs, max_cells) if compared else None,
     )
 
 
-def _time_parts(id: str, runs: Sequence[Run], shown: Sequence[Run], max_cells: int) -> tuple[Part, ...]:
-    parts = time_parts(id, runs, shown, max_cells)
-    if len(shown) == len(runs) or not parts:
-        return parts
-    left_out = "Heatmaps and gates are of the first run of each arm: " + ", ".join(run.name for run in shown) + "."
-    return (Part("Through time", (left_out,)), *parts)
+def _diagnosed(run: Run, asked: Request) -> Diagnosis:
+    asked.tell(f"judging {run.name}")
+    return analysis.diagnose(run)
+
+
+def _compared(runs: Sequence[Run], asked: Request) -> Comparison | None:
+    if len(runs) < 2 or not asked.wants("comparison"):
+        return None
+    asked.tell(f"comparing {len(runs)} runs")
+    return analysis.compare(runs)
+
+
+def _answer(diagnoses: Sequence[Diagnosis], compared: Comparison | None) -> str:
+    """What the comparison says; of a run by itself, its worst finding."""
+    if compared is not None:
+        return compared.caption
+    return diagnoses[0].findings[0].sentence if len(diagnoses) == 1 else ""
+
+
+def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> tuple[Part, ...]:
+    """The pictures of ``runs``; heatmaps and gates of some of them, where they are many."""
+    shown = _side_by_side(runs)
+    parts = time_parts(id, runs, shown, max_cells, asked.tell)
+    if len(shown) < len(runs) and parts:
+        names = ", ".join(run.name for run in shown)
+        parts = (Part("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)), *parts)
+    return (*training_parts(id, runs, asked.tell), *parts)
 
 
 def _side_by_side(runs: Sequence[Run]) -> Sequence[Run]:
@@ -64,8 +99,10 @@ def _side_by_side(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _cells_a_heat(groups: Sequence[Sequence[Run]]) -> int:
-    heats = sum(len(analysis.selections(run)) for group in groups for run in _side_by_side(group))
-    return max(FEWEST_CELLS, min(MOST_CELLS, HEAT_CELLS // max(heats, 1)))
+    """Cells of one heatmap: there is one for each layer of each run shown, and one of the ratio of a pair."""
+    shown = [(run, len(group) == 2) for group in groups for run in _side_by_side(group)]
+    heats = sum(len(analysis.selections(run)) * (1.5 if pair else 1) for run, pair in shown)
+    return max(FEWEST_CELLS, min(MOST_CELLS, int(HEAT_CELLS / max(heats, 1))))
 
 
 def _run_row(run: Run, diagnosis: Diagnosis) -> tuple[str, ...]:

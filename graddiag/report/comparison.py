@@ -5,30 +5,69 @@ from functools import partial
 
 import numpy as np
 
-from graddiag import analysis, figures
+from graddiag import analysis, figures, schema
 from graddiag.analysis import Comparison, Effect, Parting, number
 from graddiag.report.content import Grid, Part
-from graddiag.report.plots import picture
+from graddiag.report.plots import Picture, Place
 from graddiag.report.words import UNKNOWN
 from graddiag.run import Run
 
 
-def comparison_part(id: str, runs: Sequence[Run]) -> Part:
+def comparison_part(id: str, compared: Comparison, runs: Sequence[Run], max_cells: int) -> Part:
     """What ``runs`` say against each other; a sentence alone when there is nothing to compare."""
-    compared = analysis.compare(runs)
-    sentences = (compared.caption, *(_parted(each) for each in compared.parting))
     if compared.missing:
-        return Part("Comparison", sentences)
-    drawn = picture(f"{id}-effects", "Effects", [], partial(figures.effects, compared, title=False))
-    tables = [_effects(compared, arm.arm) for arm in compared.arms[1:]]
-    if compared.differences:
-        tables.append(_differences(compared))
-    return Part("Comparison", sentences, tuple(tables), (drawn,))
+        return Part("Comparison", sentences(compared))
+    drawn = Picture(Place(id, "effects"), "Effects", (), partial(figures.effects, compared, title=False))
+    ratios = _ratios(id, compared, runs, max_cells)
+    return Part("Comparison", sentences(compared), tables(compared), (drawn, *ratios))
+
+
+def _ratios(id: str, compared: Comparison, runs: Sequence[Run], max_cells: int) -> list[Picture]:
+    """Of a single pair, and of each layer that both have: its gradient over that of the baseline."""
+    if len(compared.pairs) != 1 or len(runs) != 2:
+        return []
+    ordered = sorted(runs, key=lambda run: run.name != compared.pairs[0].baseline)
+    pictures = []
+    for place_of, selection in enumerate(analysis.common_selections(runs)):
+        found = analysis.heat_ratio(ordered, schema.GRAD_H, selection, max_cells=max_cells)
+        if found.missing is None:
+            place = Place(id, "ratio", selection.label, place_of)
+            title = f"Gradient of {compared.arms[1].arm} over that of {compared.arms[0].arm}: {selection.label}"
+            pictures.append(Picture(place, title, (found.caption,), partial(figures.heat_ratio, found, title=False)))
+    return pictures
+
+
+def sentences(compared: Comparison) -> tuple[str, ...]:
+    """What the comparison comes to, and where each pair parts."""
+    return (compared.caption, *(_parted(each) for each in compared.parting))
+
+
+def tables(compared: Comparison) -> tuple[Grid, ...]:
+    """A table of effects for each arm but the baseline, and one of the settings that differ."""
+    effects = tuple(_effects(compared, arm.arm) for arm in compared.arms[1:])
+    return (*effects, _differences(compared)) if compared.differences else effects
+
+
+def runs_table(compared: Comparison) -> Grid:
+    """The runs of all arms with their verdicts."""
+    rows = [
+        (run.source.run, arm.arm, run.source.seed, run.verdict, f"{run.steps:,}", run.metrics["final_loss"])
+        for arm in compared.arms
+        for run in arm.runs
+    ]
+    columns = ("Run", "Arm", "Seed", "Verdict", "Steps", "Final loss")
+    return Grid("The runs", columns, tuple(tuple(map(_shown, row)) for row in rows))
+
+
+def _shown(value: str | float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    return number(value) if isinstance(value, float) else str(value)
 
 
 def _effects(compared: Comparison, arm: str) -> Grid:
     baseline = compared.arms[0].arm
-    columns = ("Quantity", baseline, arm, "Difference", "95% interval", "Pairs", "Unit", "Note")
+    columns = ("Quantity", baseline, arm, "Difference", "95% interval", "Pairs", "Unit")
     rows = tuple(_effect(effect) for effect in compared.effects if effect.arm == arm)
     return Grid(f"{arm} against {baseline}: means over the pairs, and their difference", columns, rows)
 
@@ -40,11 +79,14 @@ def _effect(effect: Effect) -> tuple[str, ...]:
         _mean(effect.baseline_values),
         _mean(effect.values),
         UNKNOWN if effect.difference is None else number(effect.difference),
-        UNKNOWN if low_high is None else f"{number(low_high[0])} to {number(low_high[1])}",
+        _joined(low_high and f"{number(low_high[0])} to {number(low_high[1])}", effect.note),
         str(effect.n),
         effect.unit,
-        effect.note,
     )
+
+
+def _joined(*words: str | None) -> str:
+    return "; ".join(word for word in words if word) or UNKNOWN
 
 
 def _mean(values: Sequence[float | None]) -> str:

@@ -1,13 +1,17 @@
-"""What a report says, as values: a template lays them out, and thinks no more."""
+"""What a report says, as values: the templates of every format lay them out, and think no more."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from graddiag.analysis import Diagnosis
 from graddiag.report.plots import Picture
 
+Section = Literal["verdict", "evidence", "comparison", "methods", "configuration"]
 Tone = Literal["good", "warn", "bad", "none"]
+
+# the question and the runs are in every report
+SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Part:
-    """Pictures that belong together, with sentences before them."""
+    """Pictures that belong together, with sentences and tables before them."""
 
     heading: str
     sentences: tuple[str, ...] = ()
@@ -40,22 +44,45 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What the verdicts rest on: the findings of each run with their numbers, and the pictures that show them."""
+
+    findings: tuple[Judged, ...]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
 class Chapter:
-    """Runs that were made to be compared (one experiment), or runs of none."""
+    """Runs that were made to be compared (one experiment), or runs of none. A section that is left out is None.
+
+    scope: empty where the report says it already. answer: the question answered in a sentence or two; empty where it is
+    not known.
+    """
 
     id: str
     heading: str
     question: str
+    answer: str
     scope: str
     runs: Grid
-    verdicts: tuple[Judged, ...]
+    verdicts: tuple[Judged, ...] | None
+    evidence: Evidence | None
     comparison: Part | None
-    parts: tuple[Part, ...]
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        compared = self.comparison.pictures if self.comparison else ()
-        return (*compared, *(picture for part in self.parts for picture in part.pictures))
+        parts = [*(self.evidence.parts if self.evidence else ()), *([self.comparison] if self.comparison else ())]
+        return tuple(picture for part in parts for picture in part.pictures)
+
+    @property
+    def entries(self) -> "tuple[Entry, ...]":
+        """Its sections, for the table of contents."""
+        held = (
+            ("verdict", "Verdict and advice", self.verdicts),
+            ("evidence", "Evidence", self.evidence),
+            ("comparison", "Comparison", self.comparison),
+        )
+        return tuple(Entry(f"{self.id}-{name}", words) for name, words, section in held if section is not None)
 
 
 @dataclass(frozen=True)
@@ -70,16 +97,34 @@ class Methods:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A line of the table of contents: the id it leads to, and what is there."""
+
+    id: str
+    words: str
+    within: "tuple[Entry, ...]" = ()
+
+
+@dataclass(frozen=True)
 class Document:
-    """The whole report."""
+    """The whole report. A section that is left out is None, or empty."""
 
     title: str
     scope: str
     graddiag_version: str
     chapters: tuple[Chapter, ...]
-    methods: Methods
+    methods: Methods | None
     configuration: tuple[Grid, ...]
 
     @property
     def pictures(self) -> Sequence[Picture]:
         return [picture for chapter in self.chapters for picture in chapter.pictures]
+
+    @property
+    def contents(self) -> tuple[Entry, ...]:
+        chapters = [Entry(chapter.id, chapter.heading, chapter.entries) for chapter in self.chapters]
+        if len(chapters) == 1:
+            chapters = [Entry(chapters[0].id, chapters[0].words), *chapters[0].within]
+        methods = [Entry("methods", "Methods")] if self.methods else []
+        configuration = [Entry("configuration", "Appendix: configuration")] if self.configuration else []
+        return (*chapters, *methods, *configuration)

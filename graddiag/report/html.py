@@ -22,14 +22,28 @@ _TEMPLATES: Final = Environment(
 
 def render(document: Document) -> str:
     """``document`` as HTML. Whatever came from a user is text in it; only the two scripts named here can run."""
-    plotly_js, report_js = get_plotlyjs(), _source("report.js")
-    return _TEMPLATES.get_template("report.html.j2").render(
+    return page("report", document, figures_json(document.pictures))
+
+
+def page(name: str, document: Document, figures: str, *, unfolded: bool = False) -> str:
+    """The page of the template ``name``.html.j2, with ``name``.js and plotly.js in it, and its ``figures`` as JSON.
+
+    unfolded: whether everything is open that a reader could open.
+    """
+    plotly_js, script = get_plotlyjs(), _source(f"{name}.js")
+    return _TEMPLATES.get_template(f"{name}.html.j2").render(
         document=document,
-        figures=Markup(figures_json(document.pictures)),
+        figures=Markup(figures),
         plotly_js=Markup(plotly_js),
-        report_js=Markup(report_js),
-        policy=_policy(plotly_js, report_js),
+        script=Markup(script),
+        policy=_policy(plotly_js, script),
+        unfolded=unfolded,
     )
+
+
+def footer(document: Document) -> str:
+    """What stands below each printed page, as HTML: the title, and the number of the page."""
+    return _TEMPLATES.get_template("footer.html.j2").render(document=document)
 
 
 def _source(name: str) -> str:

@@ -1,25 +1,71 @@
-"""A figure as the JSON that the report's script draws: once in light colours, and what differs in dark ones."""
+"""A figure with its place in a report, and as JSON: once in light colours, and what differs in dark ones."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from typing import Any, Final, Literal, Protocol
 
+import numpy as np
 import plotly.graph_objects as go
 
+from graddiag.figures.lines import MOST_POINTS, decimated
+from graddiag.store.slugs import slug
+
 Theme = Literal["light", "dark"]
-DEFAULT_HEIGHT = 450  # plotly's own
+DEFAULT_HEIGHT: Final = 450  # plotly's own
+MOST_BYTES: Final = 2_700_000  # of all figures of a report: with plotly.js it stays below 8 MB
+POINTS: Final = (MOST_POINTS, 1000, 500, 250)  # of a line, the first that fits
+
+_BY_POINT: Final = ("x", "y", "customdata", "text")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure stands: the id of its chapter, its name there, and the layer that it is about, the n-th."""
+
+    chapter: str
+    name: str
+    layer: str | None = None
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"{self.chapter}-{self.name}" if self.layer is None else f"{self.chapter}-{self.number}-{self.name}"
+
+    @property
+    def file(self) -> str:
+        """A name for a file of the figure, the same for the same run; two layers may share one."""
+        return self.name if self.layer is None else f"{self.name}-{slug(self.layer, fallback='layer')}"
+
+
+class Draw(Protocol):
+    """Draws a figure in a theme."""
+
+    def __call__(self, *, theme: Theme) -> go.Figure: ...
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in a report, drawn in both themes, with its place, its title and what to see in it."""
+    """A figure in a report: its place, its title, what to see in it, and the figure itself in both themes, each drawn
+    when it is first asked for."""
 
-    id: str
+    place: Place
     title: str
     captions: tuple[str, ...]
-    light: go.Figure
-    dark: go.Figure
+    draw: Draw
+
+    @cached_property
+    def light(self) -> go.Figure:
+        return self.draw(theme="light")
+
+    @cached_property
+    def dark(self) -> go.Figure:
+        return self.draw(theme="dark")
+
+    @property
+    def id(self) -> str:
+        return self.place.id
 
     @property
     def height(self) -> int:
@@ -32,24 +78,33 @@ class Picture:
         return max(len(starts), 1)
 
 
-class Draw(Protocol):
-    """Draws a figure in a theme."""
-
-    def __call__(self, *, theme: Theme) -> go.Figure: ...
-
-
-def picture(id: str, title: str, captions: Sequence[str], draw: Draw) -> Picture:
-    return Picture(id, title, tuple(captions), draw(theme="light"), draw(theme="dark"))
+def printable(each: Picture, width: int) -> dict[str, Any]:
+    """The figure in light colours on white and so many CSS pixels wide, as plain JSON: what goes on paper."""
+    plain = _parsed(each.light)
+    plain["layout"] |= {"paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff", "width": width, "height": each.height}
+    return plain
 
 
 def figures_json(pictures: Sequence[Picture]) -> str:
-    """All ``pictures`` as JSON that may stand inside a script element: no text in it can end that element."""
-    plain = json.dumps([_plain(each) for each in pictures], separators=(",", ":"))
+    """All ``pictures`` as JSON that may stand inside a script element: no text in it can end that element.
+
+    Where that would be more than ``MOST_BYTES``, lines have fewer points; their peaks stay.
+    """
+    for points in POINTS:
+        text = script_json([_plain(each, points) for each in pictures])
+        if len(text) <= MOST_BYTES:
+            break
+    return text
+
+
+def script_json(value: Any) -> str:
+    """``value`` as JSON that may stand inside a script element."""
+    plain = json.dumps(value, separators=(",", ":"))
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _plain(each: Picture) -> dict[str, Any]:
-    light, dark = _parsed(each.light), _parsed(each.dark)
+def _plain(each: Picture, points: int) -> dict[str, Any]:
+    light, dark = _parsed(_thinned(each.light, points)), _parsed(_thinned(each.dark, points))
     traces = zip(light["data"], dark["data"], strict=True)
     return {
         "id": each.id,
@@ -63,6 +118,21 @@ def _parsed(figure: go.Figure) -> dict[str, Any]:
     parsed: dict[str, Any] = json.loads(figure.to_json())
     parsed["layout"].pop("width", None)  # as wide as the page
     return parsed
+
+
+def _thinned(figure: go.Figure, points: int) -> go.Figure:
+    """The figure with at most so many points in a line: the smallest and the largest of each stretch are kept."""
+    thin = go.Figure(figure)
+    for trace in thin.data:
+        if trace.type == "scatter" and trace.fill is None and _count(trace) > points:
+            kept, count = decimated(np.asarray(trace.y, dtype=np.float64), points), _count(trace)
+            trace.update({name: trace[name][kept] for name in _BY_POINT if _count(trace, name) == count})
+    return thin
+
+
+def _count(trace: go.Scatter, name: str = "y") -> int:
+    values = trace[name]
+    return len(values) if isinstance(values, np.ndarray) else 0
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -1,44 +1,88 @@
-"""write_report: runs in, one self-contained file out."""
+"""write_report: runs in, a report out, in the format that the suffix says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from graddiag.errors import InputError, SettingError
 from graddiag.report.chapters import document
+from graddiag.report.content import Document
 from graddiag.report.html import render
+from graddiag.report.markdown import write_markdown
+from graddiag.report.paper import print_pdf
+from graddiag.report.request import Tell, request, tell_nobody
 from graddiag.run import Run
-from graddiag.store import replace_text
+from graddiag.store import replace_file, replace_text
 
-SUFFIXES: Final = (".html",)
+SUFFIXES: Final = (".html", ".md", ".pdf")
 
 
-def write_report(runs: Sequence[Run], path: Path | str) -> Path:
-    """Writes a report on ``runs`` to ``path``; the suffix, .html, says the format. Gives the path.
+def write_report(
+    runs: Sequence[Run],
+    path: Path | str,
+    *,
+    sections: Collection[str] | None = None,
+    title: str | None = None,
+    tell: Tell = tell_nobody,
+) -> Path:
+    """Writes a report on ``runs`` to ``path`` and gives the path; the suffix says the format.
 
-    The file opens offline and holds all it shows: question, verdicts with evidence and advice, comparison, figures,
-    methods and configuration. The same runs give the same bytes. It is put in place whole or not at all.
+    ``.html``: one file that opens offline, with figures to zoom and to ask. ``.md``: Markdown, and its figures as PNG
+    in a folder beside it, ``report-figures`` for ``report.md``. ``.pdf``: A4 with contents and page numbers, figures as
+    vectors. The last two need kaleido and Chromium (``pip install 'graddiag[figures]'``).
+
+    All hold the question with the runs, and these sections: verdict and advice, the evidence, the comparison of the
+    runs, methods, configuration. The report is put in place whole or not at all; as HTML the same runs give the same
+    bytes.
+
+    Args:
+        sections: names of ``graddiag.report.SECTIONS``, where not all are wanted.
+        title: above the report; by default the experiment's or the run's name.
+        tell: called with what is being done, in a few words, each time that something new is.
 
     Raises:
-        SettingError: no run, or a suffix that is not known.
+        SettingError: no run, a suffix or a section that is not known.
         InputError: the file cannot be written there.
         RunFormatError: a run is damaged.
+        MissingLibraryError: kaleido or Chromium is not installed.
+        BrowserError: Chromium failed.
     """
     target = Path(path)
-    if not runs:
-        raise SettingError(f"a report was asked for, {target}, but no run was given; name at least one run folder")
-    if target.suffix.lower() not in SUFFIXES:
-        raise SettingError(
-            f"a report was asked for as {target.name!r}, and its suffix has to be {' or '.join(SUFFIXES)}: "
-            f"{target.stem or 'report'}.html"
-        )
-    if target.is_dir() or not target.parent.is_dir():
-        what = "is a folder" if target.is_dir() else f"lies in {target.parent}, which is not a folder"
-        raise InputError(f"the report cannot be written to {target}: it {what}; name a file in a folder that exists")
+    asked = request(sections, title, tell)
+    _check(runs, target)
     try:
-        replace_text(target, render(document(runs)))
+        _WRITERS[target.suffix.lower()](document(runs, asked), target, tell)
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {target}: {error.strerror or error}; name a place that can be written"
         ) from error
     return target
+
+
+def _check(runs: Sequence[Run], target: Path) -> None:
+    if not runs:
+        raise SettingError(f"a report was asked for, {target}, but no run was given; name at least one run folder")
+    if target.suffix.lower() not in SUFFIXES:
+        raise SettingError(
+            f"a report was asked for as {target.name!r}, and its suffix has to be one of {', '.join(SUFFIXES)}: "
+            f"{target.stem or 'report'}.html"
+        )
+    if target.is_dir() or not target.parent.is_dir():
+        what = "is a folder" if target.is_dir() else f"lies in {target.parent}, which is not a folder"
+        raise InputError(f"the report cannot be written to {target}: it {what}; name a file in a folder that exists")
+
+
+def _write_html(said: Document, target: Path, tell: Tell) -> None:
+    replace_text(target, render(said))
+
+
+def _write_pdf(said: Document, target: Path, tell: Tell) -> None:
+    printed = print_pdf(said, tell)
+    replace_file(target, lambda aside: aside.write_bytes(printed))
+
+
+_WRITERS: Final[dict[str, Callable[[Document, Path, Tell], None]]] = {
+    ".html": _write_html,
+    ".md": write_markdown,
+    ".pdf": _write_pdf,
+}

@@ -1,24 +1,36 @@
 """Disk only: writes a run's folder, reads it back, finds the runs under a root."""
 
+from graddiag.store.annotations import ANNOTATIONS, Annotations, annotate
 from graddiag.store.arrow import frame_of
 from graddiag.store.blocks import check_scalar_name
 from graddiag.store.catalog import fingerprint, read_manifests, run_folders
-from graddiag.store.files import replace_text
+from graddiag.store.files import replace_file, replace_text
 from graddiag.store.manifests import read_manifest
 from graddiag.store.reader import load_run
+from graddiag.store.slugs import slug
 from graddiag.store.tables import TableFormat, write_table
+from graddiag.store.trash import Trashed, restore_run, trash_run, trashed_runs
 from graddiag.store.writer import RunWriter
 
 __all__ = [
+    "ANNOTATIONS",
+    "Annotations",
     "RunWriter",
     "TableFormat",
+    "Trashed",
+    "annotate",
     "check_scalar_name",
     "fingerprint",
     "frame_of",
     "load_run",
     "read_manifest",
     "read_manifests",
+    "replace_file",
     "replace_text",
+    "restore_run",
     "run_folders",
+    "slug",
+    "trash_run",
+    "trashed_runs",
     "write_table",
 ]

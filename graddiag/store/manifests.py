@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from graddiag import schema
 from graddiag.errors import RunFormatError
 from graddiag.run import RunManifest
+from graddiag.store.annotations import annotated
 from graddiag.store.files import MANIFEST, replace_text
 
 _EXPECTED = "Expected a JSON object as graddiag writes it; was the folder copied or edited while it was being written?"
 
 
 def read_manifest(folder: Path) -> RunManifest:
-    """The manifest of a run folder.
+    """The manifest of a run folder, with the tags and notes that people have given the run since.
 
     Raises:
         RunFormatError: ``folder`` is not a run, its manifest is damaged, or its schema is not one this graddiag reads.
@@ -34,7 +35,7 @@ def read_manifest(folder: Path) -> RunManifest:
         raise RunFormatError(f"{path} is damaged: found a JSON {type(content).__name__}. {_EXPECTED}")
     _check_version(path, content.get("schema_version"))
     try:
-        return RunManifest.model_validate_json(json.dumps(content))
+        return annotated(RunManifest.model_validate_json(json.dumps(content)), folder)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))

@@ -77,6 +77,7 @@ class FolderReader:
     ) -> pa.Table:
         target = arrow_schema(table, index.extra(table.name))
         _check_columns(table, target.names, [*(columns or ()), *where])
+        where = _within(where, index.parts(table.name))
         wanted = {name: _values(table, target.field(name), value) for name, value in where.items()}
         parts = [part for part in index.parts(table.name) if _may_hold(part, wanted.get(schema.STEP))]
         names = list(dict.fromkeys(target.names if columns is None else columns))
@@ -114,7 +115,8 @@ class FolderReader:
             raise RunFormatError(
                 f"{fragment.path} is not a readable Parquet file: {_first_line(error)}. {self._says()}"
             ) from error
-        for name in (*table.names, *part.extra):
+        declared = [column.name for column in table.columns if column.since <= self.manifest.schema_version]
+        for name in (*declared, *part.extra):
             if name not in found.names:
                 raise RunFormatError(
                     f"{self.folder}: table {table.name} lacks column {name!r} in {part.file} "
@@ -137,6 +139,16 @@ def _check_columns(table: schema.Table, found: Sequence[str], wanted: Sequence[s
     for name in wanted:
         if name not in found:
             raise SettingError(f"table {table.name} has no column {name!r}; it has {', '.join(found)}")
+
+
+def _within(where: Mapping[str, Any], parts: Sequence[Part]) -> Mapping[str, Any]:
+    """``where`` with a range of steps cut to those that the parts span: a range may be as long as one likes."""
+    steps = where.get(schema.STEP)
+    if not isinstance(steps, range) or steps.step != 1:
+        return where
+    first = min((part.first_step for part in parts), default=0)
+    last = max((part.last_step for part in parts), default=0)
+    return {**where, schema.STEP: range(max(steps.start, first), min(steps.stop, last + 1))}
 
 
 def _values(table: schema.Table, field: pa.Field, value: Any) -> pa.Array:

@@ -42,7 +42,7 @@ class Capture:
 
     def __enter__(self) -> Self:
         self._hooks = ModuleHooks(self._model, _unguarded, keep_all=True)
-        self._hooks.start()
+        self._hooks.start(own_weights=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

@@ -64,8 +64,8 @@ def skipped_event(step: int) -> Event:
 def _above_declared(step: Mapping[str, Any], policy: str | None) -> bool:
     """Whether the update used a larger norm than a declared ``norm:C`` lets through."""
     after = step.get(schema.GRAD_NORM_CLIPPED)
-    if policy is None or not policy.startswith("norm:") or after is None:
-        return False
+    if policy is None or not policy.startswith("norm:") or policy.count(":") > 1 or after is None:
+        return False  # nothing is declared of the L2 norm
     return math.isfinite(after) and after > float(policy.removeprefix("norm:")) * (1 + 1e-3)
 
 

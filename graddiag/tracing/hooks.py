@@ -20,7 +20,7 @@ from graddiag.tracing.chain import join
 from graddiag.tracing.ears import hearing
 from graddiag.tracing.fused import FusedLayer
 from graddiag.tracing.overheard import Overheard
-from graddiag.tracing.pending import Pending
+from graddiag.tracing.pending import Pending, WeightCopies
 from graddiag.tracing.trace import Trace, TraceKey
 
 Guard = Callable[[str, Callable[[], None]], None]
@@ -35,6 +35,8 @@ class Overhearing(Protocol):
 
     @property
     def key(self) -> TraceKey: ...
+
+    def own_weights(self, copies: WeightCopies) -> None: ...
 
     def trace(self) -> Trace: ...
 
@@ -66,6 +68,7 @@ class ModuleHooks:
         self._carried = CarriedStates()
         self._heard: list[weakref.ref[Overhearing]] = []
         self._held: list[Overhearing] = []
+        self._copies: WeightCopies | None = None
         self._muted: set[str] = set()
         self._running = _Running()
         self._handles = []
@@ -75,9 +78,14 @@ class ModuleHooks:
             leave = _Hook(self._leave, name)
             self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
 
-    def start(self) -> None:
-        """From here on every forward pass with gradients is overheard; what was heard before is forgotten."""
+    def start(self, *, own_weights: bool = False) -> None:
+        """From here on every forward pass with gradients is overheard; what was heard before is forgotten.
+
+        ``own_weights``: traces hold copies of the weights, made when the gradient arrives, so that an update before
+        ``take`` does not change them; it costs as much memory as the recurrent layers' parameters.
+        """
         self._forget()
+        self._copies = WeightCopies() if own_weights else None
         self._active = True
 
     def stop(self) -> None:
@@ -99,6 +107,8 @@ class ModuleHooks:
             if overheard is None or overheard.key.module in self._muted or not (overheard.reached or self._keep_all):
                 continue
             try:
+                if self._copies is not None:
+                    overheard.own_weights(self._copies)
                 traces.append(overheard.trace())
             except UnsupportedError as error:
                 self.left_out[overheard.key] = str(error)
@@ -124,6 +134,8 @@ class ModuleHooks:
         """Keeps a layer that a gradient has reached, whatever becomes of its graph."""
         if not self._keep_all:
             self._held.append(overheard)
+        if self._copies is not None:
+            overheard.own_weights(self._copies)
 
     def guarded(self, module: str, task: Callable[[], None]) -> None:
         self._guard(module, task)
@@ -134,6 +146,7 @@ class ModuleHooks:
             if overheard is not None:
                 overheard.release()
         self._heard, self._held = [], []
+        self._copies = None if self._copies is None else WeightCopies()
         self._calls.clear()
         self._carried = CarriedStates()
 

@@ -14,7 +14,7 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
-from graddiag.tracing.pending import Pending
+from graddiag.tracing.pending import Pending, WeightCopies
 from graddiag.tracing.trace import Trace, TraceKey
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -50,6 +50,10 @@ class Overheard:
     @property
     def reached(self) -> bool:
         return self._pending is not None and self._pending.reached
+
+    def own_weights(self, copies: WeightCopies) -> None:
+        """Keeps the weights as they are now, whatever the update will make of them."""
+        self._ensure_pending().own_weights(copies)
 
     def trace(self) -> Trace:
         return self._ensure_pending().trace()

@@ -179,6 +179,11 @@ class Weights:
         with torch.no_grad():
             return {name: _norm(now[name].detach() - before) for name, before in self._before.items() if name in now}
 
+    def zeros(self) -> dict[str, Tensor]:
+        """Share of exact zeros in the gradient that the update used, of each parameter that has one."""
+        held = {name: p.grad for name, p in self._model.named_parameters() if name in self._before}
+        return {name: _zeros(grad.detach()) for name, grad in held.items() if grad is not None and grad.numel()}
+
 
 def update_sizes(weights: Weights, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
     """Update over weight, for all parameters together and as columns by parameter, after the update."""
@@ -187,6 +192,7 @@ def update_sizes(weights: Weights, norms: GradientNorms | None) -> tuple[Tensor 
     columns = {
         schema.GRAD_NORM: {} if norms is None else dict(norms.before),
         schema.GRAD_NORM_CLIPPED: {} if norms is None else dict(norms.after),
+        schema.ZEROS: weights.zeros(),
         schema.WEIGHT_NORM: sizes,
         schema.UPDATE_RATIO: {name: updates[name] / sizes[name] for name in updates},
     }
@@ -227,6 +233,14 @@ def _divided(norm: Tensor, scale: Tensor | None) -> Tensor:
 
 def _entries(grad: Tensor) -> Tensor:
     return grad.coalesce().values() if grad.is_sparse else grad
+
+
+def _zeros(grad: Tensor) -> Tensor:
+    """Share of exact zeros, 0-dim float64; entries that a sparse gradient leaves out are zeros, NaN is none."""
+    entries = _entries(grad)
+    # as numbers of the gradient's own type, which are summed many times faster than truth values
+    zero = torch.eq(entries, 0, out=torch.empty_like(entries))
+    return (zero.sum(dtype=torch.float32).double() + grad.numel() - entries.numel()) / grad.numel()
 
 
 def _norm(tensor: Tensor) -> Tensor:

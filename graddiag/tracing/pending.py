@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells import Adjoint, Call, Immediate, family
+from graddiag.cells import Adjoint, Call, Immediate, Weights, family
 from graddiag.cells.sequences import flip
 from graddiag.tracing.trace import Trace, TraceKey
 
@@ -25,6 +25,7 @@ class Pending:
         self.key = TraceKey(module, call.layer, call.direction, call_index)
         self._on_reached = on_reached
         self.call: Call | None = call
+        self._versions = _versions(call.weights)
         self.immediate = Immediate()
         self.adjoint: Adjoint | None = None
         self.grad_w_hh: Tensor | None = None
@@ -42,6 +43,12 @@ class Pending:
     @property
     def reached(self) -> bool:
         return self.adjoint is not None
+
+    def own_weights(self, copies: "WeightCopies") -> None:
+        """Keeps the weights as they are now, whatever the update will make of them."""
+        if self.call is not None and _versions(self.call.weights) == self._versions:
+            self.call = replace(self.call, weights=copies.of(self.call.weights))
+            self._versions = _versions(self.call.weights)
 
     def trace(self) -> Trace:
         """The finished trace, in the order of the data."""
@@ -68,6 +75,7 @@ class Pending:
             c=ordered(states.c),
             c0=None if states.c0 is None else states.c0.detach(),
             lengths=call.lengths,
+            weights=call.weights if _versions(call.weights) == self._versions else None,
         )
         if adj is None:
             return trace
@@ -97,6 +105,31 @@ def _by_gate(call: Call, h: Tensor, gates: Tensor | None) -> dict[str, Tensor]:
     if gates is None:
         return {names[0]: h}
     return dict(zip(names, gates.chunk(len(names), dim=-1), strict=True))
+
+
+class WeightCopies:
+    """Copies of weights, one for all calls of a layer; a copy is its own copy."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def of(self, weights: Weights) -> Weights:
+        return Weights(*(None if one is None else self._copy(one) for one in vars(weights).values()))  # type: ignore[arg-type]
+
+    def _copy(self, weight: Tensor) -> Tensor:
+        """The original is kept as well: as long as it lives, no other tensor has its place in memory."""
+        known = self._copies.get(weight.data_ptr())
+        if known is not None and known[0].shape == weight.shape and known[0]._version == weight._version:
+            return known[1]
+        copy = weight.clone()
+        self._copies[weight.data_ptr()] = (weight, copy)
+        self._copies[copy.data_ptr()] = (copy, copy)
+        return copy
+
+
+def _versions(weights: Weights) -> list[int]:
+    """Counts of the changes in place that each parameter has seen."""
+    return [weight._version for weight in vars(weights).values() if weight is not None]
 
 
 def _added(a: Gradients, b: Gradients) -> Gradients:

@@ -10,6 +10,7 @@ from graddiag.tracing.host import Tree
 from graddiag.tracing.norms import within_float32
 from graddiag.tracing.parameters import Spectrum
 from graddiag.tracing.signals import Signals
+from graddiag.tracing.trace import TraceKey
 
 Columns = dict[str, Any]
 
@@ -17,7 +18,7 @@ Columns = dict[str, Any]
 def timestep_columns(step: int, signals: Signals) -> Columns:
     """One row per timestep."""
     T = len(signals.timesteps[schema.H_RMS])
-    columns = _keys(step, signals) | {schema.TIMESTEP: np.arange(T)}
+    columns = keys(step, signals.key) | {schema.TIMESTEP: np.arange(T)}
     for name, column in signals.timesteps.items():
         missing = signals.missing.get(name)
         values = column.numpy()
@@ -28,7 +29,7 @@ def timestep_columns(step: int, signals: Signals) -> Columns:
 def gate_columns(step: int, signals: Signals) -> Columns:
     """One row per timestep and gate, gates in torch's order; a statistic the gate does not have is masked."""
     T, gates = len(signals.timesteps[schema.H_RMS]), signals.gates
-    columns = _keys(step, signals) | {
+    columns = keys(step, signals.key) | {
         schema.TIMESTEP: np.repeat(np.arange(T), len(gates)),
         schema.GATE: list(gates) * T,
     }
@@ -53,8 +54,9 @@ def _column(values: Any, T: int) -> Any:
     return np.ma.masked_all(T) if values is None else np.ma.masked_array(values.numpy(), False)
 
 
-def _keys(step: int, signals: Signals) -> Columns:
-    module, layer, direction, call = signals.key
+def keys(step: int, of: TraceKey) -> Columns:
+    """The key columns that every row of one layer shares."""
+    module, layer, direction, call = of
     return {
         schema.STEP: step,
         schema.MODULE: module,

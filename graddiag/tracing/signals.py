@@ -145,12 +145,19 @@ def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) 
     if real is not None:
         centred *= real.unsqueeze(-1)
     statistics = {schema.MEAN: mean, schema.STD: _rms(centred, real)}
+    return statistics | {side: _mean(holds, real) for side, holds in saturation(gate, name, trace).items()}
+
+
+def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
+    """Which activations are saturated, by column SATURATED_LOW and SATURATED_HIGH, as 1 and 0 in the gate's dtype; a
+    side that the gate does not have is left out."""
     low, high = _saturation_bounds(name, trace)
+    sides = {}
     if low is not None:
-        statistics[schema.SATURATED_LOW] = _share(torch.le if low == 0 else torch.lt, gate, low, real)
+        sides[schema.SATURATED_LOW] = _holds(torch.le if low == 0 else torch.lt, gate, low)
     if high is not None:
-        statistics[schema.SATURATED_HIGH] = _share(torch.gt, gate, high, real)
-    return statistics
+        sides[schema.SATURATED_HIGH] = _holds(torch.gt, gate, high)
+    return sides
 
 
 def _saturation_bounds(name: str, trace: Trace) -> tuple[float | None, float | None]:
@@ -175,10 +182,9 @@ def _mean(block: Tensor, real: Tensor | None) -> Tensor:
     return torch.where(real, by_sample, 0.0).sum(-1) / (real.sum(1) * block.shape[-1])
 
 
-def _share(compare: Callable[..., Tensor], gate: Tensor, bound: float, real: Tensor | None) -> Tensor:
-    """Share of the real entries for which ``compare(entry, bound)`` holds, float64 [T]."""
-    holds = compare(gate, bound, out=torch.empty_like(gate))
-    return _mean(holds, real)
+def _holds(compare: Callable[..., Tensor], gate: Tensor, bound: float) -> Tensor:
+    """1 where ``compare(entry, bound)`` holds and 0 elsewhere, in the gate's dtype."""
+    return compare(gate, bound, out=torch.empty_like(gate))
 
 
 def unscaled(batch: Signals, scale: Tensor) -> Signals:

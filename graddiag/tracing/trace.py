@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells import CellKind, Immediate, family
+from graddiag.cells import CellKind, Immediate, Weights, family
 from graddiag.cells.sequences import valid
 
 
@@ -42,6 +42,8 @@ class Trace:
         sent_h, sent_c: what timestep t sends back through time to the state before it.
         immediate: what grad_h_direct and grad_c_direct were made of, in the order of processing.
         lengths: [N] timesteps of each sequence, or None when all have T.
+        weights: the layer's parameters as they were in this call; None if they were changed before the trace was
+            taken.
     """
 
     module: str
@@ -65,6 +67,7 @@ class Trace:
     sent_c: Tensor | None = None
     immediate: Immediate = field(default_factory=Immediate, repr=False)
     lengths: Tensor | None = None
+    weights: Weights | None = field(default=None, repr=False)
 
     @property
     def key(self) -> TraceKey:

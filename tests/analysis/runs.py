@@ -50,6 +50,15 @@ def gates_frame(gates: Mapping[str, Mapping[str, Any]], layer: Selection = LAYER
     return pd.concat([part[keys] for part in parts], ignore_index=True).assign(**values)
 
 
+def snapshots_frame(columns: Mapping[str, Any], layer: Selection = LAYER) -> pd.DataFrame:
+    """Rows of one layer from arrays [S, T, U] by column; None in an object array is missing."""
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    S, T, U = next(iter(arrays.values())).shape
+    keys = {schema.STEP: np.repeat(np.arange(S), T * U), **layer.where}
+    keys |= {schema.TIMESTEP: np.tile(np.repeat(np.arange(T), U), S), schema.UNIT: np.tile(np.arange(U), S * T)}
+    return pd.DataFrame(keys | {name: _column(values.ravel().tolist()) for name, values in arrays.items()})
+
+
 def travelled(gains: Any, direct: Any) -> dict[str, np.ndarray]:
     """The gradient columns of a net that multiplies by ``gains`` [S, T] from t to t-1, with ``direct`` [S, T] injected
     at right angles to what arrives: ||dh_t||^2 = ||l_t||^2 + (gain_{t+1} ||dh_{t+1}||)^2."""
@@ -66,6 +75,13 @@ def net(gain: float, *, steps: int = 4, timesteps: int = 100, dense: bool = Fals
     frame = timesteps_frame(travelled(np.full((steps, timesteps), gain), direct))
     norms = steps_frame([1.0] * steps, **{schema.LOSS: list(np.linspace(2, 1, steps))})
     return Run.from_frames(manifest(**fields), timesteps=frame, steps=norms)
+
+
+_BY_UNIT = [schema.GRAD_H] + [
+    schema.gate_column(measure, gate)
+    for measure in (schema.ACTIVATION, schema.SATURATED_LOW, schema.SATURATED_HIGH)
+    for gate in "if"
+]
 
 
 @cache
@@ -98,6 +114,7 @@ def _filled(value: float | None) -> Run:
         steps=steps_frame([value, value], **scalars),
         timesteps=timesteps_frame(dict.fromkeys(measured, block)),
         gates=gates_frame({"i": gate, "f": gate}),
+        snapshots=snapshots_frame(dict.fromkeys(_BY_UNIT, np.full((2, 3, 2), value, dtype=block.dtype))),
     )
 
 

@@ -56,3 +56,45 @@ def test_a_coefficient_that_is_one_but_for_rounding_is_no_clipping() -> None:
 def test_what_was_not_recorded_is_none() -> None:
     found = clip_statistics(Run.from_frames(manifest(), steps=steps_frame([1.0, 2.0])))
     assert (found.clipped_share, found.first_clipped_step, found.coefficient_quantiles) == (None, None, {})
+
+
+def test_stretches_of_clipped_steps() -> None:
+    found = clip_statistics(clipped())
+    assert (found.stretches, found.median_stretch) == (3, 1.0)
+    none = clip_statistics(Run.from_frames(manifest(), steps=steps_frame([1.0], **{schema.CLIP_COEFFICIENT: [1.0]})))
+    assert (none.stretches, none.median_stretch, none.longest_stretch) == (0, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("clipped_steps", "role", "words"),
+    [
+        (0, "never engaged", "of no effect"),
+        (1, "safety net", "caught single steps"),
+        (2, "safety net", "caught single steps"),
+        (3, "in between", "between"),
+        (9, "in between", "between"),
+        (10, "step-size limiter", "set the length of the usual step"),
+    ],
+)
+def test_the_role_of_a_policy(clipped_steps: int, role: str, words: str) -> None:
+    kept = [0.5] * clipped_steps + [1.0] * (20 - clipped_steps)
+    frame = steps_frame([1.0] * 20, **{schema.CLIP_COEFFICIENT: kept})
+    found = clip_statistics(Run.from_frames(manifest(clip="norm:1"), steps=frame))
+    assert found.role == role
+    assert words in found.role_sentence
+    assert clip_statistics(Run.from_frames(manifest(clip="none"), steps=frame)).role is None
+
+
+def test_spikes_that_clipping_met_and_what_it_could_not_help() -> None:
+    norms = [1.0] * 10 + [50.0, 1.0, 80.0, 1.0, INF]
+    kept = [1.0] * 10 + [0.04, 1.0, 1.0, 1.0, NAN]
+    columns = {schema.CLIP_COEFFICIENT: kept, schema.NONFINITE: [0] * 14 + [1]}
+    found = clip_statistics(Run.from_frames(manifest(clip="norm:2"), steps=steps_frame(norms, **columns)))
+    assert (found.spikes, found.spikes_clipped, found.nonfinite_steps) == (2, 1, 1)
+    assert "Of 2 spikes it shortened 1. It could not help 1 step with NaN or inf." in found.role_sentence
+
+
+def test_spikes_are_not_known_without_norms_or_coefficients() -> None:
+    found = clip_statistics(Run.from_frames(manifest(clip="norm:2"), steps=steps_frame([1.0, 2.0])))
+    assert (found.spikes, found.spikes_clipped, found.role) == (0, None, None)
+    assert clip_statistics(Run.from_frames(manifest(), steps=steps_frame([NAN]))).spikes is None

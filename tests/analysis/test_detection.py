@@ -142,3 +142,50 @@ def test_a_reverse_direction_and_upper_layers_are_judged_too(tmp_path: Path) -> 
     found: Diagnosis = diagnose(graddiag.load_run(recorder.path))
     assert found.verdict == "vanishing"
     assert "layer 1, forward" in found.findings[0].sentence
+
+
+def looped(cut: int | None) -> nn.Module:
+    """An LSTM called once per timestep, whose state is detached before timestep ``cut``."""
+
+    class Loop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net, self.readout = nn.LSTM(INPUT, 16), nn.Linear(16, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            state = None
+            for t, x_t in enumerate(x):
+                if t == cut and state is not None:
+                    state = (state[0].detach(), state[1].detach())
+                output, state = self.net(x_t[None], state)
+            return self.readout(output[-1])
+
+    return Loop()
+
+
+@pytest.mark.parametrize(("cut", "found"), [(None, False), (12, True)])
+def test_a_detach_in_a_loop_is_told(tmp_path: Path, cut: int | None, found: bool) -> None:
+    model = looped(cut)
+    with graddiag.watch(model, run="net", root=tmp_path) as recorder:
+        for _ in range(2):
+            model.zero_grad()
+            model(torch.randn(20, N, INPUT)).square().mean().backward()
+            recorder.step()
+    finding = diagnose(graddiag.load_run(recorder.path)).finding("truncated-reach")
+    assert (finding is not None) is found
+    if finding is not None:
+        assert "each of 8 timesteps is learned by itself" in finding.sentence
+
+
+def test_relu_units_that_never_fire_are_dead(tmp_path: Path) -> None:
+    net = nn.RNN(INPUT, 20, nonlinearity="relu")
+    with torch.no_grad():
+        net.bias_ih_l0[:3] = -100.0
+    with graddiag.watch(net, run="net", root=tmp_path, snapshot_every=1) as recorder:
+        for _ in range(2):
+            net.zero_grad()
+            net(torch.randn(10, N, INPUT))[0].square().mean().backward()
+            recorder.step()
+    finding = diagnose(graddiag.load_run(recorder.path)).finding("dead-units")
+    assert finding is not None
+    assert (finding.evidence[0].value, finding.severity) == (3, "warning")

@@ -5,6 +5,7 @@ import pytest
 
 from graddiag import schema
 from graddiag.analysis import CellState, heat
+from graddiag.analysis.heat import Reduce
 from graddiag.errors import SettingError
 from graddiag.run import Run
 from tests.analysis.runs import INF, LAYER, NAN, manifest, timesteps_frame
@@ -82,3 +83,35 @@ def test_a_closer_look_takes_the_steps_asked_for() -> None:
 def test_no_cell_is_refused() -> None:
     with pytest.raises(SettingError, match="max_cells 0: a heatmap needs at least one cell"):
         heat(run_of([[1.0]]), schema.GRAD_H, LAYER, max_cells=0)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("reduce", ["max", "geomean"])
+def test_no_exploding_cell_is_lost_at_any_zoom(seed: int, reduce: Reduce) -> None:
+    random = np.random.default_rng(seed)
+    shape = random.integers(1, 400), random.integers(1, 60)
+    values = np.exp(random.standard_normal(shape))
+    step, timestep = random.integers(shape[0]), random.integers(shape[1])
+    values[step, timestep] = 1e9
+    ends = sorted(random.integers(0, shape[0], 2).tolist())
+    zoom = (min(ends[0], int(step)), max(ends[1], int(step)))
+    for steps in (None, zoom):
+        cells = int(random.integers(1, 3000))
+        found = heat(run_of(values), schema.GRAD_H, LAYER, max_cells=cells, reduce=reduce, steps=steps)
+        assert found.values.size <= cells
+        row, column = np.unravel_index(np.nanargmax(found.values), found.values.shape)
+        assert found.values[row, column] == np.float32(1e9)
+        assert found.steps[row] <= step < found.steps[row] + found.step_bin
+        assert found.timesteps[column] <= timestep < found.timesteps[column] + found.timestep_bin
+
+
+def test_a_closer_look_takes_the_timesteps_asked_for() -> None:
+    found = heat(run_of(np.arange(1, 13).reshape(2, 6)), schema.GRAD_H, LAYER, timesteps=(2, 3))
+    assert found.timesteps.tolist() == [2, 3]
+    assert found.values.tolist() == [[3, 4], [9, 10]]
+
+
+def test_the_caption_says_what_a_bin_is() -> None:
+    found = heat(run_of(np.ones((100, 4))), schema.GRAD_H, LAYER, max_cells=40)
+    assert found.caption.endswith("Each cell is the largest of 10 steps.")
+    assert "Each cell" not in heat(run_of(np.ones((10, 4))), schema.GRAD_H, LAYER).caption

@@ -1,5 +1,7 @@
 """The verdict on gradients whose truth is known, and what it says when it cannot know."""
 
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -69,7 +71,7 @@ def test_jumps_of_the_norm_are_exploding() -> None:
     assert found.findings[0].sentence == (
         "The gradient norm jumps at 1 step of 20: to 40 at step 10, 40 times the usual 1."
     )
-    assert "norm:1 say" in found.findings[0].advice[0]
+    assert "norm:1 say" in found.findings[0].advice[0].text
 
 
 def test_jumps_that_clipping_caught_are_information() -> None:
@@ -122,7 +124,7 @@ def test_a_rare_nan_that_passes_is_a_warning() -> None:
 )
 def test_what_cannot_be_known_is_said(tables: dict[str, object], reason: str) -> None:
     found = diagnose(Run.from_frames(manifest(), **tables))
-    assert found.verdict == "not measured"
+    assert found.verdict == "not-measured"
     assert reason in found.findings[0].sentence
 
 
@@ -154,13 +156,41 @@ def test_every_finding_has_evidence_a_rule_and_advice() -> None:
 
 def test_it_reads_in_a_terminal() -> None:
     text = str(diagnose(net(0.7, name="order-50", model="rnn")))
-    assert text.startswith(
-        "order-50: vanishing\n\nvanishing (severe)\n  In lstm, layer 0, forward a share of 4.6e-16 of"
-    )
+    assert text.startswith("order-50: vanishing\n\nIn lstm, layer 0, forward a share of 4.6e-16 of the loss's gradient")
+    assert "\n\nvanishing (severe)\n  In lstm, layer 0, forward a share of 4.6e-16 of" in text
+    assert "\n\nWhat could not be known\n  - The run is still being written" in text
     assert "- memory horizon: 2.8 of 100 timesteps (lstm, layer 0, forward, steps 0 to 3)" in text
     assert max(map(len, text.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("gain", [0.7, 1.0, 1.25])
+def test_the_summary_has_three_to_five_sentences_and_ends_with_what_to_do(gain: float) -> None:
+    for run in (net(gain), net(gain, clip="norm:5"), Run.from_frames(manifest())):
+        sentences = re.split(r"(?<=[.])\s+(?=[A-Z])", diagnose(run).summary)
+        assert 3 <= len(sentences) <= 5, sentences
+        assert sentences[-1].startswith("First thing to do: ")
+
+
+def test_the_diagnosis_as_json_has_stable_keys() -> None:
+    found = json.loads(diagnose(net(0.7)).to_json())
+    assert list(found) == ["source", "verdict", "summary", "findings", "notes", "story", "thresholds"]
+    finding = found["findings"][0]
+    assert list(finding) == ["name", "severity", "sentence", "evidence", "rule", "advice", "thresholds", "onset"]
+    assert list(finding["evidence"][0]) == ["name", "value", "unit", "where", "place"]
+    assert finding["evidence"][0]["place"]["module"] == "lstm"
+    assert finding["advice"][0] == {
+        "text": "a forget-gate bias of 1 or more (the sum of torch's two biases).",
+        "source": "Jozefowicz et al. 2015",
+    }
+    assert set(finding["thresholds"]) <= set(found["thresholds"])
+
+
+def test_every_threshold_that_a_finding_names_is_one() -> None:
+    for run in (net(0.7), net(1.25), spiking(), spiking(clip="norm:100")):
+        for finding in diagnose(run).findings:
+            assert set(finding.thresholds) <= set(vars(Thresholds()))
+
+
 def test_the_summary_names_the_first_thing_to_try() -> None:
     summary = diagnose(net(0.7, name="x", model="rnn")).summary
-    assert "First thing to try: a forget-gate bias of 1 or more" in summary
+    assert "First thing to do: a forget-gate bias of 1 or more" in summary

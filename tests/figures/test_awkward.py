@@ -35,6 +35,26 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "reach": lambda runs, **how: figures.reach([analysis.reach(r, LAYER) for r in runs], **how),
     "transport": lambda runs, **how: figures.transport([analysis.reach(r, LAYER) for r in runs], **how),
     "effects": lambda runs, **how: figures.effects(analysis.compare(runs), **how),
+    "loss": lambda runs, **how: figures.loss([analysis.loss_dynamics(r) for r in runs], **how),
+    "updates": lambda runs, **how: figures.updates([analysis.updates(r) for r in runs], **how),
+    "noise": lambda runs, **how: figures.noise([analysis.gradient_noise(r) for r in runs], **how),
+    "depth": lambda runs, **how: figures.depth(analysis.depth(runs[0]), **how),
+    "numerics": lambda runs, **how: figures.numerics(analysis.numerics(runs[0]), **how),
+    "horizon": lambda runs, **how: figures.horizon([analysis.reach(r, LAYER) for r in runs], **how),
+    "layers": lambda runs, **how: figures.layers([analysis.reaches(r) for r in runs], **how),
+    "what if": lambda runs, **how: figures.what_if(
+        [analysis.what_if(r) for r in runs], *(analysis.recommended_thresholds(r) for r in runs[:1]), **how
+    ),
+    "effective lr": lambda runs, **how: figures.effective_lr([analysis.effective_lr(r) for r in runs], **how),
+    "weights in time": lambda runs, **how: figures.weights_in_time(
+        [analysis.weights_in_time(r, LAYER) for r in runs], **how
+    ),
+    "teaching": lambda runs, **how: figures.teaching([analysis.weights_in_time(r, LAYER) for r in runs], **how),
+    "cell path": lambda runs, **how: figures.cell_path([analysis.cell_path(r, LAYER) for r in runs], **how),
+    "time constants": lambda runs, **how: figures.time_constants(
+        [analysis.time_constants(r, LAYER) for r in runs], **how
+    ),
+    "gate units": lambda runs, **how: figures.gate_units([analysis.gate_units(r, LAYER) for r in runs], **how),
 }
 
 

@@ -7,7 +7,16 @@ from graddiag import analysis, figures, schema
 from graddiag.figures.lines import decimated
 from graddiag.figures.theme import PALETTES, arm_style, arm_styles, labels, safe
 from graddiag.run import Run
-from tests.analysis.runs import LAYER, NAN, gates_frame, manifest, net, steps_frame, timesteps_frame
+from tests.analysis.runs import (
+    LAYER,
+    NAN,
+    gates_frame,
+    manifest,
+    net,
+    snapshots_frame,
+    steps_frame,
+    timesteps_frame,
+)
 
 
 def source(
@@ -143,3 +152,86 @@ def test_text_of_users_is_made_harmless() -> None:
 def test_captions_are_those_of_the_results() -> None:
     found = analysis.reach(net(0.5), LAYER)
     assert figures.caption(found) == found.caption
+
+
+def clipped_run(clip: str = "norm:2") -> Run:
+    columns = {schema.CLIP_COEFFICIENT: [1.0, 0.5, 0.0, NAN], schema.LR: [0.1] * 4}
+    return Run.from_frames(manifest(clip=clip), steps=steps_frame([1.0, 4.0, 2.0, NAN], **columns))
+
+
+def test_what_if_shows_the_curves_the_threshold_and_the_range() -> None:
+    found, range_ = analysis.what_if(clipped_run()), analysis.recommended_thresholds(clipped_run())
+    figure = figures.what_if(found, range_)
+    share, mean, median, lr, *entries = figure.data
+    np.testing.assert_allclose(share.y, found.drawn.clipped_share, rtol=1e-6)
+    np.testing.assert_allclose(mean.y, found.drawn.mean_coefficient, rtol=1e-6)
+    np.testing.assert_allclose(median.y, found.drawn.median_coefficient, rtol=1e-6)
+    np.testing.assert_allclose(lr.y, found.drawn.mean_lr, rtol=1e-6)
+    assert [entry.name for entry in entries] == ["set: 2", "in reason: 1.17 to 23.3"]
+    assert figure.layout.xaxis.type == "log"
+    assert {shape.type for shape in figure.layout.shapes} == {"line", "rect"}
+
+
+def test_the_effective_learning_rate_marks_zero_and_nan() -> None:
+    line, zero_or_bad, other, nominal = figures.effective_lr(analysis.effective_lr(clipped_run())).data
+    np.testing.assert_allclose(line.y, [0.1, 0.05, np.nan, np.nan], rtol=1e-6)
+    assert {zero_or_bad.name: list(zero_or_bad.x), other.name: list(other.x)} == {
+        "NaN or inf": [3],
+        "exactly zero": [2],
+    }
+    np.testing.assert_allclose(nominal.y, [0.1] * 4, rtol=1e-6)
+
+
+def test_weights_in_time_show_shares_cosines_and_how_many_teach() -> None:
+    frame = timesteps_frame({schema.GRAD_W_HH: [[0.0, 3.0, 4.0]], schema.GRAD_W_HH_COSINE: [[NAN, 0.6, 0.8]]})
+    found = analysis.weights_in_time(Run.from_frames(manifest(), timesteps=frame), LAYER)
+    share, zero, cosine, _ = figures.weights_in_time(found).data
+    np.testing.assert_allclose(share.y, [np.nan, 3 / 7, 4 / 7], rtol=1e-6)
+    assert (zero.name, list(zero.x)) == ("exactly zero", [0])
+    np.testing.assert_allclose(cosine.y, [np.nan, 0.6, 0.8], rtol=1e-6)
+    teaching, cancellation = figures.teaching(found).data
+    np.testing.assert_allclose([*teaching.y, *cancellation.y], [49 / 25, 5 / 7], rtol=1e-6)
+
+
+def test_karpathys_plot_has_a_dot_a_unit_and_a_panel_a_gate() -> None:
+    columns = {
+        schema.gate_column(schema.SATURATED_LOW, "f"): [[[0.1, 0.9]]],
+        schema.gate_column(schema.SATURATED_HIGH, "f"): [[[0.4, 0.0]]],
+        schema.gate_column(schema.SATURATED_LOW, "o"): [[[0.2, NAN]]],
+    }
+    run = Run.from_frames(manifest(), snapshots=snapshots_frame(columns))
+    forget, output = figures.gate_units(analysis.gate_units(run, LAYER)).data
+    np.testing.assert_allclose([forget.x, forget.y], [[0.1, 0.9], [0.4, 0.0]], rtol=1e-6)
+    assert list(forget.text) == ["unit 0", "unit 1"]
+    assert list(output.text) == ["unit 0"]
+    assert (forget.xaxis, output.xaxis) == ("x", "x2")
+
+
+def test_the_cell_path_and_time_constants_stand_by_timestep_and_over_training() -> None:
+    frame = timesteps_frame({schema.GRAD_C: [[1.0, 2.0, 4.0]], schema.GRAD_C_PATH: [[0.5, 3.0, 0.0]]})
+    gate = {schema.MEAN: [[0.5, 0.9]], schema.STD: [[0.0, 0.0]]}
+    gate |= {schema.SATURATED_LOW: [[0.0, 0.0]], schema.SATURATED_HIGH: [[0.0, 0.0]]}
+    run = Run.from_frames(manifest(), timesteps=frame, gates=gates_frame({"f": gate}))
+    by_timestep, over_training = figures.cell_path(analysis.cell_path(run, LAYER)).data
+    np.testing.assert_allclose(by_timestep.y, [0.5, 1.5, np.nan])
+    np.testing.assert_allclose(over_training.y, [1.0])
+    by_timestep, over_training = figures.time_constants(analysis.time_constants(run, LAYER)).data
+    np.testing.assert_allclose(by_timestep.y, [-1 / np.log(0.5), -1 / np.log(0.9)], rtol=1e-6)
+    np.testing.assert_allclose(over_training.y, [-1 / np.log(0.7)], rtol=1e-6)
+
+
+def test_a_horizon_stands_against_its_distances_and_endless_steps_are_marked() -> None:
+    gains = np.array([[1.0, 0.5, 0.5], [1.0, 2.0, 2.0]])
+    frame = timesteps_frame({schema.TRANSPORT_GAIN: gains, schema.GRAD_H: np.ones((2, 3))})
+    run = Run.from_frames(manifest(config={"distance": 2}), timesteps=frame)
+    line, endless, task, length = figures.horizon(analysis.reach(run, LAYER)).data
+    np.testing.assert_allclose(line.y, [1 / np.log(2), np.nan], rtol=1e-6)
+    assert (endless.name, list(endless.x)) == ("does not fade", [1])
+    assert (list(task.y), task.name, list(length.y)) == ([2, 2], "task's distance 2", [3, 3])
+
+
+def test_layers_have_their_gain_and_interval() -> None:
+    (points,) = figures.layers(analysis.reaches(net(0.5, timesteps=4, steps=3))).data
+    np.testing.assert_allclose(points.x, [0.5])
+    np.testing.assert_allclose([points.error_x.array[0], points.error_x.arrayminus[0]], 0.0, atol=1e-12)
+    assert points.text[0] == "lstm, layer 0, forward: horizon 1.44 timesteps"

@@ -107,4 +107,4 @@ def test_nothing_of_the_machine_is_written(recorded: graddiag.Run, tmp_path: Pat
 
 def test_a_run_without_a_step_is_exported(empty: graddiag.Run, tmp_path: Path) -> None:
     export(empty, tmp_path / "run")
-    assert Written(tmp_path / "run").summary["verdict"] == "not measured"
+    assert Written(tmp_path / "run").summary["verdict"] == "not-measured"

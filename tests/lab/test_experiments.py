@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graddiag.errors import SettingError
-from graddiag.lab import plan_pair, plan_run, training_spec, unused_experiment
+from graddiag.lab import plan_arms, plan_pair, plan_run, training_spec, unused_experiment
 
 
 def test_the_arms_of_a_pair_differ_in_the_clip_policy_alone() -> None:
@@ -30,6 +30,22 @@ def test_a_pair_without_clipping_is_refused() -> None:
         SettingError, match=r"clip 'none': a pair compares clipping off and on; give the policy of its second"
     ):
         plan_pair(training_spec("text", "rnn"), [0], "mine")
+
+
+def test_arms_of_any_setting_share_their_seeds() -> None:
+    spec = training_spec("temporal-order", "rnn")
+    arms = {"baseline": spec, "lr=0.05": training_spec("temporal-order", "rnn", lr=0.05)}
+    plans = plan_arms(arms, [0, 1], "mine")
+    assert [(p.arm, p.spec.seed, p.spec.lr, p.name) for p in plans] == [
+        ("baseline", 0, 0.2, "baseline-seed0"),
+        ("lr=0.05", 0, 0.05, "lr=0.05-seed0"),
+        ("baseline", 1, 0.2, "baseline-seed1"),
+        ("lr=0.05", 1, 0.05, "lr=0.05-seed1"),
+    ]
+    with pytest.raises(SettingError, match=r"arms \['baseline'\]: an experiment compares two or more"):
+        plan_arms({"baseline": spec}, [0], "mine")
+    with pytest.raises(SettingError, match=r"seeds \[\]: give one or more"):
+        plan_arms(arms, [], "mine")
 
 
 @pytest.mark.parametrize("seeds", [[], [0, 0]])

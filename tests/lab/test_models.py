@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import graddiag
 from graddiag.lab.models import SequenceModel
 from graddiag.lab.spec import training_spec
 from graddiag.lab.task import Answers, Shape
@@ -35,3 +36,45 @@ def test_the_two_forget_biases_sum_to_what_was_asked(model: str) -> None:
         total = getattr(recurrent, f"bias_ih_l{layer}") + getattr(recurrent, f"bias_hh_l{layer}")
         assert (total[5:10] == 2.0).all()
         assert not (total[:5] == 2.0).any()
+
+
+@pytest.mark.parametrize("model", ["rnn", "lstm", "gru"])
+def test_orthogonal_recurrent_matrices(model: str) -> None:
+    spec = training_spec("temporal-order", model, hidden=5, layers=2, init="orthogonal")
+    recurrent = SequenceModel(spec, Shape(symbols=6, classes=4, answers="last")).recurrent
+    for layer in (0, 1):
+        for block in getattr(recurrent, f"weight_hh_l{layer}").split(5):
+            torch.testing.assert_close(block @ block.T, torch.eye(5))
+
+
+def test_an_irnn_carries_its_state_and_its_gradient() -> None:
+    """FACTS 9."""
+    spec = training_spec("recall", "rnn", hidden=5, init="identity", nonlinearity="relu")
+    model = SequenceModel(spec, Shape(symbols=6, classes=4, answers="last"))
+    assert torch.equal(model.recurrent.weight_hh_l0, torch.eye(5))
+    with torch.no_grad():
+        model.recurrent.weight_ih_l0.abs_()
+    with graddiag.capture(model) as cap:
+        model(torch.randint(6, (9, 2))).sum().backward()
+    norms = cap.traces[0].grad_h.flatten(1).norm(dim=1)
+    torch.testing.assert_close(norms, norms[-1].expand(9))
+
+
+@pytest.mark.parametrize(("model", "rows"), [("lstm", 4), ("gru", 3)])
+def test_time_constants_of_the_chrono_start_reach_the_length(model: str, rows: int) -> None:
+    torch.manual_seed(0)
+    spec = training_spec("recall", model, hidden=2000, length=50, init="chrono")
+    recurrent = SequenceModel(spec, Shape(symbols=6, classes=4, answers="last")).recurrent
+    total = (recurrent.bias_ih_l0 + recurrent.bias_hh_l0).detach().view(rows, 2000)
+    spread = total[1].exp()  # of a gate s = sigmoid(b): s / (1 - s), about its time constant in timesteps
+    assert 1 <= spread.min() < 1.2
+    assert 48 < spread.max() <= 49 * (1 + 1e-5)
+    assert spread.mean().item() == pytest.approx(25, rel=0.05)
+    if model == "lstm":
+        assert torch.equal(total[0], -total[1])
+
+
+@pytest.mark.parametrize("nonlinearity", ["relu", "sigmoid", "identity"])
+def test_units_of_an_rnn(nonlinearity: str) -> None:
+    spec = training_spec("recall", "rnn", nonlinearity=nonlinearity)
+    assert SequenceModel(spec, Shape(symbols=6, classes=4, answers="last")).recurrent.nonlinearity == nonlinearity

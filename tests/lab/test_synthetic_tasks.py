@@ -30,7 +30,8 @@ def test_three_bits_in_three_ranges(length: int) -> None:
         assert targets[column] == a + 2 * b + 4 * c
     assert targets.bincount().min() > 150
     assert task.shape.classes == 8
-    assert task.config == {"chance_loss": "ln 8", "chance_error": 0.875}
+    distance = length - 1 - int(0.1 * length)
+    assert task.config == {"distance": distance, "chance_loss": "ln 8", "chance_error": 0.875}
 
 
 @pytest.mark.parametrize("said", ["mean", "sum", "product"])
@@ -52,6 +53,7 @@ def test_two_numbers_are_marked_and_answered(said: str) -> None:
         a, b = (x[place, torch.arange(4000), 0] for place in (first, second))
         assert torch.equal(y, {"mean": (a + b) / 2, "sum": a + b, "product": a * b}[said])
     assert lengths == set(range(50, 55))
+    assert task.config["distance"] == 53
     assert y.var().item() == pytest.approx(CHANCE[said][1], rel=0.06)  # FACTS 28
 
 

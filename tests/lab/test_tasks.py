@@ -54,7 +54,10 @@ def test_a_text_of_ones_own(tmp_path: Path) -> None:
 
 def test_a_text_task_keeps_its_vocabulary() -> None:
     task = NextCharacter(Corpus.of("banana", "here"), length=2, batch_size=1)
-    assert task.config == {"text_source": "here", "text_characters": 6, "vocabulary": "abn"}
+    digest = task.corpus.digest
+    assert task.config == {"text_source": "here", "text_characters": 6, "text_sha256": digest, "vocabulary": "abn"}
+    assert Corpus.of("banana", "there").digest == digest
+    assert Corpus.of("bananb", "there").digest != digest
     assert task.shape.symbols == task.shape.classes == 3
 
 

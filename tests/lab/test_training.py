@@ -1,15 +1,16 @@
 """The training loop: a pair parts at its first clipped step and not before, and each way to end leaves a true run."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor
 
 from graddiag import load_run, schema
-from graddiag.errors import InputError
+from graddiag.errors import InputError, SettingError
 from graddiag.lab import Plan, StepSeen, TrainingSpec, plan_pair, plan_run, train, training, training_spec
+from graddiag.lab.spec import TaskName
 
 SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
 
@@ -104,15 +105,32 @@ def test_a_nan_is_recorded_and_the_run_goes_on_or_stops(
     spec = training_spec("text", "rnn", lr=1e38, on_nonfinite=on_nonfinite, **SMALL)
     trained = train(plan_run(spec), tmp_path)
     run = load_run(trained.path)
-    last = run.steps.iloc[-1]
     assert run.manifest.status == status
-    assert not last[schema.LOSS] < float("inf")
-    assert len(run.steps) == (steps or last[schema.STEP] + 1)
+    assert not run.steps[schema.LOSS].iloc[-1] < float("inf")
+    assert len(run.steps) == (steps or run.steps[schema.STEP].iloc[-1] + 1)
     assert (trained.stopped is None) == (on_nonfinite == "continue")
     if trained.stopped:
         assert trained.stopped == run.manifest.error
         assert trained.stopped.startswith(f"step {len(run.steps) - 1}: loss nan, ")
     assert (run.events[schema.KIND] == schema.EVENT_NONFINITE).any()
+
+
+@pytest.mark.parametrize("task", [name for name in get_args(TaskName) if name != "text"])
+@pytest.mark.parametrize("model", ["rnn", "lstm"])
+def test_every_task_is_learned_from_and_recorded(task: str, model: str, tmp_path: Path) -> None:
+    spec = training_spec(task, model, **SMALL, every=4)
+    run = load_run(train(plan_run(spec), tmp_path).path)
+    assert (run.manifest.task, run.manifest.status, len(run.steps)) == (task, "finished", 12)
+    assert run.steps[schema.LOSS].between(0, 10).all()
+    assert run.steps["error"].between(0, 1).all()
+    assert run.timesteps[schema.GRAD_H].gt(0).any()
+    assert "chance_loss" in run.manifest.config
+
+
+def test_what_is_read_as_numbers_has_no_embedding(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="embedding 4: the task adding reads numbers; leave it out"):
+        train(plan_run(training_spec("adding", "rnn", embedding=4, **SMALL)), tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ctrl_c_closes_the_run_as_interrupted(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from graddiag import schema
 from graddiag.report.methods import configuration, methods
 from graddiag.run import Run
 from tests.store.runs import manifest
@@ -39,7 +40,7 @@ def test_configurations_stand_side_by_side_with_nested_settings_by_path() -> Non
     assert rows["config.lr"] == ("0.1", "–")  # noqa: RUF001
     assert rows["config.sizes.hidden"][0] == "4"
     assert rows["config.layers"][0] == "1, 2"
-    assert rows["schema_version"] == ("1", "1")
+    assert rows["schema_version"] == (str(schema.SCHEMA_VERSION),) * 2
 
 
 def test_many_runs_are_several_tables() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from graddiag.errors import InputError, RunFormatError, SettingError
-from graddiag.report import write_report
+from graddiag.report import SECTIONS, write_report
 from graddiag.run import Run
 from graddiag.store import load_run
 from tests.dashboards.synthetic import HOSTILE, awkward, pair, write, write_all
@@ -68,7 +68,8 @@ def page(made: Path) -> Page:
 def test_it_says_question_verdicts_comparison_methods_and_configuration(page: Page) -> None:
     for expected in (
         "Does clipping the gradient (norm:1.0) change how lstm on text trains, against no clipping?",
-        "Verdicts",
+        "Verdict and advice",
+        "What to try",
         "Evidence",
         "Rule: ",
         "Comparison",
@@ -122,7 +123,7 @@ def test_the_same_runs_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
 def test_an_awkward_run_has_a_report_too(tmp_path: Path, kind: str) -> None:
     run = load_run(tmp_path / write(tmp_path, awkward()[kind]))
     page = Page(write_report([run], tmp_path / "report.html").read_text())
-    assert "Verdicts" in page.text
+    assert "Verdict and advice" in page.text
     assert run.name in page.text
 
 
@@ -145,10 +146,50 @@ def test_what_users_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
 def test_several_experiments_are_several_chapters(tmp_path: Path) -> None:
     links = write_all(tmp_path, [*pair(), awkward()["nan"]])
     page = Page(write_report(runs_of(tmp_path, links), tmp_path / "report.html").read_text())
-    headings = [a["id"] for tag, a in page.elements if tag == "h2"]
+    headings = [a["id"] for tag, a in page.elements if tag == "h2" and a]
     assert headings == ["chapter-1-heading", "chapter-2-heading", "methods-heading", "configuration-heading"]
-    links_in_it = [a["href"] for tag, a in page.elements if tag == "a"]
-    assert links_in_it == ["#chapter-1", "#chapter-2", "#methods", "#configuration"]
+
+
+def test_the_contents_lead_to_every_section(page: Page) -> None:
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    links = [str(attributes["href"]).removeprefix("#") for tag, attributes in page.elements if tag == "a"]
+    sections = [f"chapter-1-{name}" for name in ("verdict", "evidence", "comparison")]
+    assert links == ["chapter-1", *sections, "methods", "configuration"]
+    assert set(links) <= set(ids)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_by_itself(section: str, made: Path, tmp_path: Path) -> None:
+    runs = runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"])
+    out = write_report(runs, tmp_path / "report.html", sections=[section], title="One <b>section</b>")
+    page = Page(out.read_text())
+    prefix = "" if section in ("methods", "configuration") else "chapter-1-"
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a"]
+    assert links == ["#chapter-1", f"#{prefix}{section}"]
+    assert "One <b>section</b>" in page.text
+    assert "Does clipping the gradient" in page.text
+    assert bool(page.figures) == (section in ("evidence", "comparison"))
+
+
+@pytest.mark.parametrize(("sections", "found"), [(["verdict", "pictures"], "there is no 'pictures'"), ([], "none was")])
+def test_sections_that_there_are_not(sections: list[str], found: str, made: Path, tmp_path: Path) -> None:
+    run = load_run(made.parent / "pair/lstm-off")
+    with pytest.raises(SettingError, match=rf"sections of a report: {found}.*; name some of verdict, evidence, "):
+        write_report([run], tmp_path / "report.html", sections=sections)
+    assert not list(tmp_path.iterdir())
+
+
+def test_it_tells_what_it_is_doing(made: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    write_report(runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"]), tmp_path / "report.html", tell=told.append)
+    assert told == [
+        "judging lstm-off",
+        "judging lstm-on",
+        "comparing 2 runs",
+        "drawing lstm, layer 0, forward",
+        "drawing the training of 2 runs",
+    ]
 
 
 def test_many_runs_fold_their_findings_and_show_one_heatmap_an_arm(tmp_path: Path) -> None:
@@ -167,8 +208,8 @@ def test_many_runs_fold_their_findings_and_show_one_heatmap_an_arm(tmp_path: Pat
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("report.pdf", SettingError, r"as 'report.pdf', and its suffix has to be \.html: report\.html"),
-        ("report", SettingError, r"its suffix has to be \.html"),
+        ("report.doc", SettingError, r"as 'report.doc', and its suffix has to be one of \.html, \.md, \.pdf: report"),
+        ("report", SettingError, r"its suffix has to be one of \.html"),
         ("nowhere/report.html", InputError, r"it lies in .*nowhere, which is not a folder; name a file"),
         ("folder.html", InputError, r"folder.html: it is a folder"),
         ("file/report.html", InputError, r"which is not a folder"),

@@ -1,0 +1,121 @@
+"""An experiment: its arms, seeds and lengths, which runs succeeded, and how each went. ``?experiment=name``"""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from graddiag import analysis, figures
+from graddiag.analysis import Experiment, Goal, number
+from graddiag.errors import GraddiagError
+from ui.charts import captioned, theme
+from ui.live import live
+from ui.results import OpenRun, of_all, open_run, state_of
+from ui.runs import all_runs
+from ui.shell import enter
+from ui.text import heading, muted, refusal, table
+
+
+def page() -> None:
+    heading("Experiment")
+    name = chosen()
+    if name is None:
+        return
+    runs = opened([entry.run for entry in all_runs() if entry.manifest and entry.manifest.experiment == name])
+    if not runs:
+        muted("None of its runs can be opened. The Runs page says what is there.")
+        return
+    links = [run.link for run in runs]
+    running = any(run.manifest.status == "running" for run in runs)
+    live(lambda: body(opened(links)), running=running, state=lambda: state_of(links))
+
+
+def chosen() -> str | None:
+    """The experiment that the address asks for, else the newest one; None, and a sentence why, where there is none."""
+    found = [entry.manifest.experiment for entry in all_runs() if entry.manifest and entry.manifest.experiment]
+    names = list(dict.fromkeys(reversed(found)))
+    if not names:
+        muted("No run under this root belongs to an experiment. Give runs one: graddiag.watch(..., experiment='name').")
+        return None
+    asked = st.query_params.get("experiment")
+    if asked is not None and asked not in names:
+        refusal("Not opened", f"There is no experiment {asked!r} under this root; the newest one is shown.")
+    return st.selectbox("Experiment", names, key="experiment", bind="query-params")
+
+
+def opened(links: Sequence[str]) -> list[OpenRun]:
+    """The runs that can be opened; a damaged one is left out, as it is listed on the Runs page."""
+    runs = []
+    for link in links:
+        try:
+            runs.append(open_run(link))
+        except GraddiagError:
+            continue
+    return runs
+
+
+def body(runs: Sequence[OpenRun]) -> bool:
+    """Draws the experiment; says whether any of its runs is still being written."""
+    goal = aimed_at(runs)
+    if goal:
+        found = of_all(runs, analysis.experiment, goal)
+        st.subheader("Success")
+        captioned(figures.success(found, theme=theme(), title=False), found.caption, key="success")
+        rates(found)
+        st.subheader("Every run")
+        captioned(figures.multiples(found, theme=theme(), title=False), every_run(found), key="multiples")
+        st.subheader("Every run across its settings")
+        captioned(figures.parallel(found, theme=theme(), title=False), across(found), key="parallel")
+    else:
+        muted("No scalar was logged in any of these runs: call recorder.log(loss=...) in the loop.")
+    if len(runs) > 1 and st.button(f"Compare the {len(runs)} runs", icon=":material/compare:"):
+        st.switch_page("pages/compare.py", query_params={"run": [run.link for run in runs]})
+    return any(run.manifest.status == "running" for run in runs)
+
+
+def aimed_at(runs: Sequence[OpenRun]) -> Goal | None:
+    """What counts as a success, which the user may change."""
+    offered = {goal.name: goal for goal in of_all(runs, analysis.goals)}
+    if not offered:
+        return None
+    left, right, _ = st.columns([3, 2, 4])
+    with left:
+        name = st.selectbox(
+            "A run succeeds by its", list(offered), format_func=analysis.scalar_title, key="goal", bind="query-params"
+        )
+    with right:
+        below = st.number_input(
+            "that ends at most at",
+            value=offered[name].below,
+            format="%g",
+            key=f"below-{name}",
+            bind="query-params",
+            help="In the mean over the last 5% of the steps.",
+        )
+    return Goal(name, float(below))
+
+
+def rates(found: Experiment) -> None:
+    rows = [
+        (
+            (rate.arm, ""),
+            ("not told" if rate.length is None else str(rate.length), ""),
+            (f"{rate.successes} of {rate.runs}", ""),
+            (f"{rate.interval[0]:.0%} to {rate.interval[1]:.0%}", ""),
+        )
+        for rate in found.rates
+    ]
+    table(("Arm", "Length", "Succeeded", "95% interval of the rate"), rows)
+
+
+def every_run(found: Experiment) -> str:
+    broken = sum(each.nonfinite > 0 for each in found.members)
+    lost = f" In {broken} of them some steps are NaN or inf: their lines have gaps." if broken else ""
+    return f"A line a run; the dotted line is the goal, {number(found.goal.below)}.{lost}"
+
+
+def across(found: Experiment) -> str:
+    return "A line a run, from its arm to what it came to. A full dot is a run that succeeded, a ring one that did not."
+
+
+enter()
+page()

@@ -1,0 +1,64 @@
+"""The Lab: choose a training, start it in a process of its own, watch it live, stop it. ``?job=ID``"""
+
+import streamlit as st
+
+from graddiag.errors import GraddiagError
+from graddiag.jobs.control import start
+from graddiag.jobs.files import read_jobs
+from graddiag.jobs.values import Job
+from ui import labform, labjobs
+from ui.live import live
+from ui.root import runs_root
+from ui.shell import enter
+from ui.text import heading, muted, refusal, sentence
+
+
+def page() -> None:
+    heading("Lab")
+    sentence(
+        "A pair: two trainings from the same weights on the same batches, with clipping off and with clipping on. "
+        "It goes on in a process of its own, whether this page is open or not."
+    )
+    form()
+    live(body, running=any(job.at_work for job in read_jobs(runs_root())))
+
+
+def form() -> None:
+    """The settings, and the button that starts them."""
+    with st.container(border=True):
+        chosen = labform.choose()
+        if st.button("Start", type="primary", icon=":material/play_arrow:"):
+            begin(chosen)
+
+
+def begin(chosen: labform.Chosen) -> None:
+    """Starts what was chosen and looks at it; a refusal is told where it was asked for."""
+    try:
+        job = start(runs_root(), labform.request(chosen))
+    except GraddiagError as error:
+        refusal("Not started", str(error))
+        return
+    st.query_params["job"] = job.id
+
+
+def body() -> bool:
+    """Draws the jobs; says whether any is at work."""
+    labjobs.problem()
+    jobs = read_jobs(runs_root())
+    if not jobs:
+        muted("No jobs yet. What you start appears here, with its curves as they grow.")
+        return False
+    first = asked(jobs)
+    labjobs.show(first)
+    labjobs.others([job for job in jobs if job.id != first.id])
+    return any(job.at_work for job in jobs)
+
+
+def asked(jobs: list[Job]) -> Job:
+    """The job of the address, else the newest."""
+    wanted = st.query_params.get("job")
+    return next((job for job in jobs if job.id == wanted), jobs[0])
+
+
+enter()
+page()

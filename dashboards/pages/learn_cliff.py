@@ -1,0 +1,68 @@
+"""Learn: the cliff in the error surface of a recurrent unit, and one descent over it with and without clipping."""
+
+from typing import Final
+
+import streamlit as st
+
+from graddiag.figures import lesson_maps as maps
+from graddiag.figures import lessons as figures
+from graddiag.lessons import cliff
+from ui.charts import captioned, theme
+from ui.learn import Example, examples, lesson, slider
+
+SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")
+EXAMPLES: Final = (
+    Example("over the edge", {"w": 4.6, "b": -2.0, "lr": 0.5, "c": 0.1, "steps": 30}),
+    Example("far away", {"w": 5.0, "b": -2.5, "lr": 1.0, "c": 0.1, "steps": 30}),
+    Example("a small learning rate", {"w": 4.6, "b": -2.0, "lr": 0.05, "c": 0.1, "steps": 30}),
+    Example("no cliff near", {"w": 3.5, "b": -1.2, "lr": 0.5, "c": 0.1, "steps": 30}),
+)
+
+
+def body() -> None:
+    st.markdown(
+        "One recurrent unit, no input, 50 timesteps; two numbers to learn, the weight $w$ and the bias $b$. The unit "
+        "starts at $x_0 = 0.5$ and is to end at 0.7:"
+    )
+    st.latex(r"x_t = w\,\sigma(x_{t-1}) + b, \qquad E = \big(\sigma(x_{50}) - 0.7\big)^2")
+    st.markdown(
+        "For $w > 4$ such a unit can have two states it stays in, one high and one low. Which of the two it falls "
+        "into changes along a line in the plane of $w$ and $b$, and there the error has a wall: the gradient on it "
+        "is hundreds of times what it is elsewhere. A step of gradient descent that starts on the wall is thrown "
+        "across the picture, and what was learned is lost. Clipping the norm keeps the direction and takes a step of "
+        "ordinary length. This is the error surface of Pascanu, Mikolov and Bengio (2013), figure 6."
+    )
+    examples(EXAMPLES)
+    left, right = st.columns(2)
+    with left:
+        w = slider("Start: w", 3.0, 7.0, 4.6, key="w", step=0.05)
+        b = slider("Start: b", -4.0, -1.0, -2.0, key="b", step=0.05)
+    with right:
+        lr = slider("Learning rate", 0.05, 2.0, 0.5, key="lr", step=0.05)
+        threshold = slider("Threshold of the norm", 0.02, 1.0, 0.1, key="c", step=0.02)
+    steps = slider("Steps", 1, 60, 30, key="steps", step=1)
+    shown = st.segmented_control(
+        "Colour by the error, or by the norm of its gradient",
+        SHOWN,
+        default="error",
+        required=True,
+        key="colour",
+        bind="query-params",
+    )
+    descents = [cliff.descend((w, b), lr, clip, steps) for clip in ("none", f"norm:{threshold:g}")]
+    captioned(
+        maps.cliff(cliff.surface(), descents, shown=shown, theme=theme()),
+        *(descent.caption for descent in descents),
+        key="surface",
+    )
+    st.subheader("The wall from the side")
+    found = cliff.section(w)
+    captioned(figures.section(found, theme=theme()), found.caption, key="section")
+
+
+lesson(
+    "learn_cliff",
+    body,
+    shows="where clipping decides between solving and failing",
+    settings={"task": "temporal-order", "model": "rnn", "length": "30", "clip": "norm:1.0"},
+)

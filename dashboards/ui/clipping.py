@@ -1,0 +1,34 @@
+"""What clipping was to the runs, and what other thresholds would have been."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from graddiag import analysis, figures
+from ui.charts import captioned, theme
+from ui.results import OpenRun, of
+from ui.text import muted
+
+
+def section(runs: Sequence[OpenRun]) -> None:
+    """The role of the policy in words, the what-if of every threshold, and the learning rate that clipping left."""
+    st.subheader("Clipping: what each threshold would have done")
+    statistics = [of(run, analysis.clip_statistics) for run in runs]
+    turned = [of(run, analysis.direction_change) for run in runs]
+    for clip, direction in zip(statistics, turned, strict=True):
+        if clip.role is not None:
+            muted(f"{clip.source.label}: {clip.role_sentence} {direction.caption if clip.clipped_steps else ''}")
+    recommended = [of(run, analysis.recommended_thresholds) for run in runs]
+    found = [of(run, analysis.what_if) for run in runs]
+    captions = [each.caption for each in (*recommended, *found) if each.missing is None] or [found[0].caption]
+    figure = figures.what_if(found, recommended[0], theme=theme(), title=False)
+    captioned(figure, *captions, key="what_if")
+    if any(clip.clipped_steps for clip in statistics):
+        effective_lr(runs)
+
+
+def effective_lr(runs: Sequence[OpenRun]) -> None:
+    st.subheader("Effective learning rate")
+    found = [of(run, analysis.effective_lr) for run in runs]
+    captions = [each.caption for each in found]
+    captioned(figures.effective_lr(found, theme=theme(), title=False), *captions, key="effective_lr")

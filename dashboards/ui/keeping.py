@@ -1,0 +1,96 @@
+"""What people do to runs: give them tags and notes, put them in the trash, take them out again."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import streamlit as st
+
+from graddiag.errors import GraddiagError
+from graddiag.overview import RunEntry
+from graddiag.store import Trashed, annotate, restore_run, trash_run, trashed_runs
+from ui.root import run_folder, runs_root
+from ui.runs import changed
+from ui.runtable import tags_of
+from ui.text import muted, refusal
+
+_PROBLEM: Final = "problem"
+
+
+def tags_and_notes(chosen: Sequence[RunEntry]) -> None:
+    """A small form behind a button: of one run its tags and notes, of several the tags that they are to get."""
+    with st.popover("Tags and notes", icon=":material/sell:", disabled=not chosen):
+        if not chosen:
+            return
+        one = chosen[0] if len(chosen) == 1 else None
+        key = "-".join(entry.run for entry in chosen)
+        with st.form(f"annotate-{key}", border=False):
+            known = list(tags_of(one)) if one else []
+            tags = st.multiselect(
+                "Tags" if one else f"Tags to add to {len(chosen)} runs",
+                known,
+                default=known,
+                accept_new_options=True,
+                placeholder="Type a tag, then Enter",
+                key=f"tags-{key}",
+            )
+            notes = None
+            if one:
+                told = one.manifest.notes if one.manifest else ""
+                notes = st.text_area(
+                    "Notes", told, key=f"notes-{key}", placeholder="Why this run was made, what it shows"
+                )
+            if st.form_submit_button("Save", type="primary", icon=":material/check:"):
+                _do(lambda: [_annotate(entry, tags, notes) for entry in chosen])
+
+
+def delete(chosen: Sequence[RunEntry]) -> None:
+    """A button that asks once more; the runs go to the trash, from which they can be taken back."""
+    with st.popover("Delete", icon=":material/delete:", disabled=not chosen):
+        if not chosen:
+            return
+        names = ", ".join(entry.run for entry in chosen[:3]) + (
+            f" and {len(chosen) - 3} more" if len(chosen) > 3 else ""
+        )
+        muted(f"Move to the trash: {names}. Nothing is lost; the trash is at the foot of this page.")
+        running = any(entry.status == "running" for entry in chosen)
+        killed = running and st.checkbox("It says running, but its process has ended", key="killed")
+        if st.button("Move to the trash", type="primary", icon=":material/delete:", disabled=running and not killed):
+            _do(lambda: [trash_run(runs_root(), entry.run, killed=killed) for entry in chosen])
+
+
+def trash() -> None:
+    """What lies in the trash, and the way out of it; nothing where it is empty."""
+    inside = trashed_runs(runs_root())
+    if not inside:
+        return
+    with st.expander(f"Trash: {len(inside)}", icon=":material/delete:"):
+        muted("These runs lie in the folder .trash under the runs folder until you remove them there.")
+        wanted = st.multiselect("Runs to put back", inside, format_func=_label, key="trash", placeholder="Choose runs")
+        if st.button("Put back", icon=":material/undo:", disabled=not wanted):
+            _do(lambda: [restore_run(runs_root(), each) for each in wanted])
+
+
+def problem() -> None:
+    """What went wrong last, once."""
+    found = st.session_state.pop(_PROBLEM, None)
+    if found:
+        refusal("Not done", found)
+
+
+def _do(work: Callable[[], object]) -> None:
+    """Does it, and draws the page again; what goes wrong is told there."""
+    try:
+        work()
+    except GraddiagError as error:
+        st.session_state[_PROBLEM] = str(error)
+    changed()
+    st.rerun()
+
+
+def _annotate(entry: RunEntry, tags: Sequence[str], notes: str | None) -> None:
+    found = tags if notes is not None else [*tags_of(entry), *tags]
+    annotate(run_folder(runs_root(), entry.run), tags=found, notes=notes)
+
+
+def _label(each: Trashed) -> str:
+    return f"{each.run}, {each.when:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,60 @@
+"""What the Learn pages share: their frame, sliders that are part of the address, examples to try, the ways on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from ui.shell import LESSONS, enter, link
+from ui.text import heading
+
+COLUMN: Final = 860  # pixels: a line of text that can be read
+
+
+@dataclass(frozen=True)
+class Example:
+    """Settings worth trying: what to press, and the values it gives to the page's widgets."""
+
+    label: str
+    settings: Mapping[str, Any]
+
+
+def lesson(name: str, body: Callable[[], None], *, shows: str, settings: Mapping[str, str]) -> None:
+    """The page ``name``: its title, its body in one readable column, then the ways on.
+
+    Args:
+        shows: what a training of the Lab shows of it; settings: those of the Lab's form for it.
+    """
+    enter()
+    with st.container(width=COLUMN):
+        heading(dict(LESSONS)[name])
+        body()
+        st.divider()
+        with st.container(horizontal=True):
+            link("lab", f"In the Lab: {shows}", ":material/science:", settings)
+            following = _next(name)
+            link(following, f"Next: {dict(LESSONS)[following]}", ":material/east:")
+
+
+def slider(label: str, low: float, high: float, value: float, *, key: str, step: float, help: str | None = None) -> Any:
+    """A slider whose value is in the address under ``key``; whole numbers where all of them are."""
+    return st.slider(label, low, high, value=value, step=step, key=key, help=help, bind="query-params")
+
+
+def examples(several: Sequence[Example]) -> None:
+    """One press sets the widgets of the page."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption("Try", width="content")
+        for example in several:
+            st.button(example.label, on_click=_set, args=(example.settings,), type="secondary")
+
+
+def _set(settings: Mapping[str, Any]) -> None:
+    for key, value in settings.items():
+        st.session_state[key] = value
+
+
+def _next(name: str) -> str:
+    names = [one for one, _ in LESSONS]
+    return names[(names.index(name) + 1) % len(names)]

@@ -1,0 +1,55 @@
+"""What the snapshots of a run show: each unit through the sequence, the credit matrix, the recurrent weights."""
+
+import streamlit as st
+
+from graddiag import analysis, figures
+from graddiag.analysis import Selection
+from ui.charts import captioned, theme
+from ui.pickers import Choice
+from ui.results import OpenRun, of
+from ui.text import muted
+
+
+def section(run: OpenRun, choice: Choice) -> None:
+    """The snapshot nearest to the step that is looked at; where none was taken, how to take some."""
+    weights_over_training(run)
+    if not len(of(run, analysis.snapshot_steps, choice.selection)):
+        muted(
+            "No snapshot was taken of this layer: graddiag.watch(..., snapshot_every=100) records its units, the "
+            "credit matrix and the spectrum of its recurrent weight at every hundredth step."
+        )
+        return
+    left, right = st.columns(2)
+    with left:
+        units(run, choice)
+    with right:
+        credit(run, choice)
+    spectrum(run, choice.selection, choice.step)
+
+
+def units(run: OpenRun, choice: Choice) -> None:
+    st.subheader("Each unit through the sequence")
+    columns = of(run, analysis.snapshot_columns, choice.selection)
+    column = st.selectbox("Measure", columns, format_func=analysis.snapshot_title, key="units", bind="query-params")
+    found = of(run, analysis.unit_heat, choice.step, choice.selection, column)
+    captioned(figures.unit_heat(found, theme=theme(), title=False), found.caption, key="unit_heat")
+
+
+def credit(run: OpenRun, choice: Choice) -> None:
+    st.subheader("Credit: what each loss timestep sends back")
+    found = of(run, analysis.credit_matrix, choice.step, choice.selection)
+    captioned(figures.credit(found, theme=theme(), title=False), found.caption, key="credit")
+
+
+def spectrum(run: OpenRun, selection: Selection, step: int) -> None:
+    st.subheader("Spectrum of the recurrent weight")
+    found = of(run, analysis.weight_spectra, step, selection)
+    captions = [one.caption for one in found]
+    captioned(figures.spectrum(found, theme=theme(), title=False), *captions, key="spectrum")
+
+
+def weights_over_training(run: OpenRun) -> None:
+    found = of(run, analysis.spectrum_history)
+    if found.missing is None:
+        st.subheader("Recurrent weights over training")
+        captioned(figures.spectrum_history(found, theme=theme(), title=False), found.caption, key="spectrum_history")

@@ -1,0 +1,58 @@
+"""Which timesteps teach the recurrent weight, how far the gradient gets, and which units are saturated."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from graddiag import analysis, figures
+from ui.charts import captioned, theme
+from ui.pickers import Choice
+from ui.results import OpenRun, of
+from ui.text import muted
+
+
+def section(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """Weights in time, with what cuts back-propagation short; for gates, their time constants and their units."""
+    horizon(runs, choice)
+    in_time(runs, choice)
+    time_constants(runs, choice)
+    units(runs, choice)
+
+
+def horizon(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """The memory horizon over training, against the sequence and the task's distance."""
+    st.subheader("Memory horizon over training")
+    found = [of(run, analysis.reach, choice.selection) for run in runs]
+    over = [one for each in found for one in (each.over_sequence, each.over_task) if one is not None]
+    captions = [one.sentence for one in over] or [found[0].caption]
+    captioned(figures.horizon(found, theme=theme(), title=False), *dict.fromkeys(captions), key="horizon")
+
+
+def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
+    st.subheader("Weights in time: which timesteps teach")
+    found = [of(run, analysis.weights_in_time, choice.selection) for run in runs]
+    captions = [each.caption for each in found]
+    cut = [of(run, analysis.truncation, choice.selection) for run in runs]
+    muted(*dict.fromkeys(each.caption for each in cut))
+    left, right = st.columns(2)
+    with left:
+        captioned(figures.weights_in_time(found, theme=theme(), title=False), *captions, key="weights_in_time")
+    with right:
+        words = "How many timesteps teach, and how much of their contributions is left when they are summed."
+        captioned(figures.teaching(found, theme=theme(), title=False), words, key="teaching")
+
+
+def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:
+    found = [of(run, analysis.time_constants, choice.selection) for run in runs]
+    if any(each.missing is None for each in found):
+        st.subheader("Time constants: how long the cells keep")
+        captions = [each.caption for each in found]
+        captioned(figures.time_constants(found, theme=theme(), title=False), *captions, key="time_constants")
+
+
+def units(runs: Sequence[OpenRun], choice: Choice) -> None:
+    found = [of(run, analysis.gate_units, choice.selection) for run in runs]
+    if any(each.missing is None for each in found):
+        st.subheader("Saturation, unit by unit")
+        captions = [each.caption for each in found]
+        captioned(figures.gate_units(found, theme=theme(), title=False), *captions, key="gate_units")

@@ -1,0 +1,133 @@
+"""How much of dL/dc_t came along the cell, and how much through the gates and h."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag import schema
+from graddiag.analysis.grid import Grid
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.stretches import stretches
+from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.words import number
+from graddiag.run import Run
+
+_NAMES: Final = (schema.GRAD_C, schema.GRAD_C_PATH)
+
+
+@dataclass(frozen=True)
+class CellPath(Result):
+    """Of an LSTM's layer: ||dc_{t+1} f_{t+1}|| / ||dc_t||, the cell path against all of dL/dc_t, norms over batch and
+    units, before clipping.
+
+    Norms do not add: the rest, which came through h, is a vector of its own, of a norm between |1 - ratio| and
+    1 + ratio times ||dc_t||. So a ratio near 1 says that the cell carries the gradient only as far as the rest is not
+    large and opposed; a ratio above 1 proves that the rest opposes it.
+    Nothing comes along the cell to the last timestep of a sequence in the order of running; it is left out, as are
+    timesteps where ||dc_t|| is 0, NaN or inf.
+
+    by_timestep [T]: median over the recorded steps; by_step [S]: median over timesteps; ratio: median of those;
+    opposed: share of the counted timesteps and steps with a ratio above 1.
+    """
+
+    source: Source
+    selection: Selection
+    steps: Ints
+    timesteps: Ints
+    by_timestep: Series
+    by_step: Series
+    ratio: float | None
+    opposed: float | None
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        assert self.ratio is not None
+        return (
+            f"In {self.selection.label} of {self.source.label} the gradient that comes along the cell is "
+            f"{number(self.ratio)} of ‖dL/dc‖ in the median; what came through the gates and h is between "
+            f"{number(abs(1 - self.ratio))} and {number(1 + self.ratio)} of it, since norms do not add."
+        )
+
+
+def cell_path(run: Run, selection: Selection) -> CellPath:
+    """The cell path of one layer against the whole of dL/dc.
+
+    Source: Hochreiter & Schmidhuber (1997), the constant error carousel; Gers et al. (2000) for the forget gate.
+    """
+    parts = [_ratios(grid, selection) for grid in stretches(run, selection, _NAMES)]
+    length = max(part.ratio.shape[1] for part in parts)
+    ratio = np.concatenate([_padded(part.ratio, length, np.nan) for part in parts])
+    absent = np.concatenate([_padded(part.absent, length, True) for part in parts])
+    by_timestep, by_step = (_medians(ratio, absent, axis) for axis in (0, 1))
+    finite = by_step.values[np.isfinite(by_step.values)]
+    counted = np.isfinite(ratio)
+    return CellPath(
+        source_of(run),
+        selection,
+        np.concatenate([part.steps for part in parts]),
+        np.arange(length),
+        by_timestep,
+        by_step,
+        float(np.median(finite)) if len(finite) else None,
+        float((ratio > 1).sum() / counted.sum()) if counted.any() else None,
+        _what_is_missing(parts, selection, bool(counted.any())),
+    )
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """Of a stretch of steps: the ratios [S, T], float32, NaN where there is none, and where none was measured."""
+
+    steps: Ints
+    ratio: NDArray[np.float32]
+    absent: NDArray[np.bool_]
+    recorded: bool
+
+
+def _ratios(grid: Grid, selection: Selection) -> _Ratios:
+    total, path = (grid.values[name] for name in _NAMES)
+    absent = grid.missing[schema.GRAD_C] | grid.missing[schema.GRAD_C_PATH] | _ends(grid, selection)
+    usable = np.isfinite(total) & np.isfinite(path) & (total > 0) & ~absent
+    with np.errstate(over="ignore"):
+        ratio = np.where(usable, path / np.where(usable, total, 1.0), np.nan).astype(np.float32)
+    return _Ratios(grid.steps, ratio, absent, not grid.missing[schema.GRAD_C].all())
+
+
+def _padded(values: NDArray[Any], length: int, fill: float | bool) -> NDArray[Any]:
+    return np.pad(values, ((0, 0), (0, length - values.shape[1])), constant_values=fill)
+
+
+def _ends(grid: Grid, selection: Selection) -> NDArray[np.bool_]:
+    """The timestep at which each sequence ends in the order of running, [S, T]."""
+    present = ~grid.missing[schema.GRAD_C]
+    ends = np.zeros(present.shape, dtype=bool)
+    if present.size:
+        last = present.argmax(axis=1) if selection.reverse else present.shape[1] - 1 - present[:, ::-1].argmax(axis=1)
+        ends[np.arange(len(ends)), last] = True
+    return ends
+
+
+def _medians(ratio: NDArray[np.float32], absent: NDArray[np.bool_], axis: int) -> Series:
+    """Medians of the finite ratios along ``axis``; non-finite where there is none though something was measured."""
+    some = np.isfinite(ratio).any(axis=axis)
+    medians = np.full(ratio.shape[1 - axis], np.nan)
+    if some.any():
+        kept = ratio[:, some] if axis == 0 else ratio[some]
+        medians[some] = np.nanmedian(kept, axis=axis)
+    return series("cell_path", "cell path / ‖dL/dc‖", "1", medians, np.asarray(absent.all(axis=axis)))
+
+
+def _what_is_missing(parts: Sequence[_Ratios], selection: Selection, known: bool) -> str | None:
+    if not any(len(part.steps) for part in parts):
+        return f"No timestep was recorded for {selection.label}."
+    if not any(part.recorded for part in parts):
+        return f"No gradient of a cell state was recorded for {selection.label}: it is no LSTM, or none arrived."
+    if not known:
+        return f"No ‖dL/dc‖ of {selection.label} before the last timestep is finite and above 0."
+    return None

@@ -1,0 +1,108 @@
+"""A diagnosis: the findings about a run in order, the verdict that follows, a summary, and what could not be known."""
+
+import json
+import re
+import textwrap
+from dataclasses import dataclass
+from typing import Final
+
+from graddiag.analysis.findings import CALM, WIDTH, Finding, Note, in_order
+from graddiag.analysis.story import Story
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import Result, Source
+from graddiag.analysis.words import listed, plural
+
+_END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class Diagnosis(Result):
+    """What is wrong with a run, the worst first.
+
+    verdict: the name of the worst finding that is more than information; else "healthy", or "not-measured". summary:
+    three to five sentences, the last of which names the first thing to do. notes: what could not be known. story: the
+    findings that may explain each other, in the order in which they began.
+    """
+
+    source: Source
+    verdict: str
+    summary: str
+    findings: tuple[Finding, ...]
+    notes: tuple[Note, ...]
+    story: Story
+    thresholds: Thresholds
+
+    @property
+    def lead(self) -> Finding:
+        """The finding that the verdict is named after."""
+        return next(each for each in self.findings if each.name == self.verdict)
+
+    @property
+    def caption(self) -> str:
+        return f"{self.source.label}: {self.verdict}. {self.lead.sentence}"
+
+    @property
+    def missing(self) -> str | None:
+        return self.lead.sentence if self.verdict == "not-measured" else None
+
+    def finding(self, name: str) -> Finding | None:
+        """The finding of that name, or None."""
+        return next((each for each in self.findings if each.name == name), None)
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """The diagnosis as JSON: its fields by name, NaN and inf as the strings nan, inf and -inf, unknown as null."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def __str__(self) -> str:
+        parts = [f"{self.source.run}: {self.verdict}", "\n".join(textwrap.wrap(self.summary, WIDTH))]
+        parts += [str(finding) for finding in self.findings]
+        if self.story.missing is None:
+            parts.append(str(self.story))
+        if self.notes:
+            parts.append("\n".join(["What could not be known", *(str(note) for note in self.notes)]))
+        return "\n\n".join(parts)
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a diagnosis rests on: steps recorded, steps of them with timesteps, layers."""
+
+    steps: int
+    recorded: int
+    layers: int
+
+    @property
+    def sentence(self) -> str:
+        if not self.recorded:
+            return f"This rests on {plural(self.steps, 'step')}, none of them with timesteps."
+        timesteps = f"timesteps of {plural(self.layers, 'layer')} at {self.recorded:,} of them"
+        return f"This rests on {plural(self.steps, 'step')}, with {timesteps}."
+
+
+def diagnosis(
+    source: Source,
+    found: list[Finding],
+    notes: tuple[Note, ...],
+    story: Story,
+    basis: Basis,
+    thresholds: Thresholds,
+) -> Diagnosis:
+    """The findings in order, and the verdict and summary that follow from them: at least one must be given."""
+    findings = in_order(found)
+    alarming = [each.name for each in findings if each.alarming]
+    calm = [each.name for each in findings if each.name in CALM]
+    verdict = (alarming or calm)[0]
+    return Diagnosis(source, verdict, _summary(verdict, findings, story, basis), findings, notes, story, thresholds)
+
+
+def _summary(verdict: str, findings: tuple[Finding, ...], story: Story, basis: Basis) -> str:
+    """The first sentence of what the verdict rests on; the story; what else was found; the basis; what to do first."""
+    lead = next(each for each in findings if each.name == verdict)
+    told = {lead.name, *(moment.name for moment in story.moments)}
+    others = [f"{each.name} ({each.severity})" for each in findings if each.name not in told]
+    middle = [story.caption] if story.missing is None else []
+    middle += [f"Also found: {listed(others)}."] if others else []
+    # of a healthy run what is told as information may still ask for something: keep clipping on
+    advising = lead if lead.alarming else findings[0]
+    do = f"First thing to do: {advising.advice[0].text}" if advising.advice else "First thing to do: see its rule."
+    return " ".join([_END.split(lead.sentence)[0], *middle, basis.sentence, do])

@@ -1,0 +1,95 @@
+"""Whether clipping turned the gradient: cosine between the gradient before and after it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.clipping import ROUNDING
+from graddiag.analysis.values import Floats, Result, Source, source_of
+from graddiag.analysis.words import number, plural
+from graddiag.run import Run, numbers
+
+# policies that multiply all gradients by one number, and those that do not
+_KEEP: Final = frozenset({"none", "norm", "auto", "zclip"})
+_TURN: Final = frozenset({"value", "agc"})
+_QUANTILES: Final = {"min": 0.0, "5%": 0.05, "50%": 0.5}
+
+Direction = Literal["kept", "measured", "bounded", "unknown"]
+
+
+@dataclass(frozen=True)
+class DirectionChange(Result):
+    """How far clipping turned the gradient, over the steps that it clipped.
+
+    direction: ``kept`` under a policy that scales all gradients together, where the cosine is 1 by construction;
+    ``measured`` where the loop logged the cosine (scalar ``clip_cosine``, see ``ClipOutcome.cosine``); else, under
+    value and agc, ``bounded``: each entry keeps its sign and none grows, so <g, clipped> >= ||clipped||^2 and the
+    cosine is at least the clip coefficient; ``unknown`` where the policy is. cosines: quantiles of the cosine, or of
+    that lower bound; angle: of the smallest of them, in degrees (at most so much where bounded).
+    """
+
+    source: Source
+    policy: str | None
+    direction: Direction
+    clipped_steps: int
+    cosines: Mapping[str, float] = field(default_factory=dict)
+    angle: float | None = None
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        if self.direction == "kept":
+            return f"Clipping ({self.policy}) of {self.source.label} kept the direction of every gradient."
+        if not self.cosines:
+            return f"Clipping ({self.policy}) of {self.source.label} changed no gradient."
+        least, most = ("", "") if self.direction == "measured" else ("at least ", "at most ")
+        median, worst = (f"{least}{number(self.cosines[name])}" for name in ("50%", "min"))
+        return (
+            f"Clipping ({self.policy}) turned the gradient of {self.source.label} at "
+            f"{plural(self.clipped_steps, 'step')}: the cosine with the gradient before it is {median} "
+            f"in the median and {worst} at the worst ({most}{number(self.angle)} degrees)."
+        )
+
+
+def direction_change(run: Run) -> DirectionChange:
+    """Whether, and how far, the clip policy of ``run`` turned its gradients; NaN and inf steps are left out."""
+    policy = run.manifest.clip
+    kind = (policy or "").partition(":")[0]
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.CLIP_COEFFICIENT])
+    coefficient, absent = numbers(frame[schema.CLIP_COEFFICIENT])
+    clipped = coefficient < 1 - ROUNDING
+    about = source_of(run), policy
+    if kind in _KEEP:
+        return DirectionChange(*about, "kept", int(clipped.sum()), missing=_nothing(int((~absent).sum())))
+    if kind not in _TURN:
+        words = "No clip policy was recorded" if policy is None else f"graddiag does not know the policy {policy}"
+        return DirectionChange(
+            *about, "unknown", int(clipped.sum()), missing=f"{words}: whether it turned the gradient is not known."
+        )
+    cosine = _logged(run, len(coefficient))
+    direction: Direction = "bounded" if cosine is None else "measured"
+    known = (coefficient if cosine is None else cosine)[clipped]
+    known = np.clip(known[np.isfinite(known)], -1.0, 1.0)
+    quantiles = {name: float(np.quantile(known, at)) for name, at in _QUANTILES.items()} if len(known) else {}
+    angle = math.degrees(math.acos(quantiles["min"])) if quantiles else None
+    missing = _nothing(int((~absent).sum()))
+    return DirectionChange(*about, direction, int(clipped.sum()), quantiles, angle, missing)
+
+
+def _logged(run: Run, count: int) -> Floats | None:
+    """The cosine of each step where the loop logged it."""
+    frame = run.steps
+    if schema.CLIP_COSINE not in frame:
+        return None
+    values, _ = numbers(frame[schema.CLIP_COSINE])
+    return values if len(values) == count and np.isfinite(values).any() else None
+
+
+def _nothing(known: int) -> str | None:
+    return None if known else "No clip coefficient was recorded."

@@ -1,0 +1,77 @@
+"""The distance over which a gradient has to travel, and whether the horizon of a layer covers it."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from graddiag.analysis.intervals import Interval
+from graddiag.analysis.words import number, plural
+from graddiag.run import RunManifest
+
+Over = Literal["sequence", "task"]
+
+# under this key of its configuration a run says how many timesteps back its task has to look, at the farthest
+DISTANCE_KEY: Final = "distance"
+
+_OF: Final[dict[Over, str]] = {"sequence": "back to the first timestep", "task": "of the task's distance"}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Whether a memory horizon covers a distance of ``timesteps``.
+
+    covers: True where the whole 95% interval of the horizon is at or above the distance, False where all of it is
+    below, None where the distance lies inside it and nothing can be said; without an interval (one recorded step) the
+    horizon alone decides. kept: exp(exponent x timesteps), what the mean gain leaves of a gradient over the distance;
+    1/e where the horizon is just the distance. least: the loss joins in at most timesteps, and the horizon is that of a
+    fresh gradient, a lower bound of how far some of it goes.
+    """
+
+    over: Over
+    timesteps: int
+    horizon: float
+    horizon_interval: Interval | None
+    kept: float
+    covers: bool | None
+    least: bool
+
+    @property
+    def sentence(self) -> str:
+        """Plainly: whether the horizon covers the distance."""
+        verb = {True: "covers", False: "does not cover", None: "may or may not cover"}[self.covers]
+        horizon = "without end" if math.isinf(self.horizon) else f"of {number(self.horizon)} timesteps"
+        interval = self.horizon_interval
+        sure = f"95% {number(interval[0])} to {number(interval[1])}" if interval else "one step: no interval"
+        least = "; the loss joins in on the way, so part of it may go farther" if self.least and not self.covers else ""
+        distance = f"the {plural(self.timesteps, 'timestep')} {_OF[self.over]}"
+        return f"The horizon {horizon} ({sure}) {verb} {distance}{least}."
+
+
+def coverage(
+    over: Over, timesteps: int | None, exponent: float | None, horizons: tuple[float, Interval | None], *, least: bool
+) -> Coverage | None:
+    """The Coverage of ``timesteps`` by a horizon and its interval; None where either is not known."""
+    if timesteps is None or timesteps < 1 or exponent is None:
+        return None
+    horizon, interval = horizons
+    low, high = interval or (horizon, horizon)
+    covers = True if low >= timesteps else False if high < timesteps else None
+    return Coverage(over, timesteps, horizon, interval, _exp(exponent * timesteps), covers, least)
+
+
+def task_distance(manifest: RunManifest) -> int | None:
+    """How far back the run's task has to look, in timesteps: ``config["distance"]``, None where the run does not say.
+
+    A number below 1, or anything that is not a finite number, says nothing.
+    """
+    return _timesteps(manifest.config.get(DISTANCE_KEY))
+
+
+def _timesteps(value: Any) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 1:
+        return None
+    return math.ceil(value)
+
+
+def _exp(power: float) -> float:
+    return math.exp(power) if power < 700 else math.inf

@@ -1,0 +1,185 @@
+"""The runs of an experiment: arms x seeds x lengths of the sequence, which of them succeeded, and how each went."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.curves import logged_scalars
+from graddiag.analysis.intervals import Interval
+from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.analysis.words import number, plural, scalar_title
+from graddiag.run import Run, numbers
+
+ERROR: Final = "error"
+LENGTH: Final = "length"
+_LOW_ERROR: Final = 0.05
+_FINAL_SHARE: Final = 0.05
+_POINTS: Final = 200  # of a curve among many
+_Z: Final = 1.959964  # 95% of a normal distribution
+_NOT_VARIED: Final = frozenset({"seed", LENGTH, "clip", "threads", "every"})
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What counts as a success: the scalar ``name`` at most ``below``, in the mean over the last 5% of the steps."""
+
+    name: str
+    below: float
+
+    @property
+    def words(self) -> str:
+        return f"{scalar_title(self.name).lower()} at most {number(self.below)} over the last 5% of the steps"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run: its length (None if its configuration names none), its course in at most 200 points (steps [n], values
+    [n], NaN where a stretch holds nothing finite), its value at the end (NaN and inf as logged, None if it was not) and
+    whether that is a success. settings: the numbers of its configuration that differ within the experiment."""
+
+    source: Source
+    status: str
+    length: int | None
+    steps: Ints
+    values: Floats
+    nonfinite: int
+    final: float | None
+    success: bool | None
+    largest_norm: float | None
+    settings: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Successes among the runs of one arm at one length; interval: 95%, Wilson."""
+
+    arm: str
+    length: int | None
+    successes: int
+    runs: int
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class Experiment(Result):
+    """All runs of an experiment against one goal; arms in the order in which they come, lengths ascending."""
+
+    goal: Goal
+    members: tuple[Member, ...]
+    arms: tuple[str, ...]
+    lengths: tuple[int | None, ...]
+    rates: tuple[Rate, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        told = "; ".join(f"{arm} {_sum(rate for rate in self.rates if rate.arm == arm)}" for arm in self.arms)
+        return f"Runs that succeeded ({self.goal.words}): {told}."
+
+
+def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
+    """What the runs could be held to, the likeliest first: the error at most 5% where it was logged, then the loss at
+    most half of its usual value in the first steps, then other scalars that people logged."""
+    logged = dict.fromkeys(name for run in runs for name in logged_scalars(run))
+    own = {column.name for column in schema.TABLES[schema.TABLE_STEPS].columns} - {schema.LOSS}
+    named = sorted((name for name in logged if name not in own), key=lambda name: (name != ERROR, name != schema.LOSS))
+    return tuple(Goal(name, _LOW_ERROR if name == ERROR else _half(runs, name)) for name in named)
+
+
+def experiment(runs: Sequence[Run], goal: Goal) -> Experiment:
+    """Every one of ``runs`` against ``goal``, and the rate of success of each arm at each length.
+
+    A run that ended in NaN or inf did not succeed; one that never logged the scalar is left out of the rates.
+
+    Source: Wilson (1927) for the interval of a rate.
+    """
+    varied = _varied(runs)
+    members = tuple(_member(run, goal, varied) for run in runs)
+    arms = tuple(dict.fromkeys(each.source.arm_label for each in members))
+    lengths = tuple(sorted({each.length for each in members}, key=lambda length: length or 0))
+    rates = tuple(rate for arm in arms for length in lengths if (rate := _rate(members, arm, length)))
+    missing = None if rates else f"{scalar_title(goal.name)} was logged in none of {plural(len(runs), 'run')}."
+    return Experiment(goal, members, arms, lengths, rates, missing)
+
+
+def wilson(successes: int, runs: int) -> Interval:
+    """The 95% interval of a rate; it stays within 0 and 1, and is not empty at either."""
+    share, z2 = successes / runs, _Z * _Z
+    middle = (share + z2 / (2 * runs)) / (1 + z2 / runs)
+    half = _Z / (1 + z2 / runs) * math.sqrt(share * (1 - share) / runs + z2 / (4 * runs * runs))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _rate(members: Sequence[Member], arm: str, length: int | None) -> Rate | None:
+    found = [each.success for each in members if each.source.arm_label == arm and each.length == length]
+    known = [each for each in found if each is not None]
+    return Rate(arm, length, sum(known), len(known), wilson(sum(known), len(known))) if known else None
+
+
+def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
+    frame = run.read(schema.TABLE_STEPS)
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)
+    values, missing = numbers(frame[goal.name]) if goal.name in frame else (np.full(len(steps), np.nan), steps >= 0)
+    steps, values = steps[~missing], values[~missing]
+    norms, _ = numbers(frame[schema.GRAD_NORM])
+    finite = norms[np.isfinite(norms)]
+    final = float(values[-max(1, math.ceil(len(values) * _FINAL_SHARE)) :].mean()) if len(values) else None
+    at, course = _course(steps, values)
+    config = run.manifest.config
+    return Member(
+        source_of(run),
+        run.manifest.status,
+        config[LENGTH] if isinstance(config.get(LENGTH), int) else None,
+        at,
+        course,
+        int((~np.isfinite(values)).sum()),
+        final,
+        None if final is None else bool(final <= goal.below),
+        float(finite.max()) if len(finite) else None,
+        {name: float(config[name]) for name in varied if _is_number(config.get(name))},
+    )
+
+
+def _course(steps: Ints, values: Floats) -> tuple[Ints, Floats]:
+    """At most 200 points: the mean of the finite values of each stretch."""
+    if not len(values):
+        return steps, values
+    edges = np.unique(np.linspace(0, len(values), min(_POINTS, len(values)) + 1).astype(int))[:-1]
+    finite = np.isfinite(values)
+    total = np.add.reduceat(np.where(finite, values, 0.0), edges)
+    count = np.add.reduceat(finite.astype(np.float64), edges)
+    return steps[edges], np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _varied(runs: Sequence[Run]) -> list[str]:
+    """The numbers of the configurations that are not the same in all runs."""
+    found: dict[str, set[float]] = {}
+    for run in runs:
+        for name, value in run.manifest.config.items():
+            if _is_number(value) and name not in _NOT_VARIED:
+                found.setdefault(name, set()).add(float(value))
+    return [name for name, values in found.items() if len(values) > 1]
+
+
+def _half(runs: Sequence[Run], name: str) -> float:
+    firsts = []
+    for run in runs:
+        frame = run.read(schema.TABLE_STEPS)
+        values = numbers(frame[name])[0] if name in frame else np.zeros(0)
+        firsts += values[np.isfinite(values)][:1].tolist()
+    return float(f"{np.median(firsts) / 2:.3g}") if firsts else 0.0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _sum(rates: Any) -> str:
+    found = list(rates)
+    return f"{sum(rate.successes for rate in found)} of {sum(rate.runs for rate in found)}"

@@ -1,0 +1,126 @@
+"""Saturation unit by unit: which units of a gate stand open or shut, and Karpathy's plot of the two shares."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.gategrids import in_order
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.analysis.words import gate_title, plural, span
+from graddiag.run import Run, numbers
+
+# a unit is stuck where at least this share of all its activations is saturated on one side
+STUCK: Final = 0.99
+
+_SIDES: Final = (schema.SATURATED_LOW, schema.SATURATED_HIGH)
+
+
+@dataclass(frozen=True)
+class UnitSaturation:
+    """One gate, unit by unit [U]: low (left-saturated) and high (right-saturated) share of its activations over batch,
+    timesteps and snapshots; NaN where not known. shut, open: units with at least STUCK of them on that side (of a tanh:
+    at -1 and at 1)."""
+
+    gate: str
+    title: str
+    low: Floats
+    high: Floats
+
+    @property
+    def shut(self) -> Ints:
+        return np.flatnonzero(self.low >= STUCK)
+
+    @property
+    def open(self) -> Ints:
+        return np.flatnonzero(self.high >= STUCK)
+
+
+@dataclass(frozen=True)
+class GateUnits(Result):
+    """The gates of one layer, unit by unit, by all its snapshots. An activation is saturated below .1 or above .9 of a
+    sigmoid, below -.9 or above .9 of a tanh; a relu is low at 0 and has no high side.
+
+    Each activation of each sample was looked at when the snapshot was taken: a unit that is low for half of the samples
+    and high for the others is saturated here, although its mean over the batch is not.
+    """
+
+    source: Source
+    selection: Selection
+    steps: Ints
+    units: int
+    gates: tuple[UnitSaturation, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        when = f"{plural(len(self.steps), 'snapshot')} ({span(int(self.steps[0]), int(self.steps[-1]))})"
+        stuck = [
+            f"{gate.gate} {len(gate.open)} open, {len(gate.shut)} shut"
+            for gate in self.gates
+            if len(gate.open) or len(gate.shut)
+        ]
+        found = f"stuck are: {'; '.join(stuck)}" if stuck else "none is stuck"
+        return f"Of {plural(self.units, 'unit')} of {self.selection.label} of {self.source.label}, by {when}, {found}."
+
+
+def gate_units(run: Run, selection: Selection) -> GateUnits:
+    """Saturation by unit, over all snapshots of one layer.
+
+    Source: Karpathy, Johnson & Li (2016), section 4.2, figure 4.
+    """
+    taken = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
+    steps = np.unique(taken.to_numpy(dtype=np.int64))
+    names = [schema.gate_column(side, gate) for gate in in_order(_known_gates()) for side in _SIDES]
+    sums = {name: _Shares() for name in names}
+    for step in steps:
+        where = {**selection.where, schema.STEP: int(step)}
+        frame = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.UNIT, *names], where=where)
+        units = frame[schema.UNIT].to_numpy(dtype=np.int64)
+        for name, shares in sums.items():
+            shares.add(units, numbers(frame[name])[0])
+    count = max((len(shares.count) for shares in sums.values()), default=0)
+    gates = tuple(each for gate in in_order(_known_gates()) if (each := _gate(gate, sums)) is not None)
+    return GateUnits(source_of(run), selection, steps, count, gates, _what_is_missing(steps, gates, selection))
+
+
+class _Shares:
+    """The finite shares of each unit summed up, snapshot by snapshot, and how many they are."""
+
+    def __init__(self) -> None:
+        self.total, self.count = np.zeros(0), np.zeros(0)
+
+    def add(self, units: Ints, values: Floats) -> None:
+        finite = np.isfinite(values)
+        length = max(len(self.count), int(units.max()) + 1 if len(units) else 0)
+        grown = [np.pad(each, (0, length - len(each))) for each in (self.total, self.count)]
+        self.total = grown[0] + np.bincount(units[finite], weights=values[finite], minlength=length)
+        self.count = grown[1] + np.bincount(units[finite], minlength=length)
+
+    def mean(self) -> Floats:
+        """[U], NaN where no share is finite."""
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
+
+
+def _known_gates() -> tuple[str, ...]:
+    return tuple(dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates))
+
+
+def _gate(gate: str, sums: Mapping[str, _Shares]) -> UnitSaturation | None:
+    low, high = (sums[schema.gate_column(side, gate)].mean() for side in _SIDES)
+    if not (np.isfinite(low).any() or np.isfinite(high).any()):
+        return None
+    return UnitSaturation(gate, gate_title(gate), low, high)
+
+
+def _what_is_missing(steps: Ints, gates: tuple[UnitSaturation, ...], selection: Selection) -> str | None:
+    if not len(steps):
+        return f"No snapshot was taken of {selection.label}: watch(..., snapshot_every=...) takes them."
+    if not gates:
+        return f"The snapshots of {selection.label} hold no saturation of any gate."
+    return None

@@ -1,0 +1,180 @@
+"""Numerics: where NaN and inf began, what underflows, exact zeros, and dead units."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag import schema
+from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
+from graddiag.analysis.selection import Selection, recorded_steps, selections
+from graddiag.analysis.units import DeadUnits, dead_units
+from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.analysis.words import percent, plural
+from graddiag.run import Run, numbers
+
+# smallest normal number and smallest number above 0 of each dtype
+SMALLEST: Final = {
+    "float16": (2.0**-14, 2.0**-24),
+    "bfloat16": (2.0**-126, 2.0**-133),
+    "float32": (2.0**-126, 2.0**-149),
+    "float64": (2.0**-1022, 2.0**-1074),
+}
+AMP_SCALE: Final = "amp_scale"
+DTYPE: Final = "dtype"
+
+_LOOKED_AT: Final = 64
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """The share of exact zeros in the gradient of one parameter: in the median of the recorded steps, and at most."""
+
+    parameter: str
+    median: float
+    largest: float
+    largest_step: int
+
+
+@dataclass(frozen=True)
+class Underflow:
+    """What becomes of small gradients in one layer, by the norms ||dL/dh_t|| at the steps looked at.
+
+    cells: timesteps at those steps with a finite norm. below: those whose norm is above 0 and below the smallest normal
+    number of the dtype: then every entry of the gradient is, and has lost digits. gone: those with a norm of exactly 0
+    at a step at which some other timestep's has lost digits, so that it is likely to have gone the same way.
+    """
+
+    selection: Selection
+    cells: int
+    below: int
+    gone: int
+
+
+@dataclass(frozen=True)
+class Numerics(Result):
+    """The run's arithmetic.
+
+    dtype: of the parameters, None where the run does not say; loss_scale: the smallest and largest scale of a
+    GradScaler, None without one (then activations may be of a narrower type than the parameters). origin: the first NaN
+    or inf. zeros: by parameter, the most zeros first; a row of an embedding that no token used is 0 by right.
+    underflow: by layer, None where the dtype is not known. dead: by layer. unknown: what could not be known.
+    """
+
+    source: Source
+    dtype: str | None
+    loss_scale: tuple[float, float] | None
+    origin: NonfiniteOrigin
+    zeros: tuple[Zeros, ...]
+    underflow: tuple[Underflow, ...] | None
+    dead: tuple[DeadUnits, ...]
+    unknown: tuple[str, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        parts = [self.origin.caption]
+        if self.underflow:
+            lost = sum(each.below + each.gone for each in self.underflow)
+            cells = sum(each.cells for each in self.underflow)
+            parts.append(f"Of {plural(cells, 'gradient')} at a timestep {lost:,} underflowed in {self.dtype}.")
+        if self.zeros and self.zeros[0].median > 0:
+            most = self.zeros[0]
+            parts.append(f"Most exact zeros are in the gradient of {most.parameter}: {percent(most.median)}.")
+        return " ".join(parts)
+
+
+def numerics(run: Run) -> Numerics:
+    """What can be known about the arithmetic of a run: NaN and inf, underflow, exact zeros, dead units."""
+    layers = selections(run)
+    steps = recorded_steps(run)
+    looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
+    dtype, scale = _dtype(run), _loss_scale(run)
+    zeros = _zeros(run)
+    dead = tuple(dead_units(run, each) for each in layers)
+    lost = None if dtype is None else tuple(_underflow(run, each, looked, SMALLEST[dtype][0]) for each in layers)
+    origin = nonfinite_origin(run)
+    return Numerics(
+        source_of(run),
+        dtype,
+        scale,
+        origin,
+        zeros,
+        lost,
+        dead,
+        tuple(_unknown(dtype, scale, zeros, dead)),
+        None if origin.found or zeros or _any_number(run) else "No loss, gradient or norm of this run was recorded.",
+    )
+
+
+def _any_number(run: Run) -> bool:
+    """Whether a loss, a norm or a gradient at a timestep was recorded, whatever it is."""
+    columns = ((schema.TABLE_STEPS, (schema.LOSS, schema.GRAD_NORM)), (schema.TABLE_TIMESTEPS, (schema.GRAD_H,)))
+    frames = [(run.read(table, columns=list(names)), names) for table, names in columns]
+    return any(not numbers(frame[name])[1].all() for frame, names in frames for name in names)
+
+
+def _dtype(run: Run) -> str | None:
+    """The narrowest of the parameters' types, as the run's environment says it."""
+    named = [name.strip() for name in run.manifest.environment.get(DTYPE, "").split(",")]
+    known = [name for name in SMALLEST if name in named]
+    return known[0] if known else None
+
+
+def _loss_scale(run: Run) -> tuple[float, float] | None:
+    frame = run.read(schema.TABLE_STEPS)
+    if AMP_SCALE not in frame.columns:
+        return None
+    scales = numbers(frame[AMP_SCALE])[0]
+    finite = scales[np.isfinite(scales)]
+    return (float(finite.min()), float(finite.max())) if len(finite) else None
+
+
+def _zeros(run: Run) -> tuple[Zeros, ...]:
+    rows = run.read(schema.TABLE_PARAMETERS, columns=[schema.STEP, schema.PARAMETER, schema.ZEROS])
+    shares = numbers(rows[schema.ZEROS])[0]
+    names, steps = rows[schema.PARAMETER].to_numpy(dtype=object), rows[schema.STEP].to_numpy(dtype=np.int64)
+    found = []
+    for name in dict.fromkeys(names):
+        chosen = np.flatnonzero((names == name) & np.isfinite(shares))
+        if len(chosen):
+            top = chosen[shares[chosen].argmax()]
+            found.append(Zeros(str(name), float(np.median(shares[chosen])), float(shares[top]), int(steps[top])))
+    return tuple(sorted(found, key=lambda each: -each.median))
+
+
+def _underflow(run: Run, selection: Selection, steps: Ints, normal: float) -> Underflow:
+    columns = [schema.STEP, schema.TIMESTEP, schema.GRAD_H]
+    where = {**selection.where, schema.STEP: [int(step) for step in steps]}
+    rows = run.read(schema.TABLE_TIMESTEPS, columns=columns, where=where)
+    norms = numbers(rows[schema.GRAD_H])[0]
+    at = rows[schema.STEP].to_numpy(dtype=np.int64)
+    below = (norms > 0) & (norms < normal)
+    return Underflow(selection, int(np.isfinite(norms).sum()), int(below.sum()), _gone(at, norms, below))
+
+
+def _gone(steps: Ints, norms: Floats, below: NDArray[np.bool_]) -> int:
+    """Norms of exactly 0 at the steps at which some norm has lost digits."""
+    return int((np.isin(steps, steps[below]) & (norms == 0)).sum())
+
+
+def _unknown(
+    dtype: str | None, scale: tuple[float, float] | None, zeros: Sequence[Zeros], dead: Sequence[DeadUnits]
+) -> list[str]:
+    said = []
+    if dtype is None:
+        said.append("The run does not say of which type its parameters are: underflow cannot be told.")
+    if scale is not None:
+        said.append(
+            "A loss scale was used: activations may be of float16, whose underflow shows in the zeros of the gradients "
+            "alone."
+        )
+    if not zeros:
+        said.append("The share of exact zeros was not recorded (runs of schema 2 and later have it).")
+    if all(each.missing for each in dead):
+        said.append("No snapshot was taken: dead units are not known.")
+    return said

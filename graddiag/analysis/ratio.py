@@ -1,0 +1,140 @@
+"""One signal of two runs against each other: their ratio over training and sequence."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag.analysis.grid import Grid, read_grid
+from graddiag.analysis.heat import Reduce, binned, bins
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
+from graddiag.analysis.words import SIGNED, number, signal_title
+from graddiag.errors import SettingError
+from graddiag.run import Run
+
+
+@dataclass(frozen=True)
+class HeatRatio(Result):
+    """log10 of a signal of ``treated`` over that of ``baseline``, on a grid of bins [S, T] of the recorded steps and
+    timesteps that both have.
+
+    values: float32, NaN unless the state is value. states: CellState; zero where the signal of ``treated`` is exactly 0
+    and that of ``baseline`` is not; missing where either was not measured or that of ``baseline`` is 0; non-finite
+    where either is. median: of the ratio over all cells with a value; counts: cells of each state before binning.
+    """
+
+    baseline: Source
+    treated: Source
+    selection: Selection
+    signal: str
+    steps: Ints
+    timesteps: Ints
+    step_bin: int
+    timestep_bin: int
+    values: NDArray[np.float32]
+    states: States
+    counts: Mapping[str, int]
+    median: float | None
+    missing: str | None = None
+
+    @property
+    def title(self) -> str:
+        return f"{signal_title(self.signal)}: {self.treated.label} over {self.baseline.label}"
+
+    @property
+    def caption(self) -> str:
+        if self.missing or self.median is None:
+            return self.missing or "There is no cell in which both runs have a number above 0."
+        return (
+            f"{signal_title(self.signal)} of {self.treated.label} over that of {self.baseline.label}, at the same step "
+            f"and timestep: {number(self.median)} in the median. At 1 they are equal."
+        )
+
+
+def heat_ratio(
+    runs: Sequence[Run],
+    signal: str,
+    selection: Selection,
+    *,
+    max_cells: int = 60_000,
+    reduce: Reduce = "max",
+    steps: tuple[int, int] | None = None,
+    timesteps: tuple[int, int] | None = None,
+) -> HeatRatio:
+    """The ratio of the second run to the first; arguments as for ``heat``.
+
+    Args:
+        reduce: of the logarithms of a bin's cells ``max`` takes the one farthest from 0, ``geomean`` their mean.
+
+    Raises:
+        SettingError: not two runs.
+    """
+    if len(runs) != 2:
+        raise SettingError(f"a ratio needs two runs, the baseline and the other; {len(runs)} were given.")
+    baseline, treated = (read_grid(run, selection, [signal], steps=steps) for run in runs)
+    shared, rows_a, rows_b = np.intersect1d(baseline.steps, treated.steps, return_indices=True)
+    first, last = timesteps or (0, max(len(baseline.timesteps), len(treated.timesteps)))
+    times = np.arange(max(0, first), min(last + 1, len(baseline.timesteps), len(treated.timesteps)))
+    a, b = _cells(baseline, signal, rows_a, times), _cells(treated, signal, rows_b, times)
+    values, states = _ratio(a, b)
+    step_bin, timestep_bin = bins(values.shape, max_cells)
+    shown, shown_states = _binned(values, states, step_bin, timestep_bin, reduce)
+    known = values[states == CellState.VALUE]
+    return HeatRatio(
+        source_of(runs[0]),
+        source_of(runs[1]),
+        selection,
+        signal,
+        shared[::step_bin],
+        times[::timestep_bin],
+        step_bin,
+        timestep_bin,
+        shown,
+        shown_states,
+        {state.name.lower(): int((states == state).sum()) for state in CellState},
+        float(10.0 ** np.median(known)) if len(known) else None,
+        _what_is_missing(values, known, signal),
+    )
+
+
+Cells = tuple[Floats, NDArray[np.bool_]]
+
+
+def _cells(grid: Grid, signal: str, rows: Ints, times: Ints) -> Cells:
+    at = np.ix_(rows, times)
+    return grid.values[signal][at], grid.missing[signal][at]
+
+
+def _ratio(a: Cells, b: Cells) -> tuple[Floats, States]:
+    """log10 of b / a, [S, T], and what each cell is."""
+    (x, no_x), (y, no_y) = a, b
+    states = np.full(x.shape, CellState.VALUE, dtype=np.int8)
+    states[y == 0] = CellState.ZERO
+    states[no_x | no_y | (x == 0)] = CellState.MISSING
+    states[~(no_x | no_y) & ~(np.isfinite(x) & np.isfinite(y))] = CellState.NONFINITE
+    usable = (states == CellState.VALUE) & (x > 0) & (y > 0)
+    logs = np.log10(y, where=usable, out=np.full(x.shape, np.nan))
+    return logs - np.log10(x, where=usable, out=np.full(x.shape, np.nan)), states
+
+
+def _binned(
+    values: Floats, states: States, step_bin: int, timestep_bin: int, reduce: Reduce
+) -> tuple[NDArray[np.float32], States]:
+    if reduce == "max":
+        shown, kinds = binned(values, states, step_bin, timestep_bin, "max", True)
+        return np.where(kinds == CellState.VALUE, shown, np.float32(np.nan)), kinds
+    usual, kinds = binned(10.0**values, states, step_bin, timestep_bin, "geomean", False)
+    logs = np.log10(usual, where=usual > 0, out=np.full(usual.shape, np.nan, dtype=np.float32))
+    return np.where(kinds == CellState.VALUE, logs, np.float32(np.nan)), kinds
+
+
+def _what_is_missing(values: Floats, known: Floats, signal: str) -> str | None:
+    if signal in SIGNED:
+        return f"{signal_title(signal)} has a sign: there is no ratio to draw."
+    if not values.size:
+        return "The two runs have no recorded step and timestep in common."
+    if not len(known):
+        return "There is no cell in which both runs have a number above 0."
+    return None

@@ -1,0 +1,226 @@
+"""Spectra as results: of a recurrent weight, over training, and of the state's Jacobians (Lyapunov exponents).
+
+What makes them of a run is here. What makes them of a trace or of a module needs torch: ``analysis.spectrum``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from graddiag import schema
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
+from graddiag.analysis.values import Floats, Ints, Result, Series, Source, known, series, source_of
+from graddiag.analysis.words import gate_title, number, span
+from graddiag.run import Run, numbers
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One gate's block of a W_hh: singular values, the largest first; eigenvalues as real and imaginary parts, the
+    largest in size first, empty where the block is not square (a projection)."""
+
+    gate: str
+    title: str
+    singular: Floats
+    real: Floats
+    imag: Floats
+
+    @property
+    def norm(self) -> float:
+        """The largest singular value: the most that one product with it can stretch."""
+        return float(self.singular[0])
+
+    @property
+    def radius(self) -> float | None:
+        """The largest eigenvalue in size; None where there is none."""
+        return float(np.hypot(self.real[0], self.imag[0])) if len(self.real) else None
+
+
+@dataclass(frozen=True)
+class WeightSpectrum(Result):
+    """Singular values and eigenvalues of one recurrent weight, gate by gate; ``step`` is None outside a run.
+
+    Neither says how the gradient travels, for which the slopes and the gates count as well. The spectral radius is no
+    bound over a finite time either: [[.9, 5], [0, .9]] has radius .9, and its ninth power stretches by 19.
+    """
+
+    source: Source
+    parameter: str
+    step: int | None
+    blocks: tuple[Block, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        found = "; ".join(
+            f"{block.gate}: largest singular value {number(block.norm)}, spectral radius {number(block.radius)}"
+            for block in self.blocks
+        )
+        when = "" if self.step is None else f" at step {self.step}"
+        return f"{self.parameter}{when} of {self.source.label}, {found}."
+
+
+@dataclass(frozen=True)
+class WeightSeries:
+    """One recurrent weight over training: spectral radius and largest singular value, each the largest over gates."""
+
+    parameter: str
+    radius: Series
+    norm: Series
+
+
+@dataclass(frozen=True)
+class SpectrumHistory(Result):
+    """Spectral radius and largest singular value of every W_hh at the steps [S] at which they were taken."""
+
+    source: Source
+    steps: Ints
+    weights: tuple[WeightSeries, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        ends = "; ".join(
+            f"{weight.parameter}: largest singular value {number(known(weight.norm.values[0]))} to "
+            f"{number(known(weight.norm.values[-1]))}, spectral radius {number(known(weight.radius.values[0]))} to "
+            f"{number(known(weight.radius.values[-1]))}"
+            for weight in self.weights
+        )
+        return f"Recurrent weights of {self.source.label} over {span(int(self.steps[0]), int(self.steps[-1]))}: {ends}."
+
+
+@dataclass(frozen=True)
+class Lyapunov(Result):
+    """Finite-time Lyapunov exponents of one layer's state along real data, in nats per timestep, the largest first.
+
+    lambda_i is the mean of ln |R_ii| over the timesteps after ``transient``, with Q R = J_t Q and J_t = d s_t/d s_{t-1}
+    on the full state, (h, c) in an LSTM, the layer's input held as it was. A positive one stretches, a negative one
+    contracts; -inf is a direction that one timestep takes to 0, as far as float64 can tell.
+
+    Attributes:
+        exponents: [k], the mean over samples; by_sample: [N, k].
+        windows: [W, k], the mean over samples in W windows of about equal length, one after the other.
+        state: entries of the state; k of them were asked for. The sum of all is the mean of ln|det J_t|.
+        timesteps: how many counted, of the longest sequence; transient: how many before them did not.
+
+    Source: Benettin et al. (1980); for trained recurrent nets Engelken, Wolf & Abbott (2023).
+    """
+
+    source: Source
+    selection: Selection
+    exponents: Floats
+    by_sample: Floats
+    windows: Floats
+    state: int
+    timesteps: int
+    transient: int
+    missing: str | None = None
+
+    @property
+    def horizon(self) -> float | None:
+        """-1 / the largest exponent, in timesteps: after so many the slowest direction is down to 1/e. None where it
+        is not negative, or not known."""
+        largest = self.exponents[0] if len(self.exponents) else np.nan
+        return float(-1 / largest) if np.isfinite(largest) and largest < 0 else None
+
+    @property
+    def spread(self) -> tuple[Floats, Floats]:
+        """The smallest and the largest exponent over the samples, [k] each."""
+        return self.by_sample.min(axis=0), self.by_sample.max(axis=0)
+
+    @property
+    def total(self) -> float | None:
+        """The sum of all exponents, the mean of ln|det J_t|; None where not all were asked for."""
+        return float(self.exponents.sum()) if len(self.exponents) == self.state else None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        low, high = self.spread
+        largest = float(self.exponents[0])
+        words = f"the largest of {len(self.exponents)} is {number(largest)} a timestep"
+        if len(self.by_sample) > 1:
+            words += f", from {number(float(low[0]))} to {number(float(high[0]))} over {len(self.by_sample)} samples"
+        after = (
+            f", so the slowest direction is down to 1/e after {number(self.horizon)} timesteps" if self.horizon else ""
+        )
+        zero = int(np.isneginf(self.exponents).sum())
+        lost = f"; {zero} of them are -inf, directions that a single timestep takes to 0" if zero else ""
+        return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{lost}."
+
+
+def spectrum_history(run: Run) -> SpectrumHistory:
+    """The course of every recurrent weight's spectral radius and largest singular value."""
+    columns = [schema.STEP, schema.PARAMETER, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
+    rows = run.read(schema.TABLE_PARAMETERS, columns=columns)
+    rows = rows[~numbers(rows[schema.SPECTRAL_NORM])[1]]
+    steps, at = np.unique(rows[schema.STEP].to_numpy(dtype=np.int64), return_inverse=True)
+    weights = []
+    for name in dict.fromkeys(rows[schema.PARAMETER]):
+        mine = (rows[schema.PARAMETER] == name).to_numpy()
+        radius, norm = (
+            _on_steps(*numbers(rows[column][mine]), at[mine], len(steps))
+            for column in (schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM)
+        )
+        weights.append(
+            WeightSeries(
+                str(name),
+                series(schema.SPECTRAL_RADIUS, "spectral radius", "1", *radius),
+                series(schema.SPECTRAL_NORM, "largest singular value", "1", *norm),
+            )
+        )
+    missing = None if weights else "No spectrum of a recurrent weight was recorded in this run."
+    return SpectrumHistory(source_of(run), steps, tuple(weights), missing)
+
+
+def weight_spectra(run: Run, step: int, selection: Selection | None = None) -> tuple[WeightSpectrum, ...]:
+    """The spectrum of every recurrent weight, or of one layer's alone, of the snapshot nearest to ``step``; where there
+    is none, a result that says why."""
+    steps = snapshot_steps(run, table=schema.TABLE_SPECTRA)
+    if not len(steps):
+        why = f"No whole spectrum of a recurrent weight. {NO_SNAPSHOTS}"
+        return (WeightSpectrum(source_of(run), "", None, (), why),)
+    chosen = nearest(steps, step)
+    rows = run.read(schema.TABLE_SPECTRA, where={schema.STEP: chosen})
+    names = [name for name in dict.fromkeys(rows[schema.PARAMETER]) if selection is None or _is_of(name, selection)]
+    if not names:
+        why = f"At step {chosen} there is no spectrum of this layer's weight: it held NaN or inf."
+        return (WeightSpectrum(source_of(run), "", chosen, (), why),)
+    by_weight = {name: rows[rows[schema.PARAMETER] == name] for name in names}
+    return tuple(WeightSpectrum(source_of(run), name, chosen, _blocks(mine)) for name, mine in by_weight.items())
+
+
+def _is_of(parameter: str, selection: Selection) -> bool:
+    """Whether ``parameter`` is the recurrent weight of a layer; a cell's has no number."""
+    module, _, name = parameter.rpartition(".")
+    own = f"weight_hh_l{selection.layer}{'_reverse' if selection.reverse else ''}"
+    return module == selection.module and name in (own, "weight_hh")
+
+
+def _blocks(rows: pd.DataFrame) -> tuple[Block, ...]:
+    """The blocks of one weight, gates in torch's order."""
+    order = dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates)
+    return tuple(_block(gate, rows[rows[schema.GATE] == gate]) for gate in order if (rows[schema.GATE] == gate).any())
+
+
+def _block(gate: str, rows: pd.DataFrame) -> Block:
+    rows = rows.sort_values(schema.INDEX)
+    real, absent = numbers(rows[schema.EIGENVALUE_REAL])
+    imag, _ = numbers(rows[schema.EIGENVALUE_IMAG])
+    return Block(gate, gate_title(gate), numbers(rows[schema.SINGULAR_VALUE])[0], real[~absent], imag[~absent])
+
+
+def _on_steps(values: Floats, absent: Flags, at: Ints, count: int) -> tuple[Floats, Flags]:
+    placed, missing = np.full(count, np.nan), np.ones(count, dtype=bool)
+    placed[at], missing[at] = values, absent
+    return placed, missing

@@ -1,0 +1,72 @@
+"""Findings that may explain each other, joined into one story with its order in time."""
+
+import textwrap
+from dataclasses import dataclass
+from typing import Final
+
+from graddiag.analysis.values import Result, Source
+
+# what may come of what, cause first; a pair is told only where the cause began no later than the effect
+LINKS: Final = (
+    ("exploding", "saturated-gates"),
+    ("exploding", "dead-units"),
+    ("exploding", "non-finite"),
+    ("exploding", "loss"),
+    ("saturated-gates", "vanishing"),
+    ("saturated-gates", "loss"),
+    ("dead-units", "vanishing"),
+    ("dead-units", "loss"),
+    ("vanishing", "loss"),
+    ("truncated-reach", "loss"),
+    ("loss", "non-finite"),
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that began at a step: a finding by its name, or ``loss`` for what the loss did."""
+
+    step: int
+    name: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Story(Result):
+    """Moments in the order in which they began, each of which may be a cause or an effect of another one.
+
+    The order in time is measured; that one thing came of another is not: it is the usual explanation.
+    """
+
+    source: Source
+    moments: tuple[Moment, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        told = ", then ".join(f"{each.sentence} (step {each.step})" for each in self.moments)
+        return f"In order of time: {told}."
+
+    def __str__(self) -> str:
+        lines = ["In order of time"]
+        for each in self.moments:
+            lines += textwrap.wrap(f"- step {each.step}: {each.sentence}", 100, initial_indent="  ")
+        return "\n".join(lines)
+
+
+def tell(source: Source, moments: list[Moment]) -> Story:
+    """The moments that are linked to another one, in order of time."""
+    began = {each.name: each for each in moments}
+    linked = {
+        name
+        for cause, effect in LINKS
+        if cause in began and effect in began and began[cause].step <= began[effect].step
+        for name in (cause, effect)
+    }
+    ranks = {name: rank for rank, (name, _) in reversed(list(enumerate(LINKS)))}
+    told = sorted((began[name] for name in linked), key=lambda each: (each.step, ranks.get(each.name, len(LINKS))))
+    if not told:
+        return Story(source, (), "No two findings of this run follow one another in time.")
+    return Story(source, tuple(told))

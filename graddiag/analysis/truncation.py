@@ -1,0 +1,190 @@
+"""Whether back-propagation through time is cut short: by a detach, between calls or steps, or by a short window."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graddiag import schema
+from graddiag.analysis.distance import task_distance
+from graddiag.analysis.grid import Grid
+from graddiag.analysis.selection import Selection
+from graddiag.analysis.stretches import stretches
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.analysis.words import percent, plural
+from graddiag.run import Run
+
+_NAMES: Final = (schema.GRAD_H, schema.TRANSPORT_GAIN, schema.GRAD_W_HH, schema.H_RMS)
+
+# what holds at this share of the steps at which it could be seen, or at more, holds for the run
+USUAL: Final = 0.5
+
+_LOOKED_AT: Final = 64
+
+
+@dataclass(frozen=True)
+class Truncation(Result):
+    """Where the gradient of one layer stops on its way back, by S recorded steps.
+
+    window: timesteps of the longest sequence. Over the ``judged`` steps at which a finite gradient above 0 arrived:
+    cut_share: those at which dL/dh is exactly 0 at all timesteps before some one, although it is large there (at least
+    ``Thresholds.arriving`` of the largest) and its transport gain is not 0: a detach. A timestep that ran and got no
+    gradient counts as 0. cut_timestep: the first timestep, in the order in which the layer ran, that still gets one,
+    the median of those steps; None unless at least half of the judged steps are cut. faded_share: zeros that a fading
+    gradient, or dead units (gain 0), ran into.
+    carried_share: of the steps where it can be told, those whose first G_t is not 0, so that the layer began from a
+    state that was not 0: carried over from an earlier call or step (or given, or learned). Nothing of the gradient went
+    on through that state as far as graddiag saw: calls joined by an intact graph are one sequence here (those of a
+    bidirectional layer or of packed sequences are never joined). calls: separate sequences of the module in a step.
+    distance: the task's, in timesteps; window_short: whether the window is shorter than that, None where not known.
+    """
+
+    source: Source
+    selection: Selection
+    window: int
+    steps: Ints
+    judged: int
+    cut_share: float | None
+    cut_timestep: int | None
+    faded_share: float | None
+    carried_share: float | None
+    calls: int
+    distance: int | None
+    window_short: bool | None
+    missing: str | None = None
+
+    @property
+    def cut(self) -> bool:
+        return self.cut_timestep is not None
+
+    @property
+    def carried(self) -> bool:
+        return self.carried_share is not None and self.carried_share >= USUAL
+
+    @property
+    def found(self) -> tuple[str, ...]:
+        """What cuts back-propagation short here, a sentence each."""
+        told = (
+            f"No gradient goes back beyond timestep {self.cut_timestep}: it is large there and exactly 0 before, at "
+            f"{percent(self.cut_share or 0.0)} of the steps. A detach cuts it off.",
+            f"The sequences began from a state that was not 0 at {percent(self.carried_share or 0.0)} of the steps: "
+            "one that was carried over (or given, or learned), through which no gradient was seen to go further back.",
+            f"The window has {plural(self.window, 'timestep')}, the task looks back {self.distance}: what lies beyond "
+            "the window cannot be learned from the gradient.",
+        )
+        return tuple(s for s, holds in zip(told, (self.cut, self.carried, self.window_short), strict=True) if holds)
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        calls = f" A step has {self.calls} separate sequences of this module." if self.calls > 1 else ""
+        layer = f"{self.selection.label} of {self.source.label}"
+        if self.found:
+            return f"In {layer} back-propagation ends early. {' '.join(self.found)}{calls}"
+        whole = plural(self.window, "timestep")
+        return f"Nothing cuts back-propagation short within the {whole} of {layer}.{calls}"
+
+
+def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Truncation:
+    """Whether back-propagation through one layer is cut short, and by what.
+
+    Source: truncated back-propagation through time (Williams & Peng 1990).
+    """
+    floor = (thresholds or Thresholds()).arriving
+    parts = [_ways(grid, selection, floor) for grid in stretches(run, selection, _NAMES)]
+    steps, judged, cut, short, known, carried, first = (
+        np.concatenate(each) for each in zip(*map(_fields, parts), strict=True)
+    )
+    distance, window = task_distance(run.manifest), max(part.window for part in parts)
+    usual = cut.any() and cut.sum() >= USUAL * judged.sum()
+    return Truncation(
+        source_of(run),
+        selection,
+        window,
+        steps,
+        int(judged.sum()),
+        _share(cut, judged),
+        int(np.median(first[cut])) if usual else None,
+        _share(short & ~cut, judged),
+        _share(carried & known, known),
+        _calls(run, selection, steps),
+        distance,
+        None if distance is None or not window else window - 1 < distance,
+        _what_is_missing(parts, selection, bool(judged.any())),
+    )
+
+
+@dataclass(frozen=True)
+class _Ways:
+    """Of a stretch of steps [S]: whether each is judged, cut, short; whether it can be told that it began from a state
+    that was not 0, and whether it did; the first timestep that gets a gradient, in the order of the data."""
+
+    steps: Ints
+    judged: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+    short: NDArray[np.bool_]
+    known: NDArray[np.bool_]
+    carried: NDArray[np.bool_]
+    first: Ints
+    window: int
+    recorded: bool
+
+
+def _ways(grid: Grid, selection: Selection, floor: float) -> _Ways:
+    order = slice(None, None, -1) if selection.reverse else slice(None)
+    total, gain, weight, _ = (grid.values[name][:, order] for name in _NAMES)
+    unmeasured = grid.missing[schema.GRAD_H][:, order]
+    present = ~(unmeasured & grid.missing[schema.H_RMS][:, order])
+    total = np.where(present & unmeasured, 0.0, total)
+    first, start = _first_reached(total), _first(present)
+    largest = np.where(np.isfinite(total), total, 0.0).max(axis=1, initial=0.0)
+    judged = (largest > 0) & np.isfinite(np.where(present, total, 0.0)).all(axis=1)
+    short = judged & (first > start)
+    cut = short & (_at(total, first) >= floor * largest) & (_at(gain, first) != 0)
+    begun = _at(weight, start)
+    known = judged & np.isfinite(begun) & (np.where(np.isfinite(weight), weight, 0.0).max(axis=1, initial=0.0) > 0)
+    window, recorded = len(grid.timesteps), not grid.missing[schema.GRAD_H].all()
+    timestep = window - 1 - first if selection.reverse else first
+    return _Ways(grid.steps, judged, cut, short, known, begun > 0, timestep, window, recorded)
+
+
+def _fields(part: _Ways) -> tuple[NDArray[Any], ...]:
+    return part.steps, part.judged, part.cut, part.short, part.known, part.carried, part.first
+
+
+def _first(held: NDArray[np.bool_]) -> Ints:
+    """The first timestep that is ``held`` [S, T], 0 where none is; [S]."""
+    return held.argmax(axis=1) if held.size else np.zeros(len(held), dtype=np.int64)
+
+
+def _first_reached(total: Floats) -> Ints:
+    """The first timestep in the order of running whose total gradient is not exactly 0 (NaN counts as 0), [S]."""
+    return _first(np.nan_to_num(total, nan=0.0, posinf=1.0) > 0)
+
+
+def _at(values: Floats, places: Ints) -> Floats:
+    return values[np.arange(len(values)), places] if values.size else np.zeros(len(values))
+
+
+def _share(held: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
+    return float(held.sum() / of.sum()) if of.any() else None
+
+
+def _calls(run: Run, selection: Selection, steps: Ints) -> int:
+    """How many sequences of the same module, layer and direction there are, by some of the steps."""
+    looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
+    where = {name: value for name, value in selection.where.items() if name != schema.CALL}
+    rows = run.read(schema.TABLE_TIMESTEPS, columns=[schema.CALL], where={**where, schema.STEP: looked.tolist()})
+    return int(rows[schema.CALL].nunique())
+
+
+def _what_is_missing(parts: Sequence[_Ways], selection: Selection, judged: bool) -> str | None:
+    if not any(len(part.steps) for part in parts):
+        return f"No timestep was recorded for {selection.label}."
+    if not any(part.recorded for part in parts):
+        return f"The total gradient was not recorded for {selection.label}."
+    return None if judged else f"At no recorded step did a finite gradient above 0 reach {selection.label}."

@@ -1,0 +1,93 @@
+"""The size of the updates against the weights: a rule of thumb says a thousandth."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.words import number, percent, scalar_title
+from graddiag.run import Run, numbers
+
+RULE_OF_THUMB: Final = 1e-3
+
+_UNIT: Final = "1, recorded steps alone"
+
+
+@dataclass(frozen=True)
+class ParameterUpdate:
+    """The update-to-weight ratio of one parameter: quantiles over the recorded steps where it is finite, share of them
+    within a factor of ten of the rule of thumb; from_zero: steps at which its weights were 0 (the ratio is inf)."""
+
+    parameter: str
+    low: float
+    median: float
+    high: float
+    near: float
+    steps: int
+    from_zero: int
+
+
+@dataclass(frozen=True)
+class Updates(Result):
+    """||w_{k+1} - w_k|| / ||w_k||, L2, as the optimizer made it: after clipping, with momentum and weight decay.
+
+    steps [S]: the recorded ones; ratio: over all parameters together; median: its median, None where none is finite.
+    parameters: the largest median first.
+
+    Source: the rule of thumb of 1e-3 is Karpathy's (CS231n, 2015); it is no law, and a start or an end of training with
+    other sizes is no fault.
+    """
+
+    source: Source
+    steps: Ints
+    ratio: Series
+    median: float | None
+    parameters: tuple[ParameterUpdate, ...]
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        if self.missing:
+            return self.missing
+        assert self.median is not None
+        times = self.median / RULE_OF_THUMB
+        against = f"{number(times)} times the rule of thumb of 1e-3"
+        text = (
+            f"An update of {self.source.label} is {percent(self.median)} of the weights in the median step, {against}."
+        )
+        if not self.parameters:
+            return text
+        most, least = self.parameters[0], self.parameters[-1]
+        return (
+            f"{text} It is largest for {most.parameter} ({number(most.median)}) and smallest for {least.parameter} "
+            f"({number(least.median)})."
+        )
+
+
+def updates(run: Run) -> Updates:
+    """How large the updates were against the weights: all together over training, and by parameter."""
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.UPDATE_RATIO])
+    values, missing = numbers(frame[schema.UPDATE_RATIO])
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)[~missing]
+    title = scalar_title(schema.UPDATE_RATIO)
+    line = series(schema.UPDATE_RATIO, title, _UNIT, values[~missing], np.zeros(len(steps), dtype=bool))
+    finite = values[np.isfinite(values)]
+    median = float(np.median(finite)) if len(finite) else None
+    lacking = "No update was measured: no recorded step of this run has a ratio." if median is None else None
+    return Updates(source_of(run), steps, line, median, _by_parameter(run), lacking)
+
+
+def _by_parameter(run: Run) -> tuple[ParameterUpdate, ...]:
+    rows = run.read(schema.TABLE_PARAMETERS, columns=[schema.PARAMETER, schema.UPDATE_RATIO])
+    names, ratios = rows[schema.PARAMETER].to_numpy(dtype=object), numbers(rows[schema.UPDATE_RATIO])[0]
+    found = []
+    for name in dict.fromkeys(names):
+        own = ratios[names == name]
+        finite = own[np.isfinite(own)]
+        if len(finite):
+            low, median, high = (float(each) for each in np.quantile(finite, [0.1, 0.5, 0.9]))
+            near = float(((finite >= RULE_OF_THUMB / 10) & (finite <= RULE_OF_THUMB * 10)).mean())
+            found.append(ParameterUpdate(str(name), low, median, high, near, len(finite), int(np.isposinf(own).sum())))
+    return tuple(sorted(found, key=lambda each: -each.median))

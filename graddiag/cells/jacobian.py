@@ -1,0 +1,124 @@
+"""The derivative of a layer's state by the state before it, J_t = d s_t / d s_{t-1}, in factors, batched.
+
+The state s is h [P] for an RNN and a GRU, and h and c [P + H] for an LSTM. J_t is never needed as a matrix: it is a
+product of W_hh with factors of the gates, and is applied from either side. Legend as in ``graddiag.cells``; m, K: how
+many directions or gradients are taken along at once.
+
+Source: the equations of ``cells.rnn``, ``cells.lstm`` and ``cells.gru``, differentiated by the state.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graddiag.cells.rnn import slope
+from graddiag.cells.values import CellKind, Weights, family
+
+
+@dataclass(frozen=True)
+class Tangents:
+    """J_t along one trajectory, in factors; timesteps in whatever order the states were given.
+
+    Attributes:
+        factors: [T, N, G, H], what a change of a gate's pre-activation, as far as it comes from W_hh h_{t-1}, does to
+            the state: to h (RNN, GRU); i f g to c and o to m = o tanh(c) (LSTM).
+        keep: [T, N, H], what the state keeps of itself: z of h (GRU), f of c (LSTM); None for an RNN.
+        through: [T, N, H], o (1 - tanh^2 c), what a change of c does to m; None but for an LSTM.
+        w_hh: [G, H, P]; w_hr: [P, H] or None (an LSTM with a projection).
+    """
+
+    factors: Tensor
+    keep: Tensor | None
+    through: Tensor | None
+    w_hh: Tensor
+    w_hr: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Entries of the state: P, or P + H for an LSTM."""
+        _, H, P = self.w_hh.shape
+        return P if self.through is None else P + H
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The states around each timestep: gates by name and h [T, N, .], h_before the h that each timestep started from;
+    c and c_before likewise for an LSTM."""
+
+    gates: Mapping[str, Tensor]
+    h: Tensor
+    h_before: Tensor
+    c: Tensor | None = None
+    c_before: Tensor | None = None
+
+
+def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
+    """J_t at every timestep of a trajectory."""
+    if family(kind) == "lstm":
+        return _lstm(along, weights)
+    if family(kind) == "gru":
+        return _gru(along, weights)
+    factors = slope(along.h, kind.removeprefix("rnn_")).unsqueeze(2)
+    return Tangents(factors, None, None, _by_gate(weights, 1))
+
+
+def _lstm(along: Trajectory, weights: Weights) -> Tangents:
+    i, f, g, o = (along.gates[name] for name in "ifgo")
+    assert along.c is not None
+    assert along.c_before is not None
+    tanh_c = along.c.tanh()
+    by_gate = (g * i * (1 - i), along.c_before * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o))
+    return Tangents(torch.stack(by_gate, 2), f, o * (1 - tanh_c * tanh_c), _by_gate(weights, 4), weights.w_hr)
+
+
+def _gru(along: Trajectory, weights: Weights) -> Tangents:
+    r, z, n = (along.gates[name] for name in "rzn")
+    w_hh = _by_gate(weights, 3)
+    q = along.h_before @ w_hh[2].t()
+    if weights.b_hh is not None:
+        q = q + weights.b_hh.chunk(3)[2]
+    for_n = (1 - z) * (1 - n * n)
+    by_gate = (for_n * q * r * (1 - r), (along.h_before - n) * z * (1 - z), for_n * r)
+    return Tangents(torch.stack(by_gate, 2), z, None, w_hh)
+
+
+def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
+    """J_t applied to m changes of the state before: [N, D, m] to [N, D, m]; h above c in an LSTM."""
+    G, H, P = tangents.w_hh.shape
+    h, c = directions[:, :P], directions[:, P:]
+    by_gate = (tangents.w_hh.view(G * H, P) @ h).view(len(h), G, H, -1) * tangents.factors[t].unsqueeze(-1)
+    if tangents.through is None:
+        kept = 0 if tangents.keep is None else tangents.keep[t].unsqueeze(-1) * h
+        return by_gate.sum(1) + kept
+    assert tangents.keep is not None
+    c = tangents.keep[t].unsqueeze(-1) * c + by_gate[:, :3].sum(1)
+    m = tangents.through[t].unsqueeze(-1) * c + by_gate[:, 3]
+    return torch.cat((m if tangents.w_hr is None else tangents.w_hr @ m, c), 1)
+
+
+def pull(tangents: Tangents, t: int, grad_h: Tensor, grad_c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """J_t^T applied to K gradients of the state: [K, N, P] (and [K, N, H] for an LSTM) to those of the state before."""
+    G, H, P = tangents.w_hh.shape
+    w_hh = tangents.w_hh.view(G * H, P)
+    if tangents.through is None:
+        sent = (grad_h.unsqueeze(2) * tangents.factors[t]).flatten(2) @ w_hh
+        return sent if tangents.keep is None else sent.addcmul_(tangents.keep[t], grad_h), None
+    assert tangents.keep is not None
+    assert grad_c is not None
+    grad_m = grad_h if tangents.w_hr is None else grad_h @ tangents.w_hr
+    grad_c = grad_c + grad_m * tangents.through[t]
+    by_gate = torch.stack((grad_c, grad_c, grad_c, grad_m), 2) * tangents.factors[t]
+    return by_gate.flatten(2) @ w_hh, grad_c * tangents.keep[t]
+
+
+def jacobian(tangents: Tangents, t: int) -> Tensor:
+    """J_t as a matrix for each sample, [N, D, D]."""
+    N, D = tangents.factors.shape[1], tangents.size
+    eye = torch.eye(D, dtype=tangents.factors.dtype, device=tangents.factors.device)
+    return push(tangents, t, eye.expand(N, D, D))
+
+
+def _by_gate(weights: Weights, gates: int) -> Tensor:
+    return weights.w_hh.view(gates, -1, weights.w_hh.shape[-1])

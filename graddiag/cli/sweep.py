@@ -1,0 +1,67 @@
+"""``graddiag sweep``: an experiment out of a file, trained as far as it is not there yet."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graddiag.cli.options import Root
+from graddiag.cli.progress import runs_bar
+
+if TYPE_CHECKING:
+    from graddiag.lab.pool import Outcome
+    from graddiag.lab.sweeps import Standing
+
+
+def sweep(
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A TOML file: task, model, arms, seeds, lengths.")],
+    root: Root = Path("runs"),
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each a process with a thread.")] = 2,
+    retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
+) -> None:
+    """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
+    from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
+
+    plans = plan_sweep(read_sweep(spec))
+    before = standing(plans, root, retry=retry)
+    failures: list[Outcome] = []
+    if before.waiting:
+        clear(before.waiting, root)
+        failures = _record(before, root, workers)
+    trained = len(before.waiting) - len(failures)
+    typer.echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
+    for outcome in failures:
+        why = outcome.error if outcome.trained is None else outcome.trained.stopped
+        typer.echo(f"failed: {outcome.plan.name}: {why}", err=True)
+    for path in before.failed:
+        typer.echo(f"failed before: {path}; --retry trains it again", err=True)
+    folder = root / (before.finished[0].parent.name if before.finished else _folder(plans[0].experiment))
+    typer.echo(f"Next: graddiag compare {shlex.quote(str(folder))}")
+    if failures or before.failed:
+        raise typer.Exit(1)
+
+
+def _record(before: "Standing", root: Path, workers: int) -> "list[Outcome]":
+    from graddiag.lab.pool import outcomes
+
+    failures: list[Outcome] = []
+    done = 0
+    try:
+        with runs_bar(len(before.waiting)) as on_run:
+            for outcome in outcomes(before.waiting, root, workers=workers):
+                done += 1
+                if outcome.trained is None or outcome.trained.stopped:
+                    failures.append(outcome)
+                if outcome.trained is not None:
+                    on_run(outcome.trained)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command goes on.", err=True)
+        raise typer.Exit(130) from None
+    return failures
+
+
+def _folder(experiment: str | None) -> str:
+    from graddiag.store import slug
+
+    return slug(str(experiment), fallback="experiment")

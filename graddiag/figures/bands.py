@@ -1,0 +1,53 @@
+"""Arms over seeds: a line at the median, a band from the smallest to the largest run."""
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import Bands
+from graddiag.analysis.bands import Band
+from graddiag.figures.curves import add_named_line
+from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place, as_float32
+from graddiag.figures.theme import Style, Theme, arm_styles, safe
+
+
+def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: bool = False) -> go.Figure:
+    """One panel: for each arm the median over its runs, and the range in a paler shade; ``log`` for a log axis."""
+    name = f"{result.title} over seeds"
+    if result.missing:
+        return nothing(result.missing, theme, title=safe(name) if title else None)
+    figure = panels(1, 1)
+    for band, style in zip(result.bands, arm_styles([band.source for band in result.bands], theme), strict=True):
+        _add_range(figure, band, style, log)
+        median = np.where(band.median > 0, band.median, np.nan) if log else band.median
+        add_named_line(figure, band.steps, median, band.source, style, Place())
+    figure.update_yaxes(title_text=safe(result.title.lower()), **(_log(result) if log else {}))
+    figure.update_xaxes(title_text="step")
+    return dressed(figure, theme, title=safe(name) if title else None, body=BODY)
+
+
+def _add_range(figure: go.Figure, band: Band, style: Style, log: bool) -> None:
+    shown = np.isfinite(band.low) & ((band.low > 0) | (not log))
+    at, low, high = band.steps[shown], band.low[shown], band.high[shown]
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([at, at[::-1]]),
+            y=as_float32(np.concatenate([high, low[::-1]])),
+            fill="toself",
+            fillcolor=style.color,
+            opacity=0.18,
+            mode="lines",
+            line={"width": 0},
+            name=f"{safe(band.source.arm_label)}: range",
+            legendgroup=safe(band.source.arm_label),
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    )
+
+
+def _log(result: Bands) -> dict[str, Any]:
+    found = [each[each > 0] for band in result.bands for each in (band.low, band.high)]
+    return log_axis([float(end) for each in found if len(each) for end in (each.min(), each.max())])

@@ -1,0 +1,33 @@
+"""The credit matrix: which loss timestep reaches which state."""
+
+import plotly.graph_objects as go
+
+from graddiag.analysis.credit import UNIT, CreditMatrix
+from graddiag.figures.frame import nothing
+from graddiag.figures.matrix import Cells, draw
+from graddiag.figures.theme import Theme
+
+
+def credit(result: CreditMatrix, *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """||dL_s/dh_t||, state timestep t to the right and loss timestep s upwards, on a log scale; behind s there is
+    nothing. Many loss timesteps are drawn at most 240, many state timesteps at most 250, evenly spaced."""
+    name = "Credit: what each loss timestep sends back" if title else None
+    if result.missing is not None:
+        return nothing(result.missing, theme, title=name)
+    rows, columns = (_spaced(size, most) for size, most in zip(result.values.shape, (240, 250), strict=True))
+    cells = Cells(
+        result.values[rows][:, columns],
+        result.states[rows][:, columns],
+        ("timestep t", result.timesteps[columns]),
+        ("loss timestep s", result.loss_timesteps[rows]),
+        "log",
+        f"‖dL_s/dh_t‖<br>{UNIT}",
+        "behind the loss",
+    )
+    return draw(cells, theme, name)
+
+
+def _spaced(size: int, most: int) -> slice:
+    """At most ``most`` of so many, evenly spaced, with the last."""
+    step = -(-size // most) if size else 1
+    return slice((size - 1) % step if size else 0, None, step)

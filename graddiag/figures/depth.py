@@ -1,0 +1,27 @@
+"""The gradient by layer over training: how it changes across depth."""
+
+import plotly.graph_objects as go
+
+from graddiag.analysis import Depth
+from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import add_line, add_oddities, positive
+from graddiag.figures.theme import PALETTES, Style, Theme, safe
+
+
+def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """One run's ||dL/dh|| by layer over training, over all timesteps together; log scale; the lower a layer, the finer
+    its dashes."""
+    name = "Gradient across depth"
+    drawn = [each for each in result.layers if each.typical is not None]
+    if result.missing or not drawn:
+        return nothing(result.missing or "No layer has a gradient.", theme, title=name if title else None)
+    figure, colors = panels(1, 1), PALETTES[theme].arms
+    for place, each in enumerate(drawn):
+        style = Style(colors[place % len(colors)], "solid" if place == len(drawn) - 1 else f"{2 + 2 * place}px,2px")
+        hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(each.selection.label)}</extra>"
+        add_line(figure, each.steps, positive(each.norm.values), style, safe(each.selection.label), hovertemplate=hover)
+    add_oddities(figure, [(each.steps, each.norm) for each in drawn], theme, log=True)
+    values = [float(value) for each in drawn for value in each.norm.values if value > 0]
+    figure.update_yaxes(title_text="‖dL/dh‖", **log_axis(values))
+    figure.update_xaxes(title_text="step")
+    return dressed(figure, theme, title=name if title else None, body=BODY)

@@ -1,0 +1,75 @@
+"""One picture of cells, each a value, exactly zero, missing, or NaN or inf."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis import CellState
+from graddiag.figures.frame import dressed, log_ticks, panels
+from graddiag.figures.heat import BAR, PANEL, color_bar, log10, oddities
+from graddiag.figures.theme import PALETTES, Palette, Theme
+
+Scale = Literal["log", "share", "signed"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """What to draw: values and states (CellState) [Y, X]; names of the axes with where the cells stand on them; the
+    scale: log, or linear from 0 to 1 (share), or from -1 to 1 (signed); the words of the colour bar, as markup, and
+    how missing is called."""
+
+    values: np.ndarray
+    states: np.ndarray
+    x: tuple[str, np.ndarray]
+    y: tuple[str, np.ndarray]
+    scale: Scale
+    bar: str
+    missing: str = "not measured"
+
+
+def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
+    """The cells, and over them one flat colour for each kind of cell that is no value."""
+    palette, figure = PALETTES[theme], panels(1, 1)
+    hover = f"{cells.y[0]} %{{y}}, {cells.x[0]} %{{x}}<br>"
+    at = {"x": cells.x[1], "y": cells.y[1], "hoverongaps": False}
+    log = cells.scale == "log"
+    z = log10(cells.values) if log else cells.values.astype(np.float32)
+    text = f"{hover}{'10<sup>%{z:.2f}</sup>' if log else '%{z:.3f}'}<extra></extra>"
+    figure.add_trace(go.Heatmap(z=z, coloraxis="coloraxis", hovertemplate=text, **at))
+    for state, words, color in _kinds(cells, palette):
+        flat = np.where(cells.states == state, np.float32(1), np.float32(np.nan))
+        flat_scale = [[0, color], [1, color]]
+        hint = f"{hover}{words}<extra></extra>"
+        figure.add_trace(go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, **at))
+        marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
+        figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
+    figure.update_layout(coloraxis=_color_axis(cells, palette))
+    legend = any(trace.type == "scatter" for trace in figure.data)
+    dressed(figure, theme, title=title, body=PANEL + BAR, legend=legend)
+    figure.update_xaxes(showgrid=False, title_text=cells.x[0])
+    figure.update_yaxes(showgrid=False, title_text=cells.y[0])
+    return figure.update_layout(margin_b=BAR)
+
+
+def _kinds(cells: Cells, palette: Palette) -> list[tuple[CellState, str, str]]:
+    """The kinds of cell that are no value, as far as there are any; on a linear scale zero is a value."""
+    named = {CellState.MISSING: cells.missing}
+    kinds = oddities(palette, cells.scale != "log")
+    return [(state, named.get(state, words), color) for state, words, color in kinds if (cells.states == state).any()]
+
+
+def _color_axis(cells: Cells, palette: Palette) -> dict[str, Any]:
+    bar = color_bar(cells.bar)
+    if cells.scale != "log":
+        signed = cells.scale == "signed"
+        scale = palette.diverging if signed else palette.scale
+        return {"colorscale": scale, "cmin": -1 if signed else 0, "cmax": 1, "colorbar": bar}
+    shown = cells.values[cells.values > 0]
+    low, high = (math.log10(shown.min()), math.log10(shown.max())) if len(shown) else (-1.0, 0.0)
+    low, high = (low, high) if high - low > 0.1 else (low - 0.3, high + 0.3)
+    ticks, texts = log_ticks(low, high)
+    ticked = {**bar, "tickvals": ticks, "ticktext": texts}
+    return {"colorscale": palette.scale, "cmin": low, "cmax": high, "colorbar": ticked}

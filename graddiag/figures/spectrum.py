@@ -1,0 +1,179 @@
+"""Recurrent weights by their eigenvalues and singular values, over training too, and Lyapunov exponents."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
+from graddiag.figures.curves import add_named_line
+from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import MOST_POINTS, Place, add_line, as_float32, positive
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+
+_CIRCLE: Final = np.linspace(0, 2 * np.pi, 181)
+
+
+def spectrum(
+    weights: WeightSpectrum | Sequence[WeightSpectrum],
+    exponents: Sequence[Lyapunov] = (),
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+) -> go.Figure:
+    """Eigenvalues of every gate's block in the complex plane with the unit circle, singular values beside them, and
+    the Lyapunov exponents where there are any."""
+    weights = (weights,) if isinstance(weights, WeightSpectrum) else tuple(weights)
+    drawn = [each for each in weights if each.missing is None]
+    name = "Spectrum of the recurrent weights" if title else None
+    if not drawn and not exponents:
+        why = next((each.missing for each in weights if each.missing), "There is no finite recurrent weight to draw.")
+        return nothing(why, theme, title=name)
+    heads = ["eigenvalues", "singular values", *(["Lyapunov exponents"] if exponents else [])]
+    figure = panels(1, len(heads), heads, horizontal_spacing=0.09)
+    _add_circle(figure, theme)
+    sizes = _add_blocks(figure, drawn, theme)
+    for place, each in enumerate(exponents):
+        _add_exponents(figure, each, _style(place, theme, "4px,4px"), Place(1, 3))
+    figure.update_xaxes(title_text="real part", row=1, col=1)
+    figure.update_yaxes(title_text="imaginary part", scaleanchor="x", row=1, col=1)
+    figure.update_xaxes(title_text="index", row=1, col=2)
+    figure.update_yaxes(row=1, col=2, **log_axis(sizes))
+    if exponents:
+        figure.update_xaxes(title_text="index", row=1, col=3)
+        figure.update_yaxes(title_text="nats a timestep", row=1, col=3)
+    dressed(figure, theme, title=name, body=BODY + 40, heads=True, legend=False)
+    return _legend_below(figure)
+
+
+def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """Lyapunov exponents by index, the largest first: the mean over samples, the band from the smallest to the largest
+    sample, and thin lines for the windows of the way."""
+    results = (results,) if isinstance(results, Lyapunov) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Lyapunov exponents" if title else None
+    if not drawn:
+        why = next((each.missing for each in results if each.missing), "There is no exponent to draw.")
+        return nothing(why, theme, title=name)
+    figure = panels(1, 1)
+    for place, each in enumerate(drawn):
+        style = _style(place, theme)
+        for number, window in enumerate(each.windows, start=1):
+            thin = f"%{{x}}: %{{y:.3g}}<extra>window {number} of {len(each.windows)}</extra>"
+            y = np.where(np.isfinite(window), window, np.nan)
+            add_line(figure, _index(y), y, style, "", Place(), showlegend=False, opacity=0.3, hovertemplate=thin)
+        _add_exponents(figure, each, style, Place())
+    figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
+    figure.update_xaxes(title_text="index")
+    figure.update_yaxes(title_text="nats a timestep")
+    return dressed(figure, theme, title=name, body=BODY)
+
+
+def spectrum_history(
+    results: SpectrumHistory | Sequence[SpectrumHistory], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """Over training, a line a run and weight: the largest singular value above, the spectral radius below."""
+    results = (results,) if isinstance(results, SpectrumHistory) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Recurrent weights over training" if title else None
+    if not drawn:
+        why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+        return nothing(why, theme, title=name)
+    figure = panels(2, 1, ("largest singular value", "spectral radius"), shared_xaxes=True, vertical_spacing=0.14)
+    styles = arm_styles([each.source for each in drawn], theme)
+    for each, style in zip(drawn, styles, strict=True):
+        for weight in each.weights:
+            for row, line in ((1, weight.norm), (2, weight.radius)):
+                add_named_line(figure, each.steps, positive(line.values), each.source, style, Place(row))
+    for row in (1, 2):
+        figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
+    figure.update_xaxes(title_text="step", row=2, col=1)
+    return dressed(figure, theme, title=name, body=2 * PANEL, heads=True)
+
+
+def _legend_below(figure: go.Figure) -> go.Figure:
+    """The legend under the panels, where it has room for the names of many weights."""
+    names = {trace.name for trace in figure.data if trace.showlegend is not False}
+    room = 22 * (1 + len(names) // 4)
+    legend = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"}
+    return figure.update_layout(
+        showlegend=True, legend=legend, height=figure.layout.height + room, margin_b=figure.layout.margin.b + room + 40
+    )
+
+
+def _add_circle(figure: go.Figure, theme: Theme) -> None:
+    line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
+    x, y = as_float32(np.cos(_CIRCLE)), as_float32(np.sin(_CIRCLE))
+    circle = go.Scatter(x=x, y=y, mode="lines", line=line, name="unit circle", hoverinfo="skip")
+    figure.add_trace(circle, row=1, col=1)
+
+
+def _add_blocks(figure: go.Figure, drawn: Sequence[WeightSpectrum], theme: Theme) -> list[float]:
+    """Every block in both panels, a colour a gate of one weight, or a weight of several; the ends of the singular
+    values above 0."""
+    ends = []
+    for label, name, style, block in _named(drawn, theme):
+        hover = f"%{{x:.4g}}, %{{y:.4g}}<extra>{label}</extra>"
+        marker = {"color": style.color, "size": 5, "opacity": 0.8}
+        few = slice(MOST_POINTS)
+        points = {"x": as_float32(block.real[few]), "y": as_float32(block.imag[few]), "hovertemplate": hover}
+        first = not any(trace.name == name for trace in figure.data)
+        dots = go.Scatter(mode="markers", marker=marker, name=name, legendgroup=name, showlegend=first, **points)
+        figure.add_trace(dots, row=1, col=1)
+        index = np.arange(1, len(block.singular) + 1)
+        add_line(
+            figure, index, positive(block.singular), style, name, Place(1, 2), showlegend=False, hovertemplate=hover
+        )
+        known = block.singular[block.singular > 0]
+        ends += [float(known.min()), float(known.max())] if len(known) else []
+    return ends
+
+
+def _named(drawn: Sequence[WeightSpectrum], theme: Theme) -> Iterator[tuple[str, str, Style, Block]]:
+    """Each block with its words in the hover text, its entry in the legend and its style."""
+    for place, weight in enumerate(drawn):
+        for gate, block in enumerate(weight.blocks):
+            label = safe(f"{weight.parameter}, {block.gate}")
+            if len(drawn) == 1:
+                yield label, block.title, _style(gate, theme), block
+            else:
+                yield label, safe(weight.parameter), _style(place, theme), block
+
+
+def _add_exponents(figure: go.Figure, each: Lyapunov, style: Style, place: Place) -> None:
+    """The mean over samples, and the band of the samples where there are several."""
+    label = safe(each.selection.label)
+    low, high = each.spread
+    known = np.isfinite(low) & np.isfinite(high)
+    if len(each.by_sample) > 1 and known.any():
+        at = _index(low)[known]
+        figure.add_trace(
+            go.Scatter(
+                x=np.concatenate([at, at[::-1]])[:MOST_POINTS],
+                y=as_float32(np.concatenate([high[known], low[known][::-1]]))[:MOST_POINTS],
+                fill="toself",
+                fillcolor=style.color,
+                opacity=0.18,
+                line={"width": 0},
+                mode="lines",
+                name=f"{label}: smallest to largest sample",
+                legendgroup=label,
+                showlegend=False,
+                hoverinfo="skip",
+            ),
+            row=place.row,
+            col=place.column,
+        )
+    y = np.where(np.isfinite(each.exponents), each.exponents, np.nan)
+    hover = f"%{{x}}: %{{y:.4g}}<extra>{label}</extra>"
+    add_line(figure, _index(y), y, style, label, place, hovertemplate=hover)
+
+
+def _index(values: np.ndarray) -> np.ndarray:
+    return np.arange(1, len(values) + 1)
+
+
+def _style(place: int, theme: Theme, dash: str = "solid") -> Style:
+    arms = PALETTES[theme].arms
+    return Style(arms[place % len(arms)], dash)

@@ -1,0 +1,30 @@
+"""Updates against weights over training, beside the rule of thumb."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from graddiag.analysis import RULE_OF_THUMB, Updates
+from graddiag.figures.curves import add_named_line
+from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place, add_oddities, positive
+from graddiag.figures.theme import PALETTES, Theme, arm_styles
+
+
+def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """The norm of the update over the norm of the weights at the recorded steps, log scale; dotted: 1e-3."""
+    results = (results,) if isinstance(results, Updates) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Update against weight"
+    if not drawn:
+        why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+        return nothing(why, theme, title=name if title else None)
+    figure = panels(1, 1)
+    for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
+        add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, Place())
+    add_oddities(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True)
+    figure.add_hline(y=RULE_OF_THUMB, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
+    values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
+    figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **log_axis([*values, RULE_OF_THUMB]))
+    figure.update_xaxes(title_text="step")
+    return dressed(figure, theme, title=name if title else None, body=BODY)

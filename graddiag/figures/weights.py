@@ -1,0 +1,70 @@
+"""Which timesteps teach the recurrent weight, and how far their contributions cancel."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import plotly.graph_objects as go
+
+from graddiag.analysis import Series, Source, WeightsInTime
+from graddiag.analysis.values import Ints
+from graddiag.figures.curves import add_lines, drawn_values
+from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place
+from graddiag.figures.theme import Theme
+
+_BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
+_OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
+
+
+def weights_in_time(
+    results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """By timestep: its share of the lengths of all contributions to W_hh, log scale, and its cosine with their sum."""
+    results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
+    lines = [
+        [(each.source, each.timesteps, each.share) for each in _held(results)],
+        [(each.source, each.timesteps, each.cosine) for each in _held(results)],
+    ]
+    name = "What each timestep adds to the recurrent weight"
+    figure = _figure(lines, _BY_TIMESTEP, "timestep", (True, False), _why(results), theme, name if title else None)
+    if _held(results):
+        figure.update_yaxes(range=[-1.05, 1.05], row=2, col=1)
+    return figure
+
+
+def teaching(
+    results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """Over training: how many timesteps teach the recurrent weight, and how much of their lengths the sum keeps."""
+    results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
+    lines = [
+        [(each.source, each.steps, each.teaching) for each in _held(results)],
+        [(each.source, each.steps, each.cancellation) for each in _held(results)],
+    ]
+    name = "How many timesteps teach, over training"
+    return _figure(lines, _OVER_STEPS, "step", (True, True), _why(results), theme, name if title else None)
+
+
+Lines = list[tuple[Source, Ints, Series]]
+
+
+def _figure(
+    lines: list[Lines], heads: Sequence[str], axis: str, logs: Sequence[bool], why: str, theme: Theme, title: str | None
+) -> go.Figure:
+    if not lines[0]:
+        return nothing(why, theme, title=title)
+    figure = panels(len(lines), 1, heads, shared_xaxes=True, vertical_spacing=0.14)
+    for row, (each, log) in enumerate(zip(lines, logs, strict=True), start=1):
+        add_lines(figure, each, theme, log=log, place=Place(row))
+        if log:
+            figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))
+    figure.update_xaxes(title_text=axis, row=len(lines), col=1)
+    return dressed(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
+
+
+def _held(results: Sequence[WeightsInTime]) -> list[WeightsInTime]:
+    return [each for each in results if each.missing is None]
+
+
+def _why(results: Sequence[WeightsInTime]) -> str:
+    return next((each.missing for each in results if each.missing), "There is no run to draw.")

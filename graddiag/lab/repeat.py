@@ -1,0 +1,19 @@
+"""The command that repeats a training of the lab."""
+
+import shlex
+from collections.abc import Iterator
+
+from graddiag.lab.spec import TrainingSpec
+
+
+def repeat_command(spec: TrainingSpec) -> str:
+    """A ``graddiag run`` with every setting of ``spec``: on the same versions it gives the same numbers, to the bit.
+
+    A setting that is None, as its default is, is left out.
+    """
+    return shlex.join(["graddiag", "run", *_options(spec)])
+
+
+def _options(spec: TrainingSpec) -> Iterator[str]:
+    for name, value in spec.model_dump(mode="json", exclude_none=True).items():
+        yield from (f"--{name.replace('_', '-')}", str(value))

@@ -1,0 +1,157 @@
+"""An experiment as a spec: arms x lengths x seeds, out of a TOML file or a dict, and which of its runs are there."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from graddiag.errors import InputError, SettingError
+from graddiag.lab.spec import TrainingSpec, training_spec
+from graddiag.lab.tasks import make_task
+from graddiag.lab.text import TEXT_DIGEST
+from graddiag.lab.training import Plan
+from graddiag.store import read_manifests, slug, trash_run
+
+_OWN: Final = {"task": 'task = "..."', "seed": "seeds = [...]", "length": "lengths = [...]"}
+
+
+class SweepSpec(BaseModel):
+    """An experiment: every arm at every length with every seed.
+
+    Attributes:
+        name: the experiment, and the folder of its runs.
+        settings: of every arm, by the names of ``TrainingSpec``.
+        arms: what each arm changes, by the arm's name; an arm may change ``model`` too. One that is called ``baseline``
+            is what the others are held against.
+        lengths: T; none takes the task's own.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(min_length=1)
+    task: str
+    model: str
+    settings: dict[str, Any] = {}
+    arms: dict[str, dict[str, Any]] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    lengths: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an experiment stands: what is recorded, what failed before, and what is still to be trained."""
+
+    finished: tuple[Path, ...]
+    failed: tuple[Path, ...]
+    waiting: tuple[Plan, ...]
+
+
+def read_sweep(path: Path) -> SweepSpec:
+    """The spec in a TOML file.
+
+    Raises:
+        InputError: the file cannot be read or is not TOML.
+        SettingError: a key that is missing, unknown or of the wrong kind; it is named.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"sweep {path}: it cannot be read ({error}); give a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"sweep {path}: it is not TOML ({error}).") from error
+    return sweep_spec(given)
+
+
+def sweep_spec(given: Mapping[str, Any]) -> SweepSpec:
+    """The spec of an experiment, its arms checked one by one.
+
+    Raises:
+        SettingError: as ``read_sweep``.
+    """
+    try:
+        spec = SweepSpec.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise SettingError(f"sweep: {key}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+    plan_sweep(spec)
+    return spec
+
+
+def plan_sweep(spec: SweepSpec) -> tuple[Plan, ...]:
+    """All trainings of an experiment: by length, then by seed, then by arm.
+
+    Raises:
+        SettingError: a setting that no arm may have, or a value that cannot be meant; arm and key are named.
+    """
+    if len(set(spec.seeds)) < len(spec.seeds) or len(set(spec.lengths)) < len(spec.lengths):
+        raise SettingError(f"sweep: seeds {list(spec.seeds)}, lengths {list(spec.lengths)}: give each once.")
+    names = [slug(arm) for arm in spec.arms]
+    if len(set(names)) < len(names):
+        raise SettingError(f"sweep: arms {list(spec.arms)}: two of them are alike as the names of folders.")
+    return tuple(
+        Plan(_training(spec, arm, seed, length), _run_name(spec, arm, seed, length), spec.name, arm)
+        for length in spec.lengths or (None,)
+        for seed in spec.seeds
+        for arm in spec.arms
+    )
+
+
+def standing(plans: Sequence[Plan], root: Path, *, retry: bool = False) -> Standing:
+    """What of ``plans`` lies finished under ``root``, whatever its folder is called: it is not trained again.
+
+    Two trainings are one where ``content_hash`` says so. A failed one is not tried again without ``retry``.
+    """
+    folder = root / slug(str(plans[0].experiment), fallback="experiment")
+    there = {(content_hash(m.config), m.arm): (path, m.status) for path, m in _manifests(folder)}
+    found = [(plan, there.get((_hash_of(plan.spec), plan.arm))) for plan in plans]
+    ended = [(plan, at) for plan, at in found if at is not None and at[1] == "finished"]
+    failed = [at[0] for _, at in found if at is not None and at[1] == "failed" and not retry]
+    left_alone = {*(at[0] for _, at in ended), *failed}
+    waiting = tuple(plan for plan, at in found if at is None or at[0] not in left_alone)
+    return Standing(tuple(at[0] for _, at in ended), tuple(failed), waiting)
+
+
+def clear(plans: Sequence[Plan], root: Path) -> None:
+    """Puts what is there of ``plans``, runs that failed or were interrupted, into the trash of ``root``."""
+    folder = root / slug(str(plans[0].experiment), fallback="experiment")
+    wanted = {(_hash_of(plan.spec), plan.arm) for plan in plans}
+    for path, manifest in _manifests(folder):
+        if manifest.status in ("failed", "interrupted") and (content_hash(manifest.config), manifest.arm) in wanted:
+            trash_run(root, path.relative_to(root).as_posix())
+
+
+def content_hash(config: Mapping[str, Any]) -> str:
+    """Of everything a training is made of: all settings, the seed among them, and the text that it reads."""
+    made_of = {name: config.get(name) for name in (*TrainingSpec.model_fields, TEXT_DIGEST)}
+    made_of["text"] = None  # the text counts, not where it lies
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _hash_of(spec: TrainingSpec) -> str:
+    return content_hash({**spec.model_dump(mode="json"), **make_task(spec).config})
+
+
+def _manifests(folder: Path) -> list[tuple[Path, Any]]:
+    return list(read_manifests(folder)) if folder.is_dir() else []
+
+
+def _training(spec: SweepSpec, arm: str, seed: int, length: int | None) -> TrainingSpec:
+    changed = {name.replace("-", "_"): value for name, value in (spec.settings | spec.arms[arm]).items()}
+    model = changed.pop("model", spec.model)
+    own = next((name for name in _OWN if name in changed), None)
+    if own is not None:
+        raise SettingError(f"sweep: arm {arm!r}: {own} is not set here but as {_OWN[own]} of the sweep.")
+    try:
+        return training_spec(spec.task, model, **changed, seed=seed, length=length)
+    except SettingError as error:
+        raise SettingError(f"sweep: arm {arm!r}: {error}") from None
+
+
+def _run_name(spec: SweepSpec, arm: str, seed: int, length: int | None) -> str:
+    return f"{arm}-length{length}-seed{seed}" if len(spec.lengths) > 1 else f"{arm}-seed{seed}"

@@ -1,0 +1,81 @@
+"""The cliff: the error surface of one recurrent unit over 50 timesteps, and gradient descent on it.
+
+x_t = w sigmoid(x_{t-1}) + b, x_0 = .5, E = (sigmoid(x_50) - .7)^2. In the words of this project, with h = sigmoid(x),
+it is an RNN of one sigmoid unit without input: h_t = sigmoid(w h_{t-1} + b), E = (h_50 - .7)^2.
+
+Source: Pascanu, Mikolov & Bengio (2013), section 2.3, equation 8 and figure 6.
+"""
+
+from typing import Final
+
+import numpy as np
+import torch
+
+from graddiag import clipping
+from graddiag.analysis.values import Floats
+from graddiag.lessons.networks import line
+from graddiag.lessons.values import Descent, Section, Surface
+
+TIMESTEPS: Final = 50
+START: Final = 0.5
+TARGET: Final = 0.7
+W_RANGE: Final = (3.0, 7.0)
+B_RANGE: Final = (-4.0, -1.0)
+GRID: Final = 140
+ALONG: Final = 1501
+
+
+def error_and_gradient(w: Floats | float, b: Floats | float) -> tuple[Floats, Floats, Floats]:
+    """E, dE/dw and dE/db at each (w, b), any shapes that broadcast; derivatives carried forward through time, exactly.
+
+    dx_t/dw = h_{t-1} + w h' dx_{t-1}/dw and dx_t/db = 1 + w h' dx_{t-1}/db with h' = h_{t-1} (1 - h_{t-1}).
+    """
+    w, b = np.broadcast_arrays(np.asarray(w, dtype=np.float64), np.asarray(b, dtype=np.float64))
+    h = np.full(w.shape, sigmoid(np.array(START)))
+    by_w = by_b = np.zeros(w.shape)
+    for _ in range(TIMESTEPS):
+        back = w * h * (1 - h)
+        x, by_w, by_b = w * h + b, h + back * by_w, 1 + back * by_b
+        h = sigmoid(x)
+    outer = 2 * (h - TARGET) * h * (1 - h)
+    return (h - TARGET) ** 2, outer * by_w, outer * by_b
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
+
+
+def surface() -> Surface:
+    """The error and the norm of its gradient over w in [3, 7] and b in [-4, -1]."""
+    w, b = np.linspace(*W_RANGE, GRID), np.linspace(*B_RANGE, GRID)
+    error, by_w, by_b = error_and_gradient(w[None, :], b[:, None])
+    return Surface(w, b, error, np.hypot(by_w, by_b))
+
+
+def section(w: float) -> Section:
+    """The error and the norm of its gradient over b in [-4, -1] at one w."""
+    b = np.linspace(*B_RANGE, ALONG)
+    error, by_w, by_b = error_and_gradient(w, b)
+    return Section(w, b, line("error", "error E", error), line("grad", "‖∇E‖", np.hypot(by_w, by_b)))
+
+
+def descend(start: tuple[float, float], lr: float, clip: str, steps: int) -> Descent:
+    """``steps`` steps of gradient descent from (w, b) = ``start``, each gradient clipped by the policy ``clip``.
+
+    Raises:
+        SettingError: a clip policy that ``graddiag.clipping.parse`` does not know.
+    """
+    policy = clipping.parse(clip)
+    point = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    points, errors, norms = [], [], []
+    for _ in range(steps + 1):
+        w, b = point.tolist()
+        error, by_w, by_b = error_and_gradient(w, b)
+        point.grad = torch.tensor([float(by_w), float(by_b)], dtype=torch.float64)
+        points.append((w, b))
+        errors.append(float(error))
+        norms.append(float(policy([point]).norm_before))
+        with torch.no_grad():
+            point.sub_(point.grad, alpha=lr)
+    return Descent(clip, np.array(points), np.array(errors), np.array(norms))

@@ -1,0 +1,282 @@
+"""What the lessons give: frozen results, each with a caption that says what there is to see. They need no torch."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from graddiag.analysis import number
+from graddiag.analysis.values import Floats, Ints, Series
+
+Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
+
+
+@dataclass(frozen=True)
+class Decay:
+    """||dL/dh_t|| of an RNN with W_hh = gain x orthogonal, and what theory says of it.
+
+    Attributes:
+        timesteps: t, [T]; the loss is at the last.
+        norms: ||dL/dh_t||, L2 over units, [T].
+        theory: gain^(T-1-t) ||dL/dh_{T-1}||, which the identity follows exactly.
+        bound: ||dL/dh_{T-1}|| times the product of gain and the largest phi' of each timestep after t (FACTS 10).
+        slope: mean phi'(a_t) over units, [T].
+    """
+
+    gain: float
+    nonlinearity: Nonlinearity
+    timesteps: Ints
+    norms: Series
+    theory: Series
+    bound: Series
+    slope: Series
+
+    @property
+    def ratio(self) -> float:
+        """The norm at the first timestep over that at the last."""
+        return float(self.norms.values[0] / self.norms.values[-1])
+
+    @property
+    def factor(self) -> float:
+        """By how much one step back multiplies the norm: the geometric mean; 0 where the gradient has died."""
+        return float(self.ratio ** (1 / (len(self.timesteps) - 1)))
+
+    @property
+    def horizon(self) -> float:
+        """Timesteps over which the norm falls to 1/e; inf where it does not fall."""
+        return math.inf if self.factor >= 1 else 0.0 if self.factor == 0 else -1 / math.log(self.factor)
+
+    @property
+    def caption(self) -> str:
+        if self.ratio == 0:
+            return "The gradient is exactly zero at the first timestep: units that were off passed nothing on."
+        way = "grows" if self.ratio > 1 else "shrinks"
+        return (
+            f"From the last timestep back to the first the gradient {way} by a factor of {number(self.ratio)}, "
+            f"{self.factor:.3f} per timestep; gain {self.gain:g} alone would give {self.gain:g} per timestep."
+        )
+
+
+@dataclass(frozen=True)
+class Powers:
+    """||W^k|| of W = [[d, u], [0, d]]: the largest factor by which k steps back can stretch a gradient.
+
+    Attributes:
+        k: [K], from 1; norms: ||W^k||, the largest singular value; radius: d^k, what the eigenvalues alone foretell.
+        spectral_norm: ||W||, the bound on one step.
+    """
+
+    diagonal: float
+    k: Ints
+    norms: Series
+    radius: Series
+    spectral_norm: float
+
+    @property
+    def peak(self) -> float:
+        return float(self.norms.values.max())
+
+    @property
+    def peak_k(self) -> int:
+        return int(self.k[self.norms.values.argmax()])
+
+    @property
+    def first_below_one(self) -> int | None:
+        """The first k after the peak whose norm is below 1; None if there is none."""
+        below = self.k[(self.norms.values < 1) & (self.k >= self.peak_k)]
+        return int(below[0]) if len(below) else None
+
+    @property
+    def caption(self) -> str:
+        end = self.first_below_one
+        after = f"below 1 first at k = {end}" if end else f"still {number(self.norms.values[-1])} at k = {self.k[-1]}"
+        return (
+            f"Both eigenvalues are {self.diagonal:g}, yet ‖Wᵏ‖ peaks at {self.peak:.4g} for k = {self.peak_k} and is "
+            f"{after}. One step is bounded by the largest singular value, {self.spectral_norm:.4g}."
+        )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How much of the gradient arrives: an LSTM's cell, a GRU and a tanh RNN over the same input.
+
+    Attributes:
+        bias: of the gate that keeps the state, f of the LSTM and z of the GRU; gate: its sigmoid.
+        lines: gradient norm at each timestep over that at the last, [T] each; f^(T-1-t) as ``theory``.
+        mean_f, mean_z: the gates' mean activation over timesteps and units.
+    """
+
+    bias: float
+    timesteps: Ints
+    lines: tuple[Series, ...]
+    theory: Series
+    mean_f: float
+    mean_z: float
+
+    @property
+    def gate(self) -> float:
+        return 1 / (1 + math.exp(-self.bias))
+
+    @property
+    def time_constant(self) -> float:
+        """-1 / ln f, in timesteps."""
+        return 1 / math.log1p(math.exp(-self.bias))
+
+    @property
+    def caption(self) -> str:
+        arrives = ", ".join(f"{line.name} {number(float(line.values[0]))}" for line in self.lines)
+        return f"Share of the last timestep's gradient that arrives at the first: {arrives}."
+
+
+@dataclass(frozen=True)
+class Clipped:
+    """What one policy makes of one gradient of two entries, each a row of its own.
+
+    Attributes:
+        spec: as ``graddiag.clipping.parse`` reads it; title: in words.
+        before, after: [2], NaN and inf kept.
+        coefficient: norm after / norm before; cosine: of after with before, NaN where either has none.
+        nonfinite: NaN or inf entries before clipping.
+        allowed: corners or radius of the region that an after can lie in; None where the threshold is not fixed.
+    """
+
+    spec: str
+    title: str
+    before: Floats
+    after: Floats
+    norm_before: float
+    norm_after: float
+    coefficient: float
+    cosine: float
+    nonfinite: int
+    allowed: "Region | None"
+
+    @property
+    def direction(self) -> str:
+        """What became of the direction, in words."""
+        if math.isnan(self.cosine):
+            return "no direction"
+        return "direction kept" if self.cosine > 1 - 1e-9 else f"turned, cosine {self.cosine:.4f}"
+
+    @property
+    def caption(self) -> str:
+        x, y = (number(float(value)) for value in self.after)
+        norm, coefficient = number(self.norm_after), number(self.coefficient)
+        return f"After: ({x}, {y}), norm {norm}, coefficient {coefficient}, {self.direction}."
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where a clipped gradient may lie: a disc of radius x, or a box of half-widths x and y."""
+
+    shape: Literal["disc", "box"]
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The error over a grid of (w, b), [b, w] each, and the norm of its gradient."""
+
+    w: Floats
+    b: Floats
+    error: Floats
+    grad_norm: Floats
+
+
+@dataclass(frozen=True)
+class Section:
+    """The error and the norm of its gradient along b at one w: the wall from the side."""
+
+    w: float
+    b: Floats
+    error: Series
+    grad_norm: Series
+
+    @property
+    def caption(self) -> str:
+        at = int(self.grad_norm.values.argmax())
+        return (
+            f"At w = {self.w:g} the gradient's norm is largest at b = {self.b[at]:.3f}: "
+            f"{number(float(self.grad_norm.values[at]))}; half of this section lies below "
+            f"{number(float(np.median(self.grad_norm.values)))}."
+        )
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Gradient descent on the surface: points (w, b) [steps+1, 2], at each the error and the norm before clipping."""
+
+    clip: str
+    points: Floats
+    errors: Floats
+    norms: Floats
+
+    @property
+    def length(self) -> float:
+        """How far the largest single step went."""
+        return float(np.linalg.norm(np.diff(self.points, axis=0), axis=1).max())
+
+    @property
+    def caption(self) -> str:
+        name = "Without clipping" if self.clip == "none" else f"With {self.clip}"
+        w, b = self.points[-1]
+        return (
+            f"{name}: the longest step is {number(self.length)}, the end is w = {number(w)}, b = {number(b)} with "
+            f"error {number(float(self.errors[-1]))} (at the start {number(float(self.errors[0]))})."
+        )
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """dC/dz of one sigmoid unit with target 1 against z, for cross-entropy and for squared error / 2, [n] each."""
+
+    z: Floats
+    cross_entropy: Floats
+    squared_error: Floats
+    chosen: "UnitLoss"
+
+
+@dataclass(frozen=True)
+class UnitLoss:
+    """One sigmoid unit, target 1: p = sigmoid(z). ``squared_error`` is (1-p)^2, its slope that of half of it."""
+
+    z: float
+    p: float
+    cross_entropy: float
+    squared_error: float
+    cross_entropy_slope: float
+    squared_error_slope: float
+
+    @property
+    def caption(self) -> str:
+        return (
+            f"At z = {self.z:g} the unit says p = {number(self.p)}. Cross-entropy: loss {self.cross_entropy:.4g}, "
+            f"slope {self.cross_entropy_slope:.5g}. Squared error: loss {self.squared_error:.4g}, "
+            f"slope of its half {self.squared_error_slope:.3g}."
+        )
+
+
+@dataclass(frozen=True)
+class Escape:
+    """p over the steps of gradient descent from a wrong start, target 1, by loss: [steps+1] each."""
+
+    steps: Ints
+    p: Mapping[str, Series]
+
+    @property
+    def caption(self) -> str:
+        ends = " ".join(f"{name} ends at p = {number(float(line.values[-1]))}." for name, line in self.p.items())
+        return f"The same start, learning rate and number of steps. {ends}"
+
+
+@dataclass(frozen=True)
+class Squashed:
+    """sigmoid(x) computed in two ways: exp(x) / (1 + exp(x)), and the stable form."""
+
+    x: float
+    dtype: str
+    naive: float
+    stable: float

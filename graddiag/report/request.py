@@ -1,0 +1,39 @@
+"""What is asked of a report beside its runs: which sections, under which title, and who is told how far it is."""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from graddiag.errors import SettingError
+from graddiag.report.content import SECTIONS, Section
+
+Tell = Callable[[str], None]
+
+
+def tell_nobody(doing: str) -> None:
+    """Takes what is being done and does nothing with it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """sections: those that are wanted. title: None takes the runs' own. tell: called with what is being done."""
+
+    sections: frozenset[Section] = frozenset(SECTIONS)
+    title: str | None = None
+    tell: Tell = tell_nobody
+
+    def wants(self, section: Section) -> bool:
+        return section in self.sections
+
+
+def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> Request:
+    """A Request of what a user gave; ``sections`` None are all of them.
+
+    Raises:
+        SettingError: no section, or one that there is not.
+    """
+    asked = SECTIONS if sections is None else tuple(sections)
+    unknown = [name for name in asked if name not in SECTIONS]
+    if unknown or not asked:
+        found = f"there is no {unknown[0]!r}" if unknown else "none was named"
+        raise SettingError(f"sections of a report: {found}; name some of {', '.join(SECTIONS)}.")
+    return Request(frozenset(name for name in SECTIONS if name in asked), title, tell)

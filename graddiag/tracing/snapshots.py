@@ -1,0 +1,111 @@
+"""Snapshots: a layer at one step unit by unit, and its credit matrix; the tables ``snapshots`` and ``credit``.
+
+Legend: T timesteps, N batch, H units, P size of h, K loss timesteps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graddiag import schema
+from graddiag.tracing.credit import credit, loss_timesteps
+from graddiag.tracing.host import Tree, map_tensors
+from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.rows import Columns, keys
+from graddiag.tracing.signals import saturation
+from graddiag.tracing.trace import Trace, TraceKey
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One trace by timestep and unit, float64 on its device.
+
+    grad_h: [T, P], L2 over the batch; gates: by column of ``snapshots``, [T, H], over the real entries of the batch;
+    credit: [K, T] or None where the layer's derivatives are gone; at: the K loss timesteps.
+    """
+
+    key: TraceKey
+    grad_h: Tensor
+    gates: Mapping[str, Tensor]
+    credit: Tensor | None
+    at: tuple[int, ...]
+
+
+def snapshot(trace: Trace) -> Snapshot:
+    """What the tables ``snapshots`` and ``credit`` hold of a trace that a gradient has reached.
+
+    Gradients are in units of the loss, before clipping. Padding has no part in a mean, a share or a norm.
+    """
+    assert trace.grad_h is not None
+    real = trace.real()
+    gates: dict[str, Tensor] = {}
+    for name, gate in trace.gates.items():
+        gates[schema.gate_column(schema.ACTIVATION, name)] = _mean(gate, real)
+        for measure, holds in saturation(gate, name, trace).items():
+            gates[schema.gate_column(measure, name)] = _mean(holds, real)
+    at = loss_timesteps(len(trace.h), trace.direction)
+    matrix = None if trace.weights is None else credit(trace, at)
+    return Snapshot(trace.key, norm(trace.grad_h.transpose(1, 2)), gates, matrix, at)
+
+
+def unscaled_snapshot(taken: Snapshot, scale: Tensor) -> Snapshot:
+    """``taken`` of a loss that was multiplied by ``scale`` (0-dim), in units of the loss itself."""
+    credit = None if taken.credit is None else taken.credit / scale
+    return replace(taken, grad_h=taken.grad_h / scale, credit=credit)
+
+
+def snapshot_tree(taken: Snapshot) -> Tree:
+    """The tensors of ``taken`` for ``to_host``; ``snapshot_from`` puts them back."""
+    return [taken.grad_h, taken.gates, taken.credit]
+
+
+def snapshot_from(taken: Snapshot, tree: Tree) -> Snapshot:
+    """``taken`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
+    grad_h, gates, credit = map_tensors(tree, within_float32)
+    return Snapshot(taken.key, grad_h, gates, credit, taken.at)
+
+
+def snapshot_columns(step: int, taken: Snapshot) -> Columns:
+    """One row per timestep and unit. With a projection ``grad_h`` is of its P units and the gates of the H cells;
+    what the smaller of the two does not have is masked."""
+    blocks = {schema.GRAD_H: taken.grad_h, **taken.gates}
+    T, units = len(taken.grad_h), max(block.shape[1] for block in blocks.values())
+    columns = keys(step, taken.key) | {
+        schema.TIMESTEP: np.repeat(np.arange(T), units),
+        schema.UNIT: np.tile(np.arange(units), T),
+    }
+    return columns | {name: _widened(block, units).ravel() for name, block in blocks.items()}
+
+
+def credit_columns(step: int, taken: Snapshot) -> Columns:
+    """One row per loss timestep and timestep that it can reach."""
+    assert taken.credit is not None
+    at, T = np.array(taken.at), taken.credit.shape[1]
+    s, t = np.repeat(at, T), np.tile(np.arange(T), len(at))
+    reached = s >= t if taken.key.direction == "forward" else s <= t
+    return keys(step, taken.key) | {
+        schema.LOSS_TIMESTEP: s[reached],
+        schema.TIMESTEP: t[reached],
+        schema.GRAD_H: taken.credit.numpy().ravel()[reached],
+    }
+
+
+def _mean(block: Tensor, real: Tensor | None) -> Tensor:
+    """Mean over the batch, [T, N, H] to float64 [T, H], of the real entries alone."""
+    if real is None:
+        return block.mean(1, dtype=torch.float64)
+    count = real.sum(1, dtype=torch.float64).unsqueeze(-1)
+    return block.masked_fill(~real.unsqueeze(-1), 0).sum(1, dtype=torch.float64) / count
+
+
+def _widened(block: Tensor, units: int) -> Any:
+    values = np.ma.masked_array(block.numpy(), False)
+    if block.shape[1] == units:
+        return values
+    wide = np.ma.masked_all((len(block), units))
+    wide[:, : block.shape[1]] = values
+    return wide

@@ -1,0 +1,60 @@
+"""How much the gradient turns from one update to the next: the cosine between the two, out of which noise is told."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+# entries that are taken to float64 at once: what fits a CPU's cache, and on an accelerator few launches
+_CHUNK: Final = 1 << 16
+_CHUNK_ON_DEVICE: Final = 1 << 24
+
+
+class Turning:
+    """Keeps a copy of one update's gradient until the next: as much memory as the parameters, while it is kept."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._kept: dict[str, Tensor] = {}
+        self._length: Tensor | None = None
+
+    def keep(self) -> None:
+        """Keeps the gradient that was just used; ``cosine`` of the same step comes first."""
+        self._kept = {name: grad.clone() for name, grad in _gradients(self._model).items()}
+
+    def forget(self) -> None:
+        self._kept, self._length = {}, None
+
+    def cosine(self) -> Tensor | None:
+        """Cosine between the kept gradient and the present one, over all parameters, 0-dim float64 on their device.
+
+        A parameter that has no gradient counts as zeros. NaN where one of the two is 0 or not finite; None where none
+        was kept, one is sparse, or the parameters lie on several devices.
+        """
+        now, kept_length = _gradients(self._model), self._length
+        self._length = None
+        grads = [*now.values(), *self._kept.values()]
+        if not now or not self._kept or any(g.is_sparse for g in grads) or len({g.device for g in grads}) > 1:
+            return None
+        along = [_dot(now[name], kept) for name, kept in self._kept.items() if name in now]
+        if not along:
+            return None
+        self._length = _length(now)
+        return torch.stack(along).sum() / (self._length * (_length(self._kept) if kept_length is None else kept_length))
+
+
+def _gradients(model: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad.detach() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    chunk = _CHUNK if a.is_cpu else _CHUNK_ON_DEVICE
+    parts = zip(a.flatten().split(chunk), b.flatten().split(chunk), strict=True)
+    return torch.stack([torch.dot(x.double(), y.double()) for x, y in parts]).sum()
+
+
+def _length(grads: Mapping[str, Tensor]) -> Tensor:
+    return torch.linalg.vector_norm(
+        torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in grads.values()])
+    )

@@ -1,0 +1,94 @@
+"""Whether a horizon covers a distance, said plainly."""
+
+import math
+
+import numpy as np
+import pytest
+
+from graddiag.analysis import reach, reaches, task_distance
+from graddiag.analysis.distance import coverage
+from graddiag.run import Run
+from tests.analysis.runs import INF, LAYER, manifest, net, timesteps_frame, travelled
+
+
+@pytest.mark.parametrize(
+    ("interval", "covers"),
+    [((9.0, 12.0), False), ((9.0, 30.0), None), ((20.0, 30.0), True), ((25.0, INF), True), (None, False)],
+)
+def test_the_interval_decides(interval: tuple[float, float] | None, covers: bool | None) -> None:
+    found = coverage("task", 20, -0.1, (10.0, interval), least=False)
+    assert found is not None
+    assert found.covers is covers
+    assert found.kept == pytest.approx(math.exp(-2))
+
+
+@pytest.mark.parametrize(("timesteps", "exponent"), [(None, -0.1), (0, -0.1), (20, None)])
+def test_without_a_distance_or_an_exponent_there_is_nothing_to_say(
+    timesteps: int | None, exponent: float | None
+) -> None:
+    assert coverage("task", timesteps, exponent, (10.0, None), least=False) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "distance"),
+    [(27, 27), (26.5, 27), (0, None), (-3, None), ("27", None), (True, None), (math.nan, None), (math.inf, None)],
+)
+def test_a_run_says_its_distance_as_a_number(value: object, distance: int | None) -> None:
+    assert task_distance(manifest(config={"distance": value})) == distance
+
+
+def test_a_run_that_does_not_say_has_none() -> None:
+    found = reach(net(0.9), LAYER)
+    assert (found.distance, found.over_task) == (None, None)
+    assert found.over_sequence is not None
+    assert (found.over_sequence.timesteps, found.over_sequence.covers) == (99, False)
+
+
+def test_reach_says_whether_it_covers_the_sequence_and_the_task() -> None:
+    found = reach(net(0.9, timesteps=6, config={"distance": 40}), LAYER)
+    assert found.over_sequence is not None
+    assert found.over_task is not None
+    assert (found.over_sequence.covers, found.over_task.covers) == (True, False)
+    assert found.over_task.kept == pytest.approx(0.9**40)
+    assert found.over_task.sentence == (
+        "The horizon of 9.49 timesteps (95% 9.49 to 9.49) does not cover the 40 timesteps of the task's distance."
+    )
+    assert found.caption.endswith("which does not cover the task's distance of 40.")
+
+
+def test_one_step_has_no_interval_and_says_so() -> None:
+    found = reach(net(1.0, steps=1, timesteps=6), LAYER).over_sequence
+    assert found is not None
+    assert found.sentence == (
+        "The horizon without end (one step: no interval) covers the 5 timesteps back to the first timestep."
+    )
+
+
+def test_with_a_loss_at_every_timestep_the_horizon_is_the_least() -> None:
+    found = reach(net(0.5, timesteps=30, dense=True), LAYER).over_sequence
+    assert found is not None
+    assert (found.least, found.covers) == (True, False)
+    assert found.sentence.endswith("the loss joins in on the way, so part of it may go farther.")
+
+
+def test_all_layers_stand_side_by_side() -> None:
+    found = reaches(net(0.5, timesteps=11))
+    assert [each.selection for each in found.layers] == [LAYER]
+    assert found.caption == (
+        "Of all layers and directions of clip off, seed 0 the gradient reaches back least in lstm, layer 0, "
+        "forward: it falls to 1/e in 1.44 of 11 timesteps."
+    )
+
+
+def test_blocks_make_the_interval_as_wide_as_alike_steps_demand() -> None:
+    """Steps that come in 20 plateaus of 100 hold 20 numbers, not 2,000; drawn singly the interval would be 10 x too
+    narrow."""
+    levels = np.random.default_rng(3).normal(-0.3, 0.1, 20).repeat(100)
+    gains = np.exp(levels)[:, None].repeat(3, axis=1)
+    run = Run.from_frames(manifest(), timesteps=timesteps_frame(travelled(gains, np.ones((2000, 3)))))
+    interval = reach(run, LAYER).exponent_interval
+    assert interval is not None
+    single = 2 * 1.96 * levels.std() / math.sqrt(2000)
+    independent = 2 * 1.96 * levels.std() / math.sqrt(20)
+    assert 0.4 * independent < interval[1] - interval[0] < 1.5 * independent
+    assert interval[1] - interval[0] > 3 * single

@@ -1,0 +1,83 @@
+"""Signal and noise of gradients whose truth is known: a mean gradient and noise of a given size."""
+
+import numpy as np
+import pytest
+
+from graddiag import schema
+from graddiag.analysis import gradient_noise
+from graddiag.analysis.noise import batch_of
+from graddiag.run import Run
+from tests.analysis.runs import NAN, manifest, steps_frame
+
+
+def cosines(signal: float, steps: int = 2000, size: int = 400) -> list[float]:
+    """Cosines between successive gradients with |G|^2 / E|g|^2 = signal."""
+    rng = np.random.default_rng(1)
+    mean = np.zeros(size)
+    mean[0] = np.sqrt(signal)
+    gradients = mean + rng.normal(0, np.sqrt((1 - signal) / size), (steps + 1, size))
+    lengths = np.linalg.norm(gradients, axis=1)
+    return list((gradients[1:] * gradients[:-1]).sum(axis=1) / (lengths[1:] * lengths[:-1]))
+
+
+def run_of(values: list[float | None], **config: object) -> Run:
+    steps = steps_frame([1.0] * len(values), **{schema.GRAD_COSINE: values})
+    return Run.from_frames(manifest(config=config), steps=steps)
+
+
+@pytest.mark.parametrize("signal", [0.1, 0.5, 0.9])
+def test_the_share_of_signal_is_found(signal: float) -> None:
+    found = gradient_noise(run_of(cosines(signal), batch=20))
+    assert found.signal == pytest.approx(signal, abs=0.02)
+    assert found.interval is not None
+    assert found.interval[0] <= signal + 0.005
+    assert found.interval[1] >= signal - 0.005
+    assert found.noise_scale == pytest.approx((1 - signal) / signal, rel=0.2)
+    assert found.signal_to_noise == pytest.approx(1 / found.noise_scale)
+    assert found.batch == 20
+
+
+def test_what_a_larger_batch_would_buy() -> None:
+    found = gradient_noise(run_of([0.25] * 40))
+    assert found.noise_scale == 3.0
+    assert found.gain == {2: pytest.approx(4 / 2.5), 4: pytest.approx(4 / 1.75), 16: pytest.approx(4 / (1 + 3 / 16))}
+    assert "twice the batch would make a step 1.6 times as useful" in found.caption
+
+
+def test_blocks_follow_the_course_of_training() -> None:
+    found = gradient_noise(run_of([0.8] * 100 + [0.1] * 100))
+    assert (found.blocks[0].first, found.blocks[0].last) == (0, 19)
+    assert found.blocks[0].signal == pytest.approx(0.8)
+    assert found.blocks[-1].signal == pytest.approx(0.1)
+
+
+def test_gradients_that_swing_have_no_signal_to_tell() -> None:
+    found = gradient_noise(run_of([-0.3] * 50))
+    assert (found.signal, found.noise_scale, found.gain, found.missing) == (None, None, {}, None)
+    assert "their mean cannot be told from 0 or less" in found.caption
+    assert found.blocks[0].signal is None
+
+
+def test_a_mean_that_cannot_be_told_from_zero_is_no_signal() -> None:
+    found = gradient_noise(run_of([0.5, -0.49] * 30))
+    assert (found.signal, found.noise_scale) == (None, None)
+    assert found.interval is not None
+
+
+def test_norms_alone_tell_no_noise() -> None:
+    found = gradient_noise(Run.from_frames(manifest(), steps=steps_frame([1.0] * 50)))
+    assert found.missing is not None
+    assert "cannot be told from norms alone" in found.missing
+    assert (found.signal, found.interval, found.blocks) == (None, None, ())
+
+
+def test_a_few_cosines_are_too_few() -> None:
+    found = gradient_noise(run_of([0.5] * 5 + [NAN]))
+    assert found.missing == "5 finite cosines between successive gradients are too few to tell noise; 20 would do."
+
+
+def test_the_batch_of_a_configuration() -> None:
+    assert batch_of({"batch": 32}) == 32
+    assert batch_of({"batch_size": 8}) == 8
+    assert batch_of({"batch": "many"}) is None
+    assert batch_of({}) is None

@@ -1,0 +1,73 @@
+"""The arithmetic of runs typed by hand: underflow, exact zeros, and what cannot be known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from graddiag import schema
+from graddiag.analysis import numerics
+from graddiag.run import Run
+from tests.analysis.runs import manifest, steps_frame, timesteps_frame
+
+GRADS = np.array([[0.0, 3e-6, 1e-3, 1.0], [1e-2, 1e-2, 1e-2, 1.0], [0.0, 0.0, 1e-2, 1.0]])
+
+
+def run_of(dtype: str | None, **tables: pd.DataFrame) -> Run:
+    environment = {} if dtype is None else {"dtype": dtype}
+    frames = {"timesteps": timesteps_frame({schema.GRAD_H: GRADS}), "steps": steps_frame([1.0] * 3)}
+    return Run.from_frames(manifest(environment=environment), **{**frames, **tables})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "below", "gone"), [("float16", 1, 1), ("float32", 0, 0), ("bfloat16", 0, 0), ("float64", 0, 0)]
+)
+def test_underflow_by_the_smallest_normal_number_of_the_type(dtype: str, below: int, gone: int) -> None:
+    found = numerics(run_of(dtype))
+    assert found.dtype == dtype
+    assert found.underflow is not None
+    (layer,) = found.underflow
+    assert (layer.cells, layer.below, layer.gone) == (12, below, gone)
+
+
+def test_float32_underflows_below_its_own() -> None:
+    frame = timesteps_frame({schema.GRAD_H: [[1e-42, 1e-30, 1.0]]})
+    found = numerics(run_of("float32", timesteps=frame))
+    assert found.underflow is not None
+    assert found.underflow[0].below == 1
+    assert "Of 3 gradients at a timestep 1 underflowed in float32." in found.caption
+
+
+def test_of_several_types_the_narrowest_counts() -> None:
+    assert numerics(run_of("float32, float16")).dtype == "float16"
+
+
+def test_a_run_that_does_not_say_its_type_has_no_underflow_to_tell() -> None:
+    found = numerics(run_of(None))
+    assert (found.dtype, found.underflow) == (None, None)
+    assert found.unknown == (
+        "The run does not say of which type its parameters are: underflow cannot be told.",
+        "The share of exact zeros was not recorded (runs of schema 2 and later have it).",
+        "No snapshot was taken: dead units are not known.",
+    )
+
+
+def test_zeros_by_parameter_the_most_first() -> None:
+    rows = [
+        (step, name, share)
+        for name, column in (("w", [0.1, 0.1, 0.4]), ("e", [0.9, 0.8, 0.9]))
+        for step, share in enumerate(column)
+    ]
+    table = pd.DataFrame(rows, columns=[schema.STEP, schema.PARAMETER, schema.ZEROS])
+    found = numerics(run_of("float32", parameters=table))
+    assert [(each.parameter, each.median, each.largest, each.largest_step) for each in found.zeros] == [
+        ("e", 0.9, 0.9, 0),
+        ("w", 0.1, 0.4, 2),
+    ]
+    assert found.caption.endswith("Most exact zeros are in the gradient of e: 90%.")
+
+
+def test_a_loss_scale_is_told() -> None:
+    steps = steps_frame([1.0, 1.0], amp_scale=[1024.0, 512.0])
+    found = numerics(run_of("float32", steps=steps))
+    assert found.loss_scale == (512.0, 1024.0)
+    assert found.unknown[0].startswith("A loss scale was used: activations may be of float16")

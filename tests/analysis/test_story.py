@@ -1,0 +1,99 @@
+"""Findings joined into a story: what is linked, in the order in which it began; and what could not be known."""
+
+from graddiag import schema
+from graddiag.analysis import NOTE_NAMES, Moment, Source, diagnose
+from graddiag.analysis.story import LINKS, tell
+from graddiag.run import Run
+from tests.analysis.runs import manifest, net, steps_frame
+from tests.analysis.test_rules import FLAT, run_of, saturation
+
+SOURCE = Source("run")
+
+
+def names(*moments: tuple[str, int]) -> list[str]:
+    return [each.name for each in tell(SOURCE, [Moment(step, name, name) for name, step in moments]).moments]
+
+
+def test_a_spike_then_saturated_gates_then_a_flat_loss() -> None:
+    told = tell(
+        SOURCE,
+        [
+            Moment(80, "loss", "the loss is flat at 14.7"),
+            Moment(40, "exploding", "the norm jumps"),
+            Moment(60, "saturated-gates", "gates are saturated"),
+        ],
+    )
+    assert told.caption == (
+        "In order of time: the norm jumps (step 40), then gates are saturated (step 60), then the loss is flat at 14.7 "
+        "(step 80)."
+    )
+    assert str(told).splitlines()[1] == "  - step 40: the norm jumps"
+
+
+def test_an_effect_that_came_first_is_not_told_as_one() -> None:
+    assert names(("exploding", 50), ("loss", 10)) == []
+    assert (
+        names(("exploding", 50), ("loss", 10), ("saturated-gates", 5)) == ["saturated-gates", "loss", "exploding"][:2]
+    )
+
+
+def test_what_is_linked_to_nothing_is_left_out() -> None:
+    assert names(("vanishing", 0), ("exploding", 3), ("loss", 4)) == ["vanishing", "exploding", "loss"]
+    assert names(("vanishing", 0), ("exploding", 3)) == []
+    assert names(("non-finite", 0)) == []
+    found = tell(SOURCE, [])
+    assert (found.moments, found.missing) == ((), "No two findings of this run follow one another in time.")
+
+
+def test_of_one_step_the_cause_is_told_first() -> None:
+    assert names(("loss", 0), ("vanishing", 0)) == ["vanishing", "loss"]
+
+
+def test_links_name_findings_or_the_loss() -> None:
+    from graddiag.analysis import FINDING_NAMES
+
+    assert {name for link in LINKS for name in link} <= {*FINDING_NAMES, "loss"}
+
+
+def test_the_story_of_a_run_is_in_its_summary_and_its_text() -> None:
+    found = diagnose(run_of(FLAT, [1.0] * 10 + [200.0] + [1.0] * 289, gates=saturation(0.6, 0.35)))
+    assert [each.name for each in found.story.moments][-1] in ("loss", "saturated-gates", "exploding")
+    assert found.story.caption in found.summary
+    assert "In order of time\n  - step" in str(found)
+
+
+def note_names(run: Run) -> list[str]:
+    return [note.name for note in diagnose(run).notes]
+
+
+def test_what_cannot_be_known_is_told_by_name() -> None:
+    assert note_names(Run.from_frames(manifest(clip=None, status="running"))) == [
+        "still-running",
+        "one-seed",
+        "no-timesteps",
+        "no-gates",
+        "no-snapshots",
+        "no-norms",
+        "no-loss",
+        "no-clip-policy",
+    ]
+    assert set(note_names(net(0.9))) <= set(NOTE_NAMES)
+
+
+def test_notes_on_settings() -> None:
+    steps = steps_frame([1.0] * 4, **{schema.LR: [None] * 4})
+    assert note_names(Run.from_frames(manifest(clip="norm:1"), steps=steps))[-2:] == [
+        "no-optimizer",
+        "no-loss-reduction",
+    ]
+    steps = steps_frame([1.0] * 4, **{schema.LR: [0.1] * 4})
+    told = note_names(Run.from_frames(manifest(clip="norm:1", loss_reduction="mean over batch"), steps=steps))
+    assert not {"no-optimizer", "no-loss-reduction"} & set(told)
+
+
+def test_a_run_with_few_steps_says_so() -> None:
+    (note,) = [note for note in diagnose(net(0.9)).notes if note.name == "few-steps"]
+    assert note.sentence == (
+        "The run has 4 steps: whether the loss falls is told from 100 on, and jumps of the norm from 6 on."
+    )
+    assert "few-steps" not in note_names(run_of(FLAT))

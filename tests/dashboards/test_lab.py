@@ -1,0 +1,193 @@
+"""The Lab page in this process: what it starts, what it refuses, and how it shows jobs in every state."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from graddiag.jobs import control, processes
+from graddiag.jobs.files import read_jobs
+from graddiag.jobs.values import Job, Request
+from tests.dashboards.conftest import Open
+from tests.dashboards.synthetic import HOSTILE, pair, write_all
+from tests.dashboards.test_pages import charts, words
+
+GONE = 2**22 + 1
+ENDED = "2025-01-01T00:10:00Z"
+
+
+def leave(root: Path, number: int = 0, *, process: int = GONE, **more: object) -> str:
+    """A job's folder, as it was left behind."""
+    name = f"20250101-00000{number}-abcdef"
+    folder = root / ".jobs" / name
+    folder.mkdir(parents=True)
+    job = {"title": f"pair {number}", "arguments": ["pair"], "experiment": "pair", "steps": 24, "process": process}
+    created = datetime(2024, 12, 31, tzinfo=UTC).isoformat()
+    since = processes.since(process) or "some boot 1"
+    (folder / "job.json").write_text(json.dumps({**job, "since": since, "created": created, **more}))
+    return name
+
+
+def end(root: Path, name: str, code: int, log: str = "") -> None:
+    (root / ".jobs" / name / "ended.json").write_text(json.dumps({"code": code, "ended": ENDED}))
+    (root / ".jobs" / name / "said.log").write_text(log)
+
+
+@pytest.fixture
+def sleeper() -> Iterator[int]:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True)
+    yield process.pid
+    process.communicate()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+    """What would have been started, and was not."""
+    requests: list[Request] = []
+
+    def start(root: Path, request: Request) -> Job:
+        requests.append(request)
+        name = leave(root, len(requests))
+        return next(job for job in read_jobs(root) if job.id == name)
+
+    monkeypatch.setattr(control, "start", start)
+    return requests
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    return next(button for button in page.button if button.label == label).click().run()
+
+
+def test_with_no_jobs_it_says_so(open_page: Open) -> None:
+    page = open_page("lab")
+    assert not page.exception
+    assert not page.warning
+    assert "No jobs yet" in words(page)
+
+
+def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: list[Request]) -> None:
+    page = open_page("lab", task="temporal-order", model="gru")
+    page.number_input(key="steps").set_value(60).run()
+    page.number_input(key="seeds").set_value(2).run()
+    press(page, "Start")
+    assert not page.exception
+    (request,) = started
+    arguments = dict(zip(request.arguments[1::2], request.arguments[2::2], strict=True))
+    assert request.arguments[0] == "pair"
+    assert arguments["--task"] == "temporal-order"
+    assert arguments["--model"] == "gru"
+    assert arguments["--steps"] == "60"
+    assert arguments["--seeds"] == "0,1"
+    assert arguments["--root"] == str(root)
+    assert request.steps == 60 * 4
+    assert page.query_params["job"]
+
+
+def test_another_task_brings_the_numbers_that_suit_it(open_page: Open) -> None:
+    page = open_page("lab")
+    assert page.number_input(key="lr").value == 3.0
+    page.selectbox(key="task").set_value("temporal-order").run()
+    assert page.number_input(key="steps").value == 2500
+    assert page.number_input(key="lr").value == pytest.approx(0.2)
+    page.selectbox(key="model").set_value("lstm").run()
+    assert page.number_input(key="lr").value == 1.0
+
+
+@pytest.mark.parametrize(
+    ("clip", "told"),
+    [
+        ("none", "a pair compares clipping off and on"),
+        ("norm:-1", "must be positive and finite"),
+        (HOSTILE[0], "there is no policy"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_in_words(
+    open_page: Open, started: list[Request], clip: str, told: str
+) -> None:
+    page = open_page("lab", clip=clip)
+    press(page, "Start")
+    assert not page.exception
+    assert "Not started" in words(page)
+    assert told in words(page)
+    assert not started
+
+
+def test_a_job_at_work_can_be_stopped(
+    open_page: Open, root: Path, sleeper: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(processes, "signal_group", lambda process, since, number: bool(asked.append(number)) or True)
+    leave(root, process=sleeper)
+    page = open_page("lab")
+    assert not page.exception
+    assert "Starting: loading torch" in page.get("progress")[0].proto.text
+    press(page, "Stop")
+    press(page, "End at once")
+    assert asked == [2, 15]
+
+
+def test_a_job_with_runs_shows_their_curves_and_the_way_to_them(open_page: Open, root: Path, sleeper: int) -> None:
+    leave(root, process=sleeper)
+    write_all(root, pair())
+    page = open_page("lab")
+    assert not page.exception
+    assert charts(page) == 2
+    assert "Step 24 of 24" in page.get("progress")[0].proto.text
+    compare, newest = (element.proto for element in page.get("page_link"))
+    assert compare.page == "compare"
+    assert compare.query_string == "run=pair%2Flstm-off&run=pair%2Flstm-on"
+    assert newest.page == "run"
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "told"),
+    [
+        (0, "runs/pair: last loss 1", "finished"),
+        (2, "graddiag: lr -1 cannot be used: input should be greater than 0.", "lr -1 cannot be used"),
+        (1, "", "It ended without a word."),
+        (2, f"graddiag: {HOSTILE[0]}", "&lt;img src=x onerror=alert(1)&gt;"),
+    ],
+)
+def test_how_a_job_ended_is_told(open_page: Open, root: Path, code: int, log: str, told: str) -> None:
+    end(root, leave(root), code, log)
+    page = open_page("lab")
+    assert not page.exception
+    assert told in words(page)
+
+
+def test_a_lost_job_is_told_and_can_be_put_away(open_page: Open, root: Path) -> None:
+    leave(root)
+    page = open_page("lab")
+    assert "Its process is gone" in words(page)
+    press(page, "Put away")
+    assert "No jobs yet" in words(page)
+
+
+def test_the_job_of_the_address_is_shown_first(open_page: Open, root: Path) -> None:
+    for number in range(3):
+        end(root, leave(root, number), 0)
+    page = open_page("lab", job="20250101-000001-abcdef")
+    assert not page.exception
+    assert words(page).index("pair 1") < words(page).index("pair 2")
+    press(page, "Show")
+    assert page.query_params["job"] in ("20250101-000002-abcdef", ["20250101-000002-abcdef"])
+
+
+@pytest.mark.parametrize("asked", ["../..", "gone", HOSTILE[0]])
+def test_an_address_of_no_job_shows_the_newest(open_page: Open, root: Path, asked: str) -> None:
+    end(root, leave(root), 0)
+    page = open_page("lab", job=asked)
+    assert not page.exception
+    assert "pair 0" in words(page)
+
+
+def test_a_job_of_hostile_words_is_shown_as_text(open_page: Open, root: Path) -> None:
+    end(root, leave(root, title=HOSTILE[0], arguments=[HOSTILE[1], HOSTILE[2]]), 0, HOSTILE[2])
+    page = open_page("lab")
+    assert not page.exception
+    assert "<img" not in words(page)

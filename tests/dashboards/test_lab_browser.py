@@ -1,0 +1,77 @@
+"""The Lab end to end in a real Chromium: a pair recorded from the page, watched, stopped, found again, compared."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from graddiag import schema
+from graddiag.jobs.files import read_jobs
+from graddiag.overview import list_runs
+from tests.dashboards.serving import serve
+from tests.dashboards.watched import Scheme, Watched, watched
+
+pytestmark = pytest.mark.browser
+
+
+def fill(seen: Watched, name: str, value: str) -> None:
+    box = seen.page.get_by_role("spinbutton", name=name)
+    box.fill(value)
+    box.press("Tab")
+    seen.settle()
+
+
+def begin(seen: Watched, steps: int) -> None:
+    """A small pair on temporal order, started from the page."""
+    seen.go("/lab?task=temporal-order&length=10&hidden=8")
+    fill(seen, "Steps of each run", str(steps))
+    seen.page.get_by_role("button", name="Start").click()
+    expect(seen.page.get_by_role("progressbar")).to_be_visible()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_the_page_is_drawn_without_trouble(chromium: Browser, tmp_path: Path, width: int, scheme: Scheme) -> None:
+    with serve(tmp_path / "runs", tmp_path) as served, watched(chromium, served, width=width, scheme=scheme) as seen:
+        seen.go("/lab")
+        expect(seen.page.get_by_text("No jobs yet")).to_be_visible()
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.trouble() == []
+
+
+@pytest.mark.slow
+def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        begin(seen, steps=30)
+        expect(seen.page.get_by_text("finished")).to_be_visible()
+        expect(seen.page.get_by_role("progressbar")).to_have_count(0)
+        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+        seen.page.get_by_role("link", name="Compare its runs").click()
+        expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
+        seen.settle()
+        assert "run=temporal-order-rnn-norm-0.5" in seen.page.url
+        assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
+        assert seen.trouble() == []
+
+
+@pytest.mark.slow
+def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(chromium: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    with serve(root, tmp_path) as served:
+        with watched(chromium, served) as seen:
+            begin(seen, steps=100_000)
+            expect(seen.page.get_by_text(re.compile(r"Step [1-9][\d,]* of 200,000"))).to_be_visible()
+            assert seen.trouble() == []
+        with watched(chromium, served) as another:
+            another.go("/lab")
+            expect(another.page.get_by_text("running").first).to_be_visible()
+    (job,) = read_jobs(root)
+    assert job.state == "running"
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go("/lab")
+        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+        seen.page.get_by_role("button", name="Stop").click()
+        expect(seen.page.get_by_text("stopped")).to_be_visible()
+        assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["interrupted"]
+        assert seen.trouble() == []

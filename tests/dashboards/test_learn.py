@@ -1,0 +1,102 @@
+"""The Learn pages in this process: every slider moved, every example pressed, every view a link."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.dashboards.conftest import Open
+from tests.dashboards.serving import APP
+from tests.dashboards.test_pages import words
+
+PAGES = sorted(path.stem for path in (APP.parent / "pages").glob("learn_*.py"))
+FIGURES = {"learn_vanishing": 3, "learn_gates": 1, "learn_clipping": 6, "learn_cliff": 2, "learn_saturation": 2}
+
+
+def sound(page: AppTest) -> None:
+    assert not page.exception
+    assert not page.warning
+    assert not page.error
+
+
+def drawn(page: AppTest) -> list[dict[str, Any]]:
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def test_every_lesson_is_in_the_menu() -> None:
+    from ui.shell import LESSONS
+
+    assert sorted(name for name, _ in LESSONS) == PAGES == sorted(FIGURES)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_lesson_draws_its_figures_and_leads_on(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    sound(page)
+    assert len(drawn(page)) == FIGURES[name]
+    assert all(chart.proto.alt for chart in page.get("plotly_chart"))
+    links = [element.proto for element in page.get("page_link")]
+    assert links[0].page == "lab"
+    assert "task=" in links[0].query_string
+    assert links[1].page in PAGES
+
+
+@pytest.mark.parametrize("end", ["min", "max"])
+@pytest.mark.parametrize("name", PAGES)
+def test_every_slider_can_be_moved_to_its_ends(open_page: Open, name: str, end: str) -> None:
+    page = open_page(name)
+    for slider in page.slider:
+        slider.set_value(getattr(slider, end))
+        page.run()
+        sound(page)
+    assert len(drawn(page)) == FIGURES[name]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_example_can_be_pressed(open_page: Open, name: str) -> None:
+    page = open_page(name)
+    for index, button in enumerate(page.button):
+        page.button[index].click().run()
+        sound(page)
+        assert button.label
+
+
+@pytest.mark.parametrize("phi", ["tanh", "relu", "sigmoid", "identity"])
+def test_every_nonlinearity(open_page: Open, phi: str) -> None:
+    page = open_page("learn_vanishing", phi=phi, drive="0.0")
+    sound(page)
+    assert page.segmented_control[0].value == phi
+
+
+def test_a_link_gives_the_view(open_page: Open) -> None:
+    page = open_page("learn_vanishing", gain="1.1", length="60", phi="identity")
+    sound(page)
+    assert [page.slider[0].value, page.slider[1].value] == [1.1, 60]
+    assert "grows by a factor of 277" in words(page)
+
+
+@pytest.mark.parametrize("given", ["9", "-1", "x", "nan", "<b>"])
+def test_a_link_with_nonsense_gives_the_page_as_it_opens(open_page: Open, given: str) -> None:
+    page = open_page("learn_vanishing", gain=given, phi=given)
+    sound(page)
+    assert 0.5 <= page.slider[0].value <= 1.6
+
+
+@pytest.mark.parametrize(("first", "told"), [("inf", "After: (nan, 0)"), ("NaN", "After: (nan, nan)")])
+def test_what_clipping_makes_of_inf_and_nan(open_page: Open, first: str, told: str) -> None:
+    page = open_page("learn_clipping", first=first)
+    sound(page)
+    assert told in words(page)
+
+
+def test_the_cliff_can_be_coloured_by_its_gradient(open_page: Open) -> None:
+    page = open_page("learn_cliff", colour="gradient")
+    sound(page)
+    assert drawn(page)[0]["data"][0]["colorbar"]["title"]["text"] == "‖∇E‖"
+
+
+def test_lessons_need_no_runs_folder(open_page: Open, root: Path) -> None:
+    sound(open_page("learn_cliff"))
+    assert not root.exists()

@@ -1,0 +1,71 @@
+"""The Learn pages as people see them: drawn without trouble, moved by the keyboard, the same again from a link."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.dashboards.serving import Served, serve
+from tests.dashboards.test_learn import FIGURES
+from tests.dashboards.watched import Scheme, Watched, watched
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("elsewhere")) as one:
+        yield one
+
+
+@pytest.fixture
+def seen(chromium: Browser, served: Served) -> Iterator[Watched]:
+    with watched(chromium, served) as one:
+        yield one
+        assert one.trouble() == []
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+def test_every_lesson_is_drawn_without_trouble(
+    chromium: Browser, served: Served, name: str, width: int, scheme: Scheme
+) -> None:
+    with watched(chromium, served, width=width, scheme=scheme) as seen:
+        seen.go(f"/{name}")
+        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(FIGURES[name])
+        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.trouble() == []
+
+
+def test_a_slider_moved_by_the_keyboard_is_in_the_link_and_the_link_gives_the_view(seen: Watched) -> None:
+    seen.go("/learn_vanishing?phi=identity")
+    gain = seen.page.get_by_role("slider", name="Gain g, the spectral radius of W_hh")
+    for _ in range(4):
+        gain.press("ArrowRight")
+    told = seen.page.get_by_text("the gradient grows by a factor of 277", exact=False)
+    expect(told).to_be_visible()
+    seen.settle()
+    assert "gain=1.1" in seen.page.url
+    seen.page.goto(seen.page.url)
+    seen.settle()
+    expect(told).to_be_visible()
+
+
+def test_an_example_sets_the_sliders_and_the_address(seen: Watched) -> None:
+    seen.go("/learn_clipping")
+    seen.page.get_by_role("button", name="one inf").click()
+    expect(seen.page.get_by_text("After: (nan, 0), norm nan", exact=False).first).to_be_visible()
+    seen.settle()
+    assert "first=inf" in seen.page.url
+
+
+def test_a_lesson_leads_to_the_lab_and_to_the_next(seen: Watched) -> None:
+    seen.go("/learn_saturation")
+    seen.page.get_by_role("link", name="Next: What vanishes, and why").click()
+    expect(seen.page.get_by_role("heading", name="What vanishes, and why", exact=True)).to_be_visible()
+    seen.page.get_by_role("link", name=re.compile("In the Lab")).click()
+    expect(seen.page.get_by_role("heading", name="Lab", exact=True)).to_be_visible()
+    seen.settle()
+    assert "task=temporal-order" in seen.page.url
+    expect(seen.page.get_by_role("spinbutton", name="Steps of each run")).to_have_value("1500")

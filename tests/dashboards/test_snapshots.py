@@ -1,0 +1,53 @@
+"""The Run page of runs with snapshots, and the one line of those without."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import graddiag
+from tests.dashboards.conftest import Open
+from tests.dashboards.synthetic import Made, write
+from tests.dashboards.test_pages import words
+
+
+def record(root: Path, snapshot_every: int | None) -> str:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"lstm": nn.LSTM(3, 6, bidirectional=True)})
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="snapped", root=root, snapshot_every=snapshot_every) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            loss = model["lstm"](torch.randn(8, 4, 3))[0].square().mean()
+            loss.backward()
+            recorder.log(loss=loss)
+            optimizer.step()
+    return "snapped"
+
+
+def subheaders(page: object) -> list[str]:
+    return [element.value for element in page.subheader]
+
+
+def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, root: Path) -> None:
+    page = open_page("run", run=record(root, 2), layer="lstm, layer 0, reverse", step="2")
+    assert not page.exception
+    assert {
+        "Recurrent weights over training",
+        "Each unit through the sequence",
+        "Credit: what each loss timestep sends back",
+        "Spectrum of the recurrent weight",
+    } <= set(subheaders(page))
+    assert "lstm.weight_hh_l0_reverse at step 2" in words(page)
+    (measure,) = [box for box in page.selectbox if box.label == "Measure"]
+    page = measure.select("saturated_low_f").run()
+    assert not page.exception
+    assert "forget gate f saturated low of each unit" in words(page)
+
+
+def test_without_snapshots_one_line_says_how_to_take_them(open_page: Open, root: Path) -> None:
+    for link in (record(root, None), write(root, Made("plain"))):
+        page = open_page("run", run=link)
+        assert not page.exception
+        assert "watch(..., snapshot_every=100)" in words(page)
+        assert "Each unit through the sequence" not in subheaders(page)

@@ -1,0 +1,160 @@
+"""An experiment from its spec: which trainings it is, what is not trained twice, and what an error says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graddiag import list_runs, load_run
+from graddiag.cli import main
+from graddiag.errors import InputError, SettingError
+from graddiag.lab import train
+from graddiag.lab.pool import outcomes
+from graddiag.lab.sweeps import plan_sweep, read_sweep, standing, sweep_spec
+
+SMALL: dict[str, Any] = {"steps": 3, "batch": 3, "hidden": 4}
+SPEC: dict[str, Any] = {
+    "name": "Reach of two",
+    "task": "recall",
+    "model": "rnn",
+    "settings": SMALL,
+    "arms": {"baseline": {}, "lstm, open": {"model": "lstm", "forget-bias": 2.0}},
+    "seeds": [0, 1],
+    "lengths": [5, 9],
+}
+TOML = """
+name = "mine"
+task = "recall"
+model = "rnn"
+seeds = [0, 1]
+lengths = [5]
+settings = { steps = 3, batch = 3, hidden = 4 }
+
+[arms.baseline]
+[arms.clipped]
+clip = "norm:1"
+"""
+
+
+def write(folder: Path, text: str = TOML) -> Path:
+    path = folder / "spec.toml"
+    path.write_text(text)
+    return path
+
+
+def test_every_arm_at_every_length_with_every_seed() -> None:
+    plans = plan_sweep(sweep_spec(SPEC))
+    found = [(p.arm, p.spec.model, p.spec.length, p.spec.seed, p.spec.forget_bias) for p in plans]
+    expected = [
+        (*arm[:2], length, seed, arm[2])
+        for length in (5, 9)
+        for seed in (0, 1)
+        for arm in (("baseline", "rnn", None), ("lstm, open", "lstm", 2.0))
+    ]
+    assert found == expected
+    assert {p.experiment for p in plans} == {"Reach of two"}
+    assert plans[1].name == "lstm, open-length5-seed0"
+    assert plans[0].spec.init_std == 0.1  # each model has the defaults that suit it
+    assert plans[1].spec.init_std is None
+
+
+def test_what_is_finished_is_not_trained_again_whatever_else_changes(tmp_path: Path) -> None:
+    spec = sweep_spec(SPEC)
+    plans = plan_sweep(spec)
+    for plan in plans[:3]:
+        train(plan, tmp_path)
+    stand = standing(plans, tmp_path)
+    assert (len(stand.finished), stand.failed, stand.waiting) == (3, (), plans[3:])
+    more = plan_sweep(spec.model_copy(update={"seeds": (1, 0, 2)}))
+    assert len(standing(more, tmp_path).waiting) == 12 - 3
+    other = plan_sweep(spec.model_copy(update={"settings": {**SMALL, "lr": 0.5}}))
+    assert len(standing(other, tmp_path).waiting) == 8
+
+
+def test_another_text_is_another_training_and_a_moved_one_is_not(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_text("to be or not to be")
+    given = {"name": "t", "task": "text", "model": "rnn", "arms": {"one": {}}, "lengths": [5]}
+    given["settings"] = {**SMALL, "text": str(text)}
+    (plan,) = plan_sweep(sweep_spec(given))
+    train(plan, tmp_path)
+    assert standing([plan], tmp_path).waiting == ()
+    moved = text.rename(tmp_path / "b.txt")
+    given["settings"]["text"] = str(moved)
+    (plan,) = plan_sweep(sweep_spec(given))
+    assert standing([plan], tmp_path).waiting == ()
+    moved.write_text("to be or not to see")
+    assert standing([plan], tmp_path).waiting == (plan,)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"arms": {}}, r"sweep: arms: dictionary should have at least 1 item"),
+        ({"modell": "rnn"}, r"sweep: modell: extra inputs are not permitted"),
+        ({"model": "cnn"}, r"sweep: arm 'baseline': model 'cnn' cannot be used"),
+        ({"arms": {"a": {"learning": 1}}}, r"sweep: arm 'a': learning 1 cannot be used: extra inputs"),
+        (
+            {"arms": {"a": {"seed": 1}}},
+            r"sweep: arm 'a': seed is not set here but as seeds = \[\.\.\.\] of the sweep",
+        ),
+        ({"arms": {"a b": {}, "a-b": {}}}, r"sweep: arms \['a b', 'a-b'\]: two of them are alike"),
+        ({"seeds": [1, 1]}, r"sweep: seeds \[1, 1\], lengths \[5, 9\]: give each once"),
+        ({"seeds": ["x"]}, r"sweep: seeds\.0: input should be a valid integer"),
+    ],
+)
+def test_an_error_names_the_key(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        sweep_spec({**SPEC, **changed})
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"sweep .*nowhere\.toml: it cannot be read .*; give a TOML file\."):
+        read_sweep(tmp_path / "nowhere.toml")
+    with pytest.raises(InputError, match=r"sweep .*spec\.toml: it is not TOML \(.*line 1.*\)\."):
+        read_sweep(write(tmp_path, "name = mine"))
+
+
+def test_the_command_trains_what_is_missing_and_then_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "runs"
+    arguments = ["sweep", str(write(tmp_path)), "--root", str(root)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == ["4 runs: 4 trained, 0 there already.", f"Next: graddiag compare {root}/mine"]
+    first = list_runs(root)
+    assert sorted(first.run) == [f"mine/{arm}-seed{seed}" for arm in ("baseline", "clipped") for seed in (0, 1)]
+    losses = [load_run(root / run).steps.loss.tolist() for run in first.run]
+
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.startswith("4 runs: 0 trained, 4 there already.")
+    assert [load_run(root / run).steps.loss.tolist() for run in list_runs(root).run] == losses
+
+
+def test_one_that_fails_is_told_and_stops_no_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wild = TOML.replace('clip = "norm:1"', 'lr = 1e38\non-nonfinite = "stop"\nsteps = 30')
+    root = tmp_path / "runs"
+    arguments = ["sweep", str(write(tmp_path, wild)), "--root", str(root), "--workers", "1"]
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("4 runs: 2 trained, 0 there already.")
+    assert "failed: clipped-seed0: step " in told.err
+    assert main(arguments) == 1
+    told = capsys.readouterr()
+    assert told.out.startswith("4 runs: 0 trained, 2 there already.")
+    assert "clipped-seed0; --retry trains it again" in told.err
+    assert main([*arguments, "--retry"]) == 1
+    assert capsys.readouterr().err.count("failed: clipped") == 2
+    assert len(list_runs(root)) == 4
+
+
+def test_an_error_of_one_training_is_its_outcome(tmp_path: Path) -> None:
+    text = tmp_path / "gone.txt"
+    text.write_text("it was here")
+    given = {**SPEC, "task": "text", "lengths": [3], "seeds": [0], "arms": {"a": {}, "b": {"text": str(text)}}}
+    plans = plan_sweep(sweep_spec(given))
+    text.unlink()
+    good, bad = sorted(outcomes(plans, tmp_path, workers=1), key=lambda outcome: outcome.plan.arm)
+    assert good.trained is not None
+    assert isinstance(bad.error, InputError)

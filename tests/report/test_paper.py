@@ -1,0 +1,51 @@
+"""A report as PDF: pages, contents that lead somewhere, figures as vectors, and text that does nothing."""
+
+import re
+
+import pytest
+
+from graddiag.report import write_report
+from graddiag.store import load_run
+from tests.dashboards.synthetic import awkward, pair, write_all
+from tests.needs import needs, needs_chromium
+
+pytestmark = pytest.mark.browser
+
+A4 = [0, 0, 595, 842]
+
+
+@pytest.fixture(scope="module")
+def pdf(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """Of a pair, and of a run whose every text is hostile."""
+    needs("kaleido", "figures")
+    needs_chromium()
+    root = tmp_path_factory.mktemp("root")
+    links = write_all(root, [*pair(), awkward()["hostile"]])
+    return write_report([load_run(root / link) for link in links], root / "report.pdf").read_bytes()
+
+
+def test_it_is_several_pages_of_a4(pdf: bytes) -> None:
+    assert pdf.startswith(b"%PDF")
+    assert len(re.findall(rb"/Type /Page\b", pdf)) > 8
+    (box,) = set(re.findall(rb"/MediaBox \[([^\]]*)\]", pdf))
+    assert [round(float(number)) for number in box.split()] == A4
+
+
+def test_contents_are_links_and_headings_an_outline(pdf: bytes) -> None:
+    entries = 2 + 3 + 2 + 2  # chapters; sections of a pair, of a run; methods and configuration
+    assert len(re.findall(rb"/Subtype /Link", pdf)) >= entries
+    for destination in (b"chapter-1", b"chapter-2", b"chapter-1-evidence", b"methods", b"configuration"):
+        assert re.search(rb"/Dest\w* ?/" + destination + rb"\b", pdf)
+    outline = re.findall(rb"/Title \((.*?)\)", pdf)
+    assert {b"Contents", b"Verdict and advice", b"Methods", b"Appendix: configuration"} <= set(outline)
+
+
+def test_figures_are_vectors_but_for_the_cells_of_heatmaps(pdf: bytes) -> None:
+    images = len(re.findall(rb"/Subtype /Image\b", pdf))
+    masks = len(re.findall(rb"/SMask ", pdf))
+    assert images - masks <= 12
+
+
+def test_nothing_in_it_runs_or_leads_out(pdf: bytes) -> None:
+    for name in (b"/JavaScript", b"/JS ", b"/URI", b"/Launch", b"/OpenAction", b"/EmbeddedFile"):
+        assert name not in pdf

@@ -1,0 +1,121 @@
+"""``graddiag diagnose``: what it prints, to whom, and the status that a CI job sees."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from graddiag.analysis import FINDING_NAMES, diagnose
+from graddiag.cli import main
+from graddiag.cli.diagnose import matches
+from graddiag.store import load_run
+from tests.analysis.runs import net
+from tests.analysis.test_rules import run_of
+from tests.dashboards.synthetic import HOSTILE, Made, write
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run whose gradient vanishes, one that holds a NaN, a healthy one, and one with a hostile name."""
+    root = tmp_path_factory.mktemp("diagnose")
+    for made in (
+        Made("gone", ratio=1e-3),
+        Made("nan", broken_from=5),
+        Made("well", clip="norm:9"),
+        Made("red", module="\x1b[31m[bold]" + HOSTILE[0]),
+    ):
+        write(root, made)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("names", "status"),
+    [
+        ([], 0),
+        (["--fail-on", "vanishing"], 1),
+        (["--fail-on", "exploding,vanishing"], 1),
+        (["--fail-on", "exploding"], 0),
+        (["--fail-on", "severe"], 1),
+        (["--fail-on", "non-finite"], 0),
+    ],
+)
+def test_the_status_for_a_ci_job(root: Path, names: list[str], status: int) -> None:
+    assert main(["diagnose", str(root / "gone"), *names]) == status
+
+
+def test_of_several_runs_one_is_enough_and_it_is_named(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(root / "well"), str(root / "nan"), "--fail-on", "non-finite,severe"]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "graddiag: nan: failed on non-finite",
+        "graddiag: nan: failed on severe",
+    ]
+    assert main(["diagnose", str(root / "well"), "--fail-on", "severe, warning"]) == 0
+
+
+@pytest.mark.parametrize("names", ["explode", "vanishing,", "info", "vanishing:severe", "vanishing:"])
+def test_names_that_cannot_be_asked_for(root: Path, names: str, capsys: pytest.CaptureFixture[str]) -> None:
+    if names == "vanishing,":
+        assert main(["diagnose", str(root / "well"), "--fail-on", names]) == 0
+        return
+    assert main(["diagnose", str(root / "well"), "--fail-on", names]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"graddiag: --fail-on '{names}': write some of non-finite, exploding, vanishing,")
+    assert captured.out == "", "nothing is judged before the question is understood"
+
+
+def test_a_folder_that_is_no_run_is_bad_input(tmp_path: Path) -> None:
+    assert main(["diagnose", str(tmp_path / "nothing"), "--fail-on", "severe"]) == 2
+
+
+def test_information_fails_only_where_it_is_asked_for() -> None:
+    idle = diagnose(run_of([], [1.0, 2.0] * 20, clip="norm:5"))
+    assert not matches(idle, "clipping-never")
+    assert matches(idle, "clipping-never:info")
+    assert not matches(idle, "warning")
+    assert matches(idle, "healthy")
+    assert matches(diagnose(net(0.9, timesteps=1)), "not-measured")
+    assert not any(matches(idle, name) for name in FINDING_NAMES if name != "healthy")
+
+
+def test_severities_include_what_is_worse() -> None:
+    severe = diagnose(net(0.7))
+    assert matches(severe, "severe")
+    assert matches(severe, "warning")
+
+
+def test_json_is_that_of_the_diagnosis(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(root / "gone"), "--json", "--fail-on", "severe"]) == 1
+    (found,) = json.loads(capsys.readouterr().out)
+    assert found == json.loads(diagnose(load_run(root / "gone")).to_json())
+
+
+def test_piped_it_is_the_plain_text(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["diagnose", str(root / "well")]) == 0
+    assert capsys.readouterr().out == f"{diagnose(load_run(root / 'well'))}\n"
+
+
+def test_in_a_terminal_there_are_panels(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Console, "is_terminal", property(lambda self: True))
+    monkeypatch.setenv("COLUMNS", "90")
+    assert main(["diagnose", str(root / "gone")]) == 0
+    out = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert "─ vanishing (severe) ─" in out
+    assert "What could not be known" in out
+    assert "First thing to do:" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_a_run_is_named_steers_no_terminal(
+    root: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(Console, "is_terminal", property(lambda self: terminal))
+    monkeypatch.setenv("COLUMNS", str(shutil.get_terminal_size().columns * 4))
+    assert main(["diagnose", str(root / "red")]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b[31m" not in out
+    assert "[bold]" in out
