@@ -32,7 +32,7 @@ def body() -> None:
         "forget gate alone. An $f$ of 1 carries it back unchanged over any distance, an $f$ of 0.9 leaves 1.5% after "
         "40 timesteps. The time constant, after which 1/e is left, is $-1/\\ln f$. A GRU does the same with its gate "
         "$z$: $h_t = (1-z_t)\\,n_t + z_t\\,h_{t-1}$. That is why the bias with which $f$ (or $z$) starts decides how "
-        "far back a network can learn at all; torch starts it near 0, which is $f = 0.5$."
+        "far back the cell carries a gradient before anything is learned; torch starts it near 0, which is $f = 0.5$."
     )
     examples(EXAMPLES)
     left, right = st.columns(2)
@@ -52,8 +52,8 @@ def body() -> None:
     st.markdown(
         "With the gates reading nothing, LSTM and GRU lie exactly on the dotted line: the gate's value to the power "
         "of the distance. Let them read, and the gradient finds further ways, through the gates and $h$; it may then "
-        "arrive larger than along the cell alone. The RNN has an orthogonal $W_{hh}$, the best start that there is "
-        "for it, and loses its gradient to the slopes of tanh all the same."
+        "arrive larger than along the cell alone. The RNN has an orthogonal $W_{hh}$, which by itself neither "
+        "stretches nor shrinks a gradient, and loses it to the slopes of tanh all the same."
     )
 
 

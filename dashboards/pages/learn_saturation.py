@@ -25,12 +25,13 @@ def body() -> None:
         "A unit answers with $p = \\sigma(z)$ and the right answer is 1. How much it learns from a mistake is the "
         "slope of the loss in $z$:"
     )
-    st.latex(r"\text{cross-entropy } C = -\ln p:\quad \frac{dC}{dz} = p - 1")
-    st.latex(r"\text{squared error } C = \tfrac12(1-p)^2:\quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
+    st.latex(r"C = -\ln p: \quad \frac{dC}{dz} = p - 1")
+    st.latex(r"C = \tfrac12(1-p)^2: \quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
     st.markdown(
-        "The factor $p\\,(1-p)$ is the slope of the sigmoid, and it is nearly 0 where the unit is saturated. Under "
-        "squared error a unit that is surely wrong therefore learns almost nothing from its worst mistakes; under "
-        "cross-entropy the factor cancels, and the worst mistakes teach most."
+        "The first is cross-entropy, the second half the squared error. The factor $p\\,(1-p)$ is the slope of the "
+        "sigmoid, and it is nearly 0 where the unit is saturated. Under squared error a unit that is surely wrong "
+        "therefore learns almost nothing from its worst mistakes; under cross-entropy the factor cancels, and the "
+        "worst mistakes teach most."
     )
     examples(EXAMPLES)
     z = slider("z, what goes into the sigmoid", -12.0, 12.0, -6.0, key="z", step=0.1)

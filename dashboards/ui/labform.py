@@ -1,37 +1,52 @@
 """The Lab's form: which task, network and clip policy, how long; checked before anything is started."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import streamlit as st
 
 from graddiag.jobs.values import Request
 from graddiag.lab import plan_pair, training_spec, unused_experiment
-from graddiag.lab.spec import DEFAULTS
+from graddiag.lab.demonstration import CHAPTERS
+from graddiag.lab.spec import ModelKind, TaskName
+from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
-TASKS: Final = ("text", "temporal-order")
-ABOUT: Final = "text: predict the next character of real prose. temporal-order: recall which of two symbols came first."
-MODELS: Final = ("rnn", "lstm", "gru")
-NUMBERS: Final = {"steps": 300, "length": 100, "hidden": 128, "lr": 3.0}
+OWN: Final = "settings of your own"
+PRESETS: Final = {  # the pairs of docs/demonstration.md, by what they show
+    OWN: None,
+    "text: an RNN explodes, clipping tames it": "demo-text-rnn",
+    "text: an LSTM takes the same learning rate": "demo-text-lstm",
+    "order over 30 timesteps: clipping decides": "demo-order-30-rnn",
+    "order over 50 timesteps: an RNN vanishes": "demo-order-50-rnn",
+    "order over 50 timesteps: an LSTM reaches back": "demo-order-50-lstm",
+}
+ABOUT: Final = (
+    "text: predict the next character. temporal-order: in which order two or three symbols came. adding, "
+    "multiplication: the mean or product of two marked numbers. permutation, recall, memorisation: say again what came "
+    "first."
+)
+NUMBERS: Final = ("steps", "length", "hidden", "lr")
 MOST_STEPS: Final = 100_000
 POLICIES: Final = (
     "The first arm never clips, the second by this. norm:C, the norm of all gradients together; value:C, each entry; "
-    "agc:C, each unit against its weights; auto:P and zclip, by the norms so far."
+    "agc:C, each unit against its weights; auto:P and zclip, by the norms so far; bptt:C, inside back-propagation; "
+    "tbptt:K, a cut every K timesteps."
 )
 
 Chosen = Mapping[str, Any]
 
 
 def choose() -> Chosen:
-    """Draws the form; gives what is chosen, by the names of the settings."""
-    first = st.columns(3)
-    task = first[0].selectbox("Task", TASKS, key="task", on_change=_suit, bind="query-params", help=ABOUT)
-    model = first[1].selectbox("Network", MODELS, key="model", on_change=_suit, bind="query-params")
-    clip = first[2].text_input(
+    """Draws the form; gives what is chosen, by the names of the settings. All but the preset is in the address."""
+    first = st.columns(4)
+    first[0].selectbox("Start from", PRESETS, key="preset", on_change=_fill)
+    task = first[1].selectbox("Task", get_args(TaskName), key="task", on_change=_suit, bind="query-params", help=ABOUT)
+    model = first[2].selectbox("Network", get_args(ModelKind), key="model", on_change=_suit, bind="query-params")
+    clip = first[3].text_input(
         "Clip policy of the second arm", "norm:0.5", max_chars=40, key="clip", bind="query-params", help=POLICIES
     )
-    suits = {**NUMBERS, **DEFAULTS[task, model]}
+    suits = training_spec(task, model).model_dump()
     second = st.columns(5)
     return {
         "task": task,
@@ -52,11 +67,13 @@ def request(chosen: Chosen) -> Request:
 
     Raises:
         SettingError: a setting that cannot be meant; the message names it.
+        InputError: a text that cannot be used.
     """
     root = runs_root()
     settings = {name: value for name, value in chosen.items() if name not in ("task", "model", "seeds")}
     seeds = tuple(range(chosen["seeds"]))
     spec = training_spec(chosen["task"], chosen["model"], seed=0, **settings)
+    make_task(spec)  # refuses a length that the task cannot have
     experiment = unused_experiment(spec, root)
     plans = plan_pair(spec, seeds, experiment)
     named = {"task": chosen["task"], "model": chosen["model"], **settings, "seeds": ",".join(map(str, seeds))}
@@ -79,6 +96,16 @@ def _whole(place: Any, label: str, key: str, suits: Mapping[str, Any], most: int
 
 def _suit() -> None:
     """Another task or network: the numbers that suit it."""
-    for name, value in DEFAULTS[st.session_state.task, st.session_state.model].items():
-        if name in NUMBERS:
-            st.session_state[name] = value
+    suits = training_spec(st.session_state.task, st.session_state.model).model_dump()
+    st.session_state.update({name: suits[name] for name in NUMBERS} | {"preset": OWN})
+
+
+def _fill() -> None:
+    """The settings of the preset; what it leaves open takes what suits its task and network."""
+    chapters = {chapter.experiment: chapter for chapter in CHAPTERS}
+    chosen = PRESETS[st.session_state.preset]
+    if chosen is None:
+        return
+    settings = chapters[chosen].settings
+    suits = {name: getattr(training_spec(**settings), name) for name in ("task", "model", "clip", *NUMBERS)}
+    st.session_state.update(suits | {"seeds": len(chapters[chosen].seeds)})

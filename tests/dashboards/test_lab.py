@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -13,6 +14,7 @@ from streamlit.testing.v1 import AppTest
 from graddiag.jobs import control, processes
 from graddiag.jobs.files import read_jobs
 from graddiag.jobs.values import Job, Request
+from graddiag.lab.spec import TaskName
 from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import HOSTILE, pair, write_all
 from tests.dashboards.test_pages import charts, words
@@ -96,6 +98,35 @@ def test_another_task_brings_the_numbers_that_suit_it(open_page: Open) -> None:
     assert page.number_input(key="lr").value == pytest.approx(0.2)
     page.selectbox(key="model").set_value("lstm").run()
     assert page.number_input(key="lr").value == 1.0
+
+
+def test_every_preset_fills_the_form_and_can_be_asked_for(open_page: Open, started: list[Request]) -> None:
+    page = open_page("lab")
+    presets = [name for name in page.selectbox(key="preset").options if name != "settings of your own"]
+    assert len(presets) == 5
+    for preset in presets:
+        page.selectbox(key="preset").set_value(preset).run()
+        press(page, "Start")
+        assert not page.exception
+    asked = [dict(zip(one.arguments[1::2], one.arguments[2::2], strict=True)) for one in started]
+    assert [one["--model"] for one in asked] == ["rnn", "lstm", "rnn", "rnn", "lstm"]
+    assert [one["--length"] for one in asked] == ["100", "100", "30", "50", "50"]
+    assert [one["--seeds"] for one in asked] == ["0", "0", "0,1,2", "0,1", "0,1"]
+
+
+@pytest.mark.parametrize("task", get_args(TaskName))
+def test_every_task_can_be_asked_for_as_it_stands(open_page: Open, started: list[Request], task: str) -> None:
+    page = open_page("lab", task=task, model="gru")
+    press(page, "Start")
+    assert not page.exception
+    assert [one.arguments[2] for one in started] == [task]
+
+
+def test_a_length_that_the_task_cannot_have_is_refused(open_page: Open, started: list[Request]) -> None:
+    page = open_page("lab", task="temporal-order", length="5")
+    press(page, "Start")
+    assert "needs a length of" in words(page)
+    assert not started
 
 
 @pytest.mark.parametrize(
