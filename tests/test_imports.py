@@ -36,22 +36,26 @@ MAP = {
     "chromium": {"errors"},
     "report": VALUES | {"store", "analysis", "figures", "chromium"},
     "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
+    "presets": VALUES
+    | {"analysis", "cells", "clipping", "figures", "lab", "lessons", "lessons.values", "nn", "recorder", "report"}
+    | {"store", "tracing"},
+    "presets.catalogue": {"errors"},
     "integrations": VALUES | {"store", "analysis"},
     "integrations.figures": VALUES | {"chromium", "report", "integrations"},
     "integrations.lightning": VALUES | {"recorder", "integrations"},
     "integrations.transformers": VALUES | {"recorder", "integrations"},
     "integrations.settings": VALUES | {"recorder", "integrations"},
     "cli": VALUES
-    | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
+    | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab", "presets"}
     | {"analysis.spectrum"},
     "dashboards": VALUES
-    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs"}
+    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets.catalogue"}
     | {"lessons", "lessons.values"},
     "__main__": {"cli"},
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
 HOMES = {
-    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", *TRAINERS}
+    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", "presets", *TRAINERS}
     | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
     "plotly": {"figures", "report"},

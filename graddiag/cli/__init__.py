@@ -1,5 +1,5 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
-dashboard | demo``.
+lab | dashboard | demo``.
 
 Each command is a file of its own. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from graddiag import __version__
-from graddiag.cli import compare, dashboard, demo, diagnose, export, listing, report, spectrum, sweep, training
+from graddiag.cli import compare, dashboard, demo, diagnose, export, lab, listing, report, spectrum, sweep, training
 from graddiag.errors import GraddiagError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 for command in (training.run, training.pair, listing.list_, diagnose.diagnose, compare.compare, report.report):
     app.command(name=command.__name__.rstrip("_"))(command)
 app.command()(sweep.sweep)
+app.command()(lab.lab)
 app.command()(export.export)
 app.command()(spectrum.spectrum)
 app.command()(dashboard.dashboard)

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from graddiag.lab import Plan, StepSeen, Trained
+    from graddiag.presets.bench import Progress as Work
 
 OnStep = Callable[["Plan", "StepSeen"], None]
 OnRun = Callable[["Trained"], None]
@@ -38,6 +39,18 @@ def runs_bar(runs: int) -> Iterator[OnRun]:
             progress.update(bar, advance=1, description=name, seen=f"loss {trained.final_loss:.4g}")
 
         yield on_run
+
+
+@contextmanager
+def work_bar() -> "Iterator[Callable[[Work], None]]":
+    """One bar for whatever a preset is at; gives what to call as it goes on."""
+    with _bar() as progress:
+        bar = progress.add_task("starting", total=None, seen="")
+
+        def tell(work: "Work") -> None:
+            progress.update(bar, description=work.what, completed=work.done, total=work.total, seen=work.seen)
+
+        yield tell
 
 
 @contextmanager

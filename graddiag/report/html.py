@@ -25,12 +25,13 @@ def render(document: Document) -> str:
     return page("report", document, figures_json(document.pictures))
 
 
-def page(name: str, document: Document, figures: str, *, unfolded: bool = False) -> str:
-    """The page of the template ``name``.html.j2, with ``name``.js and plotly.js in it, and its ``figures`` as JSON.
+def page(name: str, document: object, figures: str, *, script: str | None = None, unfolded: bool = False) -> str:
+    """The page of the template ``name``.html.j2, with a script (``name``.js) and plotly.js in it, and its ``figures``
+    as JSON.
 
     unfolded: whether everything is open that a reader could open.
     """
-    plotly_js, script = get_plotlyjs(), _source(f"{name}.js")
+    plotly_js, script = get_plotlyjs(), _source(script or f"{name}.js")
     return _TEMPLATES.get_template(f"{name}.html.j2").render(
         document=document,
         figures=Markup(figures),

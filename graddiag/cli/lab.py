@@ -1,0 +1,139 @@
+"""``graddiag lab``: the presets, and one of them run: its runs, its figures, and what was seen in them."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graddiag.cli.options import Root
+from graddiag.cli.progress import work_bar
+
+if TYPE_CHECKING:
+    from graddiag.presets.preset import Preset, Settings, Told
+
+
+def lab(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME | FILE.toml]", help="A preset, or settings of one; none lists them.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A small size: seconds instead of minutes.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; once for each. --print shows them all."),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--print", help="Print the settings as TOML, to be edited, and run nothing.")
+    ] = False,
+    as_sweep: Annotated[
+        bool, typer.Option("--as-sweep", help="Print its trainings as TOML for graddiag sweep, and run nothing.")
+    ] = False,
+    root: Root = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where its report belongs; by default reports/lab/NAME.")
+    ] = None,
+    png: Annotated[bool, typer.Option("--png", help="Write each figure as PNG too; needs Chromium.")] = False,
+    workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each a process with a thread.")] = 2,
+) -> None:
+    """List the presets of the lab, or run one: it records its runs and writes a short report with its figures."""
+    if name is None:
+        return _list()
+    from graddiag.presets.bench import Bench
+    from graddiag.presets.catalogue import load
+    from graddiag.presets.preset import assigned, settings_of
+
+    named, given = _asked(name)
+    preset = load(named)
+    chosen = settings_of(preset, {**given, **assigned(preset, settings or [])}, quick=quick)
+    if show or as_sweep:
+        return _print(named, preset, chosen, as_sweep=as_sweep)
+    size = "-quick" if quick else ""
+    try:
+        with work_bar() as tell:
+            told = preset.tell(chosen, Bench(root, f"lab-{named}{size}", workers, tell))
+    except KeyboardInterrupt:
+        typer.echo("interrupted; what was recorded stays, and the same command goes on from there.", err=True)
+        raise typer.Exit(130) from None
+    _report(named, chosen, told, out or Path("reports", "lab", f"{named}{size}"), png=png)
+    return None
+
+
+def _list() -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from graddiag.presets import ENTRIES
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for each in ENTRIES:
+        table.add_row(each.name, each.about)
+    Console(highlight=False).print(table)
+    typer.echo("Next: graddiag lab NAME --quick")
+
+
+def _asked(name: str) -> tuple[str, dict[str, Any]]:
+    """The preset that is meant, and the settings that a file of it gives."""
+    from graddiag.presets.preset import read
+
+    return read(Path(name)) if name.endswith(".toml") else (name, {})
+
+
+def _print(name: str, preset: "Preset[Any]", chosen: "Settings", *, as_sweep: bool) -> None:
+    from graddiag.errors import SettingError
+    from graddiag.presets.preset import sweeps_written, written
+
+    if not as_sweep:
+        typer.echo(written(name, chosen), nl=False)
+        return
+    if preset.sweeps is None:
+        raise SettingError(f"preset {name}: it trains in a way of its own, not as a sweep; --print shows its settings.")
+    texts = sweeps_written(preset.sweeps(chosen))
+    if len(texts) > 1:
+        typer.echo(f"# {len(texts)} experiments: put each into a file of its own")
+    typer.echo("\n# next\n\n".join(texts), nl=False)
+
+
+def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: bool) -> None:
+    from graddiag import __version__
+    from graddiag.cli.progress import telling
+    from graddiag.presets.catalogue import entry
+    from graddiag.report.leaflet import Leaflet, write_leaflet
+
+    leaflet = Leaflet(
+        title=name,
+        about=entry(name).about,
+        source=entry(name).source,
+        seen=told.seen,
+        parts=told.parts,
+        settings=_settings(chosen),
+        command=_command(name, chosen),
+        runs=tuple(str(path) for path in told.runs),
+        graddiag_version=__version__,
+    )
+    with telling() as tell:
+        report = write_leaflet(leaflet, folder, png=png, tell=tell)
+    for sentence in told.seen:
+        typer.echo(sentence)
+    typer.echo(f"Report: {report}")
+    if told.runs:
+        typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(told.runs[0].parent.parent))}")
+
+
+def _settings(chosen: "Settings") -> Any:
+    from graddiag.report.content import Grid
+
+    rows = [
+        (key, str(getattr(chosen, key)), field.description or "") for key, field in type(chosen).model_fields.items()
+    ]
+    return Grid("Settings", ("setting", "value", "what it is"), tuple(rows))
+
+
+def _command(name: str, chosen: "Settings") -> str:
+    """The command that repeats it: with every setting that is not the default."""
+    values = chosen.model_dump(mode="json", exclude_defaults=True)
+    changed = [f"--set {shlex.quote(f'{key}={_value(value)}')}" for key, value in values.items()]
+    return " ".join([f"graddiag lab {name}", *changed])
+
+
+def _value(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,91 @@
+"""Where a preset works: the root of its runs, how many trainings at a time, and whom to tell how far it is."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import graddiag
+from graddiag.errors import GraddiagError
+from graddiag.lab.pool import outcomes
+from graddiag.lab.sweeps import SweepSpec, clear, plan_sweep, standing
+from graddiag.lab.training import Plan
+from graddiag.run import Run
+from graddiag.store import read_manifests, slug, trash_run
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stretch of work is: what it is, ``done`` of ``total``, and what was seen last, in a few words."""
+
+    what: str
+    done: int
+    total: int
+    seen: str = ""
+
+
+def tell_nobody(progress: Progress) -> None: ...
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where a preset works.
+
+    Attributes:
+        root: folder of the runs.
+        experiment: what its runs belong to; ``named`` gives one for each of several.
+        workers: trainings at a time, each a process with one torch thread.
+        tell: called as the work goes on.
+    """
+
+    root: Path
+    experiment: str
+    workers: int = 1
+    tell: Callable[[Progress], None] = tell_nobody
+
+    def named(self, part: str) -> str:
+        """The experiment of a part of the preset."""
+        return f"{self.experiment}-{part}"
+
+    def steps(self, what: str, total: int) -> Iterator[int]:
+        """0 ... total - 1, telling how far it is after each."""
+        for step in range(total):
+            yield step
+            self.tell(Progress(what, step + 1, total))
+
+    def sweep(self, specs: Sequence[SweepSpec]) -> tuple[Run, ...]:
+        """The runs of all ``specs``, in the order of their plans; what is finished already is not trained again.
+
+        Raises:
+            GraddiagError: a training failed; what was recorded stays, and the same command goes on from there.
+        """
+        plans = [plan for spec in specs for plan in plan_sweep(spec)]
+        for spec in specs:
+            self._train(plan_sweep(spec), len(plans))
+        found = [path for spec in specs for path in standing(plan_sweep(spec), self.root).finished]
+        return tuple(graddiag.load_run(path) for path in found)
+
+    def _train(self, plans: Sequence[Plan], total: int) -> None:
+        before = standing(plans, self.root, retry=True)
+        if not before.waiting:
+            return
+        clear(before.waiting, self.root)
+        what = f"recording {plans[0].experiment}"
+        self.tell(Progress(what, 0, len(before.waiting)))
+        for done, outcome in enumerate(outcomes(before.waiting, self.root, workers=self.workers), start=1):
+            if outcome.trained is None:
+                assert outcome.error is not None
+                raise GraddiagError(f"{outcome.plan.name} of {outcome.plan.experiment} failed: {outcome.error}")
+            self.tell(Progress(what, done, len(before.waiting), f"loss {outcome.trained.final_loss:.4g}"))
+
+    def watched(self, name: str, experiment: str | None = None) -> dict[str, Any]:
+        """What ``graddiag.watch`` is told of a training of the preset's own: root, run and experiment.
+
+        A run of that name that is there from before goes to the trash of the root.
+        """
+        experiment = experiment or self.experiment
+        folder = self.root / slug(experiment, fallback="experiment")
+        for path, manifest in list(read_manifests(folder)) if folder.is_dir() else []:
+            if manifest.name == name:
+                trash_run(self.root, path.relative_to(self.root).as_posix(), killed=True)
+        return {"root": self.root, "run": name, "experiment": experiment}

@@ -1,0 +1,150 @@
+"""What a preset is: settings with defaults, what they become for a quick look, and a function that tells what is seen.
+
+The settings are read from a TOML file, from ``KEY=VALUE`` on the command line, or left as they are; ``written`` gives
+them back as TOML, with a comment on each, to be edited and run again.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import tomlkit
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from graddiag.errors import InputError, SettingError
+from graddiag.lab.sweeps import SweepSpec
+from graddiag.presets.bench import Bench
+from graddiag.presets.catalogue import Entry, entry
+from graddiag.report.content import Part
+
+_PRESET = "preset"
+
+
+class Settings(BaseModel):
+    """The settings of a preset: fields with defaults, each described in one sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+S = TypeVar("S", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a preset has found.
+
+    Attributes:
+        seen: sentences that say what was seen, with the numbers that were measured; the first says the most.
+        parts: the pictures and tables that show it.
+        runs: folders of the runs it recorded.
+    """
+
+    seen: tuple[str, ...]
+    parts: tuple[Part, ...]
+    runs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Preset(Generic[S]):
+    """A preset.
+
+    Attributes:
+        settings: their type.
+        quick: what is changed of them for a look that takes seconds.
+        tell: works on the bench with the settings, and tells what was seen.
+        sweeps: the experiments it trains, as specs for ``graddiag sweep``; None where it trains in a way of its own.
+    """
+
+    settings: type[S]
+    quick: Mapping[str, Any]
+    tell: Callable[[S, Bench], Told]
+    sweeps: Callable[[S], Sequence[SweepSpec]] | None = None
+
+
+def settings_of(preset: Preset[S], given: Mapping[str, Any], *, quick: bool = False) -> S:
+    """The settings of ``preset``: its defaults, the quick ones if they are asked for, and over these what is given.
+
+    Raises:
+        SettingError: a key that is unknown, or a value that cannot be meant; the key is named.
+    """
+    merged = {**(preset.quick if quick else {}), **{key.replace("-", "_"): value for key, value in given.items()}}
+    try:
+        return preset.settings.model_validate(merged)
+    except ValidationError as error:
+        raise _refused(preset, error) from None
+
+
+def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
+    """Settings out of ``KEY=VALUE`` texts; a setting that is a list takes values with commas between them.
+
+    Raises:
+        SettingError: a text without ``=``.
+    """
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, is_there, value = text.partition("=")
+        if not is_there or not key.strip():
+            raise SettingError(f"set {text!r}: write KEY=VALUE, for example steps=1000.")
+        name = key.strip().replace("-", "_")
+        field = preset.settings.model_fields.get(name)
+        many = field is not None and isinstance(field.default, tuple)
+        found[name] = [part.strip() for part in value.split(",")] if many else value.strip()
+    return found
+
+
+def read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The name of the preset and the settings in a TOML file.
+
+    Raises:
+        InputError: the file cannot be read, is not TOML, or does not say which preset it is of.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"preset {path}: it cannot be read ({error}); give a name or a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"preset {path}: it is not TOML ({error}).") from error
+    name = given.pop(_PRESET, None)
+    if not isinstance(name, str):
+        raise InputError(f"preset {path}: it has to say which one it is of: {_PRESET} = NAME.")
+    return name, given
+
+
+def written(name: str, settings: Settings) -> str:
+    """``settings`` as TOML, each under a comment that says what it is; one that is None is a comment itself."""
+    document = tomlkit.document()
+    for line in _head(entry(name)):
+        document.add(tomlkit.comment(line))
+    document.add(_PRESET, tomlkit.item(name))
+    values = settings.model_dump(mode="json")
+    for key, field in type(settings).model_fields.items():
+        document.add(tomlkit.nl())
+        document.add(tomlkit.comment(field.description or key))
+        if values[key] is None:
+            document.add(tomlkit.comment(f"{key} = ..."))
+        else:
+            document.add(key, tomlkit.item(values[key]))
+    return tomlkit.dumps(document)
+
+
+def sweeps_written(specs: Sequence[SweepSpec]) -> tuple[str, ...]:
+    """Each of ``specs`` as the TOML that ``graddiag sweep`` reads."""
+    return tuple(tomlkit.dumps(spec.model_dump(mode="json", exclude_defaults=True)) for spec in specs)
+
+
+def _head(about: Entry) -> tuple[str, ...]:
+    return (about.about, f"Source: {about.source}", f"Run it: graddiag lab FILE.toml, or graddiag lab {about.name}")
+
+
+def _refused(preset: Preset[Any], error: ValidationError) -> SettingError:
+    """The first thing wrong, as one sentence that names the key."""
+    first = error.errors()[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, SettingError):
+        return cause
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return SettingError(f"{key}: no setting of this preset; these are: {', '.join(preset.settings.model_fields)}.")
+    return SettingError(f"{key} {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}.")

@@ -1,0 +1,95 @@
+"""A leaflet: what one preset of the lab showed, as one HTML file that opens offline, with its figures and tables."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from graddiag.chromium import ImageSize, chromium
+from graddiag.errors import InputError
+from graddiag.report.content import Grid, Part
+from graddiag.report.html import page
+from graddiag.report.plots import Picture, figures_json, printable
+from graddiag.report.request import Tell, tell_nobody
+from graddiag.store import replace_file, replace_text, slug
+
+WIDTH = 800  # CSS pixels of a figure; its PNG has twice as many
+
+
+@dataclass(frozen=True)
+class Leaflet:
+    """What is in it: the question and its source, what was seen, the pictures, the settings, and how to repeat it."""
+
+    title: str
+    about: str
+    source: str
+    seen: tuple[str, ...]
+    parts: tuple[Part, ...]
+    settings: Grid
+    command: str
+    runs: tuple[str, ...]
+    graddiag_version: str
+
+    @property
+    def pictures(self) -> Sequence[Picture]:
+        return [picture for part in self.parts for picture in part.pictures]
+
+    @property
+    def tables(self) -> Sequence[Grid]:
+        return [grid for part in self.parts for grid in part.tables]
+
+
+def write_leaflet(leaflet: Leaflet, folder: Path, *, png: bool = False, tell: Tell = tell_nobody) -> Path:
+    """Writes ``folder/report.html`` and, beside it, every figure as JSON (``plotly.io.read_json``) in ``figures`` and
+    every table as CSV in ``tables``; gives the path of the report. What is there from before is replaced.
+
+    Args:
+        png: every figure as PNG too; that needs kaleido and Chromium.
+
+    Raises:
+        InputError: it cannot be written there.
+        MissingLibraryError: ``png``, and kaleido or Chromium is not installed.
+        BrowserError: Chromium failed.
+    """
+    target = folder / "report.html"
+    try:
+        for name in ("figures", "tables"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for grid in leaflet.tables:
+            replace_text(folder / "tables" / f"{slug(grid.caption, fallback='table')}.csv", _csv(grid))
+        for each in leaflet.pictures:
+            replace_text(folder / "figures" / f"{_name(each)}.json", json.dumps(printable(each, WIDTH)))
+        if png:
+            _draw(leaflet.pictures, folder / "figures", tell)
+        replace_text(target, render(leaflet))
+    except OSError as error:
+        raise InputError(
+            f"the report cannot be written to {folder}: {error.strerror or error}; name a folder that can be written"
+        ) from error
+    return target
+
+
+def render(leaflet: Leaflet) -> str:
+    """``leaflet`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
+    return page("leaflet", leaflet, figures_json(leaflet.pictures), script="report.js")
+
+
+def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:
+    tell("starting Chromium")
+    with chromium("figures as PNG") as browser:
+        for each in pictures:
+            tell(f"drawing {each.title}")
+            image = browser.image(printable(each, WIDTH), "png", ImageSize(WIDTH, each.height))
+            replace_file(folder / f"{_name(each)}.png", lambda aside, image=image: aside.write_bytes(image))  # type: ignore[misc]
+
+
+def _name(each: Picture) -> str:
+    return each.place.chapter
+
+
+def _csv(grid: Grid) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([grid.columns, *grid.rows])
+    return text.getvalue()
