@@ -63,7 +63,7 @@ def test_arms_of_any_setting_are_compared(tmp_path: Path) -> None:
     ("arm", "said"),
     [
         ("orthogonal", r"arms 'orthogonal': write SETTING=VALUE, with commas between several, .*"),
-        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: model, clip, steps, .*"),
+        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: steps, length, .*"),
         ("lr=fast", r"lr 'fast' cannot be used: input should be a valid number, .*"),
         ("init=chrono", r"init chrono: it sets the biases of gates, and a model 'rnn' has none\."),
         ("nonlinearity=relu,model=gru", r"nonlinearity relu: only a model 'rnn' can choose it; leave it out\."),
@@ -80,7 +80,7 @@ def test_a_single_run_of_ones_own_text(tmp_path: Path) -> None:
     text.write_text("she sells sea shells by the sea shore")
     assert main(["run", "--text", str(text), "--clip", "value:1", "--root", str(tmp_path / "runs"), *SMALL]) == 0
     run = load_run(tmp_path / "runs" / "lstm-value-1.0-seed0")
-    assert run.manifest.config["vocabulary"] == "".join(sorted(set(text.read_text())))
+    assert json.loads((run.path / "vocabulary.json").read_text()) == sorted(set(text.read_text()))
 
 
 def test_list_as_a_table_and_as_json(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +145,7 @@ def test_report_writes_one_file(recorded: Path, tmp_path: Path, capsys: pytest.C
     [
         (
             ["run", "--task", "txt"],
-            r"graddiag: task 'txt' cannot be used: input should be 'text', 'temporal-order', .* or 'recall'\.",
+            r"graddiag: task 'txt' cannot be used: input should be 'text', 'words', .* or 'recall'\.",
         ),
         (["run", "--model", "cnn"], r"graddiag: model 'cnn' cannot be used: input should be 'rnn', 'lstm' or 'gru'\."),
         (

@@ -69,6 +69,7 @@ HOMES = {
     "tensorboard": {"integrations"},
     "mlflow": {"integrations"},
     "wandb": {"integrations"},
+    "ray": {"lab"},
 }
 HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
 WITHOUT_TORCH = ["graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"]

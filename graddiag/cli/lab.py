@@ -54,7 +54,12 @@ def lab(
     except KeyboardInterrupt:
         typer.echo("interrupted; what was recorded stays, and the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
-    _report(named, chosen, told, out or Path("reports", "lab", f"{named}{size}"), png=png)
+    report = _report(named, chosen, told, out or Path("reports", "lab", f"{named}{size}"), png=png)
+    for sentence in told.seen:
+        typer.echo(sentence)
+    typer.echo(f"Report: {report}")
+    if told.runs:
+        typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
     return None
 
 
@@ -93,7 +98,7 @@ def _print(name: str, preset: "Preset[Any]", chosen: "Settings", *, as_sweep: bo
     typer.echo("\n# next\n\n".join(texts), nl=False)
 
 
-def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: bool) -> None:
+def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: bool) -> Path:
     from graddiag import __version__
     from graddiag.cli.progress import telling
     from graddiag.presets.catalogue import entry
@@ -106,17 +111,12 @@ def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: b
         seen=told.seen,
         parts=told.parts,
         settings=_settings(chosen),
-        command=_command(name, chosen),
+        command=command(name, chosen),
         runs=tuple(str(path) for path in told.runs),
         graddiag_version=__version__,
     )
     with telling() as tell:
-        report = write_leaflet(leaflet, folder, png=png, tell=tell)
-    for sentence in told.seen:
-        typer.echo(sentence)
-    typer.echo(f"Report: {report}")
-    if told.runs:
-        typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(told.runs[0].parent.parent))}")
+        return write_leaflet(leaflet, folder, png=png, tell=tell)
 
 
 def _settings(chosen: "Settings") -> Any:
@@ -128,7 +128,7 @@ def _settings(chosen: "Settings") -> Any:
     return Grid("Settings", ("setting", "value", "what it is"), tuple(rows))
 
 
-def _command(name: str, chosen: "Settings") -> str:
+def command(name: str, chosen: "Settings") -> str:
     """The command that repeats it: with every setting that is not the default."""
     values = chosen.model_dump(mode="json", exclude_defaults=True)
     changed = [f"--set {shlex.quote(f'{key}={_value(value)}')}" for key, value in values.items()]

@@ -28,26 +28,57 @@ class TrainingOptions:
     task: Annotated[
         str,
         typer.Option(
-            help="text: predict the next character. temporal-order, temporal-order-3bit: say in which order two or "
-            "three symbols came. adding, multiplication: say the mean or the product of two marked numbers. "
-            "permutation, recall, memorisation: say again what came first, or the first ten."
+            help="text, words: predict the next character or word. temporal-order, temporal-order-3bit: say in which "
+            "order two or three symbols came. adding, multiplication: say the mean or the product of two marked "
+            "numbers. permutation, recall, memorisation: say again what came first, or the first ten."
         ),
     ] = "text"
     model: Annotated[str, typer.Option(help="rnn, lstm or gru.")] = "lstm"
     text: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="UTF-8 text to learn; by default the reference documentation that ships with Python."
+            metavar="FILE",
+            help="UTF-8 text to learn, or a folder with train, valid and test files as of the Penn Treebank; by "
+            "default the reference documentation that ships with Python.",
+        ),
+    ] = None
+    vocabulary: Annotated[int | None, typer.Option(help="Different words that the task words keeps.")] = None
+    carry: Annotated[
+        bool | None,
+        typer.Option(
+            "--carry/--no-carry",
+            help="Read the text in order, each batch from the state of the last one, or anywhere in it. "
+            "By default words are read in order.",
         ),
     ] = None
     steps: Annotated[int | None, typer.Option(help=f"Optimizer updates. {_TASK}")] = None
-    lr: Annotated[float | None, typer.Option(help=f"Learning rate of SGD. {_TASK}")] = None
+    lr: Annotated[float | None, typer.Option(help=f"Learning rate. {_TASK}")] = None
+    optimizer: Annotated[
+        str | None, typer.Option(help="sgd, sgd:MOMENTUM, rmsprop:SMOOTHING or adam; by default sgd.")
+    ] = None
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the learning rate: constant, or decay:FACTOR:AFTER:EVERY, in steps; by default constant."
+        ),
+    ] = None
+    loss: Annotated[str | None, typer.Option(help="Over timesteps: mean or sum; by default their mean.")] = None
     length: Annotated[int | None, typer.Option(help=f"T, timesteps of a sequence. {_TASK}")] = None
     batch: Annotated[int | None, typer.Option(help=f"Sequences in a batch. {_TASK}")] = None
     hidden: Annotated[int | None, typer.Option(help=f"Units of each recurrent layer. {_TASK}")] = None
     layers: Annotated[int, typer.Option(help="Recurrent layers.")] = 1
     embedding: Annotated[int | None, typer.Option(help=f"Width of the symbols' embedding. {_TASK}")] = None
+    dropout: Annotated[
+        float | None, typer.Option(help="Share dropped of embedding, between layers and before the output.")
+    ] = None
+    output: Annotated[
+        str | None,
+        typer.Option(help="Of words and text: softmax, classes:C (class-factored) or nce:K (K noise words)."),
+    ] = None
     init_std: Annotated[float | None, typer.Option(help=f"Draw weights from N(0, STD^2), biases 0. {_TASK}")] = None
+    init_uniform: Annotated[
+        float | None, typer.Option(help="Draw weights and biases from U(-BOUND, BOUND) instead.")
+    ] = None
     forget_bias: Annotated[
         float | None,
         typer.Option(help=f"Bias at the start of the gate that keeps the state, f of an LSTM or z of a GRU. {_TASK}"),
@@ -75,6 +106,13 @@ class TrainingOptions:
     snapshot_every: Annotated[
         int | None,
         typer.Option(help="Take a snapshot (units, credit matrix, spectra) at every n-th step; by default at none."),
+    ] = None
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(
+            help="Measure the loss on held-out text at every n-th step; by default for words at every 100th, for text "
+            "at none."
+        ),
     ] = None
     on_nonfinite: Annotated[str, typer.Option(help="At a NaN or inf in loss or gradient: continue or stop.")] = (
         "continue"

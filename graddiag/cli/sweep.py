@@ -1,6 +1,8 @@
 """``graddiag sweep``: an experiment out of a file, trained as far as it is not there yet."""
 
 import shlex
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,25 +12,32 @@ from graddiag.cli.options import Root
 from graddiag.cli.progress import runs_bar
 
 if TYPE_CHECKING:
-    from graddiag.lab.pool import Outcome
+    from graddiag.lab.outcome import Outcome
     from graddiag.lab.sweeps import Standing
+    from graddiag.lab.training import Plan
 
 
 def sweep(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="A TOML file: task, model, arms, seeds, lengths.")],
     root: Root = Path("runs"),
     workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each a process with a thread.")] = 2,
+    engine: Annotated[
+        str,
+        typer.Option(help="processes: of this machine. ray: tasks of a Ray cluster (RAY_ADDRESS), or of Ray here."),
+    ] = "processes",
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
 ) -> None:
     """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
+    from graddiag.lab.engines import engine_called
     from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
 
+    train = engine_called(engine)
     plans = plan_sweep(read_sweep(spec))
     before = standing(plans, root, retry=retry)
     failures: list[Outcome] = []
     if before.waiting:
         clear(before.waiting, root)
-        failures = _record(before, root, workers)
+        failures = _record(before, partial(train, root=root, workers=workers))
     trained = len(before.waiting) - len(failures)
     typer.echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
     for outcome in failures:
@@ -42,14 +51,12 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _record(before: "Standing", root: Path, workers: int) -> "list[Outcome]":
-    from graddiag.lab.pool import outcomes
-
+def _record(before: "Standing", train: "Callable[[Sequence[Plan]], Iterator[Outcome]]") -> "list[Outcome]":
     failures: list[Outcome] = []
     done = 0
     try:
         with runs_bar(len(before.waiting)) as on_run:
-            for outcome in outcomes(before.waiting, root, workers=workers):
+            for outcome in train(before.waiting):
                 done += 1
                 if outcome.trained is None or outcome.trained.stopped:
                     failures.append(outcome)

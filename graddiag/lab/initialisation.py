@@ -21,6 +21,13 @@ def draw_normal(model: nn.Module, std: float) -> None:
 
 
 @torch.no_grad()
+def draw_uniform(model: nn.Module, bound: float) -> None:
+    """Weights and biases from U(-bound, bound)."""
+    for parameter in model.parameters():
+        parameter.uniform_(-bound, bound)
+
+
+@torch.no_grad()
 def set_forget_bias(recurrent: nn.RNNBase, value: float) -> None:
     """Sets the bias of the gate that keeps the state, f of an LSTM or z of a GRU, to ``value`` in each layer.
 

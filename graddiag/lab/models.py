@@ -1,11 +1,12 @@
 """The lab's one model: symbols, a recurrent layer, a linear head."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from torch import Tensor, nn
 
 from graddiag.errors import SettingError
-from graddiag.lab import initialisation
+from graddiag.lab import heads, initialisation
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
 from graddiag.nn import GRU, LSTM, RNN
@@ -14,31 +15,38 @@ CELLS: Final = {"lstm": LSTM, "gru": GRU}
 
 
 class SequenceModel(nn.Module):
-    """Reads symbols [T, N], or numbers [T, N, symbols], and answers [T, N, classes] at each timestep or [N, classes]
-    at the last: logits, or a number.
+    """Reads symbols [T, N], or numbers [T, N, symbols], and answers at each timestep, [T, N, classes], or at the last,
+    [N, classes]: logits, or a number; see ``graddiag.lab.heads`` for the output layers that answer with states.
 
     The parameters are drawn from torch's global generator: seed it first.
+
+    Args:
+        counts: how often each symbol is in the text, for the output layers that ask for it.
     """
 
-    def __init__(self, spec: TrainingSpec, shape: Shape) -> None:
+    def __init__(self, spec: TrainingSpec, shape: Shape, counts: Sequence[int] | None = None) -> None:
         super().__init__()
         if spec.embedding is not None and shape.reads == "numbers":
             raise SettingError(f"embedding {spec.embedding}: the task {spec.task} reads numbers; leave it out.")
         self.symbols, self.answers, self.reads = shape.symbols, shape.answers, shape.reads
         self.embedding = None if spec.embedding is None else nn.Embedding(shape.symbols, spec.embedding)
         self.recurrent = _recurrent(spec, spec.embedding or shape.symbols)
-        self.head = nn.Linear(spec.hidden, shape.classes)
+        self.dropout = nn.Dropout(spec.dropout)
+        self.head = heads.parse(spec.output).make(spec.hidden, shape, counts)
         if spec.init_std is not None:
             initialisation.draw_normal(self, spec.init_std)
+        if spec.init_uniform is not None:
+            initialisation.draw_uniform(self, spec.init_uniform)
         if spec.forget_bias is not None:
             initialisation.set_forget_bias(self.recurrent, spec.forget_bias)
         if spec.init is not None:
             _initialise(self.recurrent, spec)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        hidden, _ = self.recurrent(self._features(inputs))
-        outputs: Tensor = self.head(hidden if self.answers == "each" else hidden[-1])
-        return outputs
+    def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """Outputs, and the state after the last timestep; ``state`` is what to start from, zeros by default."""
+        states, after = self.recurrent(self.dropout(self._features(inputs)), state)
+        outputs: Tensor = self.head(self.dropout(states if self.answers == "each" else states[-1]))
+        return outputs, after
 
     def _features(self, inputs: Tensor) -> Tensor:
         if self.reads == "numbers":
@@ -46,13 +54,24 @@ class SequenceModel(nn.Module):
         if self.embedding is not None:
             embedded: Tensor = self.embedding(inputs)
             return embedded
-        return nn.functional.one_hot(inputs, self.symbols).to(self.head.weight.dtype)
+        return nn.functional.one_hot(inputs, self.symbols).to(self.recurrent.weight_ih_l0.dtype)
 
 
 def _recurrent(spec: TrainingSpec, inputs: int) -> RNN | LSTM | GRU:
     if spec.model == "rnn":
-        return RNN(inputs, spec.hidden, num_layers=spec.layers, nonlinearity=spec.nonlinearity or "tanh")
-    return CELLS[spec.model](inputs, spec.hidden, num_layers=spec.layers)
+        kind = spec.nonlinearity or "tanh"
+        return RNN(inputs, spec.hidden, num_layers=spec.layers, nonlinearity=kind, dropout=_between(spec))
+    return CELLS[spec.model](inputs, spec.hidden, num_layers=spec.layers, dropout=_between(spec))
+
+
+def _between(spec: TrainingSpec) -> float:
+    """What is dropped between layers; torch warns of it where there is one layer alone."""
+    return spec.dropout if spec.layers > 1 else 0.0
+
+
+def cut(state: Any) -> Any:
+    """The state without its graph: what a batch takes over from the one before."""
+    return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
 
 def _initialise(recurrent: RNN | LSTM | GRU, spec: TrainingSpec) -> None:

@@ -3,21 +3,12 @@
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 from graddiag.errors import GraddiagError
+from graddiag.lab.outcome import Outcome
 from graddiag.lab.training import Plan, Trained, train
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a plan: a run, or the error that ended it."""
-
-    plan: Plan
-    trained: Trained | None = None
-    error: BaseException | None = None
 
 
 def train_all(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Trained]:

@@ -9,11 +9,15 @@ from graddiag.lab.spec import TrainingSpec
 def repeat_command(spec: TrainingSpec) -> str:
     """A ``graddiag run`` with every setting of ``spec``: on the same versions it gives the same numbers, to the bit.
 
-    A setting that is None, as its default is, is left out.
+    A setting that is None, or a switch that is off, as their defaults are, is left out.
     """
     return shlex.join(["graddiag", "run", *_options(spec)])
 
 
 def _options(spec: TrainingSpec) -> Iterator[str]:
     for name, value in spec.model_dump(mode="json", exclude_none=True).items():
-        yield from (f"--{name.replace('_', '-')}", str(value))
+        option = f"--{name.replace('_', '-')}"
+        if not isinstance(value, bool):
+            yield from (option, str(value))
+        elif value or (name == "carry" and spec.task == "words"):  # words are read in order by default
+            yield option if value else f"--no-{option[2:]}"

@@ -11,9 +11,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graddiag.errors import InputError, SettingError
+from graddiag.lab.next_symbol import TEXT_DIGEST
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import make_task
-from graddiag.lab.text import TEXT_DIGEST
 from graddiag.lab.training import Plan
 from graddiag.store import read_manifests, slug, trash_run
 
@@ -127,9 +127,14 @@ def clear(plans: Sequence[Plan], root: Path) -> None:
 
 
 def content_hash(config: Mapping[str, Any]) -> str:
-    """Of everything a training is made of: all settings, the seed among them, and the text that it reads."""
+    """Of everything a training is made of: all settings, the seed among them, and the text that it reads.
+
+    A setting at its default counts as one that is not there, so that runs from before it existed are known again.
+    """
     made_of = {name: config.get(name) for name in (*TrainingSpec.model_fields, TEXT_DIGEST)}
     made_of["text"] = None  # the text counts, not where it lies
+    defaults = {name: field.default for name, field in TrainingSpec.model_fields.items()}
+    made_of = {name: value for name, value in made_of.items() if value is not None and value != defaults.get(name)}
     return hashlib.sha256(json.dumps(made_of, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -1,8 +1,8 @@
 """A task: batches of sequences from a generator, and which positions of the sequence are answered."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from torch import Generator, Tensor
 
@@ -46,3 +46,41 @@ class Task(Protocol):
         Numbers that are read are [T, N, symbols], those that are said [N] or [T, N]; float32.
         """
         ...
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs and targets as ``Task.batch`` gives them; ``goes_on``: they begin where the last batch ended."""
+
+    inputs: Tensor
+    targets: Tensor
+    goes_on: bool = False
+
+
+@runtime_checkable
+class Reads(Protocol):
+    """A task that reads a text: how often each symbol comes in what it trains on, and what is held out, [symbols]."""
+
+    @property
+    def counts(self) -> Sequence[int]: ...
+
+    @property
+    def held_out(self) -> Tensor | None: ...
+
+    @property
+    def vocabulary(self) -> Sequence[str]: ...
+
+
+@runtime_checkable
+class Streamed(Protocol):
+    """A task whose batches go on where the last one ended, and so come in one order."""
+
+    def stream(self) -> Iterator[Batch]: ...
+
+
+def batches(task: Task, chance: Generator) -> Iterator[Batch]:
+    """Batches without end: drawn by ``chance``, or in the order of the text."""
+    if isinstance(task, Streamed):
+        yield from task.stream()
+    while True:
+        yield Batch(*task.batch(chance))

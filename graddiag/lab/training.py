@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import graddiag
 from graddiag import clipping
-from graddiag.lab.answers import loss_of, wrong_of
-from graddiag.lab.models import SequenceModel
+from graddiag.lab import optimisers
+from graddiag.lab.held_out import held_out_loss, is_due, keep_vocabulary
+from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.remedies import detach_h
 from graddiag.lab.repeat import repeat_command
 from graddiag.lab.spec import TrainingSpec
-from graddiag.lab.task import Task
+from graddiag.lab.task import Reads, Task, batches
 from graddiag.lab.tasks import make_task
 
 
@@ -50,38 +52,50 @@ class Trained:
     stopped: str | None = None
 
 
-def train(plan: Plan, root: Path | str = "runs", on_step: Callable[[StepSeen], None] = lambda seen: None) -> Trained:
+def train(
+    plan: Plan,
+    root: Path | str = "runs",
+    on_step: Callable[[StepSeen], None] = lambda seen: None,
+    on_end: Callable[[SequenceModel, Task], None] = lambda model, task: None,
+) -> Trained:
     """Trains once and records it; everything random comes from the seed of the spec.
+
+    Args:
+        on_step: called after each step; on_end: with the trained network, in this process, before the run is closed.
 
     Raises:
         InputError: a text that cannot be used, or a root that cannot be written.
         SettingError: a length the task cannot have.
         KeyboardInterrupt: passed on, after the run was closed as interrupted.
     """
-    spec, stopped = plan.spec, None
+    spec, stopped, state = plan.spec, None, None
     task = make_task(spec)
-    with seeded(spec):
-        model = SequenceModel(spec, task.shape)
-        batches = torch.Generator().manual_seed(spec.seed)
+    with seeded(spec.seed, spec.threads):
+        model = SequenceModel(spec, task.shape, task.counts if isinstance(task, Reads) else None)
+        chance = torch.Generator().manual_seed(spec.seed)
         clip = clipping.parse(spec.clip)
         clipping.attach(clip, model)
         if spec.h_detach is not None:
             detach_h(model.recurrent, spec.h_detach)
-        optimizer = torch.optim.SGD(model.parameters(), lr=spec.lr)
+        optimizer = optimisers.parse(spec.optimizer).make(model.parameters(), spec.lr)
+        schedule = optimisers.parse_schedule(spec.schedule)
 
         with graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder:
-            for step in range(spec.steps):
-                inputs, targets = task.batch(batches)
-                outputs = model(inputs)
-                loss = loss_of(task.shape, outputs, targets)
+            keep_vocabulary(task, recorder.path)
+            for step, batch in zip(range(spec.steps), batches(task, chance), strict=False):
+                outputs, state = model(batch.inputs, cut(state) if batch.goes_on else None)
+                loss = model.head.loss(outputs, batch.targets) * summed(spec, outputs)
+                set_lr(optimizer, spec.lr * schedule.rate(step))
 
                 optimizer.zero_grad()
                 loss.backward()
                 clipped = clip(model.parameters())
 
-                recorder.log(loss=loss.item(), error=wrong_of(task.shape, outputs, targets).item())
+                recorder.log(loss=loss.item(), **model.head.scores(outputs, batch.targets))
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)
+                if is_due(spec, step):
+                    recorder.log(held_out_loss=held_out_loss(model, task, spec))
                 optimizer.step()
 
                 on_step(StepSeen(step, spec.steps, loss.item(), clipped.norm_before.item()))
@@ -91,6 +105,7 @@ def train(plan: Plan, root: Path | str = "runs", on_step: Callable[[StepSeen], N
                     )
                     recorder.close(status="failed", error=stopped)
                     break
+            on_end(model, task)
     return Trained(plan, recorder.path, loss.item(), stopped)
 
 
@@ -107,19 +122,34 @@ def about(plan: Plan, task: Task) -> dict[str, Any]:
         "clip": spec.clip,
         "every": spec.every,
         "snapshot_every": spec.snapshot_every,
-        "loss_reduction": task.loss_reduction,
-        "config": {**spec.model_dump(mode="json"), **task.config, "command": repeat_command(spec)},
+        "loss_reduction": "sum over timesteps, mean over batch" if spec.loss == "sum" else task.loss_reduction,
+        "config": {**spec.model_dump(mode="json"), **_known(spec, task), "command": repeat_command(spec)},
     }
 
 
+def _known(spec: TrainingSpec, task: Task) -> dict[str, Any]:
+    """What the task keeps; the loss of guessing is that of a mean, and says nothing of a sum."""
+    return {name: value for name, value in task.config.items() if spec.loss == "mean" or name != "chance_loss"}
+
+
 @contextmanager
-def seeded(spec: TrainingSpec) -> Iterator[None]:
-    """Within it torch draws from the seed of the spec and runs on its threads; afterwards both are as they were."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(spec.threads)
+def seeded(seed: int, threads: int) -> Iterator[None]:
+    """Within it torch draws from ``seed`` and runs on so many threads; afterwards both are as they were."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=()):
-            torch.manual_seed(spec.seed)
+            torch.manual_seed(seed)
             yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def summed(spec: TrainingSpec, outputs: Tensor) -> int:
+    """By what the mean over timesteps is multiplied: T where their sum is asked for."""
+    return len(outputs) if spec.loss == "sum" else 1
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = lr

@@ -8,8 +8,9 @@ import torch
 from torch import Generator
 
 from graddiag.errors import InputError, SettingError
+from graddiag.lab.corpora import characters, read_characters
+from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.temporal_order import TemporalOrder
-from graddiag.lab.text import Corpus, NextCharacter, read_text
 
 
 def generator(seed: int = 0) -> Generator:
@@ -17,47 +18,47 @@ def generator(seed: int = 0) -> Generator:
 
 
 def test_each_target_is_the_character_after() -> None:
-    task = NextCharacter(Corpus.of("abcdefghij", "here"), length=4, batch_size=5)
+    task = NextSymbol(characters("abcdefghij", "here"), length=4, batch_size=5)
     symbols, targets = task.batch(generator())
     assert symbols.shape == targets.shape == (4, 5)
     assert torch.equal(targets, symbols + 1)
 
 
 def test_a_window_may_start_anywhere_and_reach_the_end() -> None:
-    task = NextCharacter(Corpus.of("abcdef", "here"), length=4, batch_size=100)
+    task = NextSymbol(characters("abcdef", "here"), length=4, batch_size=100)
     symbols, targets = task.batch(generator())
     assert set(symbols[0].tolist()) == {0, 1}
     assert targets.max() == 5
 
 
 def test_batches_come_from_the_generator_alone() -> None:
-    task = NextCharacter(read_text(None), length=20, batch_size=3)
+    task = NextSymbol(read_characters(None), length=20, batch_size=3)
     (first, _), (again, _), (other, _) = (task.batch(generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
 def test_the_built_in_text_is_english_prose() -> None:
-    corpus = read_text(None)
+    corpus = read_characters(None)
     assert corpus.source == "pydoc_data.topics"
-    assert len(corpus.symbols) > 400_000
-    assert " the " in corpus.text(corpus.symbols[:2000])
+    assert len(corpus.train) > 400_000
+    assert " the " in corpus.text(corpus.train[:2000])
 
 
 def test_a_text_of_ones_own(tmp_path: Path) -> None:
     path = tmp_path / "own.txt"
     path.write_bytes("\ufeffné à l'est\r\n".encode())
-    corpus = read_text(path)
-    assert corpus.text(corpus.symbols) == "né à l'est\n"
-    assert corpus.vocabulary == "\n 'elnstàé"
+    corpus = read_characters(path)
+    assert corpus.text(corpus.train) == "né à l'est\n"
+    assert "".join(corpus.vocabulary) == "\n 'elnstàé"
 
 
 def test_a_text_task_keeps_its_vocabulary() -> None:
-    task = NextCharacter(Corpus.of("banana", "here"), length=2, batch_size=1)
+    task = NextSymbol(characters("banana", "here"), length=2, batch_size=1)
     digest = task.corpus.digest
-    assert task.config == {"text_source": "here", "text_characters": 6, "text_sha256": digest, "vocabulary": "abn"}
-    assert Corpus.of("banana", "there").digest == digest
-    assert Corpus.of("bananb", "there").digest != digest
+    assert task.config == {"text_source": "here", "text_characters": 6, "text_sha256": digest, "vocabulary_size": 3}
+    assert characters("banana", "there").digest == digest
+    assert characters("bananb", "there").digest != digest
     assert task.shape.symbols == task.shape.classes == 3
 
 
@@ -77,12 +78,12 @@ def test_a_text_that_cannot_be_used_is_refused(tmp_path: Path, content: bytes | 
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_text(path)
+        read_characters(path)
 
 
-def test_a_folder_is_no_text(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"it cannot be read \(Is a directory\)"):
-        read_text(tmp_path)
+def test_a_folder_without_a_training_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"the folder has no training text; it is to hold ptb\.train\.txt, "):
+        read_characters(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -91,15 +92,15 @@ def test_a_text_without_permission_is_refused(tmp_path: Path) -> None:
     path.write_text("text")
     path.chmod(0)
     with pytest.raises(InputError, match=r"it cannot be read \(Permission denied\)"):
-        read_text(path)
+        read_characters(path)
 
 
 def test_a_text_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(
         InputError, match=r"text here: sequences of 5 characters need a text of 6 or more, found 5; give a longer"
     ):
-        NextCharacter(Corpus.of("abcde", "here"), length=5, batch_size=1)
-    NextCharacter(Corpus.of("abcdef", "here"), length=5, batch_size=1).batch(generator())
+        NextSymbol(characters("abcde", "here"), length=5, batch_size=1)
+    NextSymbol(characters("abcdef", "here"), length=5, batch_size=1).batch(generator())
 
 
 def test_temporal_order_places_its_symbols_where_pascanu_did() -> None:

@@ -1,0 +1,95 @@
+"""The tasks text and words: predict each next symbol, a character or a word, of a corpus."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Generator, Tensor
+
+from graddiag.errors import InputError
+from graddiag.lab.corpora import Corpus
+from graddiag.lab.streams import contiguous
+from graddiag.lab.task import Batch, Shape
+
+TEXT_DIGEST: Final = "text_sha256"  # in a run's configuration: which text it was, wherever the file lies
+
+
+@dataclass(frozen=True)
+class NextSymbol:
+    """Windows of T symbols from anywhere in the training text; the target of each is the symbol after it.
+
+    Raises:
+        InputError: the text is shorter than one window and the symbol after it.
+    """
+
+    corpus: Corpus
+    length: int
+    batch_size: int
+
+    loss_reduction = "mean over batch and timesteps"
+
+    def __post_init__(self) -> None:
+        found = len(self.corpus.train)
+        if found < self.needed:
+            raise InputError(
+                f"text {self.corpus.source}: {self.words} need a text of {self.needed} or more, found {found}; "
+                "give a longer text, or a smaller --length."
+            )
+
+    @property
+    def needed(self) -> int:
+        return self.length + 1
+
+    @property
+    def words(self) -> str:
+        return f"sequences of {self.length} {self.corpus.unit}s"
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(symbols=len(self.vocabulary), classes=len(self.vocabulary), answers="each")
+
+    @property
+    def vocabulary(self) -> Sequence[str]:
+        return self.corpus.vocabulary
+
+    @property
+    def counts(self) -> Sequence[int]:
+        return self.corpus.counts
+
+    @property
+    def held_out(self) -> Tensor | None:
+        return self.corpus.valid
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        corpus = self.corpus
+        held_out = {} if corpus.valid is None else {"text_held_out": len(corpus.valid)}
+        return {
+            "text_source": corpus.source,
+            f"text_{corpus.unit}s": len(corpus.train),
+            **held_out,
+            TEXT_DIGEST: corpus.digest,
+            "vocabulary_size": len(corpus.vocabulary),
+        }
+
+    def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
+        starts = torch.randint(len(self.corpus.train) - self.length, (self.batch_size,), generator=generator)
+        windows = self.corpus.train[starts + torch.arange(self.length + 1).unsqueeze(1)]
+        return windows[:-1], windows[1:]
+
+
+class NextInOrder(NextSymbol):
+    """The training text in order, over and over: N streams of windows that go on where the last one ended."""
+
+    @property
+    def needed(self) -> int:
+        return self.batch_size * (self.length + 1)
+
+    @property
+    def words(self) -> str:
+        return f"{self.batch_size} streams of {self.length} {self.corpus.unit}s"
+
+    def stream(self) -> Iterator[Batch]:
+        while True:
+            yield from contiguous(self.corpus.train, self.length, self.batch_size)

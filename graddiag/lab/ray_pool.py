@@ -1,0 +1,69 @@
+"""Several trainings at once on a Ray cluster, or on this machine by Ray: the same plans, the same numbers.
+
+A cluster is found as Ray finds it, by ``RAY_ADDRESS``; without it Ray is started here, for as long as the trainings
+last. Each training is a task of one CPU and writes its own run, so the root must be a folder that every node shares.
+Ray listens on all interfaces of a machine, whatever address it is told: do not start it where strangers can reach it.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+from graddiag.errors import MissingLibraryError
+from graddiag.lab.outcome import Outcome
+from graddiag.lab.training import Plan, train
+
+_GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
+
+
+def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Outcome]:
+    """As ``graddiag.lab.pool.outcomes``, by Ray. No more is handed out than ``workers``; Ctrl-C reaches the tasks at
+    work, which close their runs as interrupted.
+    """
+    ray = _started(workers)
+    task = ray.remote(num_cpus=1, max_retries=0)(train)
+    waiting, running = list(plans), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                plan = waiting.pop(0)
+                running[task.remote(plan, Path(root).resolve())] = plan
+            (done,), _ = ray.wait(list(running))
+            yield _outcome(ray, running.pop(done), done)
+    finally:
+        for left in running:
+            ray.cancel(left)
+        if running:
+            ray.wait(list(running), num_returns=len(running), timeout=_GRACE)
+        ray.shutdown()
+
+
+def check_installed() -> None:
+    """Whether Ray can be imported, told before anything is done.
+
+    Raises:
+        MissingLibraryError: it is not installed.
+    """
+    if find_spec("ray") is None:
+        raise MissingLibraryError("engine ray: Ray is not installed. Install it with `pip install 'graddiag[ray]'`.")
+
+
+def _started(workers: int) -> Any:
+    import ray
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    cluster = "RAY_ADDRESS" in os.environ
+    here = {} if cluster else {"num_cpus": workers, "include_dashboard": False}
+    ray.init(log_to_driver=False, logging_level="warning", ignore_reinit_error=True, **here)
+    return ray
+
+
+def _outcome(ray: Any, plan: Plan, done: Any) -> Outcome:
+    try:
+        return Outcome(plan, trained=ray.get(done))
+    except ray.exceptions.RayTaskError as error:
+        return Outcome(plan, error=error.cause if isinstance(error.cause, Exception) else error)
+    except ray.exceptions.RayError as error:
+        return Outcome(plan, error=error)

@@ -1,0 +1,116 @@
+"""Texts as numbers: words and characters of a file and of a folder, what is held out, and what is unknown."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from graddiag.errors import InputError
+from graddiag.lab.corpora import (
+    characters,
+    read_characters,
+    read_words,
+    unigram_perplexity,
+    words_corpus,
+    words_of,
+)
+
+
+def folder(at: Path, form: str = "ptb.{}.txt", **texts: str) -> Path:
+    for name, text in texts.items():
+        (at / form.format(name)).write_text(text)
+    return at
+
+
+def test_words_of_a_plain_text() -> None:
+    assert words_of("The cat's 3,141.5 mats,\nfoo_bar(x2): L'Été!") == [
+        *("the", "cat's", "N", "mats", ",", "<eos>"),
+        *("foo", "_", "bar", "(", "x", "N", ")", ":", "l'été", "!"),
+    ]  # fmt: skip
+
+
+def test_the_vocabulary_goes_by_frequency_and_what_came_once_is_unknown() -> None:
+    corpus = words_corpus("here", "b a b a c b d".split())
+    assert corpus.vocabulary == ("b", "a", "<unk>")
+    assert corpus.train.tolist() == [0, 1, 0, 1, 2, 0, 2]
+    assert corpus.counts == (3, 2, 2)
+
+
+def test_a_vocabulary_that_is_cut_keeps_the_most_frequent() -> None:
+    corpus = words_corpus("here", "b a b a b c c".split(), ["c", "b", "zzz"], most=2)
+    assert corpus.vocabulary == ("<unk>", "b")
+    assert corpus.counts == (4, 3)
+    assert corpus.valid is not None
+    assert corpus.valid.tolist() == [0, 1, 0]
+    assert corpus.test is None
+
+
+@pytest.mark.parametrize("form", ["ptb.{}.txt", "{}.txt", "wiki.{}.tokens"])
+def test_a_folder_of_the_penn_treebank(tmp_path: Path, form: str) -> None:
+    texts = {"train": " the <unk> sat \n\n the N \n", "valid": " the dog \n", "test": "sat\n"}
+    corpus = read_words(folder(tmp_path, form, **texts))
+    assert corpus.vocabulary == ("the", "<eos>", "sat", "N", "<unk>")
+    assert corpus.train.tolist() == [0, 4, 2, 1, 0, 3, 1]
+    assert corpus.valid is not None
+    assert corpus.test is not None
+    assert corpus.valid.tolist() == [0, 4, 1]
+    assert corpus.test.tolist() == [2, 1]
+    assert corpus.text(corpus.train) == "the <unk> sat \n the N \n"
+
+
+def test_characters_of_a_folder_have_one_vocabulary(tmp_path: Path) -> None:
+    corpus = read_characters(folder(tmp_path, "{}.txt", train="abab", valid="xa"))
+    assert corpus.vocabulary == ("a", "b", "x")
+    assert (corpus.train.tolist(), corpus.test) == ([0, 1, 0, 1], None)
+    assert corpus.valid is not None
+    assert corpus.valid.tolist() == [2, 0]
+
+
+def test_the_end_of_a_single_text_is_held_out(tmp_path: Path) -> None:
+    corpus = characters("abcdefghij", "here", held_out=0.3)
+    assert corpus.valid is not None
+    assert (corpus.text(corpus.train), corpus.text(corpus.valid)) == ("abcdefg", "hij")
+    (tmp_path / "own.txt").write_text("a b a b a b a b c c")
+    words = read_words(tmp_path / "own.txt", held_out=0.2)
+    assert words.valid is not None
+    assert words.text(words.valid) == "<unk> <unk>"
+    assert read_words(tmp_path / "own.txt", held_out=0).valid is None
+
+
+def test_the_digest_is_that_of_the_text_wherever_it_lies() -> None:
+    one, other = characters("banana", "here"), characters("banana", "there")
+    assert one.digest == other.digest
+    assert one.digest != characters("banana", "here", held_out=0.5).digest
+    assert words_corpus("a", "x y x y".split()).digest != words_corpus("a", "x yx y yx".split()).digest
+
+
+def test_unigram_perplexity_by_hand() -> None:
+    corpus = words_corpus("here", "a a a b b b".split(), ["a", "b"])
+    assert corpus.valid is not None
+    # counts 3, 3 and <unk> 0, each one higher, of 9
+    assert unigram_perplexity(corpus, corpus.valid) == pytest.approx(9 / 4)
+    assert unigram_perplexity(corpus, torch.tensor([0])) == pytest.approx(math.exp(math.log(9 / 4)))
+
+
+def test_the_built_in_text_by_words() -> None:
+    corpus = read_words(None, most=2000)
+    assert len(corpus.vocabulary) == 2000
+    assert len(corpus.train) > 80_000
+    assert {"the", "<eos>", "<unk>"} <= set(corpus.vocabulary[:20])
+    assert corpus.valid is not None
+    assert 1 < unigram_perplexity(corpus, corpus.valid) < 2000
+
+
+@pytest.mark.parametrize(
+    ("texts", "told"),
+    [
+        ({}, r"the folder has no training text; it is to hold ptb\.train\.txt, ptb\.valid\.txt and ptb\.test\.txt, or"),
+        ({"train": "a b"}, r"it has ptb\.train\.txt but no ptb\.valid\.txt, on which to measure; add it\.$"),
+        ({"train": "a b", "valid": ""}, r"ptb\.valid\.txt: it is empty; give"),
+        ({"train": " \n ", "valid": "a"}, r"there is no word in it; give --text a text with words in it\.$"),
+    ],
+)
+def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, texts: dict[str, str], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        read_words(folder(tmp_path, **texts))
