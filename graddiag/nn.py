@@ -2,8 +2,9 @@
 is a by-product of training instead of something to be dug out of a fused kernel.
 
 The constructor, the parameters and their names, the state_dict, the arguments and the results are torch.nn's (results
-to 1e-6 in float32, 1e-12 in float64); RNN takes the nonlinearities ``sigmoid`` and ``identity`` too. Under autocast
-these layers compute in the dtype of their weights. A second derivative through them (``create_graph``) is refused.
+to 1e-6 in float32, 1e-12 in float64); RNN takes the nonlinearities ``sigmoid``, ``identity`` and ``truncated-relu``,
+layer norm and residual connections too. Under autocast these layers compute in the dtype of their weights. A second
+derivative through them (``create_graph``) is refused.
 """
 
 from typing import Any, Literal, cast
@@ -24,24 +25,37 @@ State = tuple[Tensor, Tensor | None]
 
 
 class RNN(Instrumented, torch.nn.RNN):
-    """Elman network; see torch.nn.RNN. ``nonlinearity`` is tanh, relu, sigmoid or identity.
+    """Elman network; see torch.nn.RNN. ``nonlinearity`` is tanh, relu, sigmoid, identity or truncated-relu (0 to 20).
+
+    Args:
+        layer_norm: normalises W_ih x_t + W_hh h_{t-1} over the units of each sample before the biases are added; each
+            layer and direction has a parameter more, the gain ``weight_ln_l0`` [H], 1 at the start.
+        residual: h_t = h_{t-1} + phi(a_t); the state is added to and never replaced.
 
     Raises:
         SettingError: for any other nonlinearity.
+
+    Source: Ba, Kiros & Hinton (2016); He et al. (2016) along time, see ``graddiag.cells.variants``.
     """
+
+    layer_norm: bool = False
+    residual: bool = False
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu", "sigmoid", "identity"] = "tanh",
+        nonlinearity: Literal["tanh", "relu", "sigmoid", "identity", "truncated-relu"] = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
         bidirectional: bool = False,
         device: Any = None,
         dtype: Any = None,
+        *,
+        layer_norm: bool = False,
+        residual: bool = False,
     ) -> None:
         if nonlinearity not in RNN_ACTIVATIONS:
             raise SettingError(
@@ -59,10 +73,21 @@ class RNN(Instrumented, torch.nn.RNN):
             device=device,
             dtype=dtype,
         )
-        self.nonlinearity = nonlinearity
+        self.nonlinearity, self.layer_norm, self.residual = nonlinearity, layer_norm, residual
+        if layer_norm:
+            for end in _ends(self):
+                gain = torch.ones(hidden_size, device=device, dtype=dtype)
+                self.register_parameter(f"weight_ln_{end}", torch.nn.Parameter(gain))
+
+    def reset_parameters(self) -> None:
+        super().reset_parameters()
+        for name, parameter in self.named_parameters():
+            if name.startswith("weight_ln"):
+                torch.nn.init.ones_(parameter)
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
-        output, (h_n, _) = _run(self, cast(CellKind, f"rnn_{self.nonlinearity}"), input, hx)
+        kind = f"rnn_residual_{self.nonlinearity}" if self.residual else f"rnn_{self.nonlinearity}"
+        output, (h_n, _) = _run(self, cast(CellKind, kind), input, hx)
         return output, h_n
 
 
@@ -183,14 +208,25 @@ def _run_layers(
 
 
 def _weights(module: torch.nn.RNNBase, layer: int, direction: str) -> Weights:
-    end = f"l{layer}" + ("_reverse" if direction == "reverse" else "")
+    end = _end(layer, direction)
     return Weights(
         w_ih=getattr(module, f"weight_ih_{end}"),
         w_hh=getattr(module, f"weight_hh_{end}"),
         b_ih=getattr(module, f"bias_ih_{end}") if module.bias else None,
         b_hh=getattr(module, f"bias_hh_{end}") if module.bias else None,
         w_hr=getattr(module, f"weight_hr_{end}") if module.proj_size else None,
+        gain=getattr(module, f"weight_ln_{end}") if getattr(module, "layer_norm", False) else None,
     )
+
+
+def _ends(module: torch.nn.RNNBase) -> list[str]:
+    """How the names of the parameters of each layer and direction end."""
+    directions = ("forward", "reverse") if module.bidirectional else ("forward",)
+    return [_end(layer, direction) for layer in range(module.num_layers) for direction in directions]
+
+
+def _end(layer: int, direction: str) -> str:
+    return f"l{layer}" + ("_reverse" if direction == "reverse" else "")
 
 
 def _dropout(x: Tensor, p: float, training: bool, lengths: Tensor | None) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.beginning import check_optimizer, new_manifest, open_writer
+from graddiag.clipping.counterfactual import Looked, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.events import Event, Seen, misplaced_event, skipped_event, step_events, stopped_event
@@ -23,7 +24,7 @@ from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
 from graddiag.tracing.host import Tree, to_host
 from graddiag.tracing.nonfinite import Origin, origin
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
-from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
+from graddiag.tracing.rows import counterfactual_columns, gate_columns, parameter_columns, timestep_columns
 from graddiag.tracing.scaling import Scale
 from graddiag.tracing.signals import Signals, as_tree, from_tree, signals, unscaled
 from graddiag.tracing.snapshots import (
@@ -200,6 +201,26 @@ class Recorder:
         if name in self._modules:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
         return self._taps.tap(name, tensor)
+
+    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> Looked:
+        """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
+
+        Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is
+        changed by looking, and the passes that it takes are not recorded; see ``graddiag.clipping.counterfactual``.
+        The threshold of the run's own policy ``norm:C`` is tried too.
+
+        Raises:
+            SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
+                what ``counterfactual`` refuses.
+        """
+        if self._optimizer is None:
+            raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
+        self._meter.check_as_left()
+        own = own_threshold(self._writer.manifest.clip)
+        looked = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
+        columns = counterfactual_columns(self._step, looked.norm, looked.loss_before, looked.tried)
+        self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
+        return looked
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.

@@ -99,6 +99,10 @@ class Run:
         return self.read(schema.TABLE_SPECTRA)
 
     @property
+    def counterfactuals(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_COUNTERFACTUALS)
+
+    @property
     def events(self) -> pd.DataFrame:
         return self.read(schema.TABLE_EVENTS)
 

@@ -74,6 +74,11 @@ SINGULAR_VALUE = "singular_value"
 EIGENVALUE_REAL = "eigenvalue_real"
 EIGENVALUE_IMAG = "eigenvalue_imag"
 
+# counterfactuals
+THRESHOLD = "threshold"
+LOSS_BEFORE = "loss_before"
+LOSS_AFTER = "loss_after"
+
 # events
 KIND = "kind"
 WHERE = "where"
@@ -102,6 +107,7 @@ TABLE_PARAMETERS = "parameters"
 TABLE_SNAPSHOTS = "snapshots"
 TABLE_CREDIT = "credit"
 TABLE_SPECTRA = "spectra"
+TABLE_COUNTERFACTUALS = "counterfactuals"
 TABLE_EVENTS = "events"
 
 # kinds of event
@@ -260,7 +266,12 @@ TABLES: Final[dict[str, Table]] = {
                 Column(
                     SATURATED_LOW, "float32", "share", "activations below .1 (sigmoid), below -.9 (tanh), at 0 (relu)"
                 ),
-                Column(SATURATED_HIGH, "float32", "share", "activations above .9 (sigmoid, tanh); null for relu"),
+                Column(
+                    SATURATED_HIGH,
+                    "float32",
+                    "share",
+                    "activations above .9 (sigmoid, tanh), at its cap (truncated relu); null for relu",
+                ),
             ),
         ),
         Table(
@@ -322,6 +333,19 @@ TABLES: Final[dict[str, Table]] = {
                 Column(SINGULAR_VALUE, "float32", "1", "singular value of the block, after the update of the step"),
                 Column(EIGENVALUE_REAL, "float32", "1", "real part of an eigenvalue; null if the block is not square"),
                 Column(EIGENVALUE_IMAG, "float32", "1", "its imaginary part"),
+            ),
+        ),
+        Table(
+            TABLE_COUNTERFACTUALS,
+            "step that was looked at, clip threshold that was tried",
+            (
+                _STEP,
+                Column(INDEX, "int32", "", "place by threshold, the smallest is 0; without clipping last", key=True),
+                Column(THRESHOLD, "float64", "L2 over all parameters", "C of norm:C; null without clipping"),
+                Column(GRAD_NORM, "float64", "L2 over all parameters", "norm of the gradient before clipping"),
+                Column(CLIP_COEFFICIENT, "float64", "1", "norm after / norm before that C gives; 1 is untouched"),
+                Column(LOSS_BEFORE, "float64", "loss", "on the batch of the step, before an update"),
+                Column(LOSS_AFTER, "float64", "loss", "on the same batch, after the update with that threshold"),
             ),
         ),
         Table(

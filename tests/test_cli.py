@@ -63,7 +63,7 @@ def test_arms_of_any_setting_are_compared(tmp_path: Path) -> None:
     ("arm", "said"),
     [
         ("orthogonal", r"arms 'orthogonal': write SETTING=VALUE, with commas between several, .*"),
-        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: steps, length, .*"),
+        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: steps, until_error, length, .*"),
         ("lr=fast", r"lr 'fast' cannot be used: input should be a valid number, .*"),
         ("init=chrono", r"init chrono: it sets the biases of gates, and a model 'rnn' has none\."),
         ("nonlinearity=relu,model=gru", r"nonlinearity relu: only a model 'rnn' can choose it; leave it out\."),
@@ -145,7 +145,7 @@ def test_report_writes_one_file(recorded: Path, tmp_path: Path, capsys: pytest.C
     [
         (
             ["run", "--task", "txt"],
-            r"graddiag: task 'txt' cannot be used: input should be 'text', 'words', .* or 'recall'\.",
+            r"graddiag: task 'txt' cannot be used: input should be 'text', 'words', .* or 'cloze'\.",
         ),
         (["run", "--model", "cnn"], r"graddiag: model 'cnn' cannot be used: input should be 'rnn', 'lstm' or 'gru'\."),
         (

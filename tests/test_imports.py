@@ -46,8 +46,8 @@ MAP = {
     "integrations.transformers": VALUES | {"recorder", "integrations"},
     "integrations.settings": VALUES | {"recorder", "integrations"},
     "cli": VALUES
-    | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab", "presets"}
-    | {"analysis.spectrum"},
+    | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
+    | {"analysis.spectrum", "presets", "presets.catalogue"},
     "dashboards": VALUES
     | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets.catalogue"}
     | {"lessons", "lessons.values"},

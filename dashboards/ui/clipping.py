@@ -25,6 +25,7 @@ def section(runs: Sequence[OpenRun]) -> None:
     captioned(figure, *captions, key="what_if")
     if any(clip.clipped_steps for clip in statistics):
         effective_lr(runs)
+    looked_at(runs)
 
 
 def effective_lr(runs: Sequence[OpenRun]) -> None:
@@ -32,3 +33,12 @@ def effective_lr(runs: Sequence[OpenRun]) -> None:
     found = [of(run, analysis.effective_lr) for run in runs]
     captions = [each.caption for each in found]
     captioned(figures.effective_lr(found, theme=theme(), title=False), *captions, key="effective_lr")
+
+
+def looked_at(runs: Sequence[OpenRun]) -> None:
+    """Which steps clipping saved and which it slowed, where thresholds were tried on any."""
+    found = [of(run, analysis.counterfactual) for run in runs]
+    captions = [each.caption for each in found if each.missing is None]
+    if captions:
+        st.subheader("Whether clipping saved a step")
+        captioned(figures.counterfactual(found, theme=theme(), title=False), *captions, key="counterfactual")

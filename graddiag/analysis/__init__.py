@@ -4,6 +4,7 @@ from graddiag.analysis.bands import Band, Bands, bands
 from graddiag.analysis.cellpath import CellPath, cell_path
 from graddiag.analysis.clipping import ClipStatistics, clip_statistics
 from graddiag.analysis.compare import ArmSummary, Comparison, Effect, Pair, compare
+from graddiag.analysis.counterfactual import Counterfactuals, LookedStep, counterfactual
 from graddiag.analysis.credit import CreditMatrix, credit_matrix
 from graddiag.analysis.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.depth import Depth, LayerNorm, LayerRatio, depth
@@ -74,6 +75,7 @@ __all__ = [
     "CellState",
     "ClipStatistics",
     "Comparison",
+    "Counterfactuals",
     "Coverage",
     "CreditMatrix",
     "Curves",
@@ -100,6 +102,7 @@ __all__ = [
     "LayerNorm",
     "LayerRatio",
     "LayerReaches",
+    "LookedStep",
     "LossDynamics",
     "Lyapunov",
     "Measured",
@@ -142,6 +145,7 @@ __all__ = [
     "clip_statistics",
     "common_selections",
     "compare",
+    "counterfactual",
     "credit_matrix",
     "dead_units",
     "depth",

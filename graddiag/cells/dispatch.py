@@ -1,11 +1,11 @@
-"""One door to the three cells: the kind says which maths is meant."""
+"""One door to the cells: the kind says which maths is meant, and a gain that there is layer norm."""
 
 from torch import Tensor
 
-from graddiag.cells import gru, lstm, rnn
+from graddiag.cells import gru, lstm, rnn, variants
 from graddiag.cells.passing import Passing
 from graddiag.cells.projection import outer_sum
-from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights
+from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights, activation, is_residual
 
 
 def forward(kind: CellKind, x: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
@@ -15,7 +15,9 @@ def forward(kind: CellKind, x: Tensor, h0: Tensor, c0: Tensor | None, weights: W
         return lstm.forward(x, h0, c0, weights)
     if kind == "gru":
         return gru.forward(x, h0, weights)
-    return rnn.forward(x, h0, weights, kind.removeprefix("rnn_"))
+    if _is_plain(kind, weights):
+        return rnn.forward(x, h0, weights, activation(kind))
+    return variants.forward(x, h0, weights, variants.Variant(activation(kind), is_residual(kind)))
 
 
 def recover(kind: CellKind, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
@@ -25,7 +27,9 @@ def recover(kind: CellKind, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None,
         return lstm.recover(x, h, h0, c0, weights)
     if kind == "gru":
         return gru.recover(x, h, h0, weights)
-    return States(h=h, h0=h0)
+    if _is_plain(kind, weights):
+        return States(h=h, h0=h0)
+    return variants.recover(x, h, h0, weights, variants.Variant(activation(kind), is_residual(kind)))
 
 
 def adjoint(
@@ -41,7 +45,15 @@ def adjoint(
         return lstm.adjoint(states, weights, grad_h_direct, grad_c_direct, passing)
     if kind == "gru":
         return gru.adjoint(states, weights, grad_h_direct, passing)
-    return rnn.adjoint(states, weights, grad_h_direct, kind.removeprefix("rnn_"), passing)
+    if _is_plain(kind, weights):
+        return rnn.adjoint(states, weights, grad_h_direct, activation(kind), passing)
+    variant = variants.Variant(activation(kind), is_residual(kind))
+    return variants.adjoint(states, weights, grad_h_direct, variant, passing)
+
+
+def _is_plain(kind: CellKind, weights: Weights) -> bool:
+    """Whether an RNN is Elman's: neither residual nor with layer norm."""
+    return weights.gain is None and not is_residual(kind)
 
 
 def recurrent_gradient(states: States, adj: Adjoint) -> Tensor:
@@ -55,7 +67,7 @@ def recurrent_gradient(states: States, adj: Adjoint) -> Tensor:
 def weight_gradients(x: Tensor, states: States, weights: Weights, adj: Adjoint) -> WeightGradients:
     """dL/dW of every weight, one product each over all timesteps and the batch; the sum of all G_t for w_hh."""
     biased = weights.b_ih is not None
-    b_ih = adj.grad_a.sum((0, 1)) if biased else None
+    b_ih = (adj.grad_a if adj.grad_y is None else adj.grad_y).sum((0, 1)) if biased else None
     shared = adj.grad_a_hh is adj.grad_a
     return WeightGradients(
         w_ih=outer_sum(adj.grad_a, x),
@@ -63,4 +75,5 @@ def weight_gradients(x: Tensor, states: States, weights: Weights, adj: Adjoint) 
         b_ih=b_ih,
         b_hh=(b_ih if shared else adj.grad_a_hh.sum((0, 1))) if biased else None,
         w_hr=None if weights.w_hr is None else outer_sum(adj.grad_h, lstm.cell_output(states)),
+        gain=None if weights.gain is None else variants.gain_gradient(states, adj),
     )

@@ -11,7 +11,7 @@ from graddiag.cells.dispatch import adjoint, forward, weight_gradients
 from graddiag.cells.listening import Call, current_listener
 from graddiag.cells.passing import Passing
 from graddiag.cells.sequences import flip, last, valid
-from graddiag.cells.values import CellKind, Immediate, States, Weights
+from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
 
 Direction = Literal["forward", "reverse"]
 
@@ -34,7 +34,7 @@ def run_layer(
         passing: what is done to the gradient between two timesteps; None leaves it as it is.
     """
     settings = _Settings(kind, layer, direction, lengths, passing)
-    tensors = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh, weights.w_hr)
+    tensors = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh, weights.w_hr, weights.gain)
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(weights.w_ih.dtype)
         x = flip(x, lengths) if direction == "reverse" else x
@@ -70,7 +70,8 @@ class _Layer(torch.autograd.Function):
         ctx.settings = settings
         ctx.on_backward = _tell(settings, x, packed, states)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, h0, c0, *weights, states.h, states.gates, states.c, states.q)
+        own = (states.h, states.gates, states.c, states.q, states.normed, states.spread)
+        ctx.save_for_backward(x, h0, c0, *weights, *own)
         h_n = last(states.h, settings.lengths)
         # a copy: the output may be changed in place, and must not keep this node's own tensors in a circle
         return states.h.clone(), h_n, None if states.c is None else last(states.c, settings.lengths)
@@ -80,9 +81,9 @@ class _Layer(torch.autograd.Function):
     def backward(
         ctx: Any, grad_h: Tensor | None, grad_h_n: Tensor | None, grad_c_n: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        x, h0, c0, *weights, h, gates, c, q = ctx.saved_tensors
+        x, h0, c0, *weights, h, gates, c, q, normed, spread = ctx.saved_tensors
         settings, packed = ctx.settings, Weights(*weights)
-        states = States(h=h, h0=h0, gates=gates, c=c, c0=c0, q=q)
+        states = States(h=h, h0=h0, gates=gates, c=c, c0=c0, q=q, normed=normed, spread=spread)
         immediate = Immediate(grad_h, grad_h_n, grad_c_n)
         direct_c = immediate.at_c(states, settings.lengths)
         direct_h = immediate.at_h(states, settings.lengths)
@@ -96,8 +97,12 @@ class _Layer(torch.autograd.Function):
             (adj.grad_a @ packed.w_ih) if needs_x else None,
             adj.sent_h[0] if needs_h0 else None,
             adj.sent_c[0] if needs_c0 and adj.sent_c is not None else None,
-            *((None,) * 5 if grads is None else (grads.w_ih, grads.w_hh, grads.b_ih, grads.b_hh, grads.w_hr)),
+            *((None,) * len(weights) if grads is None else _in_order(grads)),
         )
+
+
+def _in_order(grads: WeightGradients) -> tuple[Tensor | None, ...]:
+    return grads.w_ih, grads.w_hh, grads.b_ih, grads.b_hh, grads.w_hr, grads.gain
 
 
 def _tell(settings: _Settings, x: Tensor, weights: Weights, states: States) -> Any:
@@ -115,7 +120,9 @@ def _without_padding(states: States, lengths: Tensor | None) -> States:
     if lengths is None:
         return states
     padding = ~valid(lengths, len(states.h)).unsqueeze(-1)
-    for block in (states.h, states.gates, states.c, states.q):
+    for block in (states.h, states.gates, states.c, states.q, states.normed):
         if block is not None:
             block.masked_fill_(padding, 0)
+    if states.spread is not None:
+        states.spread.masked_fill_(padding, 1)
     return states

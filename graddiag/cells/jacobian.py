@@ -4,7 +4,8 @@ The state s is h [P] for an RNN and a GRU, and h and c [P + H] for an LSTM. J_t 
 product of W_hh with factors of the gates, and is applied from either side. Legend as in ``graddiag.cells``; m, K: how
 many directions or gradients are taken along at once.
 
-Source: the equations of ``cells.rnn``, ``cells.lstm`` and ``cells.gru``, differentiated by the state.
+Source: the equations of ``cells.rnn``, ``cells.variants``, ``cells.lstm`` and ``cells.gru``, differentiated by the
+state.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from graddiag.cells.rnn import slope
-from graddiag.cells.values import CellKind, Weights, family
+from graddiag.cells.values import CellKind, Weights, activation, family, is_residual
+from graddiag.cells.variants import through_norm
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,12 @@ class Tangents:
 
     Attributes:
         factors: [T, N, G, H], what a change of a gate's pre-activation, as far as it comes from W_hh h_{t-1}, does to
-            the state: to h (RNN, GRU); i f g to c and o to m = o tanh(c) (LSTM).
-        keep: [T, N, H], what the state keeps of itself: z of h (GRU), f of c (LSTM); None for an RNN.
+            the state: to h (RNN, GRU); i f g to c and o to m = o tanh(c) (LSTM). With layer norm: a change behind it.
+        keep: [T, N, H], what the state keeps of itself: z of h (GRU), f of c (LSTM), all of it (residual RNN); None for
+            another RNN.
         through: [T, N, H], o (1 - tanh^2 c), what a change of c does to m; None but for an LSTM.
         w_hh: [G, H, P]; w_hr: [P, H] or None (an LSTM with a projection).
+        normed, spread: of a layer norm, [T, N, H] and [T, N, 1], as in ``States``; None without one.
     """
 
     factors: Tensor
@@ -34,6 +38,8 @@ class Tangents:
     through: Tensor | None
     w_hh: Tensor
     w_hr: Tensor | None = None
+    normed: Tensor | None = None
+    spread: Tensor | None = None
 
     @property
     def size(self) -> int:
@@ -45,13 +51,15 @@ class Tangents:
 @dataclass(frozen=True)
 class Trajectory:
     """The states around each timestep: gates by name and h [T, N, .], h_before the h that each timestep started from;
-    c and c_before likewise for an LSTM."""
+    c and c_before likewise for an LSTM, normed and spread of a layer norm."""
 
     gates: Mapping[str, Tensor]
     h: Tensor
     h_before: Tensor
     c: Tensor | None = None
     c_before: Tensor | None = None
+    normed: Tensor | None = None
+    spread: Tensor | None = None
 
 
 def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
@@ -60,8 +68,16 @@ def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
         return _lstm(along, weights)
     if family(kind) == "gru":
         return _gru(along, weights)
-    factors = slope(along.h, kind.removeprefix("rnn_")).unsqueeze(2)
-    return Tangents(factors, None, None, _by_gate(weights, 1))
+    return _rnn(kind, along, weights)
+
+
+def _rnn(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
+    factors = slope(along.gates["h"] if is_residual(kind) else along.h, activation(kind))
+    keep = torch.ones_like(factors) if is_residual(kind) else None
+    if weights.gain is not None:
+        factors = factors * weights.gain
+    w_hh = _by_gate(weights, 1)
+    return Tangents(factors.unsqueeze(2), keep, None, w_hh, normed=along.normed, spread=along.spread)
 
 
 def _lstm(along: Trajectory, weights: Weights) -> Tangents:
@@ -88,7 +104,11 @@ def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
     """J_t applied to m changes of the state before: [N, D, m] to [N, D, m]; h above c in an LSTM."""
     G, H, P = tangents.w_hh.shape
     h, c = directions[:, :P], directions[:, P:]
-    by_gate = (tangents.w_hh.view(G * H, P) @ h).view(len(h), G, H, -1) * tangents.factors[t].unsqueeze(-1)
+    by_gate = (tangents.w_hh.view(G * H, P) @ h).view(len(h), G, H, -1)
+    if tangents.normed is not None and tangents.spread is not None:
+        normed, spread = tangents.normed[t, :, None, :, None], tangents.spread[t, :, None, :, None]
+        by_gate = through_norm(by_gate, normed, spread, dim=-2)
+    by_gate = by_gate * tangents.factors[t].unsqueeze(-1)
     if tangents.through is None:
         kept = 0 if tangents.keep is None else tangents.keep[t].unsqueeze(-1) * h
         return by_gate.sum(1) + kept
@@ -103,7 +123,10 @@ def pull(tangents: Tangents, t: int, grad_h: Tensor, grad_c: Tensor | None) -> t
     G, H, P = tangents.w_hh.shape
     w_hh = tangents.w_hh.view(G * H, P)
     if tangents.through is None:
-        sent = (grad_h.unsqueeze(2) * tangents.factors[t]).flatten(2) @ w_hh
+        by_gate = grad_h.unsqueeze(2) * tangents.factors[t]
+        if tangents.normed is not None and tangents.spread is not None:
+            by_gate = through_norm(by_gate, tangents.normed[t].unsqueeze(1), tangents.spread[t].unsqueeze(1))
+        sent = by_gate.flatten(2) @ w_hh
         return sent if tangents.keep is None else sent.addcmul_(tangents.keep[t], grad_h), None
     assert tangents.keep is not None
     assert grad_c is not None

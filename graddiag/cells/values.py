@@ -8,9 +8,22 @@ from torch import Tensor
 
 from graddiag.cells.sequences import add_at_last, valid
 
-CellKind = Literal["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]
+CellKind = Literal[
+    "rnn_tanh",
+    "rnn_relu",
+    "rnn_sigmoid",
+    "rnn_identity",
+    "rnn_truncated-relu",
+    "rnn_residual_tanh",
+    "rnn_residual_relu",
+    "rnn_residual_sigmoid",
+    "rnn_residual_identity",
+    "rnn_residual_truncated-relu",
+    "lstm",
+    "gru",
+]
 Family = Literal["rnn", "lstm", "gru"]
-RNN_ACTIVATIONS: Final = ("tanh", "relu", "sigmoid", "identity")
+RNN_ACTIVATIONS: Final = ("tanh", "relu", "sigmoid", "identity", "truncated-relu")
 
 
 def family(kind: CellKind) -> Family:
@@ -20,11 +33,22 @@ def family(kind: CellKind) -> Family:
     return "gru" if kind == "gru" else "rnn"
 
 
+def activation(kind: CellKind) -> str:
+    """The nonlinearity of an RNN, one of RNN_ACTIVATIONS."""
+    return kind.removeprefix("rnn_").removeprefix("residual_")
+
+
+def is_residual(kind: CellKind) -> bool:
+    """Whether an RNN adds what it makes to the state before it, h_t = h_{t-1} + phi(a_t)."""
+    return kind.startswith("rnn_residual_")
+
+
 @dataclass(frozen=True)
 class Weights:
     """One layer's parameters in one direction, as torch lays them out.
 
-    w_ih [G*H, I], w_hh [G*H, P], b_ih and b_hh [G*H] or None, w_hr [P, H] or None (an LSTM with a projection).
+    w_ih [G*H, I], w_hh [G*H, P], b_ih and b_hh [G*H] or None, w_hr [P, H] or None (an LSTM with a projection), gain
+    [H] or None (an RNN with layer norm).
     """
 
     w_ih: Tensor
@@ -32,6 +56,7 @@ class Weights:
     b_ih: Tensor | None = None
     b_hh: Tensor | None = None
     w_hr: Tensor | None = None
+    gain: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -40,9 +65,12 @@ class States:
 
     Attributes:
         h: [T, N, P]; h0: [N, P].
-        gates: activations, [T, N, G*H], rows in torch's order; None for an RNN, whose only activation is h.
+        gates: activations, [T, N, G*H], rows in torch's order; None for an RNN whose only activation is h. In a
+            residual RNN it is phi(a).
         c, c0: [T, N, H] and [N, H]; None but for an LSTM.
         q: h_{t-1} W_hn^T + b_hn, [T, N, H]; None but for a GRU.
+        normed, spread: pre-activations with mean 0 and variance 1 over units, [T, N, H], and their standard deviation
+            before, [T, N, 1]; None but with layer norm.
     """
 
     h: Tensor
@@ -51,6 +79,8 @@ class States:
     c: Tensor | None = None
     c0: Tensor | None = None
     q: Tensor | None = None
+    normed: Tensor | None = None
+    spread: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +93,7 @@ class Adjoint:
         grad_a: dL/da_t, [T, N, G*H]; for a GRU with respect to a^x, the input side.
         grad_a_hh: the same at the recurrent side; differs from grad_a in a GRU's n block alone (times r_t).
         grad_c, sent_c: likewise for the cell state of an LSTM, [T, N, H]; sent_c[t] = dc_t f_t.
+        grad_y: behind a layer norm, where gain and biases act, [T, N, H]; None without one. grad_a is before it.
     """
 
     grad_h: Tensor
@@ -71,6 +102,7 @@ class Adjoint:
     grad_a_hh: Tensor
     grad_c: Tensor | None = None
     sent_c: Tensor | None = None
+    grad_y: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -107,3 +139,4 @@ class WeightGradients:
     b_ih: Tensor | None
     b_hh: Tensor | None
     w_hr: Tensor | None
+    gain: Tensor | None = None

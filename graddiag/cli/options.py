@@ -30,7 +30,8 @@ class TrainingOptions:
         typer.Option(
             help="text, words: predict the next character or word. temporal-order, temporal-order-3bit: say in which "
             "order two or three symbols came. adding, multiplication: say the mean or the product of two marked "
-            "numbers. permutation, recall, memorisation: say again what came first, or the first ten."
+            "numbers. permutation, recall, memorisation: say again what came first, or the first ten. cloze: a word "
+            "that an early one tells."
         ),
     ] = "text"
     model: Annotated[str, typer.Option(help="rnn, lstm or gru.")] = "lstm"
@@ -52,6 +53,10 @@ class TrainingOptions:
         ),
     ] = None
     steps: Annotated[int | None, typer.Option(help=f"Optimizer updates. {_TASK}")] = None
+    until_error: Annotated[
+        float | None,
+        typer.Option(help="End as soon as the last 100 batches have at most this share of wrong answers."),
+    ] = None
     lr: Annotated[float | None, typer.Option(help=f"Learning rate. {_TASK}")] = None
     optimizer: Annotated[
         str | None, typer.Option(help="sgd, sgd:MOMENTUM, rmsprop:SMOOTHING or adam; by default sgd.")
@@ -84,8 +89,17 @@ class TrainingOptions:
         typer.Option(help=f"Bias at the start of the gate that keeps the state, f of an LSTM or z of a GRU. {_TASK}"),
     ] = None
     nonlinearity: Annotated[
-        str | None, typer.Option(help="Units of an rnn: tanh, relu, sigmoid or identity; by default tanh.")
+        str | None,
+        typer.Option(
+            help="Units of an rnn: tanh, relu, sigmoid, identity or truncated-relu (0 to 20); by default tanh."
+        ),
     ] = None
+    layer_norm: Annotated[
+        bool, typer.Option("--layer-norm", help="Normalise the pre-activations of an rnn over its units.")
+    ] = False
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Add to the state of an rnn instead of replacing it.")
+    ] = False
     init: Annotated[
         str | None,
         typer.Option(
@@ -93,6 +107,11 @@ class TrainingOptions:
             "for 1 to T timesteps)."
         ),
     ] = None
+    omega: Annotated[
+        float | None,
+        typer.Option(help="Weight of the regulariser that keeps an rnn's gradient from vanishing; by default none."),
+    ] = None
+    omega_form: Annotated[str | None, typer.Option(help="Of that regulariser: squared (default) or norm.")] = None
     h_detach: Annotated[
         float | None,
         typer.Option(help="Probability with which an lstm sends no gradient back through its gates; by default never."),
@@ -106,6 +125,13 @@ class TrainingOptions:
     snapshot_every: Annotated[
         int | None,
         typer.Option(help="Take a snapshot (units, credit matrix, spectra) at every n-th step; by default at none."),
+    ] = None
+    look_every: Annotated[
+        int | None,
+        typer.Option(
+            help="At every n-th step try several clip thresholds on the same batch, and record the loss after each; "
+            "by default never."
+        ),
     ] = None
     evaluate_every: Annotated[
         int | None,

@@ -5,6 +5,7 @@ from typing import Protocol
 from graddiag.figures.bands import bands
 from graddiag.figures.cell import cell_path, time_constants
 from graddiag.figures.clipping import effective_lr, what_if
+from graddiag.figures.counterfactual import counterfactual
 from graddiag.figures.credit import credit
 from graddiag.figures.curves import clip_coefficient, curves, norms, profile
 from graddiag.figures.depth import depth
@@ -35,6 +36,7 @@ __all__ = [
     "caption",
     "cell_path",
     "clip_coefficient",
+    "counterfactual",
     "credit",
     "csv",
     "curves",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch import Tensor
 
 from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.spec import TrainingSpec
@@ -22,20 +23,30 @@ def is_due(spec: TrainingSpec, step: int) -> bool:
     return (step + 1) % spec.evaluate_every == 0 or step + 1 == spec.steps
 
 
+def held_out_losses(model: SequenceModel, task: Task, spec: TrainingSpec, step: int) -> dict[str, float]:
+    """``held_out_loss`` where it is due at ``step``, and at the last step ``test_loss``, if there is a test text."""
+    if not is_due(spec, step):
+        return {}
+    assert isinstance(task, Reads)
+    assert task.held_out is not None
+    found = {"held_out_loss": loss_on(task.held_out, model, spec)}
+    if step + 1 == spec.steps and task.tested_on is not None:
+        found["test_loss"] = loss_on(task.tested_on, model, spec)
+    return found
+
+
 @torch.no_grad()
-def held_out_loss(model: SequenceModel, task: Task, spec: TrainingSpec) -> float:
-    """Cross-entropy on what the task holds out, in nats a symbol; its exponential is the perplexity.
+def loss_on(symbols: Tensor, model: SequenceModel, spec: TrainingSpec) -> float:
+    """Cross-entropy of a text, [symbols], in nats a symbol; its exponential is the perplexity.
 
     The text is read once from its beginning to its end, as up to N streams of windows of T whose state is carried from
     one to the next; nothing is dropped out, nothing is drawn, and nothing of the network is changed.
     """
-    assert isinstance(task, Reads)
-    assert task.held_out is not None
     state, total, count = None, 0.0, 0
     training = model.training
     model.eval()
     try:
-        for batch in contiguous(task.held_out, spec.length, spec.batch):
+        for batch in contiguous(symbols, spec.length, spec.batch):
             outputs, state = model(batch.inputs, cut(state) if batch.goes_on else None)
             answers = batch.targets.numel()
             total += model.head.cross_entropy(outputs, batch.targets).item() * answers

@@ -13,7 +13,7 @@ _INPUT_STD: Final = 1e-3
 @torch.no_grad()
 def draw_normal(model: nn.Module, std: float) -> None:
     """Weights from N(0, std^2), biases 0."""
-    for parameter in model.parameters():
+    for parameter in _drawn(model):
         if parameter.dim() > 1:
             parameter.normal_(0.0, std)
         else:
@@ -23,7 +23,7 @@ def draw_normal(model: nn.Module, std: float) -> None:
 @torch.no_grad()
 def draw_uniform(model: nn.Module, bound: float) -> None:
     """Weights and biases from U(-bound, bound)."""
-    for parameter in model.parameters():
+    for parameter in _drawn(model):
         parameter.uniform_(-bound, bound)
 
 
@@ -63,7 +63,7 @@ def identity(recurrent: nn.RNN) -> None:
             nn.init.eye_(parameter)
         elif name.startswith("weight_ih"):
             parameter.normal_(0.0, _INPUT_STD)
-        else:
+        elif name.startswith("bias"):
             parameter.zero_()
 
 
@@ -80,6 +80,11 @@ def chrono(recurrent: nn.LSTM | nn.GRU, longest: int) -> None:
         _set_bias(recurrent, layer, GATE_THAT_KEEPS, bias)
         if isinstance(recurrent, nn.LSTM):
             _set_bias(recurrent, layer, 0, -bias)
+
+
+def _drawn(model: nn.Module) -> Iterator[Tensor]:
+    """All parameters but the gains of a layer norm, which start at 1."""
+    return (p for name, p in model.named_parameters() if not name.rpartition(".")[2].startswith("weight_ln"))
 
 
 def _recurrent_weights(recurrent: nn.RNNBase) -> Iterator[Tensor]:

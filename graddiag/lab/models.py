@@ -54,13 +54,20 @@ class SequenceModel(nn.Module):
         if self.embedding is not None:
             embedded: Tensor = self.embedding(inputs)
             return embedded
-        return nn.functional.one_hot(inputs, self.symbols).to(self.recurrent.weight_ih_l0.dtype)
+        return nn.functional.one_hot(inputs, self.symbols).to(next(self.recurrent.parameters()).dtype)
 
 
 def _recurrent(spec: TrainingSpec, inputs: int) -> RNN | LSTM | GRU:
     if spec.model == "rnn":
-        kind = spec.nonlinearity or "tanh"
-        return RNN(inputs, spec.hidden, num_layers=spec.layers, nonlinearity=kind, dropout=_between(spec))
+        return RNN(
+            inputs,
+            spec.hidden,
+            num_layers=spec.layers,
+            nonlinearity=spec.nonlinearity or "tanh",
+            dropout=_between(spec),
+            layer_norm=spec.layer_norm,
+            residual=spec.residual,
+        )
     return CELLS[spec.model](inputs, spec.hidden, num_layers=spec.layers, dropout=_between(spec))
 
 

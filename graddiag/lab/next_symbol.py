@@ -62,6 +62,10 @@ class NextSymbol:
         return self.corpus.valid
 
     @property
+    def tested_on(self) -> Tensor | None:
+        return self.corpus.test
+
+    @property
     def config(self) -> Mapping[str, Any]:
         corpus = self.corpus
         held_out = {} if corpus.valid is None else {"text_held_out": len(corpus.valid)}

@@ -24,7 +24,8 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
     """
     ray = _started(workers)
     task = ray.remote(num_cpus=1, max_retries=0)(train)
-    waiting, running = list(plans), {}
+    waiting = list(plans)
+    running: dict[Any, Plan] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:

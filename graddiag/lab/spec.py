@@ -51,6 +51,7 @@ _SYNTHETIC: Final[Mapping[str, dict[str, Any]]] = {
     "permutation": {"length": 20, "lr": 0.2},
     "memorisation": {"length": 10, "lr": 0.2},
     "recall": {"length": 20, "lr": 0.2},
+    "cloze": {"length": 20, "lr": 0.2},
 }
 _OF_MODEL: Final[Mapping[str, dict[str, Any]]] = {
     "rnn": {"init_std": 0.1},
@@ -70,6 +71,15 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
         if self.h_detach is not None and self.model != "lstm":
             raise SettingError(
                 f"h_detach {self.h_detach:g}: only a model 'lstm' has a cell path to leave alone; leave it out."
+            )
+        if self.omega is not None and (self.model != "rnn" or self.layer_norm):
+            other = "with layer_norm" if self.model == "rnn" else f"{self.model!r}"
+            raise SettingError(f"omega {self.omega:g}: it is for a model 'rnn', not one {other}; leave it out.")
+        if self.omega_form is not None and self.omega is None:
+            raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, omega=2 say.")
+        if self.until_error is not None and self.output != "softmax":
+            raise SettingError(
+                f"until_error {self.until_error:g}: output {self.output} tells no share of wrong answers."
             )
         textual = {
             "text": self.text is not None,

@@ -59,13 +59,17 @@ class Batch:
 
 @runtime_checkable
 class Reads(Protocol):
-    """A task that reads a text: how often each symbol comes in what it trains on, and what is held out, [symbols]."""
+    """A task that reads a text: how often each symbol comes in what it trains on, and what is held out from that,
+    to watch the training and to test it at its end, [symbols] each."""
 
     @property
     def counts(self) -> Sequence[int]: ...
 
     @property
     def held_out(self) -> Tensor | None: ...
+
+    @property
+    def tested_on(self) -> Tensor | None: ...
 
     @property
     def vocabulary(self) -> Sequence[str]: ...

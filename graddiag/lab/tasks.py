@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from graddiag.lab.cloze import Cloze
 from graddiag.lab.corpora import HELD_OUT, Corpus, read_characters, read_words
 from graddiag.lab.marked import Marked
 from graddiag.lab.memory import Memorisation, Permutation, Recall
@@ -21,6 +22,7 @@ _TASKS: Final[Mapping[TaskName, Callable[[TrainingSpec], Task]]] = {
     "permutation": lambda spec: Permutation(spec.length, spec.batch),
     "memorisation": lambda spec: Memorisation(spec.length, spec.batch),
     "recall": lambda spec: Recall(spec.length, spec.batch),
+    "cloze": lambda spec: Cloze(spec.length, spec.batch),
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from torch import Tensor
 import graddiag
 from graddiag import clipping
 from graddiag.lab import optimisers
-from graddiag.lab.held_out import held_out_loss, is_due, keep_vocabulary
+from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
+from graddiag.lab.omega import Omega
 from graddiag.lab.remedies import detach_h
 from graddiag.lab.repeat import repeat_command
+from graddiag.lab.solved import Solved
 from graddiag.lab.spec import TrainingSpec
-from graddiag.lab.task import Reads, Task, batches
+from graddiag.lab.task import Batch, Reads, Task, batches
 from graddiag.lab.tasks import make_task
 
 
@@ -79,23 +81,32 @@ def train(
             detach_h(model.recurrent, spec.h_detach)
         optimizer = optimisers.parse(spec.optimizer).make(model.parameters(), spec.lr)
         schedule = optimisers.parse_schedule(spec.schedule)
+        solved = Solved(spec.until_error)
 
-        with graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder:
+        with (
+            graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder,
+            omega_of(spec, model) as omega,
+        ):
             keep_vocabulary(task, recorder.path)
             for step, batch in zip(range(spec.steps), batches(task, chance), strict=False):
-                outputs, state = model(batch.inputs, cut(state) if batch.goes_on else None)
+                start = cut(state) if batch.goes_on else None
+                outputs, state = model(batch.inputs, start)
                 loss = model.head.loss(outputs, batch.targets) * summed(spec, outputs)
                 set_lr(optimizer, spec.lr * schedule.rate(step))
 
                 optimizer.zero_grad()
                 loss.backward()
+                if omega is not None:
+                    recorder.log(omega=omega())
+                if spec.look_every is not None and step % spec.look_every == 0:
+                    recorder.look(loss_again(spec, model, batch, start))
                 clipped = clip(model.parameters())
 
-                recorder.log(loss=loss.item(), **model.head.scores(outputs, batch.targets))
+                scores = model.head.scores(outputs, batch.targets)
+                recorder.log(loss=loss.item(), **scores)
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)
-                if is_due(spec, step):
-                    recorder.log(held_out_loss=held_out_loss(model, task, spec))
+                recorder.log(**held_out_losses(model, task, spec, step))
                 optimizer.step()
 
                 on_step(StepSeen(step, spec.steps, loss.item(), clipped.norm_before.item()))
@@ -104,6 +115,8 @@ def train(
                         f"step {step}: loss {loss.item():g}, {clipped.nonfinite:d} entries of the gradient not finite"
                     )
                     recorder.close(status="failed", error=stopped)
+                    break
+                if solved(scores):
                     break
             on_end(model, task)
     return Trained(plan, recorder.path, loss.item(), stopped)
@@ -143,6 +156,21 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+def omega_of(spec: TrainingSpec, model: SequenceModel) -> AbstractContextManager[Omega | None]:
+    """Omega on the model's recurrent layers, None where the spec has none."""
+    return nullcontext() if spec.omega is None else Omega(model, spec.omega, spec.omega_form or "squared")
+
+
+def loss_again(spec: TrainingSpec, model: SequenceModel, batch: Batch, start: Any) -> Callable[[], Tensor]:
+    """The loss of a batch from the state that it started with, whatever the parameters are by then."""
+
+    def loss() -> Tensor:
+        outputs, _ = model(batch.inputs, start)
+        return model.head.loss(outputs, batch.targets) * summed(spec, outputs)
+
+    return loss
 
 
 def summed(spec: TrainingSpec, outputs: Tensor) -> int:

@@ -7,11 +7,15 @@ from typing import Any
 
 import graddiag
 from graddiag.errors import GraddiagError
+from graddiag.lab.models import SequenceModel
 from graddiag.lab.pool import outcomes
 from graddiag.lab.sweeps import SweepSpec, clear, plan_sweep, standing
-from graddiag.lab.training import Plan
+from graddiag.lab.task import Task
+from graddiag.lab.training import Plan, StepSeen, train
 from graddiag.run import Run
 from graddiag.store import read_manifests, slug, trash_run
+
+OnEnd = Callable[[SequenceModel, Task], None]
 
 
 @dataclass(frozen=True)
@@ -59,24 +63,37 @@ class Bench:
         Raises:
             GraddiagError: a training failed; what was recorded stays, and the same command goes on from there.
         """
-        plans = [plan for spec in specs for plan in plan_sweep(spec)]
-        for spec in specs:
-            self._train(plan_sweep(spec), len(plans))
-        found = [path for spec in specs for path in standing(plan_sweep(spec), self.root).finished]
+        plans = [plan_sweep(spec) for spec in specs]
+        self._train([plan for each in plans for plan in self._waiting(each)])
+        found = [path for each in plans for path in standing(each, self.root).finished]
         return tuple(graddiag.load_run(path) for path in found)
 
-    def _train(self, plans: Sequence[Plan], total: int) -> None:
-        before = standing(plans, self.root, retry=True)
-        if not before.waiting:
-            return
-        clear(before.waiting, self.root)
-        what = f"recording {plans[0].experiment}"
-        self.tell(Progress(what, 0, len(before.waiting)))
-        for done, outcome in enumerate(outcomes(before.waiting, self.root, workers=self.workers), start=1):
+    def _waiting(self, plans: Sequence[Plan]) -> Sequence[Plan]:
+        """What of ``plans`` is not finished; what is there of it goes to the trash of the root."""
+        waiting = standing(plans, self.root, retry=True).waiting
+        if waiting:
+            clear(waiting, self.root)
+        return waiting
+
+    def _train(self, plans: Sequence[Plan]) -> None:
+        for done, outcome in enumerate(outcomes(plans, self.root, workers=self.workers), start=1):
             if outcome.trained is None:
                 assert outcome.error is not None
                 raise GraddiagError(f"{outcome.plan.name} of {outcome.plan.experiment} failed: {outcome.error}")
-            self.tell(Progress(what, done, len(before.waiting), f"loss {outcome.trained.final_loss:.4g}"))
+            seen = f"loss {outcome.trained.final_loss:.4g}"
+            self.tell(Progress(f"recording {outcome.plan.experiment}", done, len(plans), seen))
+
+    def train(self, plan: Plan, on_end: OnEnd) -> Run:
+        """The run of one training in this process; ``on_end`` is called with the trained network and its task.
+
+        A run of that name that is there from before goes to the trash of the root.
+        """
+        self.watched(plan.name, plan.experiment)
+
+        def on_step(seen: StepSeen) -> None:
+            self.tell(Progress(f"training {plan.name}", seen.step + 1, seen.steps, f"loss {seen.loss:.4g}"))
+
+        return graddiag.load_run(train(plan, self.root, on_step, on_end).path)
 
     def watched(self, name: str, experiment: str | None = None) -> dict[str, Any]:
         """What ``graddiag.watch`` is told of a training of the preset's own: root, run and experiment.

@@ -22,12 +22,77 @@ class Entry:
     module: str
 
 
+_PTB: Final = "Zaremba, Sutskever & Vinyals (2014); TensorFlow's PTB tutorial"
+
 ENTRIES: Final = (
+    Entry(
+        "nplm",
+        "Bengio's language model of a window of words, against n-gram counts and a recurrent net: the window's limit.",
+        "Bengio, Ducharme, Vincent & Jauvin (2003); Chen & Goodman (1999)",
+        "nplm",
+    ),
+    Entry(
+        "cbow",
+        "Word vectors from the words around (CBOW) and the reverse (skip-gram): neighbours of a word, and a map.",
+        "Mikolov, Chen, Corrado & Dean (2013)",
+        "cbow",
+    ),
     Entry(
         "saturation",
         "Cross-entropy against squared error on a sigmoid: why the second learns nothing from its worst mistakes.",
         "Golik, Doetsch & Ney (2013); Glorot & Bengio (2010), section 4.1",
         "saturation",
+    ),
+    Entry(
+        "sum",
+        "A linear unit that sums its inputs, one that says which of two sums is larger: exact gradients, and learned.",
+        "Hochreiter & Schmidhuber (1997), section 3.2",
+        "sum",
+    ),
+    Entry(
+        "tied",
+        "What each timestep adds to the gradient of the one weight they share: the sum, and what of it cancels.",
+        "Werbos (1990); Pascanu, Mikolov & Bengio (2013), equation 4",
+        "tied",
+    ),
+    Entry(
+        "explode-vanish",
+        "RNNs of four nonlinearities over gain and length against theory; the cliff, with and without clipping.",
+        "Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6",
+        "explode",
+    ),
+    Entry(
+        "rnnlm",
+        "Mikolov's language model: sigmoid units, words in classes, the error vector clamped inside of BPTT.",
+        "Mikolov et al. (2010, 2011); rnnlm-0.4b",
+        "rnnlm",
+    ),
+    Entry(
+        "faster-rnnlm",
+        "Five kinds of hidden units under an elementwise clamp, with noise-contrastive estimation.",
+        "faster-rnnlm (Yandex)",
+        "faster",
+    ),
+    Entry("ptb-small", "TensorFlow's tutorial of an LSTM language model, small: 2 layers of 200 units.", _PTB, "ptb"),
+    Entry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb"),
+    Entry("ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb"),
+    Entry(
+        "char-rnn",
+        "A network of characters that writes at several temperatures once it is trained.",
+        "Karpathy (2015), char-rnn",
+        "charrnn",
+    ),
+    Entry(
+        "distance",
+        "Recall and sentences over gaps of 2 to 200: where RNN, GRU and LSTM stop learning, and if it was foretold.",
+        "Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015)",
+        "distance",
+    ),
+    Entry(
+        "pascanu",
+        "The tasks of long distances under SGD, clipping, and clipping with Omega: success by length and seed.",
+        "Pascanu, Mikolov & Bengio (2013)",
+        "pascanu",
     ),
 )
 

@@ -9,7 +9,7 @@ error learns nothing from its worst mistakes.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -111,9 +111,19 @@ def classify(settings: Saturation, loss: str, bench: Bench) -> Learned:
     model = _model(settings)
     optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr)
     seen: list[tuple[float, float, float]] = []
-    about = {"task": "two clouds", "model": "mlp", "seed": settings.seed, "arm": loss, "config": settings.model_dump()}
+    about: dict[str, Any] = {
+        "task": "two clouds",
+        "model": "mlp",
+        "seed": settings.seed,
+        "arm": loss,
+    }
     with graddiag.watch(
-        model, optimizer, **bench.watched(loss), **about, loss_reduction="mean over samples"
+        model,
+        optimizer,
+        **bench.watched(loss),
+        **about,
+        config=settings.model_dump(),
+        loss_reduction="mean over samples",
     ) as recorder:
         for _ in bench.steps(loss, settings.steps):
             z = model(points).squeeze(1)
@@ -126,8 +136,8 @@ def classify(settings: Saturation, loss: str, bench: Bench) -> Learned:
             assert z.grad is not None
             missed = (z[targets == 1] < 0).double().mean()
             seen.append((cost.item(), missed.item(), (z.grad.abs().mean() * len(z)).item()))
-    columns = np.array(seen).T
-    return Learned(loss, *columns, run=recorder.path)
+    losses_seen, missed_seen, slopes_seen = np.array(seen).T
+    return Learned(loss, losses_seen, missed_seen, slopes_seen, recorder.path)
 
 
 def clouds(samples: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -42,6 +42,8 @@ def _joined(chain: Sequence[Trace]) -> Trace:
         h=torch.cat([trace.h for trace in chain]),
         c=None if first.c is None else _cat([trace.c for trace in chain]),
         gates={name: torch.cat([trace.gates[name] for trace in chain]) for name in first.gates},
+        normed=None if first.normed is None else _cat([trace.normed for trace in chain]),
+        spread=None if first.spread is None else _cat([trace.spread for trace in chain]),
     )
     if all(trace.grad_h is None for trace in chain):
         return states

@@ -64,7 +64,8 @@ def tangents_of(trace: Trace) -> Tangents:
         )
     h_before = trace.before(trace.h, trace.h0)
     c_before = None if trace.c is None or trace.c0 is None else trace.before(trace.c, trace.c0)
-    return tangents(trace.kind, Trajectory(trace.gates, trace.h, h_before, trace.c, c_before), trace.weights)
+    along = Trajectory(trace.gates, trace.h, h_before, trace.c, c_before, trace.normed, trace.spread)
+    return tangents(trace.kind, along, trace.weights)
 
 
 def _walk(trace: Trace, J: Tangents, at: Sequence[int]) -> Tensor:

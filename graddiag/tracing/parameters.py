@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from graddiag import schema
+from graddiag.errors import SettingError
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.hooks import recurrent_modules
 from graddiag.tracing.scaling import AMP_SCALE, Scale
+
+_SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,17 @@ class GradientMeter:
         self._before, self._nonfinite = {}, []
         self._attach()
         return norms
+
+    def check_as_left(self) -> None:
+        """Raises SettingError unless the gradients are what ``backward()`` left, in units of the loss."""
+        if self._scale.seen is not None:
+            raise SettingError("look(): the gradients carry a GradScaler's scale, and an update would be too large.")
+        before, now = (float(total_norm(norms.values()) or 0.0) for norms in (self._before, self._norms()))
+        if self._before and abs(now - before) > _SAME * before:
+            raise SettingError(
+                f"look(): the norm of the gradient was {before:.3g} after backward() and is now {now:.3g}. Look before "
+                "clipping."
+            )
 
     def close(self) -> None:
         self._forget_used()

@@ -75,6 +75,8 @@ class Pending:
             c=ordered(states.c),
             c0=None if states.c0 is None else states.c0.detach(),
             lengths=call.lengths,
+            normed=ordered(states.normed),
+            spread=ordered(states.spread),
             weights=call.weights if _versions(call.weights) == self._versions else None,
         )
         if adj is None:

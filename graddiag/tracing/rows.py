@@ -1,6 +1,6 @@
 """Signals on the host as column blocks of the tables ``timesteps`` and ``gates``; what has no value is masked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,22 @@ def parameter_columns(step: int, norms: Tree, spectra: Mapping[str, Spectrum]) -
     columns[schema.SPECTRAL_RADIUS] = [spectra[name].radius if name in spectra else None for name in names]
     columns[schema.SPECTRAL_NORM] = [spectra[name].norm if name in spectra else None for name in names]
     return columns
+
+
+def counterfactual_columns(
+    step: int, norm: float, loss_before: float, tried: Sequence[tuple[float | None, float, float]]
+) -> Columns:
+    """One row per threshold that was tried: the threshold, its coefficient and the loss after."""
+    thresholds, coefficients, losses = zip(*tried, strict=True)
+    return {
+        schema.STEP: step,
+        schema.INDEX: np.arange(len(tried)),
+        schema.THRESHOLD: thresholds,
+        schema.GRAD_NORM: norm,
+        schema.CLIP_COEFFICIENT: coefficients,
+        schema.LOSS_BEFORE: loss_before,
+        schema.LOSS_AFTER: losses,
+    }
 
 
 def _column(values: Any, T: int) -> Any:

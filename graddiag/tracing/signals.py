@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.cells.rnn import RELU_CAP
+from graddiag.cells.values import activation
 from graddiag.tracing.host import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.trace import Trace, TraceKey
@@ -138,7 +140,7 @@ def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) 
     """Mean, standard deviation (over batch and units) and saturated shares of one gate, [T] each, padding left out.
 
     Saturated: below .1 and above .9 for a sigmoid, below -.9 and above .9 for a tanh; a relu is low at 0 and has no
-    high side, the identity has neither.
+    high side but, truncated, its cap; the identity has neither.
     """
     mean = _mean(gate, real)
     centred = gate - mean.to(gate.dtype).view(-1, 1, 1)
@@ -156,7 +158,7 @@ def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
     if low is not None:
         sides[schema.SATURATED_LOW] = _holds(torch.le if low == 0 else torch.lt, gate, low)
     if high is not None:
-        sides[schema.SATURATED_HIGH] = _holds(torch.gt, gate, high)
+        sides[schema.SATURATED_HIGH] = _holds(torch.ge if high == RELU_CAP else torch.gt, gate, high)
     return sides
 
 
@@ -164,8 +166,8 @@ def _saturation_bounds(name: str, trace: Trace) -> tuple[float | None, float | N
     sigmoid, tanh = (schema.SATURATION_LOW, schema.SATURATION_HIGH), (-schema.SATURATION_HIGH, schema.SATURATION_HIGH)
     if trace.family != "rnn":
         return sigmoid if name in schema.SIGMOID_GATES else tanh
-    by_kind = {"rnn_tanh": tanh, "rnn_sigmoid": sigmoid, "rnn_relu": (0.0, None)}
-    return by_kind.get(trace.kind, (None, None))
+    by_phi = {"tanh": tanh, "sigmoid": sigmoid, "relu": (0.0, None), "truncated-relu": (0.0, RELU_CAP)}
+    return by_phi.get(activation(trace.kind), (None, None))
 
 
 def _rms(block: Tensor, real: Tensor | None) -> Tensor:

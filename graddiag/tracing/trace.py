@@ -31,9 +31,9 @@ class Trace:
 
     Attributes:
         module, layer, direction, call: where the trace was taken; ``call`` counts the module's calls from 0.
-        kind: rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, lstm or gru.
+        kind: rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, rnn_truncated-relu, the same with rnn_residual_, lstm, gru.
         h: [T, N, P]; h0: [N, P]; c: [T, N, H] and c0: [N, H] for an LSTM.
-        gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN).
+        gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN; phi(a) in a residual one).
         grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n.
         grad_c: total dL/dc_t, [T, N, H]; grad_c_direct: the gradient into c_n, or None if there was none.
         grad_a: dL/da_t, [T, N, gates*H], rows in torch's order, at the input side.
@@ -42,6 +42,7 @@ class Trace:
         sent_h, sent_c: what timestep t sends back through time to the state before it.
         immediate: what grad_h_direct and grad_c_direct were made of, in the order of processing.
         lengths: [N] timesteps of each sequence, or None when all have T.
+        normed, spread: of a layer norm, see ``graddiag.cells.States``; None without one.
         weights: the layer's parameters as they were in this call; None if they were changed before the trace was
             taken.
     """
@@ -67,6 +68,8 @@ class Trace:
     sent_c: Tensor | None = None
     immediate: Immediate = field(default_factory=Immediate, repr=False)
     lengths: Tensor | None = None
+    normed: Tensor | None = field(default=None, repr=False)
+    spread: Tensor | None = field(default=None, repr=False)
     weights: Weights | None = field(default=None, repr=False)
 
     @property

@@ -28,6 +28,7 @@ PHI: dict[str, Callable[[Tensor], Tensor]] = {
     "rnn_relu": torch.relu,
     "rnn_sigmoid": torch.sigmoid,
     "rnn_identity": lambda a: a * 1,
+    "rnn_truncated-relu": lambda a: torch.nn.functional.hardtanh(a, 0.0, 20.0),
 }
 GATES = {"lstm": 4, "gru": 3}
 
@@ -119,9 +120,12 @@ def cell(kind: str, weights: Parameters, x: Tensor, state: State) -> dict[str, T
         kept["c_next"] = _kept(kept["c"])
         h = _kept(o * torch.tanh(kept["c"]))
     else:
-        a = _kept(a_x + a_h)
-        kept = {}
-        h = _kept(PHI[kind](a))
+        biases = weights.get("bias_ih", zero) + weights.get("bias_hh", zero)
+        normed = "weight_ln" in weights
+        a = _kept(x @ weights["weight_ih"].T + h @ w_hh.T if normed else a_x + a_h)
+        y = torch.layer_norm(a, a.shape[-1:], weights["weight_ln"]) + biases if normed else a
+        kept = {"phi": PHI[kind.replace("residual_", "")](y)}
+        h = _kept(kept["phi"] + h if "residual" in kind else kept["phi"])
     return kept | {"a": a, "w_hh": w_hh, "h": h, "h_out": _kept(h), "h_next": h}
 
 

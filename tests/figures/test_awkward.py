@@ -54,6 +54,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "time constants": lambda runs, **how: figures.time_constants(
         [analysis.time_constants(r, LAYER) for r in runs], **how
     ),
+    "counterfactual": lambda runs, **how: figures.counterfactual([analysis.counterfactual(r) for r in runs], **how),
     "gate units": lambda runs, **how: figures.gate_units([analysis.gate_units(r, LAYER) for r in runs], **how),
 }
 

@@ -31,14 +31,14 @@ def test_words_of_a_plain_text() -> None:
 
 
 def test_the_vocabulary_goes_by_frequency_and_what_came_once_is_unknown() -> None:
-    corpus = words_corpus("here", "b a b a c b d".split())
+    corpus = words_corpus("here", ["b", "a", "b", "a", "c", "b", "d"])
     assert corpus.vocabulary == ("b", "a", "<unk>")
     assert corpus.train.tolist() == [0, 1, 0, 1, 2, 0, 2]
     assert corpus.counts == (3, 2, 2)
 
 
 def test_a_vocabulary_that_is_cut_keeps_the_most_frequent() -> None:
-    corpus = words_corpus("here", "b a b a b c c".split(), ["c", "b", "zzz"], most=2)
+    corpus = words_corpus("here", ["b", "a", "b", "a", "b", "c", "c"], ["c", "b", "zzz"], most=2)
     assert corpus.vocabulary == ("<unk>", "b")
     assert corpus.counts == (4, 3)
     assert corpus.valid is not None
@@ -82,11 +82,11 @@ def test_the_digest_is_that_of_the_text_wherever_it_lies() -> None:
     one, other = characters("banana", "here"), characters("banana", "there")
     assert one.digest == other.digest
     assert one.digest != characters("banana", "here", held_out=0.5).digest
-    assert words_corpus("a", "x y x y".split()).digest != words_corpus("a", "x yx y yx".split()).digest
+    assert words_corpus("a", ["x", "y", "x", "y"]).digest != words_corpus("a", ["x", "yx", "y", "yx"]).digest
 
 
 def test_unigram_perplexity_by_hand() -> None:
-    corpus = words_corpus("here", "a a a b b b".split(), ["a", "b"])
+    corpus = words_corpus("here", ["a", "a", "a", "b", "b", "b"], ["a", "b"])
     assert corpus.valid is not None
     # counts 3, 3 and <unk> 0, each one higher, of 9
     assert unigram_perplexity(corpus, corpus.valid) == pytest.approx(9 / 4)

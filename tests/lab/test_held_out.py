@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from graddiag import load_run
 from graddiag.lab import plan_run, train, training_spec
 from graddiag.lab.corpora import words_corpus
-from graddiag.lab.held_out import held_out_loss
+from graddiag.lab.held_out import loss_on
 from graddiag.lab.models import SequenceModel
 from graddiag.lab.next_symbol import NextInOrder
 
@@ -33,16 +33,18 @@ def network(dropout: float = 0.0, model: str = "lstm") -> SequenceModel:
 def test_it_is_that_of_each_stream_read_in_one_go(model: str) -> None:
     net, held_out = network(model=model), task().held_out
     assert held_out is not None
-    found = held_out_loss(net, task(), training_spec("words", model, **SMALL))
+    found = loss_on(held_out, net, training_spec("words", model, **SMALL))
     rows = held_out[:40].view(2, 20).T[:17]  # 2 streams of 4 windows of 4, and the word after
     outputs, _ = net(rows[:-1])
     assert found == pytest.approx(cross_entropy(outputs.flatten(0, 1), rows[1:].flatten()).item(), rel=1e-6)
 
 
 def test_nothing_is_dropped_and_nothing_is_drawn() -> None:
+    held_out = task().held_out
+    assert held_out is not None
     net, spec = network(dropout=0.5), training_spec("words", "lstm", dropout=0.5, **SMALL)
     before = torch.get_rng_state()
-    one, other = (held_out_loss(net, task(), spec) for _ in range(2))
+    one, other = (loss_on(held_out, net, spec) for _ in range(2))
     assert one == other
     assert torch.equal(torch.get_rng_state(), before)
     assert net.training
@@ -65,7 +67,9 @@ def test_measuring_changes_nothing_of_the_run(tmp_path: Path, dropout: float) ->
 def test_a_run_keeps_its_vocabulary(tmp_path: Path) -> None:
     (tmp_path / "ptb.train.txt").write_text(" ".join(WORDS))
     (tmp_path / "ptb.valid.txt").write_text(" ".join(WORDS[:30]))
+    (tmp_path / "ptb.test.txt").write_text(" ".join(WORDS[:40]))
     run = load_run(train(plan_run(training_spec("words", "gru", text=tmp_path, **SMALL)), tmp_path / "runs").path)
+    assert run.steps["test_loss"].notna().tolist() == [False] * 5 + [True]
     vocabulary = json.loads((run.path / "vocabulary.json").read_text())
     assert vocabulary[0] == "the"
     assert run.manifest.config["vocabulary_size"] == len(vocabulary)

@@ -1,12 +1,14 @@
-"""h-detach against an LSTM cell unrolled under autograd whose h is detached before the gates."""
+"""h-detach against an LSTM cell unrolled under autograd whose h is detached before the gates; and other arms."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import graddiag
 from graddiag import clipping
+from graddiag.cli.options import arm_of
 from graddiag.errors import SettingError
 from graddiag.lab import Plan, train, training_spec
 from graddiag.lab.remedies import detach_h
@@ -67,3 +69,51 @@ def test_as_an_arm(tmp_path: Path) -> None:
     assert (rows.grad_c > 0).all()
     with pytest.raises(SettingError, match=r"h_detach 0\.5: only a model 'lstm' has a cell path"):
         training_spec("recall", "gru", h_detach=0.5)
+
+
+SMALL: dict[str, Any] = {"steps": 3, "length": 8, "batch": 3, "hidden": 4, "every": 1}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"omega": 2.0},
+        {"omega": 2.0, "omega_form": "norm", "layers": 2, "nonlinearity": "relu"},
+        {"layer_norm": True},
+        {"residual": True, "omega": 0.5},
+        {"residual": True, "layer_norm": True, "nonlinearity": "truncated-relu", "init": "identity"},
+    ],
+    ids=str,
+)
+def test_remedies_of_an_rnn_as_arms(settings: dict[str, Any], tmp_path: Path) -> None:
+    run = graddiag.load_run(train(Plan(training_spec("recall", "rnn", **SMALL, **settings), "arm"), tmp_path).path)
+    assert run.manifest.status == "finished"
+    assert run.steps.grad_norm.gt(0).all()
+    assert ("omega" in run.steps) == ("omega" in settings)
+    if "omega" in settings:
+        assert run.steps.omega.gt(0).all()
+    gains = run.parameters[run.parameters.parameter.str.contains("weight_ln") & (run.parameters.step == 0)]
+    assert gains.weight_norm.tolist() == ([2.0] if settings.get("layer_norm") else [])
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "words"),
+    [
+        ("lstm", {"omega": 2.0}, r"omega 2: it is for a model 'rnn', not one 'lstm'"),
+        ("rnn", {"omega": 2.0, "layer_norm": True}, r"omega 2: it is for a model 'rnn', not one with layer_norm"),
+        ("rnn", {"omega_form": "norm"}, r"omega_form norm: it says which Omega; give its weight too"),
+        ("gru", {"layer_norm": True}, r"layer_norm: it is for a model 'rnn', not for 'gru'"),
+        ("lstm", {"residual": True}, r"residual: it is for a model 'rnn', not for 'lstm'"),
+    ],
+)
+def test_what_a_model_cannot_have_is_refused_by_name(model: str, settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError, match=words):
+        training_spec("recall", model, **settings)
+
+
+def test_arms_of_the_command_line() -> None:
+    changed = [arm_of("omega=2,omega-form=norm"), arm_of("layer-norm=true,residual=true"), arm_of("look-every=5")]
+    omega, both, looked = (training_spec("recall", "rnn", **each) for each in changed)
+    assert (omega.omega, omega.omega_form) == (2.0, "norm")
+    assert (both.layer_norm, both.residual) == (True, True)
+    assert looked.look_every == 5

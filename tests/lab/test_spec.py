@@ -32,7 +32,7 @@ def test_a_spec_comes_back_from_json() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "txt"}, r"^task 'txt' cannot be used: input should be 'text', 'words', .* or 'recall'\.$"),
+        ({"task": "txt"}, r"^task 'txt' cannot be used: input should be 'text', 'words', .* or 'cloze'\.$"),
         ({"model": "transformer"}, r"^model 'transformer' cannot be used: input should be 'rnn', 'lstm' or 'gru'\.$"),
         ({"clip": "norm:-1"}, r"^clip 'norm:-1': threshold must be positive and finite, found -1;"),
         (

@@ -170,5 +170,5 @@ def _in_float64(J: Tangents) -> Tangents:
 
 
 def _of_samples(J: Tangents, samples: Tensor) -> Tangents:
-    keep, through = (None if block is None else block[:, samples] for block in (J.keep, J.through))
-    return replace(J, factors=J.factors[:, samples], keep=keep, through=through)
+    by_sample = {name: getattr(J, name) for name in ("factors", "keep", "through", "normed", "spread")}
+    return replace(J, **{name: block[:, samples] for name, block in by_sample.items() if block is not None})

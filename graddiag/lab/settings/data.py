@@ -15,6 +15,7 @@ TaskName = Literal[
     "permutation",
     "memorisation",
     "recall",
+    "cloze",
 ]
 
 
@@ -25,7 +26,9 @@ class DataSettings(BaseModel):
         task: what is asked.
         seed: of the weights, the batches and all else that is drawn.
         steps: optimizer updates.
-        length: T, timesteps of a sequence; memorisation adds its 20, recall the one it asks at.
+        until_error: end as soon as the mean share of wrong answers of the last 100 batches is at most this; None makes
+            all steps.
+        length: T, timesteps of a sequence; memorisation adds its 20, recall the one it asks at, cloze five words.
         batch: N, sequences of a batch.
         text: what the tasks text and words read: a UTF-8 file, or a folder in the format of the Penn Treebank (train,
             valid and test files); None reads Python's reference documentation.
@@ -37,6 +40,7 @@ class DataSettings(BaseModel):
     task: TaskName
     seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(ge=1)
+    until_error: float | None = Field(None, ge=0, lt=1)
     length: int = Field(ge=1)
     batch: int = Field(ge=1)
     text: Path | None = None

@@ -8,7 +8,7 @@ from graddiag.errors import SettingError
 from graddiag.lab import heads
 
 ModelKind = Literal["rnn", "lstm", "gru"]
-Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
+Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity", "truncated-relu"]
 Initialisation = Literal["orthogonal", "identity", "chrono"]
 
 
@@ -26,6 +26,8 @@ class ModelSettings(BaseModel):
         forget_bias: what the two biases of the gate that keeps the state (f of an LSTM, z of a GRU) sum to at the
             start; None keeps what was drawn.
         nonlinearity: of an RNN's units; None is tanh.
+        layer_norm: an RNN's pre-activations normalised over its units; residual: its state is added to, not replaced.
+            See ``graddiag.nn.RNN``.
         init: how the recurrent weights (orthogonal, identity) or the gates' biases (chrono, with the length as the
             longest time constant) are drawn, after all of the above; see ``graddiag.lab.initialisation``.
     """
@@ -40,6 +42,8 @@ class ModelSettings(BaseModel):
     init_uniform: float | None = Field(None, gt=0, allow_inf_nan=False)
     forget_bias: float | None = Field(None, allow_inf_nan=False)
     nonlinearity: Nonlinearity | None = None
+    layer_norm: bool = False
+    residual: bool = False
     init: Initialisation | None = None
 
     @field_validator("output")
@@ -56,6 +60,9 @@ class ModelSettings(BaseModel):
             )
         if self.nonlinearity is not None and gated:
             raise SettingError(f"nonlinearity {self.nonlinearity}: only a model 'rnn' can choose it; leave it out.")
+        for name in ("layer_norm", "residual"):
+            if getattr(self, name) and gated:
+                raise SettingError(f"{name}: it is for a model 'rnn', not for {self.model!r}; leave it out.")
         if self.init == "identity" and gated:
             raise SettingError("init identity: it is for a model 'rnn' (with --nonlinearity relu, the IRNN).")
         if self.init == "chrono" and not gated:

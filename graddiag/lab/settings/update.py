@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field, field_validator
 
 from graddiag import clipping
 from graddiag.lab import optimisers
+from graddiag.lab.omega import OmegaForm
 
 LossReduction = Literal["mean", "sum"]
 
@@ -19,6 +20,9 @@ class UpdateSettings(BaseModel):
         schedule: ``constant``, or ``decay:F:AFTER:EVERY``: from step AFTER on, multiplied by F at every EVERY-th step.
         loss: over timesteps that answer, their mean or their sum; over the batch it is always the mean.
         clip: the clip policy.
+        omega: weight of Omega, the regulariser of Pascanu et al. (2013) that keeps an RNN's gradient from vanishing;
+            its derivative is added before clipping, its value logged as the scalar omega. None leaves it out.
+        omega_form: squared, or norm; None is squared. See ``graddiag.lab.omega``.
         h_detach: probability with which an LSTM sends nothing back through its gates; see ``graddiag.lab.remedies``.
     """
 
@@ -27,6 +31,8 @@ class UpdateSettings(BaseModel):
     schedule: str = "constant"
     loss: LossReduction = "mean"
     clip: str = "none"
+    omega: float | None = Field(None, gt=0, allow_inf_nan=False)
+    omega_form: OmegaForm | None = None
     h_detach: float | None = Field(None, ge=0, le=1)
 
     @field_validator("clip")
