@@ -7,10 +7,11 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from benchmarks.verdicts.cases import LAST, Case
+from graddiag.lab.corpora import Corpus, read_characters
 from graddiag.lab.initialisation import set_forget_bias
+from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.task import Task
 from graddiag.lab.temporal_order import TemporalOrder
-from graddiag.lab.text import Corpus, NextCharacter, read_text
 
 INPUTS, CLASSES, ECHO = 8, 4, 2
 
@@ -67,12 +68,12 @@ def lab_task(case: Case) -> Task | None:
     """The lab's task of a case; None for recall and echo."""
     if case.task == "order":
         return TemporalOrder(case.length, case.batch)
-    return NextCharacter(text(), case.length, case.batch) if case.task == "text" else None
+    return NextSymbol(text(), case.length, case.batch) if case.task == "text" else None
 
 
 @cache
 def text() -> Corpus:
-    return read_text(None)
+    return read_characters(None)
 
 
 def batch(case: Case, chance: Generator) -> tuple[Tensor, Tensor]:

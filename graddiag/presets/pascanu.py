@@ -20,7 +20,7 @@ from graddiag.analysis import Experiment, Goal, experiment
 from graddiag.figures import multiples, success
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
-from graddiag.presets.pages import grid, picture, recorded
+from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.pascanu_told import at_length, at_low_rate, of_main, of_task, solved_table, task_table
 from graddiag.presets.preset import Preset, Settings, Told
 from graddiag.report.content import Part
@@ -126,8 +126,8 @@ class Trained:
     tasks: Mapping[str, tuple[Run, ...]]
 
     @property
-    def paths(self) -> tuple[Any, ...]:
-        return tuple(run.path for runs in (self.order, self.low_rate, *self.tasks.values()) for run in runs)
+    def runs(self) -> tuple[Run, ...]:
+        return (*self.order, *self.low_rate, *(run for runs in self.tasks.values() for run in runs))
 
 
 def train(settings: Pascanu, bench: Bench) -> Trained:
@@ -157,7 +157,7 @@ def tell(settings: Pascanu, bench: Bench) -> Told:
     ]
     parts = [_order_part(order), _low_part(low), *([_task_part(tasks, trained)] if tasks else [])]
     parts.append(Part("The gradient of the first seed", pictures=recorded(first)))
-    return Told(tuple(seen), tuple(parts), trained.paths)
+    return Told(tuple(seen), tuple(parts), folders(trained.runs))
 
 
 def _order_part(order: Experiment) -> Part:
