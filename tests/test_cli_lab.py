@@ -67,3 +67,15 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.
     (tmp_path / "shown").write_text("a file")
     assert main(["lab", "saturation", *SMALL, "--root", str(tmp_path / "runs"), "--out", str(tmp_path / "shown")]) == 2
     assert "the report cannot be written to" in capsys.readouterr().err
+
+
+def test_an_empty_setting_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["lab", "ptb-large", "--print"]) == 0
+    assert "most_steps = 50" in capsys.readouterr().out
+    assert main(["lab", "ptb-large", "--set", "most_steps=", "--print"]) == 0
+    printed = capsys.readouterr().out
+    assert 'most_steps = ""' in printed
+    path = tmp_path / "mine.toml"
+    path.write_text(printed)
+    assert main(["lab", str(path), "--print"]) == 0
+    assert capsys.readouterr().out == printed

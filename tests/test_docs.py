@@ -15,7 +15,7 @@ from graddiag.cli import app
 from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<code>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(graddiag [a-z][^`]*)`")
 OPTIONAL = ("lightning", "transformers", "tensorboard", "wandb", "mlflow")

@@ -136,4 +136,6 @@ def command(name: str, chosen: "Settings") -> str:
 
 
 def _value(value: Any) -> str:
+    if value is None:
+        return ""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -48,12 +48,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over one pair of axes; ``levels`` are y values to mark, each with its words."""
+    """Curves over one pair of axes; ``levels`` are y values to mark, each with its words; ``body`` is the height of the
+    panel in pixels."""
 
     x: Axis
     y: Axis
     curves: tuple[Curve, ...]
     levels: tuple[tuple[float, str], ...] = ()
+    body: int = BODY
 
 
 def chart(result: Chart, *, theme: Theme = "light") -> go.Figure:
@@ -72,7 +74,7 @@ def chart(result: Chart, *, theme: Theme = "light") -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title_text=safe(result.x.title), **_axis(result.x, [curve.x for curve in result.curves]))
     figure.update_yaxes(title_text=safe(result.y.title), **_axis(result.y, _heights(result)))
-    return dressed(figure, theme, title=None, body=BODY, legend=len(result.curves) > 1)
+    return dressed(figure, theme, title=None, body=result.body, legend=len(result.curves) > 1)
 
 
 def _style(curve: Curve, place: int, palette: Palette) -> Style:

@@ -5,14 +5,15 @@ training, one for validation and one for testing; or, with no path, the referenc
 CPython, English prose of some 465,000 characters, so that nothing has to be downloaded.
 
 Words of a file: letters with their apostrophes, in lower case; a number is N; every other sign is a word of its own,
-and the end of a line is <eos>. In a folder words stand between spaces already and are taken as they are.
+and the end of a line is <eos>. In a folder words stand between spaces already and are taken as they are; a line ends
+in <eos>, an empty one too, as PyTorch's example of a word language model reads WikiText.
 """
 
 import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,7 +73,7 @@ class Corpus:
 
 def characters(text: str, source: str, held_out: float = 0.0) -> Corpus:
     """``text`` by characters, the last ``held_out`` of it apart; the vocabulary is that of all of it, in order."""
-    return _by_character(_cut(text, held_out), source)
+    return _by_character(_cut(text, held_out, source), source)
 
 
 def read_characters(path: Path | None, held_out: float = 0.0) -> Corpus:
@@ -85,7 +86,7 @@ def read_characters(path: Path | None, held_out: float = 0.0) -> Corpus:
         InputError: a file that is missing, unreadable, not UTF-8 or empty.
     """
     found, source = read_splits(path), BUILT_IN if path is None else str(path)
-    return _by_character(_cut(found.train, held_out) if found.single else found, source)
+    return _by_character(_cut(found.train, held_out, source) if found.single else found, source)
 
 
 def read_words(path: Path | None, *, most: int | None = None, held_out: float = HELD_OUT) -> Corpus:
@@ -99,16 +100,18 @@ def read_words(path: Path | None, *, most: int | None = None, held_out: float = 
         held_out: as for ``read_characters``.
 
     Raises:
-        InputError: as ``read_characters``.
+        InputError: as ``read_characters``; a text without words, or one to be held out of which no word is known.
     """
     found, source = read_splits(path), BUILT_IN if path is None else str(path)
     if found.single:
         words = words_of(found.train)
-        cut = round(len(words) * (1 - held_out))
+        cut = _held_out_from(len(words), held_out, source)
         return words_corpus(source, words[:cut], words[cut:] if held_out else None, most=most)
     parts = [None if part is None else _lines(part) for part in (found.train, found.valid, found.test)]
     assert parts[0] is not None
-    return words_corpus(source, parts[0], parts[1], parts[2], most=most)
+    corpus = words_corpus(source, parts[0], parts[1], parts[2], most=most)
+    _check_known(corpus)
+    return corpus
 
 
 def words_of(text: str) -> list[str]:
@@ -129,7 +132,7 @@ def words_corpus(
     Raises:
         InputError: there is no word to train on.
     """
-    if not train:
+    if not set(train) - {END}:
         raise InputError(f"text {source}: there is no word in it; give --text a text with words in it.")
     counts = Counter(train)
     if UNKNOWN not in counts:
@@ -156,6 +159,20 @@ def unigram_perplexity(corpus: Corpus, symbols: Tensor) -> float:
     return math.exp(-(counts / counts.sum()).log()[symbols].mean().item())
 
 
+def repeated(train: Tensor, held_out: Tensor, length: int) -> float:
+    """The share of the sequences of ``length`` symbols in ``held_out`` that ``train`` has too; NaN if there are none.
+
+    What is repeated can be known by heart: a perplexity on it says little of what is new.
+    """
+    known, asked = (Counter(_sequences(text, length)) for text in (train, held_out))
+    return sum(count for sequence, count in asked.items() if sequence in known) / (asked.total() or math.nan)
+
+
+def _sequences(text: Tensor, length: int) -> Iterable[tuple[int, ...]]:
+    symbols = text.tolist()
+    return zip(*(symbols[start:] for start in range(length)), strict=False)
+
+
 def _by_character(splits: Splits, source: str) -> Corpus:
     parts = (splits.train, splits.valid, splits.test)
     vocabulary = tuple(sorted(set("".join(part for part in parts if part))))
@@ -169,11 +186,34 @@ def _by_character(splits: Splits, source: str) -> Corpus:
     return Corpus(source, "character", vocabulary, train, numbers(splits.valid), numbers(splits.test))
 
 
-def _cut(text: str, held_out: float) -> Splits:
+def _cut(text: str, held_out: float, source: str) -> Splits:
     if not held_out:
         return Splits(text)
-    cut = round(len(text) * (1 - held_out))
+    cut = _held_out_from(len(text), held_out, source)
     return Splits(text[:cut], text[cut:])
+
+
+def _held_out_from(symbols: int, held_out: float, source: str) -> int:
+    """Where the held-out end of a text begins; with a share above 0 it holds something, and so does what is before."""
+    if not held_out:
+        return symbols
+    cut = round(symbols * (1 - held_out))
+    if symbols and not 0 < cut < symbols:
+        raise InputError(
+            f"text {source}: {symbols} symbols are too few to hold {held_out:.0%} of them out; give a longer text."
+        )
+    return cut
+
+
+def _check_known(corpus: Corpus) -> None:
+    """A text that shares no word with the training text is of another language, or written in another way."""
+    known = torch.tensor([word not in (UNKNOWN, END) for word in corpus.vocabulary])
+    for name, part in (("validation", corpus.valid), ("test", corpus.test)):
+        if part is not None and not known[part].any():
+            raise InputError(
+                f"text {corpus.source}: the {name} text holds no word of the training text; is it of the same language "
+                "and written in the same way (case, signs apart)?"
+            )
 
 
 def _written(found: str) -> str:
@@ -182,4 +222,4 @@ def _written(found: str) -> str:
 
 def _lines(text: str) -> list[str]:
     """The words of a file in the format of the Penn Treebank: between spaces, <eos> at the end of each line."""
-    return [word for line in text.splitlines() if line.strip() for word in (*line.split(), END)]
+    return [word for line in text.removesuffix("\n").split("\n") for word in (*line.split(), END)]

@@ -19,8 +19,11 @@ from torch.nn.functional import cross_entropy
 
 import graddiag
 from graddiag.analysis import number
+from graddiag.errors import InputError
 from graddiag.figures.chart import Axis, Chart, Curve, chart
 from graddiag.lab.corpora import UNKNOWN, Corpus
+from graddiag.lab.held_out import keep_vocabulary
+from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.training import seeded
 from graddiag.lab.windows import Cbow, SkipGram, nearest, plane, surroundings
 from graddiag.presets.bench import Bench
@@ -44,7 +47,7 @@ class CbowSettings(OfText):
         (), description="Whose neighbours to show; none takes the eight most frequent long ones."
     )
     neighbours: int = Field(5, ge=1, description="Neighbours of each.")
-    on_map: int = Field(60, ge=2, description="Words on the map, the most frequent long ones.")
+    on_map: int = Field(40, ge=2, description="Words on the map, the most frequent long ones.")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Vectors:
 
 def tell(settings: CbowSettings, bench: Bench) -> Told:
     """Learns both tables, and tells whose neighbours are whose."""
-    corpus = words_at(settings.text, settings.vocabulary)
+    corpus = _text(settings)
     learned = [learn(settings, corpus, way, bench) for way in WAYS]
     asked = [corpus.vocabulary.index(word) for word in settings.words if word in corpus.vocabulary]
     asked = asked or _long_words(corpus, 8)
@@ -89,8 +92,19 @@ def tell(settings: CbowSettings, bench: Bench) -> Told:
     return Told(tuple(seen), (*parts, learning), tuple(each.run for each in learned))
 
 
+def _text(settings: CbowSettings) -> Corpus:
+    corpus, needed = words_at(settings.text, settings.vocabulary), 2 * settings.reach + 1
+    if len(corpus.train) < needed:
+        raise InputError(
+            f"text {corpus.source}: {settings.reach} words on either side need a text of {needed} or more, found "
+            f"{len(corpus.train)} to train on; give a longer text, or a smaller reach."
+        )
+    return corpus
+
+
 def learn(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vectors:
     """Learns one table and records the training."""
+    task = NextSymbol(corpus, 2 * settings.reach, settings.batch)
     around, middle = surroundings(corpus.train, settings.reach)
     losses = []
     with seeded(settings.seed, 1):
@@ -108,8 +122,9 @@ def learn(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vec
             arm=way,
             loss_reduction="mean over words",
             every=max(1, settings.steps // 100),
-            config=settings.model_dump(mode="json"),
+            config={**settings.model_dump(mode="json"), **task.config},
         ) as recorder:
+            keep_vocabulary(task, recorder.path)
             for _ in bench.steps(f"training {way}", settings.steps):
                 rows = torch.randint(len(middle), (settings.batch,), generator=chance)
                 loss = _loss(model, way, around[rows], middle[rows])
@@ -143,8 +158,9 @@ def _nearest_of(corpus: Corpus, found: dict[int, list[tuple[int, float]]], word:
 
 def _agreement(found: dict[Way, dict[int, list[tuple[int, float]]]], asked: list[int], count: int) -> str:
     one, other = ({word: {near for near, _ in found[way][word]} for word in asked} for way in WAYS)
-    same = sum(len(one[word] & other[word]) for word in asked)
-    return f"Of the {count} nearest of {len(asked)} words, CBOW and skip-gram share {same} of {count * len(asked)}."
+    same, total = sum(len(one[word] & other[word]) for word in asked), sum(len(one[word]) for word in asked)
+    of = "that word" if len(asked) == 1 else f"each of {len(asked)} words"
+    return f"Of the {count} nearest of {of}, CBOW and skip-gram share {same} of {total}."
 
 
 def _table(corpus: Corpus, found: dict[int, list[tuple[int, float]]]) -> pd.DataFrame:
@@ -163,7 +179,7 @@ def _map(corpus: Corpus, table: Tensor, shown: list[int]) -> Chart:
     places = plane(table[shown]).numpy()
     names = tuple(corpus.vocabulary[word] for word in shown)
     words = Curve("words", places[:, 0], places[:, 1], mode="text", texts=names)
-    return Chart(Axis("first principal component"), Axis("second"), (words,))
+    return Chart(Axis("first principal component"), Axis("second"), (words,), body=560)
 
 
 def _losses(learned: list[Vectors]) -> Chart:
@@ -171,7 +187,7 @@ def _losses(learned: list[Vectors]) -> Chart:
     return Chart(Axis("step"), Axis("loss, nats a word"), curves)
 
 
-_MAP: Final = "Words that stand in like places lie close together; the axes themselves mean nothing."
-_LOSS: Final = "Cross-entropy of the words that are guessed; skip-gram guesses from less, and so stays higher."
+_MAP: Final = "What is close here is close on the two main axes of the table; the axes themselves mean nothing."
+_LOSS: Final = "Cross-entropy of the words that are guessed; CBOW guesses from several, skip-gram from one."
 
 PRESETS: Final = {"cbow": Preset(CbowSettings, quick={"steps": 200, "vocabulary": 400, "features": 16}, tell=tell)}

@@ -9,7 +9,7 @@ Sources: Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015) for th
 """
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import pandas as pd
 from pydantic import Field
@@ -42,8 +42,12 @@ Model = Literal["rnn", "gru", "lstm"]
 
 class Distance(Settings):
     models: tuple[Model, ...] = Field(("rnn", "gru", "lstm"), min_length=1, description="Kinds of network.")
-    gaps: tuple[int, ...] = Field((2, 5, 10, 20, 50, 100, 200), min_length=1, description="Gaps of recall, timesteps.")
-    sentence_gaps: tuple[int, ...] = Field((5, 20, 60, 200), description="Gaps of cloze, 3 timesteps or more.")
+    gaps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (2, 5, 10, 20, 50, 100, 200), min_length=1, description="Gaps of recall, timesteps."
+    )
+    sentence_gaps: tuple[Annotated[int, Field(ge=3)], ...] = Field(
+        (5, 20, 60), description="Gaps of cloze, 3 timesteps or more; none leaves it out."
+    )
     seeds: int = Field(2, ge=1, description="Seeds of every training of recall.")
     sentence_seeds: int = Field(1, ge=1, description="Seeds of every training of cloze.")
     hidden: int = Field(50, ge=1, description="Units of the recurrent layer.")
@@ -120,8 +124,8 @@ def _foretelling(found: pd.DataFrame) -> Part:
 
 
 def _within(runs: Sequence[Run], found: pd.DataFrame) -> Part:
-    """The gradient at the shortest gap of the first task that some training missed, or at its longest."""
-    first = found[found["task"] == found["task"].iloc[0]]
+    """The gradient of the first seed at the shortest gap of the first task that it missed, or at the longest."""
+    first = found[(found["task"] == found["task"].iloc[0]) & (found["seed"] == 0)]
     missed = first[~first["learned"]]
     gap = int(missed["gap"].min()) if len(missed) else int(first["gap"].max())
     shown = [

@@ -16,7 +16,10 @@ from graddiag.run import Run
 LEARNED: Final = 0.95  # right answers over the last steps, from which on a gap counts as learned
 LAST: Final = 100
 
-_START, _END, _LEFT = "horizon at the first step", "horizon at the last step", "left over the gap"
+# columns of ``outcomes``
+START: Final = "horizon at the first step"
+END: Final = "horizon at the last step"
+LEFT: Final = "left over the gap"
 
 
 def outcomes(runs: Sequence[Run]) -> pd.DataFrame:
@@ -42,9 +45,9 @@ def _outcome(run: Run) -> dict[str, object]:
         "learned": accuracy >= LEARNED,
         "steps": len(run.steps),
         "chance": 1 - float(config["chance_error"]),
-        _START: start,
-        _END: float(horizons[-1]) if len(horizons) else np.nan,
-        _LEFT: float(np.exp(-gap / start)),
+        START: start,
+        END: float(horizons[-1]) if len(horizons) else np.nan,
+        LEFT: float(np.exp(-gap / start)),
     }
 
 
@@ -60,21 +63,24 @@ def reached(rows: pd.DataFrame) -> tuple[int | None, int | None]:
 def first_horizon(rows: pd.DataFrame) -> float:
     """The horizon at the first step over the longest gap, where its measurement is the longest: the mean over seeds of
     the rate at which the gradient fades, turned back into timesteps."""
-    rate = (1 / rows[rows["gap"] == rows["gap"].max()][_START]).mean()
+    rate = (1 / rows[rows["gap"] == rows["gap"].max()][START]).mean()
     return float(1 / rate) if rate > 0 else float("nan" if np.isnan(rate) else "inf")
 
 
 def farthest(rows: pd.DataFrame, task: str) -> str:
     """How far each network learned a task."""
-    return f"{task.capitalize()}: {'; '.join(_far(name, *reached(own)) for name, own in _networks(rows))}."
+    return f"{task.capitalize()}: {'; '.join(_far(name, own) for name, own in _networks(rows))}."
 
 
-def _far(network: str, up_to: int | None, stop: int | None) -> str:
-    if up_to is None:
-        return f"{network} learns not even a gap of {stop}"
+def _far(network: str, rows: pd.DataFrame) -> str:
+    up_to, stop = reached(rows)
     if stop is None:
         return f"{network} learns every gap up to {up_to}, the longest tried"
-    return f"{network} learns gaps up to {up_to} and stops at {stop}"
+    there = rows[rows["gap"] == stop]["learned"]
+    seeds = f"({there.sum()} of {plural(len(there), 'seed')} learns it)" if there.any() else "(no seed learns it)"
+    if up_to is None:
+        return f"{network} learns not even a gap of {stop} {seeds}"
+    return f"{network} learns gaps up to {up_to} and stops at {stop} {seeds}"
 
 
 def limits(rows: pd.DataFrame, task: str) -> str:
@@ -113,11 +119,11 @@ def foretold(found: pd.DataFrame) -> str:
     """How often, of two trainings of different networks on a task, one learned and one not, the first had more of its
     gradient left at the start; ties count as half."""
     wins, pairs = 0.0, 0
-    for _, rows in found.dropna(subset=_LEFT).groupby("task", sort=False):
+    for _, rows in found.dropna(subset=LEFT).groupby("task", sort=False):
         for (_, one), (_, other) in combinations(_networks(rows), 2):
             for learned, missed in ((one, other), (other, one)):
-                left = learned[learned["learned"]][_LEFT].to_numpy()[:, None]
-                less = missed[~missed["learned"]][_LEFT].to_numpy()[None, :]
+                left = learned[learned["learned"]][LEFT].to_numpy()[:, None]
+                less = missed[~missed["learned"]][LEFT].to_numpy()[None, :]
                 wins, pairs = (
                     wins + float((left > less).sum() + 0.5 * (left == less).sum()),
                     pairs + left.size * less.size,
@@ -137,10 +143,10 @@ def training(found: pd.DataFrame) -> str:
     """What training made of the horizon, where the gap was learned and where it was not."""
     told = []
     for learned, words in ((True, "learned"), (False, "not learned")):
-        rows = found[(found["learned"] == learned)].dropna(subset=[_START, _END])
+        rows = found[(found["learned"] == learned)].dropna(subset=[START, END])
         if len(rows):
-            grown = int((rows[_END] > rows[_START]).sum())
-            covers = int((rows[_END] >= rows["gap"]).sum())
+            grown = int((rows[END] > rows[START]).sum())
+            covers = int((rows[END] >= rows["gap"]).sum())
             told.append(f"where the gap was {words} in {grown} of {len(rows)}, and covers the gap in {covers}")
     return (
         f"From the first to the last step the horizon grew {'; '.join(told)}." if told else "No horizon was measured."
@@ -151,7 +157,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     """A row a network and gap: seeds that learned it, and means over seeds; horizons by their median."""
     grouped = rows.groupby(["network", "gap"], sort=False)
     seeds = [f"{int(own['learned'].sum())} of {len(own)}" for _, own in grouped]
-    means, middle = grouped[["accuracy", "steps"]].mean(), grouped[[_START, _LEFT, _END]].median()
+    means, middle = grouped[["accuracy", "steps"]].mean(), grouped[[START, LEFT, END]].median()
     found = pd.concat([means, middle], axis=1)
     found.insert(0, "learned", seeds)
     order = {network: place for place, network in enumerate(dict.fromkeys(rows["network"]))}
@@ -166,8 +172,8 @@ def over_gap(rows: pd.DataFrame) -> Chart:
     curves = []
     for place, (network, own) in enumerate(_networks(rows)):
         seen = own.groupby("gap")["accuracy"].agg(["mean", "min", "max"])
-        x, how = seen.index.to_numpy(), {"low": seen["min"].to_numpy(), "high": seen["max"].to_numpy()}
-        curves.append(Curve(network, x, seen["mean"].to_numpy(), mode="lines+markers", color=place, **how))
+        x, low, high = seen.index.to_numpy(), seen["min"].to_numpy(), seen["max"].to_numpy()
+        curves.append(Curve(network, x, seen["mean"].to_numpy(), mode="lines+markers", low=low, high=high, color=place))
         timesteps = first_horizon(own)
         if np.isfinite(timesteps):
             name = f"{network}: horizon {number(timesteps)}"
@@ -179,7 +185,7 @@ def over_gap(rows: pd.DataFrame) -> Chart:
 def over_left(found: pd.DataFrame) -> Chart:
     """Accuracy over what is left of the gradient at the first step, a point a training."""
     curves = [
-        Curve(network, own[_LEFT].to_numpy(), own["accuracy"].to_numpy(), mode="markers", texts=tuple(_named(own)))
+        Curve(network, own[LEFT].to_numpy(), own["accuracy"].to_numpy(), mode="markers", texts=tuple(_named(own)))
         for network, own in _networks(found)
     ]
     return Chart(Axis("gradient left over the gap at the first step", log=True), _RIGHT, tuple(curves))

@@ -7,22 +7,27 @@ recurrent network has no window at all.
 Source: Bengio, Ducharme, Vincent & Jauvin (2003); the counts are n-grams with interpolated Kneser-Ney smoothing.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 import graddiag
 from graddiag.analysis import number
+from graddiag.analysis.words import plural
+from graddiag.errors import InputError
 from graddiag.figures.chart import Axis, Chart, Curve, chart
-from graddiag.lab.corpora import Corpus
+from graddiag.lab.corpora import Corpus, repeated
 from graddiag.lab.experiments import plan_run
+from graddiag.lab.held_out import keep_vocabulary
+from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.ngrams import fit_kneser_ney
 from graddiag.lab.spec import training_spec
 from graddiag.lab.training import Plan, seeded
@@ -37,7 +42,7 @@ CHUNK: Final = 4096  # windows that are measured at a time
 
 
 class NplmSettings(OfText):
-    windows: tuple[int, ...] = Field(
+    windows: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 2, 4, 8), min_length=1, description="Words that are seen, n - 1, a model each."
     )
     features: int = Field(32, ge=1, description="Features of a word: the width of the table.")
@@ -48,6 +53,11 @@ class NplmSettings(OfText):
     vocabulary: int = Field(2000, ge=2, description="Different words at most.")
     rnn_steps: int = Field(600, ge=1, description="Steps of the recurrent network, an LSTM, on 20 streams of 35 words.")
     rnn_lr: float = Field(2.0, gt=0, description="Its learning rate.")
+
+    @field_validator("windows")
+    @classmethod
+    def _in_order(cls, windows: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(sorted(set(windows)))
 
 
 @dataclass(frozen=True)
@@ -63,30 +73,11 @@ class Fitted:
 
 def tell(settings: NplmSettings, bench: Bench) -> Told:
     """Fits counts and networks over the windows, and a recurrent network, and tells their perplexities."""
-    corpus = words_at(settings.text, settings.vocabulary)
+    corpus = _text(settings)
     counts = [_counted(corpus, window) for window in (0, *settings.windows)]
-    nets = [_trained(settings, corpus, window, bench) for window in settings.windows]
     recurrent = _recurrent(settings, corpus, bench)
-    best, best_count = min(nets, key=_by), min(counts, key=_by)
-    first, widest = nets[0], nets[-1]
-    wide = "lowers" if widest.perplexity < first.perplexity else "does not lower"
-    beats = "below" if recurrent.perplexity < best.perplexity else "not below"
-    V, window = len(corpus.vocabulary), settings.windows[-1]
-    shared, alone = (
-        nplm_parameters(V, window, settings.features, settings.hidden),
-        without_table(V, window, settings.hidden),
-    )
-    seen = (
-        f"On held-out text the best window network sees {best.window} words and has a perplexity of "
-        f"{number(best.perplexity)}; the best count model, {best_count.name}, has {number(best_count.perplexity)}, "
-        f"word frequencies {number(unigrams(corpus))}, and to guess among all {V} words {V}.",
-        f"Widening the window from {first.window} to {widest.window} words {wide} the perplexity of the network: "
-        f"{number(first.perplexity)} to {number(widest.perplexity)}.",
-        f"A recurrent network of {settings.hidden} units, which has no window, reaches {number(recurrent.perplexity)} "
-        f"on the same words, {beats} the best of the windows.",
-        f"With the table shared by {window} positions the network has {shared} parameters; one that reads words "
-        f"without a table would have {alone}.",
-    )
+    nets = [_trained(settings, corpus, window, bench) for window in settings.windows]
+    seen = (*_compared(corpus, counts, nets, recurrent), _repeats(corpus, settings), _shared(corpus, settings))
     table = pd.DataFrame(
         {
             "model": [each.name for each in (*counts, *nets, recurrent)],
@@ -105,6 +96,63 @@ def tell(settings: NplmSettings, bench: Bench) -> Told:
     return Told(seen, (part,), runs)
 
 
+def _text(settings: NplmSettings) -> Corpus:
+    corpus, widest = words_at(settings.text, settings.vocabulary), settings.windows[-1]
+    assert corpus.valid is not None
+    found = min(len(corpus.train), len(corpus.valid))
+    if found <= widest:
+        raise InputError(
+            f"text {corpus.source}: a window of {widest} words and the one after it need {widest + 1} words, found "
+            f"{found} in the training text or in what is held out; give a longer text, or narrower windows."
+        )
+    return corpus
+
+
+def _compared(corpus: Corpus, counts: list[Fitted], nets: list[Fitted], recurrent: Fitted) -> list[str]:
+    best, best_count, first, widest = min(nets, key=_by), min(counts, key=_by), nets[0], nets[-1]
+    V = plural(len(corpus.vocabulary), "word")
+    seen = [
+        f"On held-out text the best window network sees {_words(best)} and has a perplexity of "
+        f"{number(best.perplexity)}; the best count model, {best_count.name}, has {number(best_count.perplexity)}, "
+        f"word frequencies {number(unigrams(corpus))}, and to guess among all {V} {len(corpus.vocabulary):,}."
+    ]
+    if widest is not first:
+        lowers = "lowers" if widest.perplexity < first.perplexity else "does not lower"
+        seen.append(
+            f"Widening the window from {first.window} to {_words(widest)} {lowers} the perplexity of the network: "
+            f"{number(first.perplexity)} to {number(widest.perplexity)}; it is lowest at {best.window}."
+        )
+    side = "below" if recurrent.perplexity < best.perplexity else "not below"
+    seen.append(
+        f"A recurrent network of the same width, which has no window, reaches {number(recurrent.perplexity)} "
+        f"on the same text, {side} the best of the windows."
+    )
+    return seen
+
+
+def _words(fitted: Fitted) -> str:
+    return plural(fitted.window or 0, "word")
+
+
+def _repeats(corpus: Corpus, settings: NplmSettings) -> str:
+    assert corpus.valid is not None
+    length = settings.windows[-1] + 1
+    share = repeated(corpus.train, corpus.valid, length)
+    return (
+        f"Of the sequences of {length} words that are held out {share:.0%} stand word for word in the training text "
+        "too; these a count model has by heart."
+    )
+
+
+def _shared(corpus: Corpus, settings: NplmSettings) -> str:
+    V, window = len(corpus.vocabulary), settings.windows[-1]
+    shared = nplm_parameters(V, window, settings.features, settings.hidden)
+    return (
+        f"With the table shared by {plural(window, 'position')} the network has {shared:,} parameters; one that reads "
+        f"words without a table would have {without_table(V, window, settings.hidden):,}."
+    )
+
+
 def _by(fitted: Fitted) -> float:
     return fitted.perplexity
 
@@ -117,12 +165,13 @@ def _counted(corpus: Corpus, window: int) -> Fitted:
 
 
 def _trained(settings: NplmSettings, corpus: Corpus, window: int, bench: Bench) -> Fitted:
-    """Trains one window network and records it."""
+    """Trains one window network and records it, at the last step with the loss on held-out text before its update."""
     assert corpus.valid is not None
-    name, size = f"nplm-{window}", len(corpus.vocabulary)
+    name, task = f"nplm-{window}", NextSymbol(corpus, window, settings.batch)
     seen, following = contexts(corpus.train, window)
+    held_out = math.inf
     with seeded(settings.seed, 1):
-        model = Nplm(size, window, settings.features, settings.hidden)
+        model = Nplm(len(corpus.vocabulary), window, settings.features, settings.hidden)
         chance = torch.Generator().manual_seed(settings.seed)
         optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr)
         about: dict[str, Any] = {"task": "words", "model": "nplm", "seed": settings.seed, "arm": f"window {window}"}
@@ -133,17 +182,20 @@ def _trained(settings: NplmSettings, corpus: Corpus, window: int, bench: Bench) 
             **about,
             loss_reduction="mean over windows",
             every=max(1, settings.steps // 100),
-            config={**settings.model_dump(mode="json"), "window": window},
+            config={**settings.model_dump(mode="json"), **task.config, "window": window},
         ) as recorder:
-            for _ in bench.steps(f"training {name}", settings.steps):
+            keep_vocabulary(task, recorder.path)
+            for step in bench.steps(f"training {name}", settings.steps):
                 rows = torch.randint(len(seen), (settings.batch,), generator=chance)
                 loss = cross_entropy(model(seen[rows]), following[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 recorder.log(loss=loss.item())
+                if step + 1 == settings.steps:
+                    held_out = mean_loss(model, *contexts(corpus.valid, window))
+                    recorder.log(**{HELD_OUT_LOSS: held_out})
                 optimizer.step()
-        found = perplexity(mean_loss(model, *contexts(corpus.valid, window)))
-    return Fitted(name, window, found, sum(each.numel() for each in model.parameters()), recorder.path)
+    return Fitted(name, window, perplexity(held_out), sum(each.numel() for each in model.parameters()), recorder.path)
 
 
 @torch.no_grad()
@@ -183,12 +235,12 @@ def _chart(counts: list[Fitted], nets: list[Fitted], recurrent: Fitted) -> Chart
         x = np.array([float(each.window or 0) for each in fitted])
         return Curve(name, x, np.array([each.perplexity for each in fitted]), mode="lines+markers")
 
-    level = (recurrent.perplexity, "LSTM, no window")
+    widest = nets[-1].window or 0
+    level = Curve("LSTM, no window", [0, widest], [recurrent.perplexity] * 2, dashed=True)
     return Chart(
         Axis("words seen, n - 1"),
         Axis("perplexity, held out", log=True),
-        (curve("n-grams, Kneser-Ney", counts), curve("window network", nets)),
-        (level,),
+        (curve("n-grams, Kneser-Ney", counts), curve("window network", nets), level),
     )
 
 

@@ -12,7 +12,7 @@ Source: Pascanu, Mikolov & Bengio (2013), section 4, and the authors' code for t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -50,7 +50,9 @@ class Pascanu(Settings):
 
     length: int = Field(30, ge=10, description="T of temporal order, the length with the most seeds.")
     seeds: int = Field(8, ge=1, description="Seeds of every arm at that length.")
-    other_lengths: tuple[int, ...] = Field((10, 50), description="Further lengths of temporal order.")
+    other_lengths: tuple[Annotated[int, Field(ge=10)], ...] = Field(
+        (10, 50), description="Further lengths of temporal order."
+    )
     other_seeds: int = Field(3, ge=1, description="Seeds of every arm at these, and at the low learning rate.")
     steps: int = Field(4000, ge=1, description="Steps of a training, unless it has solved the task before.")
     lr: float = Field(0.1, gt=0, description="Learning rate of SGD.")

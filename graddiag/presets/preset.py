@@ -8,10 +8,11 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import tomlkit
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
 
 from graddiag.errors import InputError, SettingError
 from graddiag.lab.sweeps import SweepSpec
@@ -66,12 +67,16 @@ class Preset(Generic[S]):
 def settings_of(preset: Preset[S], given: Mapping[str, Any], *, quick: bool = False) -> S:
     """The settings of ``preset``: its defaults, the quick ones if they are asked for, and over these what is given.
 
+    An empty text is None, for a setting that can be.
+
     Raises:
         SettingError: a key that is unknown, or a value that cannot be meant; the key is named.
     """
     merged = {**(preset.quick if quick else {}), **{key.replace("-", "_"): value for key, value in given.items()}}
+    fields = preset.settings.model_fields
+    empty = {key for key, value in merged.items() if value == "" and key in fields and _may_be_none(fields[key])}
     try:
-        return preset.settings.model_validate(merged)
+        return preset.settings.model_validate({**merged, **dict.fromkeys(empty)})
     except ValidationError as error:
         raise _refused(preset, error) from None
 
@@ -90,7 +95,7 @@ def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
         name = key.strip().replace("-", "_")
         field = preset.settings.model_fields.get(name)
         many = field is not None and isinstance(field.default, tuple)
-        found[name] = [part.strip() for part in value.split(",")] if many else value.strip()
+        found[name] = [part.strip() for part in value.split(",") if part.strip()] if many else value.strip()
     return found
 
 
@@ -122,16 +127,20 @@ def written(name: str, settings: Settings) -> str:
     for key, field in type(settings).model_fields.items():
         document.add(tomlkit.nl())
         document.add(tomlkit.comment(field.description or key))
-        if values[key] is None:
+        if values[key] is None and field.default is None:
             document.add(tomlkit.comment(f"{key} = ..."))
         else:
-            document.add(key, tomlkit.item(values[key]))
+            document.add(key, tomlkit.item("" if values[key] is None else values[key]))
     return tomlkit.dumps(document)
 
 
 def sweeps_written(specs: Sequence[SweepSpec]) -> tuple[str, ...]:
     """Each of ``specs`` as the TOML that ``graddiag sweep`` reads."""
     return tuple(tomlkit.dumps(spec.model_dump(mode="json", exclude_defaults=True)) for spec in specs)
+
+
+def _may_be_none(field: FieldInfo) -> bool:
+    return type(None) in get_args(field.annotation)
 
 
 def _head(about: Entry) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ error learns nothing from its worst mistakes.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from graddiag.analysis import number
 from graddiag.analysis.values import Floats
 from graddiag.figures.chart import Axis, Chart, Curve, chart
 from graddiag.figures.lessons import escape, slopes
+from graddiag.lab.training import seeded
 from graddiag.lessons import losses
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import grid, picture
@@ -106,36 +107,34 @@ def costs() -> pd.DataFrame:
 
 def classify(settings: Saturation, loss: str, bench: Bench) -> Learned:
     """Trains the classifier under ``loss`` and records it; the points and the weights are those of the seed."""
-    chance = torch.Generator().manual_seed(settings.seed)
-    points, targets = clouds(settings.samples, chance)
-    model = _model(settings)
-    optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr)
+    points, targets = clouds(settings.samples, torch.Generator().manual_seed(settings.seed))
     seen: list[tuple[float, float, float]] = []
-    about: dict[str, Any] = {
-        "task": "two clouds",
-        "model": "mlp",
-        "seed": settings.seed,
-        "arm": loss,
-    }
-    with graddiag.watch(
-        model,
-        optimizer,
-        **bench.watched(loss),
-        **about,
-        config=settings.model_dump(),
-        loss_reduction="mean over samples",
-    ) as recorder:
-        for _ in bench.steps(loss, settings.steps):
-            z = model(points).squeeze(1)
-            z.retain_grad()
-            cost = _loss(loss, z, targets)
-            optimizer.zero_grad()
-            cost.backward()
-            recorder.log(loss=cost.item())
-            optimizer.step()
-            assert z.grad is not None
-            missed = (z[targets == 1] < 0).double().mean()
-            seen.append((cost.item(), missed.item(), (z.grad.abs().mean() * len(z)).item()))
+    with seeded(settings.seed, 1):
+        model = _model(settings)
+        optimizer = torch.optim.SGD(model.parameters(), lr=settings.lr)
+        with graddiag.watch(
+            model,
+            optimizer,
+            **bench.watched(loss),
+            task="two clouds",
+            model="mlp",
+            seed=settings.seed,
+            arm=loss,
+            config=settings.model_dump(),
+            loss_reduction="mean over samples",
+            every=max(1, settings.steps // 200),
+        ) as recorder:
+            for _ in bench.steps(f"training under {loss}", settings.steps):
+                z = model(points).squeeze(1)
+                z.retain_grad()
+                cost = _loss(loss, z, targets)
+                optimizer.zero_grad()
+                cost.backward()
+                recorder.log(loss=cost.item())
+                optimizer.step()
+                assert z.grad is not None
+                missed = (z[targets == 1] < 0).double().mean()
+                seen.append((cost.item(), missed.item(), (z.grad.abs().mean() * len(z)).item()))
     losses_seen, missed_seen, slopes_seen = np.array(seen).T
     return Learned(loss, losses_seen, missed_seen, slopes_seen, recorder.path)
 
@@ -148,10 +147,9 @@ def clouds(samples: int, chance: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def _model(settings: Saturation) -> nn.Sequential:
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(settings.seed)
-        head = nn.Linear(settings.hidden, 1)
-        model = nn.Sequential(nn.Linear(2, settings.hidden), nn.Tanh(), head)
+    """Drawn from torch's global generator: seed it first."""
+    head = nn.Linear(settings.hidden, 1)
+    model = nn.Sequential(nn.Linear(2, settings.hidden), nn.Tanh(), head)
     nn.init.constant_(head.bias, settings.bias)
     return model
 

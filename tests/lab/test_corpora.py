@@ -11,6 +11,7 @@ from graddiag.lab.corpora import (
     characters,
     read_characters,
     read_words,
+    repeated,
     unigram_perplexity,
     words_corpus,
     words_of,
@@ -50,13 +51,13 @@ def test_a_vocabulary_that_is_cut_keeps_the_most_frequent() -> None:
 def test_a_folder_of_the_penn_treebank(tmp_path: Path, form: str) -> None:
     texts = {"train": " the <unk> sat \n\n the N \n", "valid": " the dog \n", "test": "sat\n"}
     corpus = read_words(folder(tmp_path, form, **texts))
-    assert corpus.vocabulary == ("the", "<eos>", "sat", "N", "<unk>")
-    assert corpus.train.tolist() == [0, 4, 2, 1, 0, 3, 1]
+    assert corpus.vocabulary == ("<eos>", "the", "sat", "N", "<unk>")
+    assert corpus.train.tolist() == [1, 4, 2, 0, 0, 1, 3, 0]  # the empty line is an <eos> too
     assert corpus.valid is not None
     assert corpus.test is not None
-    assert corpus.valid.tolist() == [0, 4, 1]
-    assert corpus.test.tolist() == [2, 1]
-    assert corpus.text(corpus.train) == "the <unk> sat \n the N \n"
+    assert corpus.valid.tolist() == [1, 4, 0]
+    assert corpus.test.tolist() == [2, 0]
+    assert corpus.text(corpus.train) == "the <unk> sat \n \n the N \n"
 
 
 def test_characters_of_a_folder_have_one_vocabulary(tmp_path: Path) -> None:
@@ -93,6 +94,14 @@ def test_unigram_perplexity_by_hand() -> None:
     assert unigram_perplexity(corpus, torch.tensor([0])) == pytest.approx(math.exp(math.log(9 / 4)))
 
 
+def test_what_is_held_out_and_was_read_before() -> None:
+    train, held_out = torch.tensor([1, 2, 3, 1]), torch.tensor([2, 3, 4, 2, 3])
+    assert repeated(train, held_out, 1) == pytest.approx(4 / 5)
+    assert repeated(train, held_out, 2) == pytest.approx(2 / 4)
+    assert repeated(train, held_out, 5) == 0
+    assert math.isnan(repeated(train, held_out, 6))
+
+
 def test_the_built_in_text_by_words() -> None:
     corpus = read_words(None, most=2000)
     assert len(corpus.vocabulary) == 2000
@@ -108,9 +117,28 @@ def test_the_built_in_text_by_words() -> None:
         ({}, r"the folder has no training text; it is to hold ptb\.train\.txt, ptb\.valid\.txt and ptb\.test\.txt, or"),
         ({"train": "a b"}, r"it has ptb\.train\.txt but no ptb\.valid\.txt, on which to measure; add it\.$"),
         ({"train": "a b", "valid": ""}, r"ptb\.valid\.txt: it is empty; give"),
+        ({"train": "a b a", "valid": " \n "}, r"the validation text holds no word of the training text; is it of the"),
+        ({"train": "a b a", "valid": "a", "test": "x y"}, r"the test text holds no word of the training text; is it"),
         ({"train": " \n ", "valid": "a"}, r"there is no word in it; give --text a text with words in it\.$"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, texts: dict[str, str], told: str) -> None:
     with pytest.raises(InputError, match=told):
         read_words(folder(tmp_path, **texts))
+
+
+@pytest.mark.parametrize(("text", "held_out"), [("a a b", 0.1), ("a a b", 1.0)])
+def test_a_text_too_short_to_hold_anything_out_is_told(tmp_path: Path, text: str, held_out: float) -> None:
+    (tmp_path / "own.txt").write_text(text)
+    with pytest.raises(
+        InputError, match=r"own\.txt: 3 symbols are too few to hold \d+% of them out; give a longer text"
+    ):
+        read_words(tmp_path / "own.txt", held_out=held_out)
+    with pytest.raises(InputError, match=r"^text here: 3 symbols are too few to hold \d+% of them out"):
+        characters("abc", "here", held_out)
+
+
+def test_empty_lines_alone_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("\n\n\n\n")
+    with pytest.raises(InputError, match=r"there is no word in it"):
+        read_words(tmp_path / "own.txt", held_out=0)

@@ -31,9 +31,9 @@ def rows(*given: tuple[str, int, float, float], task: str = "recall") -> pd.Data
                 "learned": accuracy >= told.LEARNED,
                 "steps": 100,
                 "chance": 0.25,
-                told._START: horizon,
-                told._END: 2 * horizon,
-                told._LEFT: np.exp(-gap / horizon),
+                told.START: horizon,
+                told.END: 2 * horizon,
+                told.LEFT: np.exp(-gap / horizon),
             }
         )
     return pd.DataFrame(found)
@@ -58,13 +58,12 @@ def test_a_task_without_gaps_is_left_out() -> None:
     assert only.task == "recall"
 
 
-def test_a_gap_the_sentence_cannot_have_is_refused() -> None:
-    with pytest.raises(SettingError, match=r"cloze: a gap of 2 timesteps"):
-        list(told.outcomes([])) or [_train_cloze(2)]
-
-
-def _train_cloze(gap: int) -> None:
-    train(plan_run(training_spec("cloze", "rnn", length=gap, steps=1)))
+@pytest.mark.parametrize(("key", "gap"), [("gaps", 0), ("sentence_gaps", 2)])
+def test_a_gap_that_a_task_cannot_have_is_refused(key: str, gap: int) -> None:
+    with pytest.raises(
+        SettingError, match=rf"^{key}\.1 {gap} cannot be used: input should be greater than or equal to"
+    ):
+        settings_of(PRESETS["distance"], {key: [20, gap]})
 
 
 def test_outcomes_are_those_of_the_recorded_run(tmp_path: Path) -> None:
@@ -73,8 +72,8 @@ def test_outcomes_are_those_of_the_recorded_run(tmp_path: Path) -> None:
     (row,) = told.outcomes([run]).to_dict("records")
     gains = run.read(schema.TABLE_TIMESTEPS).query("step == 0")[schema.TRANSPORT_GAIN].dropna()
     horizon = -1 / np.log(gains.to_numpy(dtype=float)[-7:]).mean()  # 7 of 8 lead to a timestep, one to the first state
-    assert row[told._START] == pytest.approx(horizon, rel=1e-5)
-    assert row[told._LEFT] == pytest.approx(np.exp(-7 / horizon), rel=1e-4)
+    assert row[told.START] == pytest.approx(horizon, rel=1e-5)
+    assert row[told.LEFT] == pytest.approx(np.exp(-7 / horizon), rel=1e-4)
     assert row["accuracy"] == pytest.approx(1 - run.steps["error"].mean())
     assert (row["gap"], row["network"], row["chance"], row["steps"]) == (7, "clip off", 0.25, 5)
 
@@ -97,13 +96,15 @@ def test_the_horizon_is_that_of_the_longest_gap_its_rates_averaged() -> None:
 def test_sentences_by_value() -> None:
     found = rows(*RNN, *LSTM)
     assert told.farthest(found, "recall") == (
-        "Recall: rnn learns gaps up to 10 and stops at 50; lstm learns every gap up to 50, the longest tried."
+        "Recall: rnn learns gaps up to 10 and stops at 50 (no seed learns it); "
+        "lstm learns every gap up to 50, the longest tried."
     )
     assert told.limits(found, "recall") == (
         "The horizon of recall at the first step: rnn 4 timesteps (a gap of 2.5 horizons is learned, a gap of 12.5 "
         "horizons is not learned); lstm 20 timesteps (a gap of 2.5 horizons is learned)."
     )
-    assert told.farthest(rows(("rnn", 2, 0.5, 4.0)), "cloze") == "Cloze: rnn learns not even a gap of 2."
+    half = rows(("rnn", 2, 0.5, 4.0), ("rnn", 2, 1.0, 4.0))
+    assert told.farthest(half, "cloze") == "Cloze: rnn learns not even a gap of 2 (1 of 2 seeds learns it)."
     assert "rnn without end" in told.limits(rows(("rnn", 2, 1.0, np.inf)), "recall")
     assert "rnn not measured" in told.limits(rows(("rnn", 2, 1.0, np.nan)), "recall")
 
@@ -112,10 +113,10 @@ def test_whether_the_horizon_foretold_it_is_counted_not_claimed() -> None:
     right = rows(*RNN, *LSTM)
     assert "longer gap in 1, over the shorter one in 0; 0 came" in told.order_foretold({"recall": right})
     assert "in 100% of 3 pairs" in told.foretold(right)
-    wrong = right.assign(**{told._START: [20.0] * 3 + [4.0] * 3})
-    wrong[told._LEFT] = np.exp(-wrong["gap"] / wrong[told._START])
+    wrong = right.assign(**{told.START: [20.0] * 3 + [4.0] * 3})
+    wrong[told.LEFT] = np.exp(-wrong["gap"] / wrong[told.START])
     assert "longer gap in 0, over the shorter one in 1; 0 came" in told.order_foretold({"recall": wrong})
-    assert "in 67% of 3 pairs" in told.foretold(wrong)
+    assert "in 50% of 3 pairs" in told.foretold(wrong)  # one more, one less, and one tie at e^-2.5
     alone = rows(*LSTM)
     assert told.order_foretold({"recall": alone}).startswith("With one kind of network")
     assert "cannot be said" in told.foretold(alone)
@@ -123,8 +124,8 @@ def test_whether_the_horizon_foretold_it_is_counted_not_claimed() -> None:
 
 def test_what_training_made_of_the_horizon() -> None:
     assert told.training(rows(*RNN, *LSTM)) == (
-        "From the first to the last step the horizon grew where the gap was learned in 5 of 5, and covers the gap in 3; "
-        "where the gap was not learned in 1 of 1, and covers the gap in 0."
+        "From the first to the last step the horizon grew where the gap was learned in 5 of 5, and covers the gap in "
+        "3; where the gap was not learned in 1 of 1, and covers the gap in 0."
     )
 
 

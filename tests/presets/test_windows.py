@@ -1,16 +1,22 @@
 """nplm and cbow: measured over a whole text, counted, and learned; FACTS 27 of the table's gradient."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import graddiag
+from graddiag.errors import InputError, SettingError
 from graddiag.lab.corpora import words_corpus
 from graddiag.lab.windows import Nplm, contexts, nplm_parameters
+from graddiag.presets import load
 from graddiag.presets.bench import Bench
 from graddiag.presets.cbow import CbowSettings, learn
-from graddiag.presets.nplm import mean_loss
+from graddiag.presets.nplm import NplmSettings, mean_loss, tell
+from graddiag.presets.preset import settings_of
 
 WORDS = ("a cat sat here and a dog sat there " * 40).split()
 
@@ -43,3 +49,41 @@ def test_words_in_like_places_come_to_lie_close(way: str, tmp_path: Path) -> Non
     rows = torch.nn.functional.normalize(found.table, dim=1)
     cat, dog, sat = (corpus.vocabulary.index(word) for word in ("cat", "dog", "sat"))
     assert rows[cat] @ rows[dog] > rows[cat] @ rows[sat]
+
+
+SMALL = {"windows": (2, 1, 2), "steps": 3, "rnn_steps": 2, "batch": 8, "hidden": 4, "features": 3, "vocabulary": 20}
+
+
+def test_windows_are_taken_in_order_and_once() -> None:
+    assert NplmSettings(windows=(4, 1, 4)).windows == (1, 4)
+    with pytest.raises(SettingError, match=r"^windows\.0 0 cannot be used: input should be greater than or equal to 1"):
+        settings_of(load("nplm"), {"windows": [0]})
+
+
+def test_its_runs_keep_the_vocabulary_and_the_loss_on_held_out_text(tmp_path: Path) -> None:
+    text = tmp_path / "own.txt"
+    text.write_text(" ".join(WORDS * 3))
+    told = tell(NplmSettings(text=text, **SMALL), Bench(tmp_path / "runs", "lab"))  # type: ignore[arg-type]
+    table = {row[0]: row[2] for row in told.parts[0].tables[0].rows}
+    assert len(told.runs) == 3
+    for name, run in zip(["nplm-1", "nplm-2", "LSTM"], map(graddiag.load_run, told.runs), strict=True):
+        assert run.path is not None
+        assert set(json.loads((run.path / "vocabulary.json").read_text())) == {*WORDS, "<unk>"}
+        (held_out,) = run.steps["held_out_loss"].dropna()
+        assert float(table[name]) == pytest.approx(np.exp(held_out), rel=0.01)
+    assert "Of the sequences of 3 words that are held out 100% stand word for word" in told.seen[-2]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "told"),
+    [
+        ("nplm", {"windows": [30]}, r"a window of 30 words and the one after it need 31 words, found 5 in the"),
+        ("cbow", {"reach": 30}, r"30 words on either side need a text of 61 or more, found 41 to train on; give a"),
+    ],
+)
+def test_a_text_too_short_for_a_window_is_told(name: str, given: dict[str, object], told: str, tmp_path: Path) -> None:
+    text = tmp_path / "own.txt"
+    text.write_text(" ".join(WORDS[:46]))
+    preset = load(name)
+    with pytest.raises(InputError, match=told):
+        preset.tell(settings_of(preset, {"text": text, **given}), Bench(tmp_path, "lab"))
