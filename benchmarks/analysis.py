@@ -1,9 +1,10 @@
 """What an analysis of a long run costs, beside the bare read of the columns that it uses.
 
-Makes one run of 20,000 recorded steps x 200 timesteps x 2 layers with every signal and gate of an LSTM, then takes each
-analysis by itself in a fresh process: CPU and wall time, and the growth of the peak resident size. The bare read is
-pyarrow's own, straight from the part files: every column that the analysis asked its run for, of the same rows, once.
-The files are in the page cache for both. Run by ``make bench``.
+Makes one run of 20,000 recorded steps x 200 timesteps x 2 layers with every signal and gate of an LSTM, and a snapshot
+of 64 units, with credit matrix and spectra, at every thousandth step. Then it takes each analysis by itself in a fresh
+process: CPU and wall time, and the growth of the peak resident size. The bare read is pyarrow's own, straight from the
+part files: every column that the analysis asked its run for, of the same rows, once. The files are in the page cache
+for both. Run by ``make bench``.
 """
 
 import argparse
@@ -40,12 +41,19 @@ LAYER = Selection("lstm", 1, "forward")
 MIDDLE = 10_000
 FEW = 1_000  # steps that are named one by one in a bare read; of more it takes the range
 
-COMPARE = "compare, two such runs"
+UNITS = 64
+SNAPSHOT_EVERY = 1_000
 
 ANALYSES: dict[str, Callable[[Run], object]] = {
     "diagnose": graddiag.diagnose,
-    COMPARE: lambda run: graddiag.compare([run, run]),
+    "compare, two such runs": lambda run: graddiag.compare([run, run]),
+    "experiment, two such runs": lambda run: analysis.experiment([run, run], analysis.goals([run])[0]),
+    "parting, two such runs": lambda run: analysis.parting(run, run),
+    "bands, two such runs": lambda run: analysis.bands([run, run]),
+    "heat_ratio, two such runs": lambda run: analysis.heat_ratio([run, run], schema.GRAD_H, LAYER),
     "reach, a layer": lambda run: analysis.reach(run, LAYER),
+    "reaches": analysis.reaches,
+    "omega, a layer": lambda run: analysis.omega(run, LAYER),
     "heat, a layer": lambda run: analysis.heat(run, schema.GRAD_H, LAYER),
     "heat, a layer, 100 steps": lambda run: analysis.heat(run, schema.GRAD_H, LAYER, steps=(MIDDLE, MIDDLE + 99)),
     "profile, a step": lambda run: analysis.profile(run, MIDDLE, LAYER),
@@ -56,12 +64,19 @@ ANALYSES: dict[str, Callable[[Run], object]] = {
     "gate_history, a layer": lambda run: analysis.gate_history(run, LAYER),
     "gate_profile, all steps": lambda run: analysis.gate_profile(run, (0, 10**9), LAYER),
     "time_constants, a layer": lambda run: analysis.time_constants(run, LAYER),
+    "gate_units, a layer": lambda run: analysis.gate_units(run, LAYER),
     "dead_units, a layer": lambda run: analysis.dead_units(run, LAYER),
+    "unit_heat, a snapshot": lambda run: analysis.unit_heat(run, MIDDLE, LAYER, schema.GRAD_H),
+    "credit_matrix, a snapshot": lambda run: analysis.credit_matrix(run, MIDDLE, LAYER),
+    "weight_spectra, a snapshot": lambda run: analysis.weight_spectra(run, MIDDLE),
     "depth": analysis.depth,
     "numerics": analysis.numerics,
     "updates": analysis.updates,
     "gradient_noise": analysis.gradient_noise,
     "spectrum_history": analysis.spectrum_history,
+    "norm_history": analysis.norm_history,
+    "loss_curve": analysis.loss_curve,
+    "events": analysis.events,
     "clip_statistics": analysis.clip_statistics,
     "what_if": analysis.what_if,
     "direction_change": analysis.direction_change,
@@ -138,6 +153,10 @@ def make_run(root: Path, size: Size) -> Path:
             writer.append(schema.TABLE_TIMESTEPS, signals(steps, scale, size, random))
             writer.append(schema.TABLE_GATES, gates(steps, size, random))
             writer.append(schema.TABLE_PARAMETERS, parameters(steps, random))
+            writer.append(schema.TABLE_EVENTS, spikes(steps[steps % 1000 == 617]))
+            if first % SNAPSHOT_EVERY == 0:
+                for name, rows in snapshot(first, size, random).items():
+                    writer.append(name, rows)
     return writer.path
 
 
@@ -149,6 +168,7 @@ def scalars(steps: np.ndarray, scale: np.ndarray, random: np.random.Generator) -
         schema.GRAD_NORM: scale,
         schema.GRAD_NORM_CLIPPED: after,
         schema.CLIP_COEFFICIENT: after / scale,
+        schema.GRAD_COSINE: 0.3 + 0.1 * random.standard_normal(len(steps)),
         schema.NONFINITE: np.zeros(len(steps), np.int64),
         schema.LR: np.full(len(steps), 0.5),
         schema.UPDATE_RATIO: np.full(len(steps), 1e-3),
@@ -196,13 +216,47 @@ def parameters(steps: np.ndarray, random: np.random.Generator) -> dict[str, Any]
     return {schema.STEP: np.repeat(steps, len(PARAMETERS)), schema.PARAMETER: names, **values}
 
 
+def spikes(steps: np.ndarray) -> dict[str, Any]:
+    told = {schema.KIND: schema.EVENT_SPIKE, schema.WHERE: "", schema.VALUE: 1e4, schema.MESSAGE: "A spike."}
+    return {schema.STEP: steps} | {name: np.full(len(steps), value) for name, value in told.items()}
+
+
+def snapshot(step: int, size: Size, random: np.random.Generator) -> dict[str, dict[str, Any]]:
+    """The rows of one snapshot, by table: unit by timestep, loss timestep by timestep, singular and eigenvalues."""
+    T, steps = size.timesteps, np.array([step], dtype=np.int32)
+    floats = [schema.gate_column(schema.ACTIVATION, gate) for gate in GATES]
+    floats += [
+        schema.gate_column(side, gate) for side in (schema.SATURATED_LOW, schema.SATURATED_HIGH) for gate in GATES
+    ]
+    units = keys(steps, size, UNITS)
+    count = len(units[schema.STEP])
+    units |= {schema.UNIT: np.tile(np.arange(UNITS, dtype=np.int32), count // UNITS)}
+    units |= {name: random.random(count, dtype=np.float32) for name in (schema.GRAD_H, *floats)}
+    at = np.linspace(T / schema.CREDIT_ROWS - 1, T - 1, schema.CREDIT_ROWS).astype(np.int32)
+    pairs = [(layer, s, t) for layer in range(size.layers) for s in at for t in range(s + 1)]
+    layer, s, t = np.array(pairs, dtype=np.int32).T
+    credit = {schema.STEP: np.full(len(s), step), schema.MODULE: "lstm", schema.LAYER: layer}
+    credit |= {schema.DIRECTION: "forward", schema.CALL: 0, schema.LOSS_TIMESTEP: s, schema.TIMESTEP: t}
+    names = np.array([f"lstm.weight_hh_l{layer}" for layer in range(size.layers)]).repeat(UNITS * len(GATES))
+    spectra = {schema.STEP: np.full(len(names), step), schema.PARAMETER: names}
+    spectra |= {schema.GATE: np.tile(np.array(GATES).repeat(UNITS), size.layers)}
+    spectra |= {schema.INDEX: np.tile(np.arange(UNITS), size.layers * len(GATES))}
+    values = (schema.SINGULAR_VALUE, schema.EIGENVALUE_REAL, schema.EIGENVALUE_IMAG)
+    spectra |= {name: random.random(len(names), dtype=np.float32) for name in values}
+    return {
+        schema.TABLE_SNAPSHOTS: units,
+        schema.TABLE_CREDIT: credit | {schema.GRAD_H: 0.97 ** (s - t).astype(np.float32)},
+        schema.TABLE_SPECTRA: spectra,
+    }
+
+
 def asked_by(job: tuple[str, Path]) -> list[Asked]:
     """What an analysis asks its run for."""
     name, folder = job
     run = graddiag.load_run(folder)
     listener = Listener(run.read)
     ANALYSES[name](Run(run.manifest, listener, run.path))
-    return list(listener.asked.values()) * (2 if name == COMPARE else 1)
+    return list(listener.asked.values()) * (2 if name.endswith("two such runs") else 1)
 
 
 def cost(job: tuple[str, Path, list[Asked] | None]) -> Cost:

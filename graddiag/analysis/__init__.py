@@ -36,6 +36,7 @@ from graddiag.analysis.noise import GradientNoise, NoiseBlock, gradient_noise
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.numerics import Numerics, Underflow, Zeros, numerics
+from graddiag.analysis.omega import Omega, OmegaForm, omega
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
@@ -112,6 +113,8 @@ __all__ = [
     "NormHistory",
     "Note",
     "Numerics",
+    "Omega",
+    "OmegaForm",
     "Pair",
     "ParameterUpdate",
     "Parting",
@@ -170,6 +173,7 @@ __all__ = [
     "norm_history",
     "number",
     "numerics",
+    "omega",
     "parting",
     "profile",
     "reach",

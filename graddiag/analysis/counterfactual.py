@@ -104,6 +104,7 @@ def counterfactual(run: Run) -> Counterfactuals:
     clipping.
     """
     frame = run.read(schema.TABLE_COUNTERFACTUALS)
+    frame = frame[~numbers(frame[schema.LOSS_AFTER])[1]]
     own = norm_threshold(run.manifest.clip)
     looked = frame[schema.STEP].to_numpy(dtype=np.int64)
     steps = tuple(_looked(int(step), frame[looked == step], own) for step in np.unique(looked))

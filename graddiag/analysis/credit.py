@@ -1,6 +1,6 @@
 """The credit matrix: what the loss at one timestep alone sends back to every other, ||dL_s/dh_t||."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -64,12 +64,14 @@ def credit_matrix(run: Run, step: int, selection: Selection) -> CreditMatrix:
     if chosen is None:
         nothing = np.zeros((0, 0))
         found = credit_values(source_of(run), selection, None, np.zeros(0, dtype=np.int64), nothing)
-        return CreditMatrix(**{**vars(found), "missing": f"No credit matrix of {selection.label}. {NO_SNAPSHOTS}"})
+        return replace(found, missing=f"No credit matrix of {selection.label}. {NO_SNAPSHOTS}")
     at, s = np.unique(rows[schema.LOSS_TIMESTEP].to_numpy(dtype=np.int64), return_inverse=True)
     t = rows[schema.TIMESTEP].to_numpy(dtype=np.int64)
     values, absent = np.full((len(at), int(t.max()) + 1), np.nan), np.ones((len(at), int(t.max()) + 1), dtype=bool)
     values[s, t], absent[s, t] = numbers(rows[schema.GRAD_H])
-    return credit_values(source_of(run), selection, chosen, at, values, absent)
+    found = credit_values(source_of(run), selection, chosen, at, values, absent)
+    why = f"The credit matrix of {selection.label} was not recorded." if absent.all() else None
+    return replace(found, missing=why)
 
 
 def credit_values(

@@ -1,6 +1,6 @@
 """What the gates do: their mean and saturation over training, and over the timesteps of a sequence."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from graddiag.analysis.gategrids import gate_grids, in_order, recorded_gate_step
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.profile import Asked, steps_asked_for
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_title, number, span
 from graddiag.run import Run
 
@@ -81,7 +81,7 @@ def gate_history(run: Run, selection: Selection) -> GateHistory:
             for name, (values, missing) in lines.items():
                 values[part], missing[part] = _over_timesteps(grid.values[name], grid.missing[name])
     gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
-    return GateHistory(source_of(run), selection, steps, gates, None if gates else _nothing(selection))
+    return GateHistory(source_of(run), selection, steps, gates, _what_is_missing(gates, selection))
 
 
 def gate_profile(run: Run, step: Asked, selection: Selection) -> GateProfile:
@@ -98,7 +98,7 @@ def gate_profile(run: Run, step: Asked, selection: Selection) -> GateProfile:
     length = max((total.length for each in sums.values() for total in each.values()), default=0)
     means = {gate: {name: total.mean(length) for name, total in each.items()} for gate, each in sums.items()}
     gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
-    missing = None if gates else _nothing(selection)
+    missing = _what_is_missing(gates, selection)
     return GateProfile(source_of(run), selection, step, found, np.arange(length), gates, missing)
 
 
@@ -122,13 +122,24 @@ def _over_timesteps(values: Floats, missing: NDArray[np.bool_]) -> Column:
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), np.asarray(missing.all(axis=1))
 
 
-def _nothing(selection: Selection) -> str:
-    return f"No gate was recorded for {selection.label}."
+def _what_is_missing(gates: Sequence[GateSeries], selection: Selection) -> str | None:
+    if not gates:
+        return f"No gate was recorded for {selection.label}."
+    lines = [line for gate in gates for line in (gate.mean, gate.std, gate.low, gate.high)]
+    if all((line.states == CellState.MISSING).all() for line in lines):
+        return f"What the gates of {selection.label} do was not recorded."
+    return None
 
 
 def _last(gates: tuple[GateSeries, ...]) -> str:
     """The gates' means at the end, and the one that is saturated most."""
-    means = ", ".join(f"{gate.gate} {number(float(gate.mean.values[-1]))}" for gate in gates)
-    shares = {gate.gate: float(np.nansum([gate.low.values[-1], gate.high.values[-1]])) for gate in gates}
-    most = max(shares, key=lambda gate: shares[gate])
-    return f"the means are {means}; {most} is saturated most, {shares[most]:.0%} of its activations."
+    means = ", ".join(f"{gate.gate} {number(_at_end(gate.mean))}" for gate in gates)
+    ends = {gate.gate: np.array([gate.low.values[-1], gate.high.values[-1]]) for gate in gates}
+    shares = {gate: float(np.nansum(each)) for gate, each in ends.items() if np.isfinite(each).any()}
+    most = max(shares, key=lambda gate: shares[gate], default=None)
+    told = "" if most is None else f"; {most} is saturated most, {shares[most]:.0%} of its activations"
+    return f"the means are {means}{told}."
+
+
+def _at_end(line: Series) -> float | None:
+    return None if line.states[-1] == CellState.MISSING else float(line.values[-1])

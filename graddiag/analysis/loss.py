@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
@@ -229,10 +230,10 @@ def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, int]:
 
 
 def _stability(run: Run) -> Stability | None:
-    frame = run.steps
-    if SHARPNESS not in frame.columns:
+    found = optional_scalars(run, SHARPNESS, schema.LR)
+    if found is None:
         return None
-    product = numbers(frame[SHARPNESS])[0] * numbers(frame[schema.LR])[0]
+    product = found[0] * found[1]
     known = product[np.isfinite(product)]
     return Stability(len(known), float((known >= 2).mean()), float(known[-1])) if len(known) else None
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
@@ -16,16 +15,13 @@ from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.reach import Reach, reach
 from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
-from graddiag.analysis.selection import Selection, recorded_steps, selections
+from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.truncation import Truncation, truncation
 from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Ints
 from graddiag.analysis.vanishing import Fading, fading, vanishing
 from graddiag.run import Run, numbers
-
-# recorded steps that the rules about gates and cuts look at, evenly spread: enough for a median and for a beginning
-_LOOKED_AT: Final = 64
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class Measured:
 
     @cached_property
     def selections(self) -> tuple[Selection, ...]:
-        return selections(self.run)
+        return selections(self.run, recorded=self.recorded)
 
     @cached_property
     def recorded(self) -> Ints:
@@ -46,9 +42,9 @@ class Measured:
 
     @cached_property
     def looked_at(self) -> Ints:
-        """At most 64 of the recorded steps, evenly spread, the first and the last among them."""
-        steps = self.recorded
-        return steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
+        """Of the recorded steps those that the rules about gates and cuts look at: enough for a median and for a
+        beginning."""
+        return looked_at(self.recorded)
 
     @cached_property
     def history(self) -> NormHistory:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.norms import norm_history
+from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.selection import Selection, selections
 from graddiag.analysis.values import CellState, Ints, Result, Source, source_of, states_of
 from graddiag.analysis.words import number, plural
@@ -62,10 +62,11 @@ def nonfinite_origin(run: Run) -> NonfiniteOrigin:
     """Where the first NaN or inf of a run began, as far as it was recorded."""
     names = [schema.STEP, schema.WHERE, schema.VALUE, schema.MESSAGE]
     events = run.read(schema.TABLE_EVENTS, columns=names, where={schema.KIND: schema.EVENT_NONFINITE})
-    bad = nonfinite_steps(run)
+    history = norm_history(run)
+    bad = _nonfinite_of(run, history)
     source = source_of(run)
     if not len(events) and not len(bad):
-        missing = None if len(run.read(schema.TABLE_STEPS, columns=[schema.STEP])) else "No step was recorded."
+        missing = None if len(history.steps) else "No step was recorded."
         return NonfiniteOrigin(source, False, None, None, None, None, 0, 0, None, missing)
     steps = events[schema.STEP].to_numpy(dtype=np.int64)
     seen = np.union1d(bad, steps)
@@ -108,7 +109,10 @@ def _began(run: Run, step: int) -> tuple[Pass | None, str | None, int | None, st
 
 def nonfinite_steps(run: Run) -> Ints:
     """The steps whose loss or gradient norm is NaN or inf, or whose gradient held such entries; ascending."""
-    history = norm_history(run)
+    return _nonfinite_of(run, norm_history(run))
+
+
+def _nonfinite_of(run: Run, history: NormHistory) -> Ints:
     bad = (history.nonfinite > 0) | (history.before.states == CellState.NONFINITE)
     loss = run.read(schema.TABLE_STEPS, columns=[schema.LOSS])[schema.LOSS]
     return history.steps[bad | (states_of(*numbers(loss)) == CellState.NONFINITE)]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
-from graddiag.analysis.selection import Selection, recorded_steps, selections
+from graddiag.analysis.optional import optional_scalars
+from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
 from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
@@ -24,8 +25,6 @@ SMALLEST: Final = {
 }
 AMP_SCALE: Final = "amp_scale"
 DTYPE: Final = "dtype"
-
-_LOOKED_AT: Final = 64
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,8 @@ class Numerics(Result):
 
 def numerics(run: Run) -> Numerics:
     """What can be known about the arithmetic of a run: NaN and inf, underflow, exact zeros, dead units."""
-    layers = selections(run)
     steps = recorded_steps(run)
-    looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
+    layers, looked = selections(run, recorded=steps), looked_at(steps)
     dtype, scale = _dtype(run), _loss_scale(run)
     zeros = _zeros(run)
     dead = tuple(dead_units(run, each) for each in layers)
@@ -126,10 +124,10 @@ def _dtype(run: Run) -> str | None:
 
 
 def _loss_scale(run: Run) -> tuple[float, float] | None:
-    frame = run.read(schema.TABLE_STEPS)
-    if AMP_SCALE not in frame.columns:
+    found = optional_scalars(run, AMP_SCALE)
+    if found is None:
         return None
-    scales = numbers(frame[AMP_SCALE])[0]
+    (scales,) = found
     finite = scales[np.isfinite(scales)]
     return (float(finite.min()), float(finite.max())) if len(finite) else None
 

@@ -64,18 +64,26 @@ class Selection:
         return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
 
 
-def selections(run: Run) -> tuple[Selection, ...]:
+def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ...]:
     """The layers of a run: modules in the order in which they ran, layers upwards, forward before reverse, by call.
 
     Empty where nothing was recorded by timestep. A run of very many steps is looked at in 64 of them.
+
+    Args:
+        recorded: what ``recorded_steps(run)`` gives, where it is known already: half of the work.
     """
     for table in (schema.TABLE_TIMESTEPS, schema.TABLE_GATES):
-        steps = _steps_of(run, table)
+        known = recorded if table == schema.TABLE_TIMESTEPS else None
+        steps = _steps_of(run, table) if known is None else known
         if len(steps):
-            looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))]
-            rows = run.read(table, columns=_KEYS, where={schema.STEP: [int(step) for step in looked]})
+            rows = run.read(table, columns=_KEYS, where={schema.STEP: [int(step) for step in looked_at(steps)]})
             return _ordered(rows.drop_duplicates())
     return ()
+
+
+def looked_at(steps: Ints) -> Ints:
+    """At most 64 of ``steps``, evenly spread, the first and the last among them."""
+    return steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
 
 
 def common_selections(runs: Sequence[Run]) -> tuple[Selection, ...]:
@@ -104,9 +112,10 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
 
 def _steps_of(run: Run, table: str, selection: Selection | None = None) -> Ints:
     where = None if selection is None else selection.where
-    steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy(dtype=np.int64)
-    changes = np.flatnonzero(np.diff(steps)) + 1
-    return np.unique(steps[np.concatenate([[0], changes])]) if len(steps) else steps
+    steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
+    changes = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+    found = steps[np.concatenate([[0], changes])] if len(steps) else steps
+    return np.unique(found).astype(np.int64)
 
 
 def _ordered(rows: pd.DataFrame) -> tuple[Selection, ...]:

@@ -166,7 +166,7 @@ def spectrum_history(run: Run) -> SpectrumHistory:
     rows = rows[~numbers(rows[schema.SPECTRAL_NORM])[1]]
     steps, at = np.unique(rows[schema.STEP].to_numpy(dtype=np.int64), return_inverse=True)
     weights = []
-    for name in dict.fromkeys(rows[schema.PARAMETER]):
+    for name in rows[schema.PARAMETER].unique():
         mine = (rows[schema.PARAMETER] == name).to_numpy()
         radius, norm = (
             _on_steps(*numbers(rows[column][mine]), at[mine], len(steps))
@@ -192,9 +192,11 @@ def weight_spectra(run: Run, step: int, selection: Selection | None = None) -> t
         return (WeightSpectrum(source_of(run), "", None, (), why),)
     chosen = nearest(steps, step)
     rows = run.read(schema.TABLE_SPECTRA, where={schema.STEP: chosen})
+    rows = rows[~numbers(rows[schema.SINGULAR_VALUE])[1]]
     names = [name for name in dict.fromkeys(rows[schema.PARAMETER]) if selection is None or _is_of(name, selection)]
     if not names:
-        why = f"At step {chosen} there is no spectrum of this layer's weight: it held NaN or inf."
+        whose = "a recurrent weight" if selection is None else "this layer's weight"
+        why = f"At step {chosen} there is no spectrum of {whose}: it held NaN or inf, or was not recorded."
         return (WeightSpectrum(source_of(run), "", chosen, (), why),)
     by_weight = {name: rows[rows[schema.PARAMETER] == name] for name in names}
     return tuple(WeightSpectrum(source_of(run), name, chosen, _blocks(mine)) for name, mine in by_weight.items())

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graddiag import schema
 from graddiag.analysis.distance import task_distance
 from graddiag.analysis.grid import Grid
-from graddiag.analysis.selection import Selection
+from graddiag.analysis.selection import Selection, looked_at
 from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
@@ -21,8 +21,6 @@ _NAMES: Final = (schema.GRAD_H, schema.TRANSPORT_GAIN, schema.GRAD_W_HH, schema.
 
 # what holds at this share of the steps at which it could be seen, or at more, holds for the run
 USUAL: Final = 0.5
-
-_LOOKED_AT: Final = 64
 
 
 @dataclass(frozen=True)
@@ -176,7 +174,7 @@ def _share(held: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
 
 def _calls(run: Run, selection: Selection, steps: Ints) -> int:
     """How many sequences of the same module, layer and direction there are, by some of the steps."""
-    looked = steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
+    looked = looked_at(steps)
     where = {name: value for name, value in selection.where.items() if name != schema.CALL}
     rows = run.read(schema.TABLE_TIMESTEPS, columns=[schema.CALL], where={**where, schema.STEP: looked.tolist()})
     return int(rows[schema.CALL].nunique())

@@ -64,7 +64,7 @@ class WeightsInTime(Result):
             f", and {percent(self.median_cancellation)} of their lengths is left when they are summed"
         )  # fmt: skip
         return (
-            f"In {self.selection.label} of {self.source.label} {number(self.median_teaching)} of "
+            f"In {self.selection.label} of {self.source.label}: {number(self.median_teaching)} of "
             f"{plural(self.length, 'timestep')} teach the recurrent weight (effective number, median){kept}; timestep "
             f"{most} adds most, {percent(float(self.share.values[most]))}.{untaught}"
         )

@@ -18,6 +18,7 @@ from graddiag.figures.horizon import horizon, layers
 from graddiag.figures.loss import loss
 from graddiag.figures.noise import noise
 from graddiag.figures.numerics import numerics
+from graddiag.figures.omega import omega
 from graddiag.figures.picking import pickable
 from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport
@@ -57,6 +58,7 @@ __all__ = [
     "noise",
     "norms",
     "numerics",
+    "omega",
     "parallel",
     "pickable",
     "profile",

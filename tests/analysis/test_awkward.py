@@ -1,85 +1,138 @@
 """Every analysis on every awkward run: a result comes back, says what is missing, and is ready for JSON."""
 
+import inspect
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, get_type_hints
 
 import pytest
 
-from graddiag import schema
+from graddiag import analysis, schema
 from graddiag.analysis import (
     Result,
-    cell_path,
+    Selection,
     clip_statistics,
     common_selections,
-    compare,
-    counterfactual,
-    dead_units,
-    depth,
     diagnose,
-    direction_change,
-    effective_lr,
-    gate_history,
-    gate_profile,
-    gate_units,
-    gradient_noise,
     heat,
     logged_scalars,
-    loss_curve,
-    loss_dynamics,
-    nonfinite_origin,
-    norm_history,
-    numerics,
-    profile,
     reach,
-    reaches,
-    recommended_thresholds,
     recorded_steps,
     selections,
     signals,
-    time_constants,
-    truncation,
-    updates,
-    weights_in_time,
-    what_if,
 )
+from graddiag.analysis.values import to_plain
 from graddiag.run import Run
+from tests.analysis import damaged as damages
+from tests.analysis.damaged import WHOLE, damaged
 from tests.analysis.runs import LAYER, awkward, net
 
-ANALYSES: dict[str, Callable[[Run], Result]] = {
-    "heat": lambda run: heat(run, schema.GRAD_H, LAYER),
-    "heat of a gain": lambda run: heat(run, schema.TRANSPORT_GAIN, LAYER, reduce="geomean", max_cells=2),
-    "heat of a cosine": lambda run: heat(run, schema.GRAD_W_HH_COSINE, LAYER, max_cells=2),
-    "profile": lambda run: profile(run, 1, LAYER),
-    "profile of a range": lambda run: profile(run, (0, 99), LAYER, (schema.GRAD_H, schema.GRAD_W_HH_COSINE)),
-    "loss": loss_curve,
-    "scalars": lambda run: loss_curve(run, ["ppl"]),
-    "norms": norm_history,
-    "clipping": clip_statistics,
-    "gates": lambda run: gate_history(run, LAYER),
-    "gate profile": lambda run: gate_profile(run, 0, LAYER),
-    "gate profile of a range": lambda run: gate_profile(run, (0, 9), LAYER),
-    "reach": lambda run: reach(run, LAYER),
-    "reach of all layers": reaches,
-    "what if": what_if,
-    "recommended thresholds": recommended_thresholds,
-    "effective lr": effective_lr,
-    "counterfactual": counterfactual,
-    "direction": direction_change,
-    "weights in time": lambda run: weights_in_time(run, LAYER),
-    "truncation": lambda run: truncation(run, LAYER),
-    "cell path": lambda run: cell_path(run, LAYER),
-    "time constants": lambda run: time_constants(run, LAYER),
-    "gate units": lambda run: gate_units(run, LAYER),
-    "origin": nonfinite_origin,
-    "diagnosis": diagnose,
-    "loss dynamics": loss_dynamics,
-    "updates": updates,
-    "noise": gradient_noise,
-    "depth": depth,
-    "numerics": numerics,
-    "dead units": lambda run: dead_units(run, LAYER),
-    "comparison": lambda run: compare([run, net(0.9, timesteps=5, clip="norm:1.0", arm="clip on")]),
+PLAIN = net(0.9, timesteps=5, clip="norm:1.0", arm="clip on")
+
+# the analysis by its name, then what is asked of it; see test_no_analysis_is_forgotten
+ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
+    "bands": lambda run, _: analysis.bands([run, PLAIN]),
+    "bands of a norm": lambda run, _: analysis.bands([run], schema.GRAD_NORM),
+    "cell_path": analysis.cell_path,
+    "clip_statistics": lambda run, _: clip_statistics(run),
+    "compare": lambda run, _: analysis.compare([run, PLAIN]),
+    "counterfactual": lambda run, _: analysis.counterfactual(run),
+    "credit_matrix": lambda run, layer: analysis.credit_matrix(run, 8, layer),
+    "dead_units": analysis.dead_units,
+    "depth": lambda run, _: analysis.depth(run),
+    "diagnose": lambda run, _: diagnose(run),
+    "direction_change": lambda run, _: analysis.direction_change(run),
+    "effective_lr": lambda run, _: analysis.effective_lr(run),
+    "events": lambda run, _: analysis.events(run),
+    "experiment": lambda run, _: analysis.experiment([run, PLAIN], GOAL),
+    "gate_history": analysis.gate_history,
+    "gate_profile": lambda run, layer: analysis.gate_profile(run, 0, layer),
+    "gate_profile of a range": lambda run, layer: analysis.gate_profile(run, (0, 9), layer),
+    "gate_units": analysis.gate_units,
+    "gradient_noise": lambda run, _: analysis.gradient_noise(run),
+    "heat": lambda run, layer: heat(run, schema.GRAD_H, layer),
+    "heat of a gain": lambda run, layer: heat(run, schema.TRANSPORT_GAIN, layer, reduce="geomean", max_cells=2),
+    "heat of a cosine": lambda run, layer: heat(run, schema.GRAD_W_HH_COSINE, layer, max_cells=2),
+    "heat_ratio": lambda run, layer: analysis.heat_ratio([run, PLAIN], schema.GRAD_H, layer),
+    "heat_ratio to itself": lambda run, layer: analysis.heat_ratio([run, run], schema.GRAD_H, layer, max_cells=2),
+    "loss_curve": lambda run, _: analysis.loss_curve(run),
+    "loss_curve of scalars": lambda run, _: analysis.loss_curve(run, ["ppl"]),
+    "loss_dynamics": lambda run, _: analysis.loss_dynamics(run),
+    "nonfinite_origin": lambda run, _: analysis.nonfinite_origin(run),
+    "norm_history": lambda run, _: analysis.norm_history(run),
+    "numerics": lambda run, _: analysis.numerics(run),
+    "omega": analysis.omega,
+    "omega of norms": lambda run, layer: analysis.omega(run, layer, form="norm"),
+    "parting": lambda run, _: analysis.parting(run, PLAIN),
+    "parting from itself": lambda run, _: analysis.parting(run, run),
+    "profile": lambda run, layer: analysis.profile(run, 1, layer),
+    "profile of a range": lambda run, layer: analysis.profile(
+        run, (0, 99), layer, (schema.GRAD_H, schema.GRAD_W_HH_COSINE)
+    ),
+    "reach": reach,
+    "reaches": lambda run, _: analysis.reaches(run),
+    "recommended_thresholds": lambda run, _: analysis.recommended_thresholds(run),
+    "spectrum_history": lambda run, _: analysis.spectrum_history(run),
+    "time_constants": analysis.time_constants,
+    "truncation": analysis.truncation,
+    "unit_heat": lambda run, layer: analysis.unit_heat(run, 8, layer),
+    "unit_heat of a gate": lambda run, layer: analysis.unit_heat(run, 8, layer, "activation_f", max_cells=2),
+    "updates": lambda run, _: analysis.updates(run),
+    "weight_spectra": lambda run, _: analysis.weight_spectra(run, 8),
+    "weight_spectra of a layer": lambda run, layer: analysis.weight_spectra(run, 8, layer),
+    "weights_in_time": analysis.weights_in_time,
+    "what_if": lambda run, _: analysis.what_if(run),
+    # and what is asked about a run
+    "common_selections": lambda run, _: common_selections([run, PLAIN]),
+    "final_loss": lambda run, _: analysis.final_loss(run),
+    "goals": lambda run, _: analysis.goals([run, PLAIN]),
+    "logged_scalars": lambda run, _: logged_scalars(run),
+    "recorded_steps": recorded_steps,
+    "selections": lambda run, _: selections(run),
+    "signals": signals,
+    "snapshot_columns": analysis.snapshot_columns,
+    "snapshot_steps": analysis.snapshot_steps,
 }
+GOAL = analysis.goals([PLAIN])[0]
+RESULTS = list(ANALYSES)[: list(ANALYSES).index("common_selections")]
+
+# what each analysis cannot do without, by its name: a table, or some
+NEEDS = {
+    "bands": ("steps",),
+    "cell_path": ("timesteps",),
+    "clip_statistics": ("steps",),
+    "counterfactual": ("counterfactuals",),
+    "credit_matrix": ("credit",),
+    "dead_units": ("snapshots",),
+    "depth": ("timesteps",),
+    "direction_change": ("steps",),
+    "effective_lr": ("steps",),
+    "events": ("events",),
+    "gate_history": ("gates",),
+    "gate_profile": ("gates",),
+    "gate_units": ("snapshots",),
+    "gradient_noise": ("steps",),
+    "heat": ("timesteps",),
+    "heat_ratio": ("timesteps",),
+    "loss_curve": ("steps",),
+    "loss_dynamics": ("steps",),
+    "norm_history": ("steps",),
+    "omega": ("timesteps",),
+    "profile": ("timesteps",),
+    "reach": ("timesteps",),
+    "reaches": ("timesteps",),
+    "recommended_thresholds": ("steps",),
+    "spectrum_history": ("parameters",),
+    "time_constants": ("gates",),
+    "truncation": ("timesteps",),
+    "unit_heat": ("snapshots",),
+    "weight_spectra": ("spectra",),
+    "weights_in_time": ("timesteps",),
+    "what_if": ("steps",),
+}
+OF_TWO = ("bands", "compare", "experiment")  # of the other run they know what there is to know
+NEEDED = [(name, table) for name in RESULTS if name not in OF_TWO for table in NEEDS.get(name.split()[0], ())]
 EXPECTED = {
     "empty": "not-measured",
     "one step": "healthy",
@@ -96,12 +149,84 @@ EXPECTED = {
 }
 
 
+def test_no_analysis_is_forgotten() -> None:
+    """Whatever graddiag.analysis offers that takes a run is asked of every awkward one here."""
+    offered = [getattr(analysis, name) for name in analysis.__all__]
+    hints = {each.__name__: get_type_hints(each).values() for each in offered if inspect.isfunction(each)}
+    of_runs = {name for name, kinds in hints.items() if Run in kinds or Sequence[Run] in kinds}
+    assert of_runs == {name.split()[0] for name in ANALYSES}
+
+
 @pytest.mark.parametrize("case", awkward())
-@pytest.mark.parametrize("analysis", ANALYSES)
-def test_a_result_comes_back(analysis: str, case: str) -> None:
-    found = ANALYSES[analysis](awkward()[case])
-    json.dumps(found.to_dict(), allow_nan=False)
-    assert found.caption.endswith(".")
+@pytest.mark.parametrize("name", ANALYSES)
+def test_a_result_comes_back(name: str, case: str) -> None:
+    check(ANALYSES[name](awkward()[case], LAYER))
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_a_damaged_run_gives_a_result_all_the_same(name: str) -> None:
+    for case, run in damaged().items():
+        try:
+            check(ANALYSES[name](run, damages.LAYER))
+        except Exception as error:
+            error.add_note(f"case: {case}")
+            raise
+
+
+def check(found: object) -> None:
+    """It can be written as JSON, and what is a result says in a sentence what it found, or why not."""
+    json.dumps(to_plain(found), allow_nan=False)
+    for each in found if isinstance(found, tuple) else (found,):
+        if isinstance(each, Result) and hasattr(each, "caption"):
+            assert each.caption.endswith(".")
+            assert "nan" not in each.caption.lower().replace("nan or inf", "").replace("nan, inf", "").split()
+
+
+def test_of_a_whole_run_hardly_anything_is_missing() -> None:
+    found = {name: list(missing_in(ANALYSES[name](damaged()[WHOLE], damages.LAYER))) for name in RESULTS}
+    assert {name for name, missing in found.items() if any(missing)} == {
+        "heat_ratio",  # to a run that has no such layer
+        "loss_dynamics",  # of 24 steps
+        "gradient_noise",  # likewise
+    }
+
+
+@pytest.mark.parametrize(("name", "table"), NEEDED)
+@pytest.mark.parametrize("how", ["no table", "no number in"])
+def test_without_its_table_it_says_what_is_missing_and_knows_no_number(name: str, table: str, how: str) -> None:
+    if (how, table) == ("no number in", "events"):
+        pytest.skip("an event without a value is an event")
+    found = ANALYSES[name](damaged()[f"{how} {table}"], damages.LAYER)
+    assert all(missing_in(found))
+    assert [path for path, _ in numbers_in(to_plain(found)) if path != BY_UNIT.get(name)] == []
+
+
+@pytest.mark.parametrize("name", [name for name in RESULTS if name not in OF_TWO])
+def test_of_an_empty_run_no_number_is_known(name: str) -> None:
+    assert list(numbers_in(to_plain(ANALYSES[name](awkward()["empty"], LAYER)))) == []
+
+
+def missing_in(found: object) -> Iterator[str | None]:
+    for each in found if isinstance(found, tuple) else (found,):
+        yield getattr(each, "missing", None)
+
+
+# settings that a result repeats, and what the configuration says: known without a single number having been measured
+SAID = ("source", "selection", "thresholds", "distance", "threshold", "chance")
+BY_UNIT = {"time_constants": ".by_unit"}  # from the snapshots, where there are any
+
+
+def numbers_in(plain: Any, path: str = "") -> Iterator[tuple[str, float]]:
+    """The finite floats of a result with their paths, but for zeros and what was said rather than measured."""
+    if isinstance(plain, dict):
+        for name, value in plain.items():
+            if name not in SAID:
+                yield from numbers_in(value, f"{path}.{name}")
+    elif isinstance(plain, list):
+        for value in plain:
+            yield from numbers_in(value, path)
+    elif isinstance(plain, float) and math.isfinite(plain) and plain != 0:
+        yield path, plain
 
 
 @pytest.mark.parametrize("case", awkward())
@@ -118,12 +243,10 @@ def test_what_a_run_has_can_be_asked_of_any(case: str) -> None:
     assert schema.STEP not in logged_scalars(run)
 
 
-@pytest.mark.parametrize("analysis", [name for name in ANALYSES if name not in ("diagnosis", "comparison", "origin")])
+@pytest.mark.parametrize("name", sorted({name for name, _ in NEEDED}))
 @pytest.mark.parametrize("case", ["empty", "all missing"])
-def test_it_says_what_is_missing(analysis: str, case: str) -> None:
-    found = ANALYSES[analysis](awkward()[case])
-    if not (analysis.startswith("gate") and case == "all missing"):
-        assert found.missing
+def test_it_says_what_is_missing(name: str, case: str) -> None:
+    assert all(missing_in(ANALYSES[name](awkward()[case], LAYER)))
 
 
 @pytest.mark.parametrize("case", ["all NaN", "all inf", "all missing", "empty"])

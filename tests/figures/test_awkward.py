@@ -1,7 +1,9 @@
 """Every figure of every awkward run: it renders, stays small, and says what it cannot show."""
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
+from typing import get_type_hints
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,6 +12,8 @@ import pytest
 from graddiag import analysis, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
+from tests.analysis import damaged as damages
+from tests.analysis.damaged import damaged
 from tests.analysis.runs import LAYER, awkward, net
 
 Runs = Sequence[Run]
@@ -55,11 +59,66 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
         [analysis.time_constants(r, LAYER) for r in runs], **how
     ),
     "counterfactual": lambda runs, **how: figures.counterfactual([analysis.counterfactual(r) for r in runs], **how),
+    "events": lambda runs, **how: figures.events([analysis.events(r) for r in runs], **how),
+    "omega": lambda runs, **how: figures.omega([analysis.omega(r, LAYER) for r in runs], **how),
     "gate units": lambda runs, **how: figures.gate_units([analysis.gate_units(r, LAYER) for r in runs], **how),
 }
 
 
 PLAIN = net(0.9, timesteps=5, clip="norm:1.0", arm="clip on")
+
+# the rest: of several runs, of a snapshot, or of the results of others
+DAMAGED: dict[str, Callable[[Run], go.Figure]] = {
+    "bands": lambda run: figures.bands(analysis.bands([run, PLAIN])),
+    "credit": lambda run: figures.credit(analysis.credit_matrix(run, 8, damages.LAYER)),
+    "heat_ratio": lambda run: figures.heat_ratio(analysis.heat_ratio([run, run], schema.GRAD_H, damages.LAYER)),
+    "multiples": lambda run: figures.multiples(analysis.experiment([run, PLAIN], GOAL)),
+    "parallel": lambda run: figures.parallel(analysis.experiment([run, PLAIN], GOAL)),
+    "spectrum": lambda run: figures.spectrum(analysis.weight_spectra(run, 8)),
+    "spectrum_history": lambda run: figures.spectrum_history(analysis.spectrum_history(run)),
+    "success": lambda run: figures.success(analysis.experiment([run, PLAIN], GOAL)),
+    "unit_heat": lambda run: figures.unit_heat(analysis.unit_heat(run, 8, damages.LAYER)),
+    "unit_heat of a gate": lambda run: figures.unit_heat(analysis.unit_heat(run, 8, damages.LAYER, "activation_f")),
+}
+GOAL = analysis.goals([PLAIN])[0]
+NO_FIGURE_OF_A_RUN = {"lyapunov", "pickable"}  # of a trace (test_snapshots), and around another figure
+
+
+def test_no_figure_is_forgotten() -> None:
+    offered = {name: getattr(figures, name) for name in figures.__all__}
+    drawing = {
+        name
+        for name, each in offered.items()
+        if inspect.isfunction(each) and get_type_hints(each).get("return") is go.Figure
+    }
+    called = {name for each in (*FIGURES.values(), *DAMAGED.values()) for name in each.__code__.co_names}
+    called |= {
+        name
+        for each in FIGURES.values()
+        for code in each.__code__.co_consts
+        if inspect.iscode(code)
+        for name in code.co_names
+    }
+    assert drawing - called == NO_FIGURE_OF_A_RUN
+
+
+@pytest.mark.parametrize("name", [*FIGURES, *DAMAGED])
+def test_a_damaged_run_is_drawn_all_the_same(name: str) -> None:
+    for case, run in damaged().items():
+        try:
+            figure = DAMAGED[name](run) if name in DAMAGED else drawn_alone(name, run)
+            json.loads(figure.to_json())
+            assert len(figure.data) or figure.layout.annotations[0].text
+        except Exception as error:
+            error.add_note(f"case: {case}")
+            raise
+
+
+def drawn_alone(name: str, run: Run) -> go.Figure:
+    """Of the layer that the damaged runs have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(globals(), "LAYER", damages.LAYER)
+        return FIGURES[name]([run])
 
 
 def texts(figure: go.Figure) -> str:
