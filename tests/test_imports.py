@@ -49,7 +49,7 @@ MAP = {
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
     | {"analysis.spectrum", "presets", "presets.catalogue"},
     "dashboards": VALUES
-    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets.catalogue"}
+    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets", "presets.catalogue"}
     | {"lessons", "lessons.values"},
     "__main__": {"cli"},
 }

@@ -6,15 +6,15 @@ from typing import Final
 import streamlit as st
 
 from graddiag import analysis
-from graddiag.errors import GraddiagError
 from ui import badges, pictures
 from ui.effects import show_effects
 from ui.live import live
+from ui.opening import opened
 from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, facts
 from ui.settings import show_differences
-from ui.shell import enter
-from ui.text import heading, muted, refusal
+from ui.shell import enter, link
+from ui.text import heading, muted
 
 CARDS: Final = 3  # in a row
 
@@ -30,21 +30,11 @@ def page() -> None:
     live(lambda: body([open_run(link) for link in known]), running=any_running(runs), state=lambda: state_of(known))
 
 
-def opened(links: Sequence[str]) -> list[OpenRun]:
-    """The runs that can be opened; each of the others is refused in words."""
-    runs = []
-    for link in dict.fromkeys(links):
-        try:
-            runs.append(open_run(link))
-        except GraddiagError as error:
-            refusal("Not opened", str(error))
-    return runs
-
-
 def body(runs: Sequence[OpenRun]) -> bool:
     """Draws the comparison; says whether any of the runs is still being written."""
     comparison = of_all(runs, analysis.compare)
     who(runs)
+    link("report", "Report on these runs", ":material/description:", {"run": [run.link for run in runs]})
     st.subheader("Effects")
     show_effects(comparison)
     if several_seeds(runs):

@@ -1,40 +1,49 @@
 """The Lab: choose a training, start it in a process of its own, watch it live, stop it. ``?job=ID``"""
 
+from collections.abc import Callable
+from typing import Any, Final
+
 import streamlit as st
 
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import start
 from graddiag.jobs.files import read_jobs
-from graddiag.jobs.values import Job
-from ui import labform, labjobs
+from graddiag.jobs.values import Job, Request
+from ui import labform, labjobs, presetform
 from ui.live import live
 from ui.root import runs_root
 from ui.shell import enter
 from ui.text import heading, muted, refusal, sentence
 
+PAIR: Final = "pair"
+PRESET: Final = "preset"
+KINDS: Final = (PAIR, PRESET)
+KINDS_ABOUT: Final = {
+    PAIR: "A pair: two trainings from the same weights on the same batches, with clipping off and with clipping on.",
+    PRESET: "A preset: one of the systems of the subject, trained, recorded, and told in a short report with figures.",
+}
+
 
 def page() -> None:
     heading("Lab")
-    sentence(
-        "A pair: two trainings from the same weights on the same batches, with clipping off and with clipping on. "
-        "It goes on in a process of its own, whether this page is open or not."
-    )
-    form()
+    kind = st.segmented_control("Start", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
+    sentence(f"{KINDS_ABOUT[kind]} It goes on in a process of its own, whether this page is open or not.")
+    form(labform.choose, labform.request) if kind == PAIR else form(presetform.choose, presetform.request)
     live(body, running=any(job.at_work for job in read_jobs(runs_root())))
 
 
-def form() -> None:
+def form(choose: Callable[[], Any], request: Callable[[Any], Request]) -> None:
     """The settings, and the button that starts them."""
     with st.container(border=True):
-        chosen = labform.choose()
+        chosen = choose()
         if st.button("Start", type="primary", icon=":material/play_arrow:"):
-            begin(chosen)
+            begin(lambda: request(chosen))
 
 
-def begin(chosen: labform.Chosen) -> None:
+def begin(request: Callable[[], Request]) -> None:
     """Starts what was chosen and looks at it; a refusal is told where it was asked for."""
     try:
-        job = start(runs_root(), labform.request(chosen))
+        job = start(runs_root(), request())
     except GraddiagError as error:
         refusal("Not started", str(error))
         return

@@ -64,6 +64,6 @@ def body() -> None:
 lesson(
     "learn_cliff",
     body,
-    shows="an order that clipping decides",
-    settings={"task": "temporal-order", "model": "rnn", "length": "30", "clip": "norm:1.0"},
+    shows="descents from the cliff, and a training that explodes",
+    settings={"kind": "preset", "preset": "explode-vanish"},
 )

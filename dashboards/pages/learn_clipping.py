@@ -59,6 +59,6 @@ def body() -> None:
 lesson(
     "learn_clipping",
     body,
-    shows="an RNN on text, with clipping off and on",
-    settings={"task": "text", "model": "rnn", "clip": "norm:0.5"},
+    shows="tasks that clipping decides, and those it does not",
+    settings={"kind": "preset", "preset": "pascanu"},
 )

@@ -72,6 +72,6 @@ def broken() -> list[tuple[tuple[str, str], ...]]:
 lesson(
     "learn_saturation",
     body,
-    shows="units that explosion leaves saturated",
-    settings={"task": "text", "model": "rnn", "steps": "300"},
+    shows="a classifier from a saturated start",
+    settings={"kind": "preset", "preset": "saturation"},
 )

@@ -83,6 +83,6 @@ def over_powers() -> None:
 lesson(
     "learn_vanishing",
     body,
-    shows="an RNN that cannot learn over 50 timesteps",
-    settings={"task": "temporal-order", "model": "rnn", "length": "50", "steps": "1500"},
+    shows="exponents over gain and length",
+    settings={"kind": "preset", "preset": "explode-vanish"},
 )

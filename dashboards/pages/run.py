@@ -10,21 +10,21 @@ from ui.live import live
 from ui.results import OpenRun, of, open_run, state_of
 from ui.runs import choose_run, facts
 from ui.settings import show_events, show_settings
-from ui.shell import enter
+from ui.shell import enter, link
 from ui.text import heading, muted, refusal
 
 
 def page() -> None:
-    link = choose_run()
-    if link is None:
+    asked = choose_run()
+    if asked is None:
         muted("Choose a run above, or follow a link from the Runs page.")
         return
     try:
-        run = open_run(link)
+        run = open_run(asked)
     except GraddiagError as error:
         refusal("Not opened", str(error))
         return
-    live(lambda: body(open_run(link)), running=run.manifest.status == "running", state=lambda: state_of([link]))
+    live(lambda: body(open_run(asked)), running=run.manifest.status == "running", state=lambda: state_of([asked]))
 
 
 def body(run: OpenRun) -> bool:
@@ -35,6 +35,7 @@ def body(run: OpenRun) -> bool:
         badges.show(diagnosis.verdict, badges.VERDICTS)
         badges.show(run.manifest.status, badges.STATUSES)
         muted(facts(run.manifest))
+        link("report", "Report", ":material/description:", {"run": run.link})
     if run.manifest.error:
         refusal("Ended with an error", run.manifest.error)
     show_findings(diagnosis)

@@ -13,7 +13,7 @@ from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
 OWN: Final = "settings of your own"
-PRESETS: Final = {  # the pairs of docs/demonstration.md, by what they show
+STARTS: Final = {  # the pairs of docs/demonstration.md, by what they show
     OWN: None,
     "text: an RNN explodes, clipping tames it": "demo-text-rnn",
     "text: an LSTM takes the same learning rate": "demo-text-lstm",
@@ -38,9 +38,9 @@ Chosen = Mapping[str, Any]
 
 
 def choose() -> Chosen:
-    """Draws the form; gives what is chosen, by the names of the settings. All but the preset is in the address."""
+    """Draws the form; gives what is chosen, by the names of the settings; all but where it starts is in the address."""
     first = st.columns(4)
-    first[0].selectbox("Start from", PRESETS, key="preset", on_change=_fill)
+    first[0].selectbox("Start from", STARTS, key="start_from", on_change=_fill)
     task = first[1].selectbox("Task", get_args(TaskName), key="task", on_change=_suit, bind="query-params", help=ABOUT)
     model = first[2].selectbox("Network", get_args(ModelKind), key="model", on_change=_suit, bind="query-params")
     clip = first[3].text_input(
@@ -97,13 +97,13 @@ def _whole(place: Any, label: str, key: str, suits: Mapping[str, Any], most: int
 def _suit() -> None:
     """Another task or network: the numbers that suit it."""
     suits = training_spec(st.session_state.task, st.session_state.model).model_dump()
-    st.session_state.update({name: suits[name] for name in NUMBERS} | {"preset": OWN})
+    st.session_state.update({name: suits[name] for name in NUMBERS} | {"start_from": OWN})
 
 
 def _fill() -> None:
-    """The settings of the preset; what it leaves open takes what suits its task and network."""
+    """The settings of a pair of the demonstration; what it leaves open takes what suits its task and network."""
     chapters = {chapter.experiment: chapter for chapter in CHAPTERS}
-    chosen = PRESETS[st.session_state.preset]
+    chosen = STARTS[st.session_state.start_from]
     if chosen is None:
         return
     settings = chapters[chosen].settings

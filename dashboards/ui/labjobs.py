@@ -9,7 +9,7 @@ import streamlit as st
 from graddiag import analysis, figures
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import forget, stop
-from graddiag.jobs.files import said
+from graddiag.jobs.files import report_of, said
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from ui.badges import Badge
@@ -31,6 +31,7 @@ STATES: Final = {
 LINES: Final = 12
 PICTURED: Final = 6  # runs in one picture; the newest
 OTHERS: Final = 8
+MOST_COMPARED: Final = 24  # runs that fit into an address and a picture
 _REFUSED: Final = "lab refused"
 
 
@@ -75,7 +76,7 @@ def head(job: Job, *, elsewhere: bool = False) -> None:
 
 def runs_of(job: Job) -> list[RunEntry]:
     """The runs that a job has made so far, in the order of creation."""
-    inside = f"{job.started.experiment}/"
+    inside = f"{job.started.experiment}{'' if job.started.parts else '/'}"
     found = [entry for entry in all_runs() if entry.manifest and entry.run.startswith(inside)]
     return [entry for entry in found if entry.manifest and entry.manifest.created >= job.started.created]
 
@@ -109,8 +110,12 @@ def ways(job: Job, runs: Sequence[RunEntry]) -> None:
     links = [entry.run for entry in runs]
     if not links:
         return
+    report = report_of(runs_root(), job)
     with st.container(horizontal=True):
-        if len(links) > 1:
+        if report:
+            name, mime = f"{job.started.experiment}.html", "text/html"
+            st.download_button("Download its report", report, name, mime, icon=":material/description:", type="primary")
+        if 1 < len(links) <= MOST_COMPARED:
             link("compare", "Compare its runs", ":material/compare:", {"run": links})
         link("run", "Open its newest run", ":material/search_insights:", {"run": links[-1]})
 

@@ -57,14 +57,14 @@ def choose_run() -> str | None:
     return asked
 
 
-def choose_runs() -> list[str]:
+def choose_runs(placeholder: str = "Choose two or more runs") -> list[str]:
     """The runs that the address asks for, whether they are there or not, and a picker to ask for others."""
     asked, known = st.query_params.get_all("run"), links()
     st.multiselect(
         "Runs",
         known,
         default=[link for link in asked if link in known],
-        placeholder="Choose two or more runs",
+        placeholder=placeholder,
         key="chosen_runs",
         on_change=lambda: _ask("run", st.session_state.chosen_runs),
     )

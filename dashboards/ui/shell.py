@@ -36,6 +36,7 @@ def navigation() -> st.Page:
                 st.Page("pages/run.py", title="Run"),
                 st.Page("pages/compare.py", title="Compare"),
                 st.Page("pages/experiment.py", title="Experiment"),
+                st.Page("pages/report.py", title="Report"),
                 st.Page("pages/lab.py", title="Lab"),
             ],
             "Learn": [st.Page(f"pages/{name}.py", title=title) for name, title in LESSONS],

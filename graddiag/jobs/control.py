@@ -15,7 +15,7 @@ from typing import Final
 
 from graddiag.errors import InputError
 from graddiag.jobs import processes
-from graddiag.jobs.files import ASKED, FOLDER, JOB, LOG, folder_of, read_job, read_jobs
+from graddiag.jobs.files import ASKED, FOLDER, JOB, LOG, REPORT, folder_of, read_job, read_jobs
 from graddiag.jobs.values import Job, Request, Started
 from graddiag.store import replace_text
 
@@ -86,7 +86,8 @@ def _start(root: Path, request: Request) -> Job:
     created = datetime.now(UTC)
     folder = folder_of(root, f"{created:%Y%m%d-%H%M%S}-{token_hex(3)}")
     folder.mkdir()
-    command = [sys.executable, "-m", "graddiag.jobs.supervise", str(folder), *request.arguments]
+    where = ("--out", str(folder / REPORT)) if request.reports else ()
+    command = [sys.executable, "-m", "graddiag.jobs.supervise", str(folder), *request.arguments, *where]
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -16,6 +16,7 @@ from graddiag.jobs.values import Job, Started, State
 FOLDER: Final = ".jobs"
 JOB: Final = "job.json"
 LOG: Final = "said.log"
+REPORT: Final = "report"  # a folder in that of the job
 ASKED: Final = "asked.json"
 _ID: Final = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 _LARGEST: Final = 100_000  # bytes: what graddiag writes is far below
@@ -75,6 +76,14 @@ def said(root: Path, job_id: str, lines: int) -> list[str]:
     except OSError:
         return []
     return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+
+
+def report_of(root: Path, job: Job) -> bytes | None:
+    """The report that a job has left, HTML; None where there is none, or none yet."""
+    try:
+        return (folder_of(root, job.id) / REPORT / "report.html").read_bytes() if job.started.reports else None
+    except OSError:
+        return None
 
 
 def _each(root: Path) -> Iterator[Job]:

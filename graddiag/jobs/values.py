@@ -18,6 +18,8 @@ class Request(BaseModel):
         title: what the job is, in the words of whoever started it.
         arguments: of the command ``graddiag``, one each; no shell ever reads them.
         experiment: the folder under the root in which its runs appear.
+        parts: whether its runs lie in several folders, whose names begin with that one.
+        reports: whether it leaves a report; where it belongs is told to it by ``--out``.
         steps: optimizer updates of all its runs together, for the progress; None where nobody knows.
         settings: what was chosen, to be shown again.
     """
@@ -27,6 +29,8 @@ class Request(BaseModel):
     title: str = Field(min_length=1, max_length=200)
     arguments: tuple[str, ...] = Field(min_length=1, max_length=100)
     experiment: str | None = None
+    parts: bool = False
+    reports: bool = False
     steps: int | None = Field(None, ge=1)
     settings: Mapping[str, str] = Field(default_factory=dict)
 

@@ -1,6 +1,7 @@
 """Reports: runs as one file that anyone can open, read and check."""
 
 from graddiag.report.content import SECTIONS
+from graddiag.report.packed import FORMS, Packed, pack_report
 from graddiag.report.write import SUFFIXES, write_report
 
-__all__ = ["SECTIONS", "SUFFIXES", "write_report"]
+__all__ = ["FORMS", "SECTIONS", "SUFFIXES", "Packed", "pack_report", "write_report"]

@@ -12,9 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from graddiag.jobs import control, processes
-from graddiag.jobs.files import read_jobs
+from graddiag.jobs.files import read_jobs, report_of
 from graddiag.jobs.values import Job, Request
 from graddiag.lab.spec import TaskName
+from graddiag.presets import names
 from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import HOSTILE, pair, write_all
 from tests.dashboards.test_pages import charts, words
@@ -100,12 +101,14 @@ def test_another_task_brings_the_numbers_that_suit_it(open_page: Open) -> None:
     assert page.number_input(key="lr").value == 1.0
 
 
-def test_every_preset_fills_the_form_and_can_be_asked_for(open_page: Open, started: list[Request]) -> None:
+def test_every_pair_of_the_demonstration_fills_the_form_and_can_be_asked_for(
+    open_page: Open, started: list[Request]
+) -> None:
     page = open_page("lab")
-    presets = [name for name in page.selectbox(key="preset").options if name != "settings of your own"]
+    presets = [name for name in page.selectbox(key="start_from").options if name != "settings of your own"]
     assert len(presets) == 5
     for preset in presets:
-        page.selectbox(key="preset").set_value(preset).run()
+        page.selectbox(key="start_from").set_value(preset).run()
         press(page, "Start")
         assert not page.exception
     asked = [dict(zip(one.arguments[1::2], one.arguments[2::2], strict=True)) for one in started]
@@ -222,3 +225,46 @@ def test_a_job_of_hostile_words_is_shown_as_text(open_page: Open, root: Path) ->
     page = open_page("lab")
     assert not page.exception
     assert "<img" not in words(page)
+
+
+def test_a_preset_is_asked_for_with_its_settings(open_page: Open, started: list[Request]) -> None:
+    page = open_page("lab", kind="preset", preset="rnnlm")
+    assert "Mikolov" in words(page)
+    field = page.text_input(key="rnnlm-True-classes")
+    field.set_value("7").run()
+    press(page, "Start")
+    (one,) = started
+    assert one.arguments[:5] == ("lab", "rnnlm", "--quick", "--set", "classes=7")
+    assert (one.experiment, one.parts, one.reports) == ("lab-rnnlm-quick", True, True)
+
+
+@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("quick", ["true", "false"])
+def test_every_preset_can_be_asked_for_as_it_stands(
+    open_page: Open, started: list[Request], name: str, quick: str
+) -> None:
+    page = open_page("lab", kind="preset", preset=name, quick=quick)
+    press(page, "Start")
+    assert not page.exception
+    size = ("--quick",) if quick == "true" else ()
+    assert [one.arguments[:-2] for one in started] == [("lab", name, *size)]
+
+
+def test_a_setting_of_a_preset_that_cannot_be_meant_is_told(open_page: Open, started: list[Request]) -> None:
+    page = open_page("lab", kind="preset", preset="sum")
+    page.text_input(key="sum-True-steps").set_value("many").run()
+    press(page, "Start")
+    assert "cannot be used: input should be a valid integer" in words(page)
+    assert not started
+
+
+def test_the_report_of_a_finished_preset_can_be_downloaded(tmp_path: Path) -> None:
+    request = Request(
+        title="sum, quick", arguments=("--version",), experiment="lab-sum-quick", parts=True, reports=True
+    )
+    job = control.start(tmp_path, request)
+    assert report_of(tmp_path, job) is None
+    folder = tmp_path / ".jobs" / job.id / "report"
+    folder.mkdir()
+    (folder / "report.html").write_text("<h1>sum</h1>")
+    assert report_of(tmp_path, job) == b"<h1>sum</h1>"

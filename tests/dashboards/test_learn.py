@@ -39,7 +39,7 @@ def test_a_lesson_draws_its_figures_and_leads_on(open_page: Open, name: str) -> 
     assert all(chart.proto.alt for chart in page.get("plotly_chart"))
     links = [element.proto for element in page.get("page_link")]
     assert links[0].page == "lab"
-    assert "task=" in links[0].query_string
+    assert "kind=preset" in links[0].query_string
     assert links[1].page in PAGES
 
 

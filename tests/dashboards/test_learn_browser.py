@@ -67,5 +67,5 @@ def test_a_lesson_leads_to_the_lab_and_to_the_next(seen: Watched) -> None:
     seen.page.get_by_role("link", name=re.compile("In the Lab")).click()
     expect(seen.page.get_by_role("heading", name="Lab", exact=True)).to_be_visible()
     seen.settle()
-    assert "task=temporal-order" in seen.page.url
-    expect(seen.page.get_by_role("spinbutton", name="Steps of each run")).to_have_value("1500")
+    assert "preset=explode-vanish" in seen.page.url
+    expect(seen.page.get_by_text("RNNs of four nonlinearities", exact=False)).to_be_visible()

@@ -1,0 +1,95 @@
+"""A report: choose runs, sections and a format, look at it, download it. ``?run=one&run=another&format=pdf``"""
+
+from typing import Final
+
+import streamlit as st
+
+from graddiag.errors import GraddiagError
+from graddiag.report import FORMS, SECTIONS, Packed, pack_report
+from graddiag.store import load_run
+from ui.opening import opened
+from ui.results import OpenRun
+from ui.runs import choose_runs
+from ui.shell import enter
+from ui.text import heading, muted, refusal, sentence
+
+KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
+MEGABYTE: Final = 1e6
+PREVIEW: Final = 900  # pixels
+
+
+def page() -> None:
+    heading("Report")
+    sentence("What is wrong with some runs and what to try, with the evidence and the methods, in one file for others.")
+    runs = opened(choose_runs("Choose one run or several"))
+    if not runs:
+        muted("Choose the runs above. Those of one experiment are compared; runs of several become a chapter each.")
+        return
+    with st.container(border=True):
+        asked = choose(runs)
+        if st.button("Make the report", type="primary", icon=":material/description:", disabled=not asked[1]):
+            make(runs, asked)
+    show(asked)
+
+
+def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
+    """Draws the form; gives the runs and their revisions, the sections, the title and the format."""
+    cells = st.columns([3, 2])
+    sections = cells[0].pills(
+        "Sections", SECTIONS, selection_mode="multi", default=SECTIONS, key="sections", bind="query-params"
+    )
+    form = cells[1].segmented_control(
+        "Format", list(FORMS), default="html", required=True, format_func=FORMS.get, key="format", bind="query-params"
+    )
+    title = st.text_input(
+        "Title", max_chars=200, key="title", bind="query-params", placeholder="the experiment's or the run's own name"
+    )
+    ordered = tuple(name for name in SECTIONS if name in sections)
+    return tuple(f"{run.link}@{run.revision}" for run in runs), ordered, title, form
+
+
+def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
+    """Makes the report and keeps it for this visitor, until another one is made."""
+    _, sections, title, form = asked
+    st.session_state.pop(KEPT, None)
+    try:
+        with st.status("reading the runs", expanded=False) as status:
+            read = [load_run(run.folder) for run in runs]
+            packed = pack_report(
+                read, form, sections=sections, title=title or None, tell=lambda doing: status.update(label=doing)
+            )
+            status.update(label="made", state="complete")
+    except GraddiagError as error:
+        refusal("Not made", str(error))
+        return
+    st.session_state[KEPT] = (asked, packed)
+
+
+def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
+    """The report that was made, as long as it is of what is asked for now."""
+    made, packed = st.session_state.get(KEPT, (None, None))
+    if made is None:
+        return
+    if made != asked:
+        muted("What is asked for has changed since the report was made; make it again.")
+        return
+    download(packed)
+    if packed.mime == "text/html" and st.toggle("Preview", key="preview"):
+        st.iframe(packed.content.decode(), height=PREVIEW, alt="Preview of the report")
+
+
+def download(packed: Packed) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.download_button(
+            f"Download {packed.name}",
+            packed.content,
+            packed.name,
+            packed.mime,
+            icon=":material/download:",
+            on_click="ignore",
+        )
+        muted(f"{len(packed.content) / MEGABYTE:.1f} MB. It opens offline and asks nothing of a network.")
+
+
+enter()
+page()

@@ -1,0 +1,54 @@
+"""A report as the bytes of one file, for whoever sends it on: Markdown and its figures become a ZIP."""
+
+import io
+import zipfile
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final, Literal
+
+from graddiag.report.request import Tell, tell_nobody
+from graddiag.report.write import write_report
+from graddiag.run import Run
+
+Form = Literal["html", "md", "pdf"]
+FORMS: Final[dict[Form, str]] = {"html": "HTML, interactive", "md": "Markdown with PNG", "pdf": "PDF, to print"}
+_MIMES: Final[dict[Form, str]] = {"html": "text/html", "md": "application/zip", "pdf": "application/pdf"}
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # so that equal reports give equal bytes
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A report in one file: its name, its media type, its bytes."""
+
+    name: str
+    mime: str
+    content: bytes
+
+
+def pack_report(
+    runs: Sequence[Run],
+    form: Form,
+    *,
+    sections: Collection[str] | None = None,
+    title: str | None = None,
+    tell: Tell = tell_nobody,
+) -> Packed:
+    """``write_report``, but the report is given instead of written; Markdown comes as a ZIP with its figures.
+
+    Raises:
+        SettingError, RunFormatError, MissingLibraryError, BrowserError: as ``write_report``.
+    """
+    with TemporaryDirectory(prefix="graddiag-") as folder:
+        path = write_report(runs, Path(folder) / f"report.{form}", sections=sections, title=title, tell=tell)
+        content = _zipped(Path(folder)) if form == "md" else path.read_bytes()
+    return Packed("report.zip" if form == "md" else path.name, _MIMES[form], content)
+
+
+def _zipped(folder: Path) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.writestr(zipfile.ZipInfo(path.relative_to(folder).as_posix(), _EPOCH), path.read_bytes())
+    return held.getvalue()
