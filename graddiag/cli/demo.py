@@ -35,12 +35,12 @@ def demo(
 
 
 def _record(plans: "tuple[Plan, ...]", root: Path) -> None:
-    from graddiag.lab.demonstration import record_demonstration
+    from graddiag.lab.demonstration import WORKERS, record_demonstration
 
     try:
-        with runs_bar(len(plans)) as on_run:
+        with runs_bar(len(plans), WORKERS) as on_run:
             for trained in record_demonstration(root, plans):
-                on_run(trained)
+                on_run(trained.plan, f"loss {trained.final_loss:.4g}")
     except KeyboardInterrupt:
         typer.echo("interrupted; `graddiag demo` goes on from here.", err=True)
         raise typer.Exit(130) from None

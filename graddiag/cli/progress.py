@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from graddiag.lab import Plan, StepSeen, Trained
+    from graddiag.lab import Plan, StepSeen
     from graddiag.presets.bench import Progress as Work
 
 OnStep = Callable[["Plan", "StepSeen"], None]
-OnRun = Callable[["Trained"], None]
+OnRun = Callable[["Plan", str], None]
 
 
 @contextmanager
@@ -29,16 +29,23 @@ def training_bar(plans: "tuple[Plan, ...]") -> Iterator[OnStep]:
 
 
 @contextmanager
-def runs_bar(runs: int) -> Iterator[OnRun]:
-    """One bar over runs that are recorded elsewhere; gives what to call after each."""
-    with _bar() as progress:
-        bar = progress.add_task("recording", total=runs, seen="")
+def runs_bar(runs: int, workers: int) -> Iterator[OnRun]:
+    """One bar over runs that are recorded elsewhere, ``workers`` at a time: how many are done and how many running.
 
-        def on_run(trained: "Trained") -> None:
-            name = f"{trained.plan.experiment}/{trained.plan.name}"
-            progress.update(bar, advance=1, description=name, seen=f"loss {trained.final_loss:.4g}")
+    Gives what to call after each, with its plan and what became of it in a few words.
+    """
+    with _bar() as progress:
+        bar = progress.add_task(_running(runs, workers), total=runs, seen="")
+
+        def on_run(plan: "Plan", seen: str) -> None:
+            progress.update(bar, advance=1, seen=f"{plan.experiment}/{plan.name}: {seen}")
+            progress.update(bar, description=_running(int(progress.tasks[bar].remaining or 0), workers))
 
         yield on_run
+
+
+def _running(left: int, workers: int) -> str:
+    return f"recording, {min(left, workers)} running"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """``graddiag sweep``: an experiment out of a file, trained as far as it is not there yet."""
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,6 @@ from graddiag.cli.progress import runs_bar
 if TYPE_CHECKING:
     from graddiag.lab.outcome import Outcome
     from graddiag.lab.sweeps import Standing
-    from graddiag.lab.training import Plan
 
 
 def sweep(
@@ -37,7 +36,7 @@ def sweep(
     failures: list[Outcome] = []
     if before.waiting:
         clear(before.waiting, root)
-        failures = _record(before, partial(train, root=root, workers=workers))
+        failures = _record(before, partial(train, root=root), workers)
     trained = len(before.waiting) - len(failures)
     typer.echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
     for outcome in failures:
@@ -51,17 +50,16 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _record(before: "Standing", train: "Callable[[Sequence[Plan]], Iterator[Outcome]]") -> "list[Outcome]":
+def _record(before: "Standing", train: "Callable[..., Iterator[Outcome]]", workers: int) -> "list[Outcome]":
     failures: list[Outcome] = []
     done = 0
     try:
-        with runs_bar(len(before.waiting)) as on_run:
-            for outcome in train(before.waiting):
+        with runs_bar(len(before.waiting), workers) as on_run:
+            for outcome in train(before.waiting, workers=workers):
                 done += 1
                 if outcome.trained is None or outcome.trained.stopped:
                     failures.append(outcome)
-                if outcome.trained is not None:
-                    on_run(outcome.trained)
+                on_run(outcome.plan, f"loss {outcome.trained.final_loss:.4g}" if outcome.trained else "failed")
     except KeyboardInterrupt:
         typer.echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command goes on.", err=True)
         raise typer.Exit(130) from None

@@ -88,12 +88,13 @@ def nothing(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
 
 
 def log_axis(values: Sequence[float]) -> dict[str, Any]:
-    """A log axis for ``values``, all above 0: ticks at powers of ten; below two decades at 1, 2 and 5 times those;
-    on a narrow range wherever plotly sets them."""
+    """A log axis for those of ``values`` that have a place on it: ticks at powers of ten; below two decades at 1, 2 and
+    5 times those; on a narrow range wherever plotly sets them."""
     axis = {"type": "log", "exponentformat": "power"}
-    if not len(values):
+    placed = [value for value in values if 0 < value < math.inf]
+    if not placed:
         return axis
-    low, high = math.log10(min(values)), math.log10(max(values))
+    low, high = math.log10(min(placed)), math.log10(max(placed))
     if high - low >= _FEW_DECADES:
         return {**axis, "dtick": max(1, math.ceil((high - low) / _MOST_TICKS))}
     if high - low < _NARROW:

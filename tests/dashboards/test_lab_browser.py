@@ -47,7 +47,9 @@ def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Pa
         expect(seen.page.get_by_text("finished")).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
         expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
-        seen.page.get_by_role("link", name="Compare its runs").click()
+        compare = seen.page.get_by_role("link", name="Compare its runs")
+        expect(compare).to_have_count(1)
+        compare.click()
         expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
         seen.settle()
         assert "run=temporal-order-rnn-norm-0.5" in seen.page.url
