@@ -1,5 +1,10 @@
 """An experiment from its spec: which trainings it is, what is not trained twice, and what an error says."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -158,3 +163,32 @@ def test_an_error_of_one_training_is_its_outcome(tmp_path: Path) -> None:
     good, bad = sorted(outcomes(plans, tmp_path, workers=1), key=lambda outcome: outcome.plan.arm)
     assert good.trained is not None
     assert isinstance(bad.error, InputError)
+
+
+@pytest.mark.slow
+def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+    """As a terminal does it: the signal reaches the workers too. What is finished stays, what was at work is readable,
+    and the same command goes on."""
+    endless = TOML.replace("steps = 3", "steps = 100000").replace("seeds = [0, 1]", "seeds = [0]")
+    root, spec = tmp_path / "runs", write(tmp_path, endless)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graddiag", "sweep", str(spec), "--root", str(root)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    try:
+        while process.poll() is None and len({path.parent for path in root.glob("mine/*/steps/*.parquet")}) < 2:
+            time.sleep(0.05)
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err == "interrupted after 0 of 2 runs; the same command goes on.\n"
+    assert set(list_runs(root).status) == {"interrupted"}
+    assert all(len(load_run(root / run).steps) for run in list_runs(root).run)
+
+    again = standing(plan_sweep(read_sweep(spec)), root)
+    assert [plan.arm for plan in again.waiting] == ["baseline", "clipped"]
