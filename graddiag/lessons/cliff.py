@@ -16,11 +16,13 @@ from graddiag.analysis.values import Floats
 from graddiag.lessons.networks import line
 from graddiag.lessons.values import Descent, Section, Surface
 
+Range = tuple[float, float]
+
 TIMESTEPS: Final = 50
 START: Final = 0.5
 TARGET: Final = 0.7
-W_RANGE: Final = (3.0, 7.0)
-B_RANGE: Final = (-4.0, -1.0)
+W_RANGE: Final[Range] = (3.0, 7.0)
+B_RANGE: Final[Range] = (-4.0, -1.0)
 GRID: Final = 140
 ALONG: Final = 1501
 
@@ -46,9 +48,9 @@ def sigmoid(x: Floats) -> Floats:
     return np.asarray(0.5 * (1 + np.tanh(0.5 * x)))
 
 
-def surface() -> Surface:
-    """The error and the norm of its gradient over w in [3, 7] and b in [-4, -1]."""
-    w, b = np.linspace(*W_RANGE, GRID), np.linspace(*B_RANGE, GRID)
+def surface(w_range: Range = W_RANGE, b_range: Range = B_RANGE) -> Surface:
+    """The error and the norm of its gradient over a part of the plane of w and b."""
+    w, b = np.linspace(*w_range, GRID), np.linspace(*b_range, GRID)
     error, by_w, by_b = error_and_gradient(w[None, :], b[:, None])
     return Surface(w, b, error, np.hypot(by_w, by_b))
 

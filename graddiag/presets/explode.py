@@ -23,7 +23,7 @@ from graddiag.figures.lesson_maps import cliff
 from graddiag.figures.lessons import decay as decay_figure
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.lessons.cliff import descend, section, surface
-from graddiag.lessons.values import Descent
+from graddiag.lessons.values import Descent, Surface
 from graddiag.lessons.vanishing import decay
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
@@ -99,9 +99,10 @@ def tell(settings: ExplodeVanish, bench: Bench) -> Told:
     )
     exact = grid("Exponents at the longest length", _table(found, settings))
     steps = picture("Two descents from the cliff", _CLIFF, cliff, surface(), descents)
+    close = picture("The start of both, close up", _CLOSE, cliff, around(on_the_cliff()), descents)
     parts = (
         Part("Against theory", tables=(exact,), pictures=(*_curves(found, settings), _decay(settings))),
-        Part("The cliff", tuple(each.caption for each in descents), pictures=(steps,)),
+        Part("The cliff", tuple(each.caption for each in descents), pictures=(steps, close)),
         Part("A training that explodes", pictures=recorded(text)),
         Part("A training that vanishes", pictures=recorded(recall)),
     )
@@ -112,6 +113,12 @@ def on_the_cliff() -> tuple[float, float]:
     """w, and the b at which the gradient of the error is largest there."""
     found = section(W)
     return W, float(found.b[np.argmax(found.grad_norm.values)])
+
+
+def around(point: tuple[float, float]) -> Surface:
+    """The error surface close to a point (w, b)."""
+    w, b = point
+    return surface((w - _NEAR, w + _NEAR), (b - _NEAR, b + _NEAR))
 
 
 def exponents(settings: ExplodeVanish) -> pd.DataFrame:
@@ -147,13 +154,14 @@ def _linear(found: pd.DataFrame) -> str:
 
 
 def _others(found: pd.DataFrame) -> str:
-    told = []
+    """From which gain on each of the other networks grows, over the longest of the lengths."""
+    told, longest = [], found["length"].max()
     for name, rows in found[found["nonlinearity"] != "identity"].groupby("nonlinearity", sort=False):
         within = bool((rows["exponent"] <= rows["bound"] + 1e-9).all())
-        growing = rows[rows["exponent"] > 0]["gain"]
+        growing = rows[(rows["exponent"] > 0) & (rows["length"] == longest)]["gain"]
         grows = f"grows from a gain of {growing.min():g} on" if len(growing) else "never grows"
         told.append(f"{name} {grows}, {'always within' if within else 'not always within'} its bound")
-    return f"Of the others, {'; '.join(told)}." if told else "No other network was asked for."
+    return f"Over {longest} timesteps {'; '.join(told)}." if told else "No other network was asked for."
 
 
 def _cliff(descents: Sequence[Descent]) -> str:
@@ -228,6 +236,10 @@ def _decay(settings: ExplodeVanish) -> Any:
 _GAIN: Final = "Above 0 the gradient grows on its way back, below it shrinks; only the linear network follows its gain."
 _LENGTH: Final = "The same at the largest gain: what a network does over a few timesteps it need not do over many."
 _CLIFF: Final = "The ground is the error; each path is a descent that starts at the white point."
+_CLOSE: Final = (
+    "Around the start: the step without clipping leaves the picture, the clipped ones go down the wall and stay."
+)
+_NEAR: Final = 0.05  # of w and of b, on each side of the start
 
 PRESETS: Final = {
     "explode-vanish": Preset(
