@@ -26,6 +26,8 @@ def test_without_a_name_the_presets_are_listed(capsys: pytest.CaptureFixture[str
         (["saturation", "--set", "steps"], "set 'steps': write KEY=VALUE, for example steps=1000."),
         (["saturation", "--set", "steps=0"], "steps '0' cannot be used: input should be greater than or equal to 1."),
         (["saturation", "--as-sweep"], "preset saturation: it trains in a way of its own, not as a sweep;"),
+        (["saturation", "--sweep", "bias"], "set 'bias': write KEY=VALUE, for example steps=1000."),
+        (["saturation", "--sweep", "bias=-3", "--sweep", "bias=x"], "bias 'x' cannot be used: input should be a valid"),
         (["gone.toml"], "preset gone.toml: it cannot be read"),
     ],
 )
@@ -79,3 +81,24 @@ def test_an_empty_setting_is_none(capsys: pytest.CaptureFixture[str], tmp_path: 
     path.write_text(printed)
     assert main(["lab", str(path), "--print"]) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_it_runs_for_several_values_of_a_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has its runs, its report and its words; 3 and -3 do not share a folder."""
+    root, out = tmp_path / "runs", tmp_path / "shown"
+    values = ["--sweep", "bias=-3", "--sweep", "bias=3"]
+    assert main(["lab", "saturation", *SMALL, *values, "--root", str(root), "--out", str(out)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert [line for line in said if line.endswith(":")] == ["bias = -3:", "bias = 3:"]
+    assert sorted(path.name for path in out.iterdir()) == ["bias-3", "bias-minus3"]
+    assert all((folder / "report.html").is_file() for folder in out.iterdir())
+    assert set(list_runs(root)["experiment"]) == {"lab-saturation-bias=minus3", "lab-saturation-bias=3"}
+
+
+def test_several_settings_are_combined(capsys: pytest.CaptureFixture[str]) -> None:
+    values = ["--sweep", "seed=0", "--sweep", "seed=1", "--sweep", "hidden_types=relu,gru"]
+    assert main(["lab", "faster-rnnlm", *values, "--print"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count('preset = "faster-rnnlm"') == 2
+    assert printed.count('hidden_types = ["relu", "gru"]') == 2
+    assert [line for line in printed.splitlines() if line.startswith("seed =")] == ["seed = 0", "seed = 1"]

@@ -1,6 +1,7 @@
 """``graddiag lab``: the presets, and one of them run: its runs, its figures, and what was seen in them."""
 
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from graddiag.cli.options import Root
 from graddiag.cli.progress import work_bar
 
 if TYPE_CHECKING:
+    from graddiag.presets.bench import Bench
     from graddiag.presets.preset import Preset, Settings, Told
 
 
@@ -21,6 +23,10 @@ def lab(
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; once for each. --print shows them all."),
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="KEY=VALUE", help="Run it for several values of a setting; once for each."),
     ] = None,
     show: Annotated[
         bool, typer.Option("--print", help="Print the settings as TOML, to be edited, and run nothing.")
@@ -40,27 +46,46 @@ def lab(
         return _list()
     from graddiag.presets.bench import Bench
     from graddiag.presets.catalogue import load
-    from graddiag.presets.preset import assigned, settings_of
+    from graddiag.presets.preset import assigned, labelled, settings_of, swept
 
     named, given = _asked(name)
     preset = load(named)
-    chosen = settings_of(preset, {**given, **assigned(preset, settings or [])}, quick=quick)
+    given = {**given, **assigned(preset, settings or [])}
+    variants = swept(preset, sweep or [])
+    all_chosen = [settings_of(preset, {**given, **variant}, quick=quick) for variant in variants]
     if show or as_sweep:
-        return _print(named, preset, chosen, as_sweep=as_sweep)
+        return _print(named, preset, all_chosen, as_sweep=as_sweep)
     size = "-quick" if quick else ""
-    try:
+    for variant, chosen in zip(variants, all_chosen, strict=True):
+        label = labelled(variant)
         with work_bar() as tell:
-            told = preset.tell(chosen, Bench(root, f"lab-{named}{size}", workers, tell))
+            told = _told(preset, chosen, Bench(root, f"lab-{named}{size}{label}", workers, tell))
+        folder = out or Path("reports", "lab", f"{named}{size}")
+        _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
+    typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
+    return None
+
+
+def _told(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "Told":
+    try:
+        return preset.tell(chosen, bench)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was recorded stays, and the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
-    report = _report(named, chosen, told, out or Path("reports", "lab", f"{named}{size}"), png=png)
+
+
+def _folder(label: str) -> str:
+    from graddiag.store import slug
+
+    return slug(label) if label else ""
+
+
+def _say(variant: "Mapping[str, Any]", told: "Told", report: Path) -> None:
+    if variant:
+        typer.echo(f"{', '.join(f'{key} = {_value(value)}' for key, value in variant.items())}:")
     for sentence in told.seen:
         typer.echo(sentence)
     typer.echo(f"Report: {report}")
-    if told.runs:
-        typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
-    return None
 
 
 def _list() -> None:
@@ -83,16 +108,19 @@ def _asked(name: str) -> tuple[str, dict[str, Any]]:
     return read(Path(name)) if name.endswith(".toml") else (name, {})
 
 
-def _print(name: str, preset: "Preset[Any]", chosen: "Settings", *, as_sweep: bool) -> None:
+def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *, as_sweep: bool) -> None:
     from graddiag.errors import SettingError
     from graddiag.presets.preset import sweeps_written, written
 
     if not as_sweep:
-        typer.echo(written(name, chosen), nl=False)
+        typer.echo("\n".join(written(name, chosen) for chosen in all_chosen), nl=False)
         return
     if preset.sweeps is None:
-        raise SettingError(f"preset {name}: it trains in a way of its own, not as a sweep; --print shows its settings.")
-    texts = sweeps_written(preset.sweeps(chosen))
+        raise SettingError(
+            f"preset {name}: it trains in a way of its own, not as a sweep; --sweep KEY=VALUE runs it for several "
+            "values."
+        )
+    texts = [text for chosen in all_chosen for text in sweeps_written(preset.sweeps(chosen))]
     if len(texts) > 1:
         typer.echo(f"# {len(texts)} experiments: put each into a file of its own")
     typer.echo("\n# next\n\n".join(texts), nl=False)
@@ -122,9 +150,8 @@ def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: b
 def _settings(chosen: "Settings") -> Any:
     from graddiag.report.content import Grid
 
-    rows = [
-        (key, str(getattr(chosen, key)), field.description or "") for key, field in type(chosen).model_fields.items()
-    ]
+    values, fields = chosen.model_dump(mode="json"), type(chosen).model_fields
+    rows = [(key, _value(values[key]) or "none", field.description or "") for key, field in fields.items()]
     return Grid("Settings", ("setting", "value", "what it is"), tuple(rows))
 
 

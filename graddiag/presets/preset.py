@@ -4,9 +4,11 @@ The settings are read from a TOML file, from ``KEY=VALUE`` on the command line, 
 them back as TOML, with a comment on each, to be edited and run again.
 """
 
+import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
@@ -97,6 +99,27 @@ def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
         many = field is not None and isinstance(field.default, tuple)
         found[name] = [part.strip() for part in value.split(",") if part.strip()] if many else value.strip()
     return found
+
+
+def swept(preset: Preset[Any], texts: Sequence[str]) -> tuple[dict[str, Any], ...]:
+    """Every combination of the values that ``KEY=VALUE`` texts give; a key that comes several times has several values.
+
+    Without texts it is one combination, of nothing.
+
+    Raises:
+        SettingError: a text without ``=``.
+    """
+    values: dict[str, list[Any]] = {}
+    for text in texts:
+        for key, value in assigned(preset, [text]).items():
+            values.setdefault(key, []).append(value)
+    return tuple(dict(zip(values, each, strict=True)) for each in product(*values.values()))
+
+
+def labelled(variant: Mapping[str, Any]) -> str:
+    """A combination in a word that can be part of a folder's name: ``-bias=minus3``; nothing for one of nothing."""
+    parts = (f"-{key}={','.join(value) if isinstance(value, list) else value}" for key, value in variant.items())
+    return re.sub(r"(?<=[=,])-", "minus", "".join(parts))
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
