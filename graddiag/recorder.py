@@ -93,8 +93,8 @@ def watch(
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
             at each timestep, the credit matrix, the leading Lyapunov exponents of the state, and the whole spectrum of
             W_hh. None takes none. A snapshot of a layer has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk),
-            and its step takes three to four times as long as a recorded one; the exponents are a quarter of what it
-            adds, since they are of eight directions and four samples at most.
+            and its step takes three to five times as long as a recorded one. A quarter to a third of what it adds are
+            the exponents, of eight directions and four samples at most.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is told as an event.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
