@@ -22,6 +22,7 @@ from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.events import Event, Seen, misplaced_event, skipped_event, step_events, stopped_event
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
 from graddiag.tracing.host import Tree, to_host
+from graddiag.tracing.lyapunov import lyapunov_columns
 from graddiag.tracing.nonfinite import Origin, origin
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
 from graddiag.tracing.rows import counterfactual_columns, gate_columns, parameter_columns, timestep_columns
@@ -90,9 +91,10 @@ def watch(
         run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
         every: record the timesteps of every so many steps, from step 0 on.
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
-            at each timestep, the credit matrix, and the whole spectrum of W_hh. None takes none. A snapshot of a layer
-            has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk), and its step takes about three times as long
-            as a recorded one.
+            at each timestep, the credit matrix, the leading Lyapunov exponents of the state, and the whole spectrum of
+            W_hh. None takes none. A snapshot of a layer has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk),
+            and its step takes three to five times as long as a recorded one. A quarter to a third of what it adds are
+            the exponents, of eight directions and four samples at most.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is told as an event.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
@@ -388,6 +390,8 @@ class Recorder:
         self._writer.append(schema.TABLE_SNAPSHOTS, snapshot_columns(self._step, taken))
         if taken.credit is not None:
             self._writer.append(schema.TABLE_CREDIT, credit_columns(self._step, taken))
+        if taken.grown is not None:
+            self._writer.append(schema.TABLE_LYAPUNOV, lyapunov_columns(self._step, taken.key, taken.grown))
 
     def _write_spectra(self) -> None:
         spectra = full_spectra(self._module)

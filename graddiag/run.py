@@ -99,6 +99,10 @@ class Run:
         return self.read(schema.TABLE_SPECTRA)
 
     @property
+    def lyapunov(self) -> pd.DataFrame:
+        return self.read(schema.TABLE_LYAPUNOV)
+
+    @property
     def counterfactuals(self) -> pd.DataFrame:
         return self.read(schema.TABLE_COUNTERFACTUALS)
 

@@ -74,6 +74,13 @@ SINGULAR_VALUE = "singular_value"
 EIGENVALUE_REAL = "eigenvalue_real"
 EIGENVALUE_IMAG = "eigenvalue_imag"
 
+# lyapunov
+EXPONENT = "exponent"
+EXPONENT_LOW = "exponent_low"
+EXPONENT_HIGH = "exponent_high"
+SAMPLES = "samples"
+TIMESTEPS = "timesteps"
+
 # counterfactuals
 THRESHOLD = "threshold"
 LOSS_BEFORE = "loss_before"
@@ -107,6 +114,7 @@ TABLE_PARAMETERS = "parameters"
 TABLE_SNAPSHOTS = "snapshots"
 TABLE_CREDIT = "credit"
 TABLE_SPECTRA = "spectra"
+TABLE_LYAPUNOV = "lyapunov"
 TABLE_COUNTERFACTUALS = "counterfactuals"
 TABLE_EVENTS = "events"
 
@@ -136,6 +144,10 @@ SATURATION_HIGH: Final = 0.9
 
 # a credit matrix holds the rows of so many loss timesteps at most
 CREDIT_ROWS: Final = 32
+
+# the Lyapunov exponents of a snapshot: so many of the largest, of so many samples of the batch, at most
+LYAPUNOV_EXPONENTS: Final = 8
+LYAPUNOV_SAMPLES: Final = 4
 
 
 def gate_column(measure: str, gate: str) -> str:
@@ -333,6 +345,19 @@ TABLES: Final[dict[str, Table]] = {
                 Column(SINGULAR_VALUE, "float32", "1", "singular value of the block, after the update of the step"),
                 Column(EIGENVALUE_REAL, "float32", "1", "real part of an eigenvalue; null if the block is not square"),
                 Column(EIGENVALUE_IMAG, "float32", "1", "its imaginary part"),
+            ),
+        ),
+        Table(
+            TABLE_LYAPUNOV,
+            "chosen step, module, layer, direction, call, index",
+            (
+                *_LAYER_KEYS,
+                Column(INDEX, "int32", "", "place by size, the largest is 0", key=True),
+                Column(EXPONENT, "float32", "1/timestep", "finite-time Lyapunov exponent, mean over samples"),
+                Column(EXPONENT_LOW, "float32", "1/timestep", "that of the sample where it is smallest"),
+                Column(EXPONENT_HIGH, "float32", "1/timestep", "that of the sample where it is largest"),
+                Column(SAMPLES, "int32", "", f"samples of the batch it is of: {LYAPUNOV_SAMPLES} at most"),
+                Column(TIMESTEPS, "int32", "timesteps", "timesteps that counted, in the longest of them"),
             ),
         ),
         Table(

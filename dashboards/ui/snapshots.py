@@ -1,4 +1,4 @@
-"""What the snapshots of a run show: each unit through the sequence, the credit matrix, the recurrent weights."""
+"""What the snapshots of a run show: units through the sequence, credit, recurrent weights, Lyapunov exponents."""
 
 import streamlit as st
 
@@ -25,6 +25,7 @@ def section(run: OpenRun, choice: Choice) -> None:
     with right:
         credit(run, choice)
     spectrum(run, choice.selection, choice.step)
+    exponents(run, choice.selection)
 
 
 def units(run: OpenRun, choice: Choice) -> None:
@@ -46,6 +47,13 @@ def spectrum(run: OpenRun, selection: Selection, step: int) -> None:
     found = of(run, analysis.weight_spectra, step, selection)
     captions = [one.caption for one in found]
     captioned(figures.spectrum(found, theme=theme(), title=False), *captions, key="spectrum")
+
+
+def exponents(run: OpenRun, selection: Selection) -> None:
+    found = of(run, analysis.lyapunov_history, selection)
+    if found.missing is None:
+        st.subheader("Lyapunov exponents over training")
+        captioned(figures.lyapunov_history(found, theme=theme(), title=False), found.caption, key="lyapunov_history")
 
 
 def weights_over_training(run: OpenRun) -> None:

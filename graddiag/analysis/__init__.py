@@ -15,6 +15,7 @@ from graddiag.analysis.distance import Coverage, task_distance
 from graddiag.analysis.effective import EffectiveLr, effective_lr
 from graddiag.analysis.events import EventKind, Events, events
 from graddiag.analysis.experiment import Experiment, Goal, experiment, goals
+from graddiag.analysis.exponents import ExponentCourse, LyapunovHistory, lyapunov_history
 from graddiag.analysis.findings import (
     CALM,
     FINDING_NAMES,
@@ -91,6 +92,7 @@ __all__ = [
     "Events",
     "Evidence",
     "Experiment",
+    "ExponentCourse",
     "Finding",
     "GateHistory",
     "GateProfile",
@@ -106,6 +108,7 @@ __all__ = [
     "LookedStep",
     "LossDynamics",
     "Lyapunov",
+    "LyapunovHistory",
     "Measured",
     "Moment",
     "NoiseBlock",
@@ -169,6 +172,7 @@ __all__ = [
     "logged_scalars",
     "loss_curve",
     "loss_dynamics",
+    "lyapunov_history",
     "nonfinite_origin",
     "norm_history",
     "number",

@@ -12,6 +12,7 @@ from graddiag.figures.depth import depth
 from graddiag.figures.effects import effects
 from graddiag.figures.events import events
 from graddiag.figures.experiment import multiples, parallel, success
+from graddiag.figures.exponents import lyapunov_history
 from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
 from graddiag.figures.horizon import horizon, layers
@@ -54,6 +55,7 @@ __all__ = [
     "layers",
     "loss",
     "lyapunov",
+    "lyapunov_history",
     "multiples",
     "noise",
     "norms",

@@ -40,12 +40,14 @@ def _through_time(selection: Selection, runs: Sequence[Run], shown: Sequence[Run
     reaches = [analysis.reach(run, selection) for run in runs]
     profiles = [analysis.profile(run, _all_steps(run, selection), selection) for run in runs]
     weights = [analysis.weights_in_time(run, selection) for run in runs]
+    exponents = [analysis.lyapunov_history(run, selection) for run in runs]
     return [
         Drawing("heat", "Gradient at each step and timestep", heats, figures.heatmap),
         Drawing("profile", "Gradient along the sequence", profiles, figures.profile),
         Drawing("transport", "Transport gain along the sequence", reaches, figures.transport),
         Drawing("reach", "Reach over training", reaches, figures.reach),
         Drawing("weights", "Contribution of each timestep to dL/dW_hh", weights, figures.weights_in_time, True),
+        Drawing("lyapunov", "Lyapunov exponents over training", exponents, figures.lyapunov_history, optional=True),
     ]
 
 

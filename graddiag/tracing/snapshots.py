@@ -1,4 +1,5 @@
-"""Snapshots: a layer at one step unit by unit, and its credit matrix; the tables ``snapshots`` and ``credit``.
+"""Snapshots: a layer at one step unit by unit, its credit matrix and its leading Lyapunov exponents; the tables
+``snapshots`` and ``credit``.
 
 Legend: T timesteps, N batch, H units, P size of h, K loss timesteps.
 """
@@ -12,8 +13,10 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.cells.lyapunov import Growth
 from graddiag.tracing.credit import credit, loss_timesteps
 from graddiag.tracing.host import Tree, map_tensors
+from graddiag.tracing.lyapunov import leading_growth
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.rows import Columns, keys
 from graddiag.tracing.signals import saturation
@@ -25,7 +28,8 @@ class Snapshot:
     """One trace by timestep and unit, float64 on its device.
 
     grad_h: [T, P], L2 over the batch; gates: by column of ``snapshots``, [T, H], over the real entries of the batch;
-    credit: [K, T] or None where the layer's derivatives are gone; at: the K loss timesteps.
+    credit: [K, T] or None where the layer's derivatives are gone; at: the K loss timesteps. grown: how the leading
+    directions of the state grew; None likewise.
     """
 
     key: TraceKey
@@ -33,10 +37,11 @@ class Snapshot:
     gates: Mapping[str, Tensor]
     credit: Tensor | None
     at: tuple[int, ...]
+    grown: Growth | None
 
 
 def snapshot(trace: Trace) -> Snapshot:
-    """What the tables ``snapshots`` and ``credit`` hold of a trace that a gradient has reached.
+    """What the tables ``snapshots``, ``credit`` and ``lyapunov`` hold of a trace that a gradient has reached.
 
     Gradients are in units of the loss, before clipping. Padding has no part in a mean, a share or a norm.
     """
@@ -49,24 +54,26 @@ def snapshot(trace: Trace) -> Snapshot:
             gates[schema.gate_column(measure, name)] = _mean(holds, real)
     at = loss_timesteps(len(trace.h), trace.direction)
     matrix = None if trace.weights is None else credit(trace, at)
-    return Snapshot(trace.key, norm(trace.grad_h.transpose(1, 2)), gates, matrix, at)
+    return Snapshot(trace.key, norm(trace.grad_h.transpose(1, 2)), gates, matrix, at, leading_growth(trace))
 
 
 def unscaled_snapshot(taken: Snapshot, scale: Tensor) -> Snapshot:
-    """``taken`` of a loss that was multiplied by ``scale`` (0-dim), in units of the loss itself."""
+    """``taken`` of a loss that was multiplied by ``scale`` (0-dim), in the loss's own units; exponents have none."""
     credit = None if taken.credit is None else taken.credit / scale
     return replace(taken, grad_h=taken.grad_h / scale, credit=credit)
 
 
 def snapshot_tree(taken: Snapshot) -> Tree:
     """The tensors of ``taken`` for ``to_host``; ``snapshot_from`` puts them back."""
-    return [taken.grad_h, taken.gates, taken.credit]
+    grown = None if taken.grown is None else [taken.grown.total, taken.grown.counted]
+    return [taken.grad_h, taken.gates, taken.credit, grown]
 
 
 def snapshot_from(taken: Snapshot, tree: Tree) -> Snapshot:
     """``taken`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
-    grad_h, gates, credit = map_tensors(tree, within_float32)
-    return Snapshot(taken.key, grad_h, gates, credit, taken.at)
+    *measured, grown = tree
+    grad_h, gates, credit = map_tensors(measured, within_float32)
+    return Snapshot(taken.key, grad_h, gates, credit, taken.at, None if grown is None else Growth(*grown))
 
 
 def snapshot_columns(step: int, taken: Snapshot) -> Columns:

@@ -36,6 +36,14 @@ def spectra_frame(step: int = 0, square: bool = True) -> pd.DataFrame:
     return pd.DataFrame({**keys, schema.SINGULAR_VALUE: [5.157, 0.157], **values})
 
 
+def lyapunov_frame(values: np.ndarray, step: int = 0, layer: Selection = LAYER) -> pd.DataFrame:
+    """Rows of exponents by sample [n, k]."""
+    samples, k = values.shape
+    keys = {schema.STEP: step, **layer.where, schema.INDEX: np.arange(k)}
+    columns = {schema.EXPONENT: values.mean(0), schema.EXPONENT_LOW: values.min(0), schema.EXPONENT_HIGH: values.max(0)}
+    return pd.DataFrame({**keys, **columns, schema.SAMPLES: samples, schema.TIMESTEPS: 9})
+
+
 def parameters_frame(radius: list[float | None], norm: list[float | None]) -> pd.DataFrame:
     """One recurrent weight and a bias, at steps 0, 1, ..."""
     rows = [
@@ -70,5 +78,6 @@ def _run(matrix: np.ndarray, parameters: pd.DataFrame | None = None, **fields: s
         credit=credit_frame(matrix),
         snapshots=units_frame(column),
         spectra=spectra_frame(),
+        lyapunov=lyapunov_frame(matrix[:2] - 0.6),
         **tables,
     )

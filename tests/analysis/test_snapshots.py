@@ -13,6 +13,7 @@ from graddiag.analysis import (
     Result,
     Selection,
     credit_matrix,
+    lyapunov_history,
     snapshot_columns,
     snapshot_steps,
     spectrum_history,
@@ -21,8 +22,17 @@ from graddiag.analysis import (
 )
 from graddiag.errors import SettingError
 from graddiag.run import Run
-from tests.analysis.runs import LAYER, manifest
-from tests.analysis.snapped import EMPTY, PLAIN, credit_frame, parameters_frame, snapped, spectra_frame, units_frame
+from tests.analysis.runs import INF, LAYER, NAN, manifest
+from tests.analysis.snapped import (
+    EMPTY,
+    PLAIN,
+    credit_frame,
+    lyapunov_frame,
+    parameters_frame,
+    snapped,
+    spectra_frame,
+    units_frame,
+)
 
 ANALYSES: dict[str, Callable[[Run], Result]] = {
     "credit": lambda run: credit_matrix(run, 0, LAYER),
@@ -31,6 +41,7 @@ ANALYSES: dict[str, Callable[[Run], Result]] = {
     "units of a gate it does not have": lambda run: unit_heat(run, 0, LAYER, "activation_z"),
     "weights": lambda run: weight_spectra(run, 0)[0],
     "history": spectrum_history,
+    "exponents": lambda run: lyapunov_history(run, LAYER),
 }
 
 
@@ -109,3 +120,33 @@ def test_the_course_of_a_spectrum() -> None:
     (projected,) = spectrum_history(run).weights
     assert (projected.radius.states == CellState.MISSING).all()
     assert "spectral radius not known" in spectrum_history(run).caption
+
+
+def test_the_course_of_the_exponents() -> None:
+    steps = {
+        0: np.array([[-0.5, -1.0], [-0.3, -INF]]),
+        10: np.array([[0.1, -0.25], [0.3, -0.75]]),
+        20: np.full((1, 2), NAN),
+    }
+    run = Run.from_frames(manifest(), lyapunov=pd.concat([lyapunov_frame(v, step) for step, v in steps.items()]))
+    found = lyapunov_history(run, LAYER)
+    largest, second = found.exponents
+    assert found.steps.tolist() == [0, 10, 20]
+    assert (found.samples.tolist(), found.timesteps.tolist(), found.growing) == ([2, 2, 1], [9, 9, 9], 1)
+    np.testing.assert_allclose(largest.mean.values, [-0.4, 0.2, NAN])
+    np.testing.assert_allclose(largest.low.values, [-0.5, 0.1, NAN])
+    np.testing.assert_allclose(largest.high.values, [-0.3, 0.3, NAN])
+    assert largest.mean.states.tolist() == [CellState.VALUE, CellState.VALUE, CellState.NONFINITE]
+    assert second.mean.states.tolist() == [CellState.NONFINITE, CellState.VALUE, CellState.NONFINITE]
+    assert found.caption.endswith(
+        "over steps 0 to 20: the largest goes from -0.4 to 0.2 a timestep, 0.1 to 0.3 over 2 samples; it is above 0 at "
+        "1 of 3 snapshots; at 1 it is NaN or inf."
+    )
+    assert lyapunov_history(run, Selection("lstm", 1, "forward")).missing
+
+
+def test_snapshots_without_exponents_say_why() -> None:
+    run = Run.from_frames(manifest(), snapshots=units_frame({schema.GRAD_H: np.ones((2, 2))}))
+    why = lyapunov_history(run, LAYER).missing
+    assert why is not None
+    assert "hold no Lyapunov exponent: an earlier graddiag took them, or the layer's weights were changed" in why

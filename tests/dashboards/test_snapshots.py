@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from torch import nn
 
@@ -37,8 +38,10 @@ def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, r
         "Each unit through the sequence",
         "Credit: what each loss timestep sends back",
         "Spectrum of the recurrent weight",
+        "Lyapunov exponents over training",
     } <= set(subheaders(page))
     assert "lstm.weight_hh_l0_reverse at step 2" in words(page)
+    assert "lstm, layer 0, reverse, over steps 0 to 2: the largest goes from" in words(page)
     (measure,) = [box for box in page.selectbox if box.label == "Measure"]
     page = measure.select("saturated_low_f").run()
     assert not page.exception
@@ -51,3 +54,13 @@ def test_without_snapshots_one_line_says_how_to_take_them(open_page: Open, root:
         assert not page.exception
         assert "watch(..., snapshot_every=100)" in words(page)
         assert "Each unit through the sequence" not in subheaders(page)
+
+
+def test_a_run_whose_snapshots_hold_no_exponents_shows_none(
+    open_page: Open, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graddiag.tracing.snapshots.leading_growth", lambda trace: None)
+    page = open_page("run", run=record(root, 2))
+    assert not page.exception
+    assert "Spectrum of the recurrent weight" in subheaders(page)
+    assert "Lyapunov exponents over training" not in subheaders(page)

@@ -72,6 +72,7 @@ DAMAGED: dict[str, Callable[[Run], go.Figure]] = {
     "bands": lambda run: figures.bands(analysis.bands([run, PLAIN])),
     "credit": lambda run: figures.credit(analysis.credit_matrix(run, 8, damages.LAYER)),
     "heat_ratio": lambda run: figures.heat_ratio(analysis.heat_ratio([run, run], schema.GRAD_H, damages.LAYER)),
+    "lyapunov_history": lambda run: figures.lyapunov_history(analysis.lyapunov_history(run, damages.LAYER)),
     "multiples": lambda run: figures.multiples(analysis.experiment([run, PLAIN], GOAL)),
     "parallel": lambda run: figures.parallel(analysis.experiment([run, PLAIN], GOAL)),
     "spectrum": lambda run: figures.spectrum(analysis.weight_spectra(run, 8)),

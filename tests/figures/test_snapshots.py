@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
@@ -11,8 +12,8 @@ from graddiag import analysis, figures
 from graddiag.analysis import Lyapunov, Source
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
-from tests.analysis.runs import INF, LAYER, NAN
-from tests.analysis.snapped import EMPTY, PLAIN, snapped
+from tests.analysis.runs import INF, LAYER, NAN, manifest
+from tests.analysis.snapped import EMPTY, PLAIN, lyapunov_frame, snapped
 
 FIGURES: dict[str, Callable[..., go.Figure]] = {
     "credit": lambda run, **how: figures.credit(analysis.credit_matrix(run, 0, LAYER), **how),
@@ -22,6 +23,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "shares": lambda run, **how: figures.unit_heat(analysis.unit_heat(run, 0, LAYER, "saturated_low_f"), **how),
     "spectrum": lambda run, **how: figures.spectrum(analysis.weight_spectra(run, 0), **how),
     "history": lambda run, **how: figures.spectrum_history(analysis.spectrum_history(run), **how),
+    "exponents": lambda run, **how: figures.lyapunov_history(analysis.lyapunov_history(run, LAYER), **how),
 }
 
 
@@ -124,3 +126,20 @@ def test_a_line_a_run_over_training() -> None:
     lines = [trace for trace in figure.data if trace.type == "scatter"]
     np.testing.assert_allclose(lines[0].y, [1.1, 1.2], rtol=1e-6)
     np.testing.assert_allclose(lines[1].y, [0.8, 0.9], rtol=1e-6)
+
+
+def test_exponents_over_training_are_a_line_with_a_band_and_thin_ones_beside_the_line_at_zero() -> None:
+    frames = [lyapunov_frame(np.array([[-0.1, -0.2], [0.3, -0.4]]) + step, step) for step in (0, 1)]
+    run = Run.from_frames(manifest(), lyapunov=pd.concat([*frames, lyapunov_frame(np.full((2, 2), NAN), 2)]))
+    figure = figures.lyapunov_history(analysis.lyapunov_history(run, LAYER))
+    band, thin, line, odd = figure.data
+    np.testing.assert_allclose(band.y, [0.3, 1.3, 0.9, -0.1], rtol=1e-6)
+    np.testing.assert_allclose(line.y, [0.1, 1.1, NAN], rtol=1e-6)
+    np.testing.assert_allclose(thin.y, [-0.3, 0.7, NAN], rtol=1e-6)
+    assert [trace.showlegend for trace in (band, thin, line)] == [False, False, True]
+    assert (odd.name, list(odd.x)) == ("NaN or inf", [2])
+    assert figure.layout.yaxis.title.text == "exponent, 1/timestep"
+    assert figure.layout.shapes[0].y0 == 0
+    alone = Run.from_frames(manifest(), lyapunov=lyapunov_frame(np.array([[-0.1, -0.2]])))
+    assert not any(t.fill == "toself" for t in figures.lyapunov_history(analysis.lyapunov_history(alone, LAYER)).data)
+    assert "There is no run to draw" in figures.lyapunov_history([]).layout.annotations[0].text

@@ -5,7 +5,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import torch
 
+import graddiag
 from graddiag.errors import InputError, RunFormatError, SettingError
 from graddiag.report import SECTIONS, write_report
 from graddiag.run import Run
@@ -254,3 +256,18 @@ def test_a_damaged_run_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunFormatError, match="is not a readable Parquet file"):
         write_report([run], tmp_path / "report.html")
     assert os.listdir(tmp_path) == ["one-step"]
+
+
+def test_exponents_are_in_it_where_the_snapshots_hold_them(page: Page, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.GRU(3, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="snapped", root=tmp_path, snapshot_every=1):
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(6, 2, 3))[0].square().sum().backward()
+            optimizer.step()
+    text = Page(write_report([load_run(tmp_path / "snapped")], tmp_path / "report.html").read_text()).text
+    assert "Lyapunov exponents over training" in text
+    assert "over steps 0 to 2: the largest goes from" in text
+    assert "Lyapunov" not in page.text

@@ -126,10 +126,11 @@ def test_the_same_bits_with_and_without(name: str, tmp_path: Path) -> None:
         trained.append(record(model, root, list(torch.randn(5, 7, 4, 3)), **settings)[1])
     assert all(torch.equal(a, b) for a, b in zip(*trained, strict=True))
     run = graddiag.load_run(tmp_path / "b" / "r")
-    assert sorted(run.snapshots[schema.STEP].unique()) == [0, 2, 4]
+    assert sorted(run.snapshots[schema.STEP].unique()) == sorted(run.lyapunov[schema.STEP].unique()) == [0, 2, 4]
     assert run.manifest.snapshot_every == 2
     none = graddiag.load_run(tmp_path / "a" / "r")
-    assert (len(none.snapshots), len(none.credit), len(none.spectra), none.manifest.snapshot_every) == (0, 0, 0, None)
+    tables = (none.snapshots, none.credit, none.spectra, none.lyapunov)
+    assert ([len(table) for table in tables], none.manifest.snapshot_every) == ([0, 0, 0, 0], None)
 
 
 def test_a_scaled_loss_is_told_in_units_of_the_loss(tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_a_snapshot_that_fails_costs_the_snapshots_alone(tmp_path: Path, monkeyp
     with pytest.warns(RuntimeWarning, match=r"stopped recording the snapshots .* MemoryError: too large"):
         run, _ = record(nn.GRU(3, 5), tmp_path, [torch.randn(4, 2, 3)] * 3, snapshot_every=1)
     assert sorted(run.timesteps[schema.STEP].unique()) == sorted(run.spectra[schema.STEP].unique()) == [0, 1, 2]
-    assert len(run.snapshots) == len(run.credit) == 0
+    assert len(run.snapshots) == len(run.credit) == len(run.lyapunov) == 0
     assert run.events[schema.WHERE].tolist() == ["the snapshots"]
 
 

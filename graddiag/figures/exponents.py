@@ -1,0 +1,79 @@
+"""Lyapunov exponents over training."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from graddiag.analysis.exponents import UNIT, LyapunovHistory
+from graddiag.figures.curves import add_named_line
+from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.lines import MOST_POINTS, Place, add_line, add_oddities, as_float32, decimated
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+
+
+def lyapunov_history(
+    results: LyapunovHistory | Sequence[LyapunovHistory], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """The largest exponent of each run over training, with a band from the smallest to the largest sample, thin lines
+    for the exponents after it, and a line at 0, above which the state's dynamics stretch."""
+    results = (results,) if isinstance(results, LyapunovHistory) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    name = "Lyapunov exponents over training" if title else None
+    if not drawn:
+        why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+        return nothing(why, theme, title=name)
+    figure = panels(1, 1)
+    for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
+        _add_band(figure, each, style)
+        _add_others(figure, each, style)
+        add_named_line(figure, each.steps, each.exponents[0].mean.values, each.source, style, Place())
+    add_oddities(figure, [(each.steps, each.exponents[0].mean) for each in drawn], theme, log=False)
+    figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
+    figure.update_xaxes(title_text="step")
+    figure.update_yaxes(title_text=f"exponent, {UNIT}")
+    return dressed(figure, theme, title=name, body=BODY)
+
+
+def _add_band(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:
+    """The samples of the largest exponent, where there are several."""
+    low, high = each.exponents[0].low.values, each.exponents[0].high.values
+    shown = np.flatnonzero(np.isfinite(low) & np.isfinite(high) & (each.samples > 1))
+    if not len(shown):
+        return
+    shown = shown[decimated(high[shown], MOST_POINTS // 2)]
+    at, name = each.steps[shown], safe(each.source.arm_label)
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([at, at[::-1]]),
+            y=as_float32(np.concatenate([high[shown], low[shown][::-1]])),
+            fill="toself",
+            fillcolor=style.color,
+            opacity=0.18,
+            mode="lines",
+            line={"width": 0},
+            name=f"{name}: smallest to largest sample",
+            legendgroup=name,
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    )
+
+
+def _add_others(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:
+    """All exponents but the largest."""
+    group = safe(each.source.arm_label)
+    for course in each.exponents[1:]:
+        label = f"{safe(each.source.label)}, {course.mean.title}"
+        hover = f"%{{x}}: %{{y:.4g}}<extra>{label}</extra>"
+        add_line(
+            figure,
+            each.steps,
+            course.mean.values,
+            style,
+            label,
+            legendgroup=group,
+            showlegend=False,
+            opacity=0.35,
+            hovertemplate=hover,
+        )
