@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from graddiag.analysis.reach import Reach
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints
+
+_SOME: Final = 3
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def _fresh_gain(reach: Reach, judged: Ints) -> float | None:
 
 
 def arrived_early(fading: Fading, thresholds: Thresholds) -> bool:
-    """Whether enough arrived, in the median, at the steps before those that are judged."""
+    """Whether enough arrived, in the median of the steps before it no longer did: some steps, or that tells nothing."""
     reach = fading.reach
-    early = reach.arriving_by_step[reach.steps < fading.judged[0]]
+    early = reach.arriving_by_step[reach.steps < began(fading, thresholds)]
     early = early[np.isfinite(early)]
-    return len(early) > 0 and bool(np.median(early) >= thresholds.arriving)
+    return len(early) >= _SOME and bool(np.median(early) >= thresholds.arriving)

@@ -20,15 +20,21 @@ _NEARER: Final = Advice(
     "shorter sequences, or a loss at more timesteps; clipping cannot help a gradient that vanishes.",
     "Pascanu et al. 2013",
 )
+_AWAKE: Final = Advice(
+    "a bias above 0 at the start, or a leaky activation: a gain of exactly 0 is a timestep at which all relus are off.",
+    "Maas et al. 2013",
+)
 _NO_CLIPPING: Final = Advice("nothing by clipping: it cannot help a gradient that vanishes.", "Pascanu et al. 2013")
 
 
 def advice_on(fading: Fading, cell: Cell, thresholds: Thresholds) -> tuple[Advice, ...]:
-    """The best fit first: a training that lost what it had is to be slowed, saturated units are to be freed; else the
-    gate that keeps the state, or one where there is none; last what changes the task."""
+    """The best fit first: a training that lost what it had is to be slowed, saturated or sleeping units to be freed;
+    else the gate that keeps the state, or one where there is none; last what changes the task."""
     tries = [_slower(fading, thresholds)] if arrived_early(fading, thresholds) else []
     if cell.saturated is not None and cell.saturated >= thresholds.saturated:
         tries.append(_freed(cell.saturated))
+    if fading.reach.zero_gains and cell.kind == "relu":
+        tries.append(_AWAKE)
     tries += _by_cell(fading, cell, thresholds)
     return (*tries, _NO_CLIPPING if fading.reach.dense else _NEARER)
 

@@ -35,10 +35,7 @@ def _why_nothing(measured: Measured, steps: int) -> tuple[str, str]:
         return "The run holds no step.", (
             "record a few steps of training with graddiag.watch, and let backward() run through the recurrent layer."
         )
-    return "The run holds no timestep of any recurrent layer.", (
-        "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or "
-        "recorder.tap in a loop of your own), and that it runs forward and backward at a recorded step."
-    )
+    return "The run holds no timestep of any recurrent layer.", _FOLLOWED
 
 
 def _why_not(reach: Reach) -> tuple[str, str]:
@@ -46,6 +43,8 @@ def _why_not(reach: Reach) -> tuple[str, str]:
     label = reach.selection.label
     if not reach.missing:
         return f"At no step did a finite gradient above 0 reach {label}.", _REACH_IT
+    if not len(reach.steps):
+        return reach.missing, _FOLLOWED
     if len(reach.timesteps) == 1:
         return reach.missing, (
             "hand the layer sequences of at least two timesteps; called once per timestep, its calls are joined only "
@@ -53,12 +52,16 @@ def _why_not(reach: Reach) -> tuple[str, str]:
         )
     if not reach.n_gains and not reach.zero_gains and not reach.nonfinite_gains:
         return reach.missing, (
-            "watch the layer itself with all its signals: of a state given to recorder.tap, or of rows from another "
-            "tool, the transport gain may not be known."
+            "hand the layer sequences of at least two timesteps, and watch the layer itself: of a state given to "
+            "recorder.tap, or of rows from another tool, the transport gain may not be known."
         )
     return reach.missing, _REACH_IT
 
 
+_FOLLOWED: Final = (
+    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or recorder.tap in "
+    "a loop of your own), and that it runs forward and backward at a recorded step."
+)
 _REACH_IT: Final = (
     "see whether the loss depends on this layer, and whether it is finite: look for a detach(), for dead units, or for "
     "the first NaN or inf."

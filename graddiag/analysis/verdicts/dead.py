@@ -23,11 +23,9 @@ def dead(measured: Measured) -> Finding | None:
     t = measured.thresholds
     severity: Severity = "warning" if worst.share >= t.dead_share else "info"
     label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
-    which = "every snapshot" if len(worst.judged) == len(worst.steps) else f"the last {len(worst.judged)} snapshots"
-    since = "from the first one on" if onset == worst.steps[0] else f"at least half of them from step {onset} on"
     sentence = (
-        f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in {which}, "
-        f"{since}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
+        f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
+        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
     )
     where, place = f"{label}, {span(*steps)}", place_in(worst.selection, *steps)
     evidence = (
@@ -39,6 +37,12 @@ def dead(measured: Measured) -> Finding | None:
         f"{t.judged_share:.0%} of the snapshots; a warning from {t.dead_share:.0%} of a layer's units on."
     )
     return Finding("dead-units", severity, sentence, evidence, rule, _advice(measured, worst), _USED, onset)
+
+
+def _when(found: DeadUnits) -> str:
+    if found.since.max() == found.steps[0]:
+        return "every snapshot"
+    return f"the last {plural(len(found.judged), 'snapshot')}, at least half of them from step {_onset(found)} on"
 
 
 def _onset(found: DeadUnits) -> int:
