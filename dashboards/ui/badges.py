@@ -25,6 +25,7 @@ VERDICTS: Final = {
     "truncated-reach": Badge(":material/content_cut:", "✂", "orange"),
     "dead-units": Badge(":material/power_off:", "○", "orange"),
     "saturated-gates": Badge(":material/compress:", "▮", "orange"),
+    "diverging": Badge(":material/moving:", "↗", "orange"),
     "plateau": Badge(":material/trending_flat:", "▬", "yellow"),
     "threshold-above-all": Badge(":material/vertical_align_top:", "⤒", "yellow"),
     "clipping-always": Badge(":material/speed:", "⇥", "yellow"),

@@ -12,6 +12,9 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source
 from graddiag.analysis.words import listed, plural
 
+# information that asks for something though the run is healthy: keep clipping on, or lower a threshold out of reach
+_ASKING: Final = ("exploding", "threshold-above-all")
+
 _END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 
 
@@ -73,6 +76,11 @@ class Basis:
 
     @property
     def sentence(self) -> str:
+        if not self.steps:
+            if not self.recorded:
+                return "This rests on no step at all."
+            timesteps = f"timesteps of {plural(self.layers, 'layer')} at {plural(self.recorded, 'step')}"
+            return f"This rests on {timesteps}, whose losses and norms were not recorded."
         if not self.recorded:
             return f"This rests on {plural(self.steps, 'step')}, none of them with timesteps."
         timesteps = f"timesteps of {plural(self.layers, 'layer')} at {self.recorded:,} of them"
@@ -99,10 +107,15 @@ def _summary(verdict: str, findings: tuple[Finding, ...], story: Story, basis: B
     """The first sentence of what the verdict rests on; the story; what else was found; the basis; what to do first."""
     lead = next(each for each in findings if each.name == verdict)
     told = {lead.name, *(moment.name for moment in story.moments)}
+    told |= {"diverging", "plateau"} if "loss" in told else set()
     others = [f"{each.name} ({each.severity})" for each in findings if each.name not in told]
     middle = [story.caption] if story.missing is None else []
     middle += [f"Also found: {listed(others)}."] if others else []
-    # of a healthy run what is told as information may still ask for something: keep clipping on
-    advising = lead if lead.alarming else findings[0]
+    advising = next((each for each in findings if verdict == "healthy" and _asks(each)), lead)
     do = f"First thing to do: {advising.advice[0].text}" if advising.advice else "First thing to do: see its rule."
     return " ".join([_END.split(lead.sentence)[0], *middle, basis.sentence, do])
+
+
+def _asks(finding: Finding) -> bool:
+    """Whether a finding that is information asks for something all the same."""
+    return finding.name in _ASKING and not finding.advice[0].text.startswith("leave")

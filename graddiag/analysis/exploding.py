@@ -1,14 +1,16 @@
-"""The rule for an exploding gradient: it grows on its way back through time, or its norm jumps from step to step."""
+"""The rule for an exploding gradient: it grows on its way back through time, or its norm jumps or climbs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.findings import Advice, Evidence, Finding, Place, Severity, place_in
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, place_in
 from graddiag.analysis.norms import NormHistory
 from graddiag.analysis.reach import Reach
-from graddiag.analysis.spikes import Spikes, find_spikes
+from graddiag.analysis.remedies import clip, smaller_rate
+from graddiag.analysis.spikes import Spikes, climbs_from, find_high, find_spikes, leads_up_from
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import number, plural, span
@@ -31,33 +33,72 @@ class Growth:
     first_step: int
 
 
-def exploding(history: NormHistory, reaches: Sequence[Reach], thresholds: Thresholds) -> Finding | None:
-    """The finding, or None. It is information only where clipping caught the steps in question.
+@dataclass(frozen=True)
+class _Signs:
+    """What speaks for an explosion: growth through time; norms that jump or, if none does, ``climb``, and the step from
+    which on they do."""
+
+    growth: Growth | None
+    norms: Spikes | None
+    norms_from: int | None
+    climb: bool
+
+    @property
+    def onset(self) -> int:
+        began = [] if self.norms_from is None else [self.norms_from]
+        return min(began + ([] if self.growth is None else [self.growth.first_step]))
+
+
+def exploding(
+    history: NormHistory,
+    reaches: Sequence[Reach],
+    thresholds: Thresholds,
+    *,
+    harmed: bool = False,
+    update_ratio: float | None = None,
+) -> Finding | None:
+    """The finding, or None. It is information only where clipping caught the steps in question, or where the norm
+    climbs over many steps without a jump and the training is not ``harmed``.
 
     Either sign is enough: growth through time by ``growth`` at ``growth_share`` of the recorded steps, or spikes of
-    the norm before clipping: a share of ``spike_share`` of the steps, or a single one of ``spike_severe``.
+    the norm before clipping: a share of ``spike_share`` of the steps, or a single one of ``spike_severe``; or as many
+    norms as large that came without a jump.
     """
-    spikes = find_spikes(history.steps, history.before.values, thresholds)
     grown = [each for each in (_growth(one, thresholds) for one in reaches) if each is not None]
     growth = max(
         (each for each in grown if each.share >= thresholds.growth_share), key=lambda each: each.typical, default=None
     )
-    spiking = _spiking(spikes, thresholds)
-    if growth is None and not spiking:
+    jumps = find_spikes(history.steps, history.before.values, thresholds)
+    high = find_high(history.steps, history.before.values, thresholds)
+    climb = not _many(jumps, thresholds) and _many(high, thresholds)
+    found = high if climb else jumps if _many(jumps, thresholds) else None
+    since = climbs_from if climb else leads_up_from
+    norms_from = None if found is None else since(history.steps, history.before.values, found)
+    signs = _Signs(growth, found, norms_from, climb)
+    if growth is None and signs.norms is None:
         return None
-    held = held_by_clipping(history, spikes, growth, thresholds)
-    severity: Severity = "info" if held else _severity(growth, spikes, thresholds)
-    evidence = (*(_spike_evidence(spikes) if spiking else ()), *(_growth_evidence(growth) if growth else ()))
+    held = held_by_clipping(history, high if climb else jumps, growth, thresholds)
+    severity: Severity = "info" if held else _severity(signs, thresholds, harmed)
+    harmless = not held and severity == "info"
     return Finding(
         "exploding",
         severity,
-        _sentence(growth, spikes if spiking else None, _caught(growth, history) if held else None),
-        evidence,
+        _sentence(signs, _caught(growth, history) if held else None),
+        (*_norm_evidence(signs), *(_growth_evidence(growth) if growth else ())),
         _rule(thresholds),
-        _advice(spikes, held),
-        ("growth", "growth_share", "growth_severe", "spike", "spike_share", "spike_severe", "spike_share_severe"),
-        _onset(growth, spikes if spiking else None),
+        (_WATCH,) if harmless else _advice(signs, history, jumps.usual, held, update_ratio),
+        _USED,
+        signs.onset,
     )
+
+
+_WATCH: Final = Advice(
+    "leave it while the loss falls; if it no longer does, a smaller learning rate, or clipping by norm.", PRACTICE
+)
+_USED: Final = (
+    *("growth", "growth_share", "growth_severe", "spike", "spike_share", "spike_severe", "spike_share_severe"),
+    *("recent", "history"),
+)
 
 
 def held_by_clipping(history: NormHistory, spikes: Spikes, growth: Growth | None, thresholds: Thresholds) -> bool:
@@ -66,7 +107,7 @@ def held_by_clipping(history: NormHistory, spikes: Spikes, growth: Growth | None
     clipped = _clipped(history)
     if not history.source.clipped or not len(clipped) or not history.after.measured:
         return False
-    left = find_spikes(history.steps, history.after.values, thresholds)
+    left = find_high(history.steps, history.after.values, thresholds)
     met = bool(np.isin(spikes.steps, clipped).all()) and not len(left.steps)
     return met and (growth is None or _share_left(growth, clipped) < thresholds.growth_share)
 
@@ -78,11 +119,6 @@ def _clipped(history: NormHistory) -> Ints:
 def _share_left(growth: Growth, clipped: Ints) -> float:
     """The share of the recorded steps that grow and were not clipped."""
     return growth.share * float((~np.isin(growth.steps, clipped)).mean())
-
-
-def _onset(growth: Growth | None, spikes: Spikes | None) -> int | None:
-    began = [] if spikes is None else [int(spikes.steps[0])]
-    return min(began + ([] if growth is None else [growth.first_step]))
 
 
 def _growth(reach: Reach, thresholds: Thresholds) -> Growth | None:
@@ -97,18 +133,20 @@ def _growth(reach: Reach, thresholds: Thresholds) -> Growth | None:
     return Growth(reach, steps, share, median, float(growths[at]), int(reach.steps[at]), int(steps[0]))
 
 
-def _spiking(spikes: Spikes, thresholds: Thresholds) -> bool:
-    if not len(spikes.steps):
+def _many(found: Spikes, thresholds: Thresholds) -> bool:
+    if not len(found.steps):
         return False
-    return spikes.share >= thresholds.spike_share or bool(spikes.ratios.max() >= thresholds.spike_severe)
+    return found.share >= thresholds.spike_share or bool(found.ratios.max() >= thresholds.spike_severe)
 
 
-def _severity(growth: Growth | None, spikes: Spikes, thresholds: Thresholds) -> Severity:
-    by_spikes = len(spikes.steps) > 0 and (
-        spikes.share >= thresholds.spike_share_severe or spikes.ratios.max() >= thresholds.spike_severe
-    )
+def _severity(signs: _Signs, thresholds: Thresholds, harmed: bool) -> Severity:
+    growth, norms = signs.growth, signs.norms
+    if growth is None and signs.climb and not harmed:
+        return "info"
+    large = norms is not None and bool(norms.ratios.max() >= thresholds.spike_severe)
+    often = norms is not None and not signs.climb and norms.share >= thresholds.spike_share_severe
     by_growth = growth is not None and growth.typical >= thresholds.growth_severe
-    return "severe" if by_spikes or by_growth else "warning"
+    return "severe" if often or by_growth or (large and (harmed or not signs.climb)) else "warning"
 
 
 def _caught(growth: Growth | None, history: NormHistory) -> str:
@@ -117,15 +155,15 @@ def _caught(growth: Growth | None, history: NormHistory) -> str:
     return "every such step" if every else "nearly every such step"
 
 
-def _sentence(growth: Growth | None, spikes: Spikes | None, caught: str | None) -> str:
-    parts = []
-    if spikes is not None:
-        at = spikes.largest
-        times = f"{number(float(spikes.ratios[at]))} times the usual {number(spikes.usual)}"
-        parts.append(
-            f"The gradient norm jumps at {plural(len(spikes.steps), 'step')} of {spikes.counted:,}: to "
-            f"{number(float(spikes.norms[at]))} at step {spikes.steps[at]}, {times}."
-        )
+def _sentence(signs: _Signs, caught: str | None) -> str:
+    parts, norms, growth = [], signs.norms, signs.growth
+    if norms is not None:
+        at = norms.largest
+        times = f"{number(float(norms.ratios[at]))} times the usual {number(norms.usual)}"
+        top = f"to {number(float(norms.norms[at]))} at step {norms.steps[at]}, {times}"
+        jumps = f"jumps at {plural(len(norms.steps), 'step')} of {norms.counted:,}: {top}"
+        climbs = f"climbs from step {signs.norms_from} on, {top} before, without a jump"
+        parts.append(f"The gradient norm {climbs if signs.climb else jumps}.")
     if growth is not None:
         parts.append(
             f"On its way back through time the gradient of {growth.reach.selection.label} grows, by a factor of "
@@ -136,16 +174,19 @@ def _sentence(growth: Growth | None, spikes: Spikes | None, caught: str | None) 
     return " ".join(parts)
 
 
-def _spike_evidence(spikes: Spikes) -> tuple[Evidence, ...]:
-    at = spikes.largest
-    when, place = f"step {spikes.steps[at]}", Place(step=int(spikes.steps[at]))
-    norm, first = "(L2 over all parameters)", Place(step=int(spikes.steps[0]))
-    count = f"of {spikes.counted:,}"
-    jumps = Evidence("steps that jump", len(spikes.steps), count, f"first at step {first.step}", first)
+def _norm_evidence(signs: _Signs) -> tuple[Evidence, ...]:
+    norms = signs.norms
+    if norms is None:
+        return ()
+    at = norms.largest
+    when, place = f"step {norms.steps[at]}", Place(step=int(norms.steps[at]))
+    norm, first = "(L2 over all parameters)", Place(step=int(norms.steps[0]))
+    largest = "largest norm before clipping" if signs.climb else "largest jump of the norm before clipping"
+    steps = "steps with so large a norm" if signs.climb else "steps that jump"
     return (
-        Evidence("largest jump of the norm before clipping", float(spikes.norms[at]), norm, when, place),
-        Evidence("that is, over the usual norm", float(spikes.ratios[at]), "times", when, place),
-        jumps,
+        Evidence(largest, float(norms.norms[at]), norm, when, place),
+        Evidence("that is, over the usual norm", float(norms.ratios[at]), "times", when, place),
+        Evidence(steps, len(norms.steps), f"of {norms.counted:,}", f"first at step {first.step}", first),
     )
 
 
@@ -170,25 +211,30 @@ def _rule(thresholds: Thresholds) -> str:
     return (
         f"on its way back the gradient grows, by its gains and against what the loss puts in, by a factor of at least "
         f"{number(thresholds.growth)} at {thresholds.growth_share:.0%} of the recorded steps; or the norm before "
-        f"clipping is at least {number(thresholds.spike)} times the usual one at {thresholds.spike_share:.2%} of the "
-        f"steps, or {number(thresholds.spike_severe)} times at one."
+        f"clipping is at least {number(thresholds.spike)} times the usual one, of all steps before and of the last "
+        f"{thresholds.recent}, at {thresholds.spike_share:.2%} of the steps, or {number(thresholds.spike_severe)} "
+        "times at one; or so many times that of all steps before alone, which is information unless the loss never "
+        "fell, rose again or ended in NaN or inf."
     )
 
 
-def _advice(spikes: Spikes, held: bool) -> tuple[Advice, ...]:
+def _advice(
+    signs: _Signs, history: NormHistory, usual: float | None, held: bool, ratio: float | None
+) -> tuple[Advice, ...]:
+    """The recurrent weight first where the gradient grew through time from the first step on and its norm is level;
+    the learning rate first where the norm climbs; else clipping, or a lower threshold where there is one."""
     if held:
         return (Advice("keep clipping on: without it these steps would be taken in full.", "Pascanu et al. 2013"),)
-    clip = "clip by global norm"
-    if spikes.usual:
-        clip += f", norm:{spikes.usual:.2g} say (the usual norm; half to ten times it will do)"
-    return (
-        Advice(f"{clip}.", "Pascanu et al. 2013, section 3.2"),
-        Advice(
-            "a smaller learning rate: jumps of the norm are met at steep walls of the loss, which small steps avoid.",
-            "Pascanu et al. 2013, section 2.3",
-        ),
-        Advice(
-            "a start with a smaller recurrent weight (orthogonal, or its singular values at most 1).",
-            "Saxe et al. 2014",
-        ),
+    clipping = clip(history, usual)
+    rate = smaller_rate("jumps of the norm are met at steep walls of the loss, which small steps avoid", ratio)
+    if signs.growth is None:
+        return (_climbing(ratio), clipping) if signs.climb else (clipping, rate)
+    weight = Advice(
+        "a start with a smaller recurrent weight (orthogonal, or its singular values at most 1).", "Saxe et al. 2014"
     )
+    always = signs.norms is None and signs.growth.first_step == int(signs.growth.reach.steps[0])
+    return (weight, clipping, rate) if always else (clipping, rate, weight)
+
+
+def _climbing(ratio: float | None) -> Advice:
+    return smaller_rate("a norm that climbs tells of weights that move into a steeper region", ratio)

@@ -14,6 +14,7 @@ FindingName = Literal[
     "truncated-reach",
     "dead-units",
     "saturated-gates",
+    "diverging",
     "plateau",
     "threshold-above-all",
     "clipping-always",
@@ -43,6 +44,9 @@ FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
 NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CALM: Final = ("not-measured", "healthy")
+
+# the source of advice that is no paper's: the section of the documentation that gives the reason
+PRACTICE: Final = "graddiag docs/verdicts.md, practical advice"
 
 WIDTH: Final = 100
 
@@ -85,7 +89,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to try, and who says so: a paper, or the measurement it follows from."""
+    """One thing to try, and who says so: a paper, or the page of graddiag's documentation that gives the reason."""
 
     text: str
     source: str = ""

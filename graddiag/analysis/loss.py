@@ -1,27 +1,31 @@
 """How the loss moves over training: its level, whether it falls, since when it is flat, jumps, and the edge of
 stability."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.levels import Course, course_of, flat_from, levels_of, risen_from
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
 
-Course = Literal["falling", "flat", "flat after falling", "risen", "ended in NaN or inf"]
-
 SHARPNESS: Final = "sharpness"  # what a user logs as the largest eigenvalue of the Hessian of the loss
 
-_BLOCKS: Final = 20
-_WINDOW: Final = 51
 _NORMAL: Final = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
-_HALF: Final = 0.5
+
+_WORDS: Final = {
+    "flat": "does not fall",
+    "flat after falling": "fell and is flat",
+    "risen": "rises",
+    "risen after falling": "fell and rises again",
+}
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,12 @@ class LossDynamics(Result):
     start: its first level, the lower of the first block's and the median of the first three steps (a loss that jumps up
     at once and comes back has not fallen); end: the last level; best: the lowest level, at best_step. error: the
     standard error of a level, from the spread within blocks. fall: (start - end) / |start|, None where start is 0.
-    flat_from: the first step from which on the level stays within the noise, at least a quarter of the run; None where
-    there is no such stretch. jumps: steps at which the loss jumps far above its running median; heights: the loss
-    there; recovered: how many of them came back to it. chance: the loss of guessing, where the configuration says it.
-    stability: None where no sharpness was logged.
+    flat_from: the first step from which on the level stays within the noise, at least ``Thresholds.loss_flat`` of the
+    run; None where there is no such stretch. jumps: steps at which the loss jumps far above its running median;
+    heights: the loss there; recovered: how many of them came back to it; jumped_from: the first step of each. chance:
+    the loss of guessing, where the configuration says it. stability: None where no sharpness was logged. risen_from:
+    where the course is one that rises, the step from which on the loss stays above its lowest level. broken_from: the
+    step from which on every loss is NaN or inf, where it ends so.
     """
 
     source: Source
@@ -72,11 +78,24 @@ class LossDynamics(Result):
     chance: float | None
     stability: Stability | None
     missing: str | None = None
+    risen_from: int | None = None
+    broken_from: int | None = None
+    jumped_from: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def stuck(self) -> bool:
         """Whether it never fell: it is where it began, or above."""
         return self.course in ("flat", "risen")
+
+    @property
+    def rising(self) -> bool:
+        """Whether it ends well above what it had reached."""
+        return self.course in ("risen", "risen after falling")
+
+    @property
+    def harmed(self) -> bool:
+        """Whether it never fell, or lost again what it had gained."""
+        return self.stuck or self.rising
 
     @property
     def caption(self) -> str:
@@ -85,14 +104,13 @@ class LossDynamics(Result):
         who = f"The loss of {self.source.label}"
         if self.course == "ended in NaN or inf":
             return f"{who} ended in NaN or inf; {plural(self.nonfinite, 'step')} held such a loss."
-        levels = f"from a level of {number(self.start)} to {number(self.end)}"
+        way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
+        levels = f"from a level of {number(self.start)}{way} to {number(self.end)}"
         jumps = f"; it jumps at {plural(len(self.jumps), 'step')}" if len(self.jumps) else ""
         resting = self.flat_from is not None and self.course != "falling"
         flat = f", flat from step {self.flat_from}" if resting else ""
-        words = {"falling": "falls", "flat": "does not fall", "risen": "rises"}.get(
-            str(self.course), "fell and is flat"
-        )
-        return f"{who} {words}, {levels}{flat}{jumps}. {self._edge()}"
+        rising = f", rising from step {self.risen_from}" if self.risen_from is not None else ""
+        return f"{who} {_WORDS.get(str(self.course), 'falls')}, {levels}{rising}{flat}{jumps}. {self._edge()}"
 
     def _edge(self) -> str:
         if self.stability is None:
@@ -111,29 +129,25 @@ def loss_dynamics(run: Run, thresholds: Thresholds | None = None) -> LossDynamic
     values, at = line.values[finite], steps[finite]
     logged = ~numbers(frame[schema.LOSS])[1]
     bad = int(logged.sum()) - len(values)
-    ended_badly = bool(logged.any()) and not finite[np.flatnonzero(logged)[-1]]
-    level_steps, levels, error = _levels(at, values)
-    jumps, recovered = _jumps(values, thresholds)
+    broken = _broken_from(steps[logged], finite[logged])
+    found = levels_of(at, values)
+    begun, jumps, recovered = _jumps(values, thresholds)
     enough = len(values) >= thresholds.loss_steps
-    start = min(float(levels[0]), float(np.median(values[:3]))) if len(levels) else None
-    end = float(levels[-1]) if len(levels) else None
-    flat = _flat_from(levels, error, thresholds) if enough else None
-    course = _course(start, end, levels, error, flat, thresholds) if enough else None
-    lowest = int(levels.argmin()) if len(levels) else None
+    course = course_of(found, thresholds) if enough else None
     return LossDynamics(
         source_of(run),
         steps,
         line,
-        level_steps,
-        levels,
-        "ended in NaN or inf" if ended_badly else course,
-        start,
-        end,
-        None if lowest is None else float(levels[lowest]),
-        None if lowest is None else int(level_steps[lowest]),
-        error,
-        (start - end) / abs(start) if start and end is not None else None,
-        None if flat is None else int(level_steps[flat]),
+        found.steps,
+        found.values,
+        course if broken is None else "ended in NaN or inf",
+        found.start,
+        found.end,
+        None if found.lowest is None else float(found.values[found.lowest]),
+        None if found.lowest is None else int(found.steps[found.lowest]),
+        found.error if len(found.values) else None,
+        found.fall,
+        flat_from(found, thresholds) if enough else None,
         at[jumps],
         values[jumps],
         recovered,
@@ -141,7 +155,18 @@ def loss_dynamics(run: Run, thresholds: Thresholds | None = None) -> LossDynamic
         chance_of(run),
         _stability(run),
         _what_is_missing(len(values), bad, thresholds),
+        risen_from(found, at, values, thresholds) if course in ("risen", "risen after falling") else None,
+        broken,
+        at[begun],
     )
+
+
+def _broken_from(steps: Ints, finite: NDArray[np.bool_]) -> int | None:
+    """The first of ``steps`` from which on none is finite; None where the last one is, or there is none."""
+    if not len(steps) or finite[-1]:
+        return None
+    whole = np.flatnonzero(finite)
+    return int(steps[whole[-1] + 1 if len(whole) else 0])
 
 
 def chance_of(run: Run) -> float | None:
@@ -155,78 +180,27 @@ def chance_of(run: Run) -> float | None:
     return chance if np.isfinite(chance) else None
 
 
-def _levels(steps: Ints, values: Floats) -> tuple[Ints, Floats, float | None]:
-    """The first step and the median of each block, and the standard error of such a median (as of a normal sample)."""
-    if not len(values):
-        return steps, values, None
-    blocks = np.array_split(np.arange(len(values)), min(_BLOCKS, len(values)))
-    levels = np.array([np.median(values[block]) for block in blocks])
-    spread = np.median([np.abs(values[b] - level).mean() for b, level in zip(blocks, levels, strict=True)])
-    error = 1.2533 * 1.2533 * float(spread) / np.sqrt(len(values) / len(blocks))
-    return steps[[block[0] for block in blocks]], levels, float(error)
-
-
-def _course(
-    start: float | None,
-    end: float | None,
-    levels: Floats,
-    error: float | None,
-    flat: int | None,
-    thresholds: Thresholds,
-) -> Course:
-    assert start is not None
-    assert end is not None
-    assert error is not None
-    fallen = start - end > max(thresholds.loss_fall * abs(start), thresholds.loss_noise * error)
-    if fallen:
-        return "falling" if flat is None or _still_falling(levels) else "flat after falling"
-    if end - start > max(thresholds.loss_fall * abs(start), thresholds.loss_noise * error):
-        return "risen"
-    return "falling" if _still_falling(levels) else "flat"
-
-
-def _still_falling(levels: Floats) -> bool:
-    """Whether the levels of the second half go down: their slope is below 0 by more than two standard errors."""
-    half = levels[int(len(levels) * _HALF) :]
-    if len(half) < 4:
-        return bool(half[-1] < half[0])
-    x = np.arange(len(half)) - (len(half) - 1) / 2
-    slope = float((x * half).sum() / (x * x).sum())
-    rest = half - half.mean() - slope * x
-    error = float(np.sqrt((rest**2).sum() / (len(half) - 2) / (x * x).sum()))
-    return slope < -2 * error and slope < 0
-
-
-def _flat_from(levels: Floats, error: float | None, thresholds: Thresholds) -> int | None:
-    """The first block from which on all levels stay together, by the noise or a share of the whole range."""
-    if error is None or len(levels) < 4:
-        return None
-    most = max(2 * thresholds.loss_noise * error, thresholds.loss_fall * float(np.ptp(levels)))
-    backwards = levels[::-1]
-    together = (np.maximum.accumulate(backwards) - np.minimum.accumulate(backwards)) <= most
-    first = len(levels) - int(together.sum())
-    return first if first <= 0.75 * len(levels) else None
-
-
-def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, int]:
-    """Where the loss jumps above the median of the steps before, and how many jumps it came back from.
+def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, Ints, int]:
+    """Where the loss jumps above the median of the steps before: the beginnings, the tops, and how many jumps it came
+    back from.
 
     Steps in a row that lie above are one jump, counted at its highest.
     """
     if len(values) < thresholds.history + 1:
-        return np.zeros(0, dtype=np.int64), 0
-    before = pd.Series(values).shift(1).rolling(_WINDOW, min_periods=thresholds.history)
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), 0
+    window, history = max(thresholds.recent, thresholds.history), thresholds.history
+    before = pd.Series(values).shift(1).rolling(window, min_periods=history)
     usual = before.median().to_numpy()
-    spread = pd.Series(np.abs(values - usual)).shift(1).rolling(_WINDOW, min_periods=thresholds.history).median()
+    spread = pd.Series(np.abs(values - usual)).shift(1).rolling(window, min_periods=history).median()
     limit = usual + thresholds.loss_spike * _NORMAL * spread.to_numpy()
     above = (values > limit) & (values - usual > thresholds.loss_fall * np.abs(usual))
     edges = np.flatnonzero(np.diff(np.concatenate([[0], above.astype(np.int8), [0]])))
     starts, ends = edges[::2], edges[1::2]
     tops = [start + int(values[start:end].argmax()) for start, end in zip(starts, ends, strict=True)]
     back = sum(
-        bool((values[end : end + _WINDOW] <= limit[start]).any()) for start, end in zip(starts, ends, strict=True)
+        bool((values[end : end + window] <= limit[start]).any()) for start, end in zip(starts, ends, strict=True)
     )
-    return np.array(tops, dtype=np.int64), back
+    return starts.astype(np.int64), np.array(tops, dtype=np.int64), back
 
 
 def _stability(run: Run) -> Stability | None:

@@ -9,7 +9,9 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.clipping import ClipStatistics, statistics_of
 from graddiag.analysis.exploding import exploding
+from graddiag.analysis.fading import Fading, fading
 from graddiag.analysis.findings import Finding
+from graddiag.analysis.kinds import Cell, cell_of
 from graddiag.analysis.loss import LossDynamics, loss_dynamics
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
@@ -20,7 +22,7 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.truncation import Truncation, truncation
 from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Ints
-from graddiag.analysis.vanishing import Fading, fading, vanishing
+from graddiag.analysis.vanishing import vanishing
 from graddiag.run import Run, numbers
 
 
@@ -73,7 +75,7 @@ class Measured:
 
     @cached_property
     def dead(self) -> Sequence[DeadUnits]:
-        return [dead_units(self.run, each) for each in self.selections]
+        return [dead_units(self.run, each, thresholds=self.thresholds) for each in self.selections]
 
     @cached_property
     def truncations(self) -> Sequence[Truncation]:
@@ -101,16 +103,21 @@ class Measured:
         rows = self.run.read(schema.TABLE_EVENTS, columns=[schema.KIND, schema.MESSAGE])
         return dict(zip(rows[schema.KIND], rows[schema.MESSAGE], strict=True))
 
+    def cell(self, selection: Selection) -> Cell:
+        """What kind of cell a layer is and what its gates do, by its gates at the steps looked at."""
+        return cell_of(self.run, selection, self.looked_at)
+
     @cached_property
     def exploding(self) -> Finding | None:
-        return exploding(self.history, self.reaches, self.thresholds)
+        harmed = self.loss.harmed or self.origin.found
+        return exploding(self.history, self.reaches, self.thresholds, harmed=harmed, update_ratio=self.update_ratio)
 
     @cached_property
     def vanishing(self) -> Finding | None:
         """Of the layers whose back-propagation is not cut: beyond a cut nothing arrives, whatever the gains are."""
         cut = [each.selection for each in self.cuts]
         whole = [each for each in self.faded if each.reach.selection not in cut]
-        return vanishing(whole, self.thresholds, self.run.manifest.model)
+        return vanishing(whole, self.thresholds, self.cell)
 
     @property
     def gradient_ill(self) -> bool:
@@ -120,5 +127,5 @@ class Measured:
 
     @property
     def harmed(self) -> bool:
-        """Whether the training shows harm: an ill gradient, or a loss that never fell."""
-        return self.gradient_ill or self.loss.stuck
+        """Whether the training shows harm: an ill gradient, or a loss that never fell, or rose again."""
+        return self.gradient_ill or self.loss.harmed

@@ -25,9 +25,6 @@ from graddiag.run import Run
 
 _COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H, schema.GRAD_H_DIRECT)
 
-# the share of timesteps from which on a loss counts as one at every timestep
-_DENSE: Final = 0.5
-
 
 @dataclass(frozen=True)
 class Reach(Result):
@@ -50,7 +47,8 @@ class Reach(Result):
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
-    recorded (then all is measured from the last timestep).
+    recorded (then all is measured from the last timestep). dense: whether it touches most of them, at least
+    ``Thresholds.dense_share``.
     gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles.
     """
 
@@ -81,11 +79,7 @@ class Reach(Result):
     distance: int | None = None
     over_sequence: Coverage | None = None
     over_task: Coverage | None = None
-
-    @property
-    def dense(self) -> bool:
-        """Whether the loss touches most timesteps at once."""
-        return self.touched_share is not None and self.touched_share >= _DENSE
+    dense: bool = False
 
     @property
     def caption(self) -> str:
@@ -114,14 +108,14 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
     Source: Pascanu, Mikolov & Bengio (2013), section 2; the Lyapunov view of Engelken et al. (2023).
     """
-    floor = (thresholds or Thresholds()).touched_floor
-    parts = [_travels(grid, selection, floor) for grid in stretches(run, selection, _COLUMNS)]
+    thresholds = thresholds or Thresholds()
+    parts = [_travels(grid, selection, thresholds.touched_floor) for grid in stretches(run, selection, _COLUMNS)]
     timesteps = max((part.timesteps for part in parts), key=len)
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
     horizons = _horizon_with_interval(exponent, interval)
-    distance, dense = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
-    least = dense is not None and dense >= _DENSE
+    distance, share = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
+    dense = share is not None and share >= thresholds.dense_share
     return Reach(
         source_of(run),
         selection,
@@ -139,15 +133,16 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
         None if exponent is None else horizons[0],
         horizons[1],
         _median(ratios),
-        dense,
+        share,
         int(np.isfinite(exponents).sum()),
         sum(part.n_gains for part in parts),
         sum(part.zero_gains for part in parts),
         sum(part.nonfinite_gains for part in parts),
         _what_is_missing(parts, timesteps, selection, exponent),
         distance,
-        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=least),
-        coverage("task", distance, exponent, horizons, least=least),
+        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense),
+        coverage("task", distance, exponent, horizons, least=dense),
+        dense,
     )
 
 

@@ -9,6 +9,7 @@ from graddiag.analysis.findings import FINDING_NAMES, Finding
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.verdicts.clipping import clipping_always, clipping_never, threshold_above_all
 from graddiag.analysis.verdicts.dead import dead
+from graddiag.analysis.verdicts.diverging import diverging
 from graddiag.analysis.verdicts.nonfinite import nonfinite
 from graddiag.analysis.verdicts.plateau import plateau
 from graddiag.analysis.verdicts.saturated import saturated
@@ -18,7 +19,7 @@ from graddiag.errors import SettingError
 Check = Callable[[Measured], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
-RULES_VERSION: Final = 2
+RULES_VERSION: Final = 3
 
 _KEBAB: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -66,6 +67,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("truncated-reach", truncated),
     Rule("dead-units", dead),
     Rule("saturated-gates", saturated),
+    Rule("diverging", diverging),
     Rule("plateau", plateau),
     Rule("threshold-above-all", threshold_above_all),
     Rule("clipping-always", clipping_always),

@@ -11,7 +11,13 @@ LINKS: Final = (
     ("exploding", "saturated-gates"),
     ("exploding", "dead-units"),
     ("exploding", "non-finite"),
+    ("exploding", "loss-jump"),
     ("exploding", "loss"),
+    ("exploding", "loss-broken"),
+    ("loss-jump", "saturated-gates"),
+    ("loss-jump", "dead-units"),
+    ("loss-jump", "loss"),
+    ("loss-jump", "non-finite"),
     ("saturated-gates", "vanishing"),
     ("saturated-gates", "loss"),
     ("dead-units", "vanishing"),
@@ -19,12 +25,16 @@ LINKS: Final = (
     ("vanishing", "loss"),
     ("truncated-reach", "loss"),
     ("loss", "non-finite"),
+    ("loss", "loss-broken"),
+    ("loss-jump", "loss-broken"),
+    ("non-finite", "loss-broken"),
 )
 
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that began at a step: a finding by its name, or ``loss`` for what the loss did."""
+    """Something that began at a step: a finding by its name; or ``loss``, ``loss-jump`` or ``loss-broken`` for what the
+    loss did: fall no more or rise, jump, become NaN or inf."""
 
     step: int
     name: str

@@ -19,9 +19,6 @@ from graddiag.run import Run
 
 _NAMES: Final = (schema.GRAD_H, schema.TRANSPORT_GAIN, schema.GRAD_W_HH, schema.H_RMS)
 
-# what holds at this share of the steps at which it could be seen, or at more, holds for the run
-USUAL: Final = 0.5
-
 
 @dataclass(frozen=True)
 class Truncation(Result):
@@ -31,13 +28,14 @@ class Truncation(Result):
     cut_share: those at which dL/dh is exactly 0 at all timesteps before some one, although it is large there (at least
     ``Thresholds.arriving`` of the largest) and its transport gain is not 0: a detach. A timestep that ran and got no
     gradient counts as 0. cut_timestep: the first timestep, in the order in which the layer ran, that still gets one,
-    the median of those steps; None unless at least half of the judged steps are cut. faded_share: zeros that a fading
-    gradient, or dead units (gain 0), ran into.
-    carried_share: of the steps where it can be told, those whose first G_t is not 0, so that the layer began from a
-    state that was not 0: carried over from an earlier call or step (or given, or learned). Nothing of the gradient went
-    on through that state as far as graddiag saw: calls joined by an intact graph are one sequence here (those of a
-    bidirectional layer or of packed sequences are never joined). calls: separate sequences of the module in a step.
-    distance: the task's, in timesteps; window_short: whether the window is shorter than that, None where not known.
+    the median of those steps; None unless ``Thresholds.usual_share`` of the judged steps are cut. faded_share: zeros
+    that a fading gradient, or dead units (gain 0), ran into. carried_share: of the steps where it can be told, those
+    whose first G_t is not 0, so that the layer began from a state that was not 0: carried over from an earlier call or
+    step (or given, or learned). carried: whether these are ``Thresholds.usual_share`` of them or more. Nothing of the
+    gradient went on through that state as far as graddiag saw: calls joined by an intact graph are one sequence here
+    (those of a bidirectional layer or of packed sequences are never joined). calls: separate sequences of the module in
+    a step. distance: the task's, in timesteps; window_short: whether the window is shorter than that, None where not
+    known.
     """
 
     source: Source
@@ -53,14 +51,11 @@ class Truncation(Result):
     distance: int | None
     window_short: bool | None
     missing: str | None = None
+    carried: bool = False
 
     @property
     def cut(self) -> bool:
         return self.cut_timestep is not None
-
-    @property
-    def carried(self) -> bool:
-        return self.carried_share is not None and self.carried_share >= USUAL
 
     @property
     def found(self) -> tuple[str, ...]:
@@ -92,13 +87,14 @@ def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None 
 
     Source: truncated back-propagation through time (Williams & Peng 1990).
     """
-    floor = (thresholds or Thresholds()).arriving
-    parts = [_ways(grid, selection, floor) for grid in stretches(run, selection, _NAMES)]
+    thresholds = thresholds or Thresholds()
+    parts = [_ways(grid, selection, thresholds.arriving) for grid in stretches(run, selection, _NAMES)]
     steps, judged, cut, short, known, carried, first = (
         np.concatenate(each) for each in zip(*map(_fields, parts), strict=True)
     )
     distance, window = task_distance(run.manifest), max(part.window for part in parts)
-    usual = cut.any() and cut.sum() >= USUAL * judged.sum()
+    usual = cut.any() and cut.sum() >= thresholds.usual_share * judged.sum()
+    carried_share = _share(carried & known, known)
     return Truncation(
         source_of(run),
         selection,
@@ -108,11 +104,12 @@ def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None 
         _share(cut, judged),
         int(np.median(first[cut])) if usual else None,
         _share(short & ~cut, judged),
-        _share(carried & known, known),
+        carried_share,
         _calls(run, selection, steps),
         distance,
         None if distance is None or not window else window - 1 < distance,
         _what_is_missing(parts, selection, bool(judged.any())),
+        carried_share is not None and carried_share >= thresholds.usual_share,
     )
 
 

@@ -1,6 +1,6 @@
 """Dead units: those that never change, and those that nothing teaches, by the snapshots of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints, Result, Source, source_of
 from graddiag.analysis.words import plural, span
 from graddiag.run import Run, numbers
@@ -19,11 +20,13 @@ _ACTIVATIONS: Final = tuple(
 
 @dataclass(frozen=True)
 class DeadUnits(Result):
-    """The dead units of one layer, by all its snapshots: an observation of these steps, not a proof for others.
+    """The dead units of one layer, by its later snapshots: an observation of these steps, not a proof for others.
 
-    units: how many the layer has. silent: units whose activations (of every gate, mean over the batch) are the same at
-    all timesteps of all snapshots; a relu unit is silent at 0. untaught: units whose gradient dL/dh is exactly 0 at all
-    timesteps of all snapshots. dead: either. A number that is NaN, inf or missing makes no unit dead.
+    steps: of all snapshots; judged: those of the last ``Thresholds.judged_share`` of them, two at least where there are
+    two. units: how many the layer has. silent: units whose activations (of every gate, mean over the batch) are one
+    finite number at all timesteps of the judged snapshots; a relu unit is silent at 0. untaught: units whose gradient
+    dL/dh is exactly 0 at all timesteps of them. dead: either; since: for each of these the step of the first snapshot
+    from which on it stays dead. A number that is NaN, inf or missing makes no unit dead.
     """
 
     source: Source
@@ -33,6 +36,8 @@ class DeadUnits(Result):
     silent: Ints
     untaught: Ints
     missing: str | None = None
+    judged: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    since: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
     def dead(self) -> Ints:
@@ -46,15 +51,15 @@ class DeadUnits(Result):
     def caption(self) -> str:
         if self.missing:
             return self.missing
-        when = f"{plural(len(self.steps), 'snapshot')} ({span(int(self.steps[0]), int(self.steps[-1]))})"
+        when = f"{plural(len(self.judged), 'snapshot')} ({span(int(self.judged[0]), int(self.judged[-1]))})"
         return (
             f"In {self.selection.label} of {self.source.label} {len(self.silent)} of {plural(self.units, 'unit')} "
             f"never change and {len(self.untaught)} get no gradient, by {when}."
         )
 
 
-def dead_units(run: Run, selection: Selection) -> DeadUnits:
-    """The units of one layer that do nothing, or learn nothing, in any snapshot."""
+def dead_units(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> DeadUnits:
+    """The units of one layer that do nothing, or learn nothing, in any of the later snapshots."""
     steps = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
     found = np.unique(steps.to_numpy(dtype=np.int64))
     none = np.zeros(0, dtype=np.int64)
@@ -66,18 +71,29 @@ def dead_units(run: Run, selection: Selection) -> DeadUnits:
     tallies = [_tally(run, selection, int(step)) for step in found]
     units = max(len(each.untaught) for each in tallies)
     whole = [each for each in tallies if len(each.untaught) == units]
-    untaught = np.logical_and.reduce([each.untaught for each in whole])
     measured = any(each.recorded.any() or each.taught for each in whole)
     missing = None if measured else f"The snapshots of {selection.label} hold neither a gradient nor an activation."
-    return DeadUnits(source, selection, found, units, _silent(whole), np.flatnonzero(untaught), missing)
+    judged = whole[_first_judged(len(whole), (thresholds or Thresholds()).judged_share) :]
+    silent, untaught = _silent(judged), _untaught(judged)
+    at = np.array([each.step for each in judged], dtype=np.int64)
+    since = _since(whole, silent | untaught)
+    return DeadUnits(
+        source, selection, found, units, np.flatnonzero(silent), np.flatnonzero(untaught), missing, at, since
+    )
+
+
+def _first_judged(count: int, share: float) -> int:
+    """The index of the first snapshot of the last ``share``: a single one is too little where there are two."""
+    return max(0, min(int(count * (1 - share)), count - 2))
 
 
 @dataclass(frozen=True)
 class _Tally:
-    """Of one snapshot: the smallest and largest activation by gate, [gates, units], NaN where one is not known; whether
-    a gate was recorded, [gates]; units whose gradient is 0 throughout, [units]; whether a gradient was recorded at all;
-    rows per unit."""
+    """Of one snapshot, at ``step``: the smallest and largest activation by gate, [gates, units], NaN where one is not
+    known; whether a gate was recorded, [gates]; units whose gradient is 0 throughout, [units]; whether a gradient was
+    recorded at all; rows per unit."""
 
+    step: int
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     recorded: NDArray[np.bool_]
@@ -98,14 +114,32 @@ def _tally(run: Run, selection: Selection, step: int) -> _Tally:
     low = np.stack([np.minimum.reduceat(each[order], starts) for each, _ in values])
     high = np.stack([np.maximum.reduceat(each[order], starts) for each, _ in values])
     recorded = np.array([not missing.all() for _, missing in values])
-    return _Tally(low, high, recorded, untaught, not absent.all(), len(rows) // count)
+    return _Tally(step, low, high, recorded, untaught, not absent.all(), len(rows) // count)
 
 
-def _silent(tallies: list[_Tally]) -> Ints:
-    """Units whose activation is one and the same number at more than one place, in every gate that was recorded."""
+def _silent(tallies: list[_Tally]) -> NDArray[np.bool_]:
+    """Whether each unit's activation is one and the same finite number at more than one place, in every gate that was
+    recorded, [units]."""
     gates = np.logical_and.reduce([each.recorded for each in tallies])
     if not gates.any() or sum(each.timesteps for each in tallies) < 2:
-        return np.zeros(0, dtype=np.int64)
+        return np.zeros(len(tallies[0].untaught), dtype=bool)
     low = np.min([each.low for each in tallies], axis=0)
     high = np.max([each.high for each in tallies], axis=0)
-    return np.flatnonzero((low[gates] == high[gates]).all(axis=0))
+    return np.asarray(((low == high) & np.isfinite(low))[gates].all(axis=0))
+
+
+def _untaught(tallies: list[_Tally]) -> NDArray[np.bool_]:
+    return np.asarray(np.logical_and.reduce([each.untaught for each in tallies]))
+
+
+def _since(tallies: list[_Tally], dead: NDArray[np.bool_]) -> Ints:
+    """For each dead unit the step of the first snapshot from which on it is dead, by all those after."""
+    steps = np.full(len(dead), tallies[-1].step, dtype=np.int64)
+    still = dead.copy()
+    for first in range(len(tallies) - 1, -1, -1):
+        later = tallies[first:]
+        held = _silent(later) | _untaught(later)
+        # a last snapshot alone may be too little to tell silence
+        still &= held | (first == len(tallies) - 1)
+        steps[still] = tallies[first].step
+    return steps[dead]

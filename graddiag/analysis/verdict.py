@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from graddiag.analysis.diagnosis import Basis, Diagnosis, diagnosis
 from graddiag.analysis.findings import Finding
+from graddiag.analysis.loss import LossDynamics
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.notes import notes_on
 from graddiag.analysis.rules import Rule, findings_of
@@ -50,9 +51,12 @@ def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
 
 
 def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
-    """When each finding began, in a few words, and what became of the loss."""
+    """When each finding began, in a few words, and what became of the loss.
+
+    Not of ``diverging`` and ``plateau``, which the moment of the loss itself tells.
+    """
     words = {
-        "exploding": "the gradient norm jumps or grows",
+        "exploding": "the gradient explodes",
         "vanishing": "the gradient no longer arrives",
         "truncated-reach": "back-propagation is cut short",
         "dead-units": "units are dead",
@@ -64,7 +68,25 @@ def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
         for each in findings
         if each.onset is not None and each.name in words
     ]
-    loss = measured.loss
-    if loss.course is not None and loss.course != "falling" and loss.flat_from is not None and loss.end is not None:
-        found.append(Moment(loss.flat_from, "loss", f"the loss is flat at {number(loss.end)}"))
+    return found + loss_moments(measured.loss, measured.origin.step)
+
+
+def loss_moments(loss: LossDynamics, nonfinite_from: int | None) -> list[Moment]:
+    """The highest jump of the loss; and since when it rises, is NaN or inf, or is flat.
+
+    nonfinite_from: the step of the first NaN or inf of the run, which a loss that breaks there need not repeat.
+    """
+    found = []
+    if len(loss.jumps):
+        top = int(loss.heights.argmax())
+        found.append(
+            Moment(int(loss.jumped_from[top]), "loss-jump", f"the loss jumps to {number(float(loss.heights[top]))}")
+        )
+    end = number(loss.end)
+    if loss.risen_from is not None:
+        found.append(Moment(loss.risen_from, "loss", f"the loss rises to {end}"))
+    elif loss.course in ("flat", "flat after falling") and loss.flat_from is not None:
+        found.append(Moment(loss.flat_from, "loss", f"the loss is flat at {end}"))
+    if loss.broken_from is not None and loss.broken_from != nonfinite_from:
+        found.append(Moment(loss.broken_from, "loss-broken", "the loss is NaN or inf"))
     return found

@@ -1,7 +1,7 @@
 """The course of a loss whose truth is known from how it was made."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -58,11 +58,51 @@ def test_a_loss_that_rises() -> None:
     assert (found.course, found.stuck) == ("risen", True)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1.0, 5.0])
+def test_a_loss_that_rises_again(noise: float) -> None:
+    loss = np.concatenate([np.linspace(3, 1, 200), np.linspace(1, 2.5, 200)]) + noise * NOISE
+    found = loss_dynamics(run_of(list(loss)))
+    assert (found.course, found.stuck, found.rising, found.harmed) == ("risen after falling", False, True, True)
+    assert found.risen_from is not None
+    assert 200 <= found.risen_from <= 260
+    assert "fell and rises again, from a level of" in found.caption
+
+
+def test_a_loss_that_rises_late_and_is_lost_within_a_tenth_of_the_run() -> None:
+    loss = list(np.linspace(3, 1, 360)) + [4.0] * 40
+    found = loss_dynamics(run_of(loss))
+    assert (found.course, found.risen_from) == ("risen after falling", 360)
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize(
+    "level",
+    [
+        lambda x: 1.4 + 0 * x,
+        lambda x: 1.4 - 0.1 * x,
+        lambda x: 1 + 2 * np.exp(-5 * x),
+        lambda x: 1 + 2 * np.exp(-5 * x) + 0.15 * np.sin(20 * x),
+    ],
+    ids=["flat", "falling slowly", "falling to rest", "falling in waves"],
+)
+def test_noise_is_no_rise(level: Callable[[np.ndarray], np.ndarray], seed: int) -> None:
+    noise = np.random.default_rng(seed).normal(0, 0.3, 600)
+    found = loss_dynamics(run_of(list(level(np.linspace(0, 1, 600)) + noise)))
+    assert (found.rising, found.risen_from) == (False, None)
+
+
+def test_a_jump_that_passes_is_no_rise() -> None:
+    loss = np.linspace(3, 1, 400)
+    loss[385:] = 9.0
+    assert loss_dynamics(run_of(list(loss))).course == "falling"
+
+
 @pytest.mark.parametrize("bad", [NAN, INF])
 def test_a_loss_that_ends_in_nan_or_inf(bad: float) -> None:
     found = loss_dynamics(run_of([1.0] * 150 + [bad] * 5))
     assert (found.course, found.nonfinite, found.stuck) == ("ended in NaN or inf", 5, False)
     assert "5 steps held such a loss" in found.caption
+    assert found.broken_from == 150
 
 
 def test_jumps_are_told_with_whether_the_loss_came_back() -> None:

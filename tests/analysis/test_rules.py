@@ -99,7 +99,7 @@ def test_a_converged_loss_is_no_plateau() -> None:
 def test_what_to_try_against_a_plateau_depends_on_what_was_seen() -> None:
     rough = [*FLAT[:150], 4.0, *FLAT[151:]]
     first = only(run_of(rough), "plateau").advice[0].text
-    assert first == "clip by global norm, norm:1 say."
+    assert first == "clip by global norm, norm:1 say (the usual norm; half to ten times it will do)."
     assert "smaller learning rate" in only(run_of(rough, clip="norm:5"), "plateau").advice[0].text
     slow = Run.from_frames(
         manifest(),
@@ -107,6 +107,65 @@ def test_what_to_try_against_a_plateau_depends_on_what_was_seen() -> None:
         steps=steps_frame([1.0] * 300, **{schema.LOSS: FLAT, schema.UPDATE_RATIO: [1e-6] * 300}),
     )
     assert only(slow, "plateau").advice[0].text.startswith("a larger learning rate (an update is 1.0e-6 of the weights")
+
+
+def updating(ratio: float | None, **fields: Any) -> Run:
+    """A flat loss without a jump, at chance where the configuration says so."""
+    columns = {schema.LOSS: FLAT, **({} if ratio is None else {schema.UPDATE_RATIO: [ratio] * 300})}
+    return Run.from_frames(manifest(**fields), timesteps=net(1.0).timesteps, steps=steps_frame([1.0] * 300, **columns))
+
+
+@pytest.mark.parametrize(
+    ("ratio", "config", "first"),
+    [
+        (1e-3, {"chance_loss": "ln 4"}, "train longer"),
+        (1e-3, {}, "see whether the model can learn a single batch by heart"),
+        (None, {"chance_loss": "ln 4"}, "train longer"),
+        (0.1, {"chance_loss": "ln 4"}, "a smaller learning rate (an update is 0.1 of the weights"),
+        (1e-6, {"chance_loss": "ln 4"}, "a larger learning rate"),
+    ],
+)
+def test_a_flat_loss_without_jumps_asks_for_smaller_steps_only_if_they_are_large(
+    ratio: float | None, config: dict[str, str], first: str
+) -> None:
+    advice = only(updating(ratio, config=config), "plateau").advice
+    assert advice[0].text.startswith(first)
+    assert any("was not recorded" in each.text for each in advice) is (ratio is None)
+
+
+# diverging
+
+
+TURNED = [*np.linspace(3, 1, 150), *np.linspace(1, 2.5, 150)]
+
+
+def test_a_loss_that_falls_and_rises_again_is_no_healthy_run() -> None:
+    found = diagnose(run_of(TURNED))
+    assert (found.verdict, found.lead.severity) == ("diverging", "warning")
+    assert found.lead.sentence.startswith("The loss fell to 1.0")
+    assert 150 <= (found.lead.onset or 0) <= 180
+    assert found.lead.evidence[1].place.step in range(130, 160)
+    assert diagnose(run_of(TURNED), Thresholds(loss_rise=0.9)).verdict == "healthy"
+    assert only(run_of(TURNED, gates=saturation(0.6, 0.35)), "saturated-gates").severity == "warning"
+
+
+def test_a_loss_above_where_it_began_is_diverging_and_no_plateau() -> None:
+    found = diagnose(run_of(list(np.linspace(1, 4, 300))))
+    assert (found.verdict, found.finding("plateau")) == ("diverging", None)
+
+
+def diverged(norms: Sequence[float] = (), **columns: Sequence[float]) -> str:
+    steps = steps_frame(list(norms) or [1.0] * 300, **{schema.LOSS: TURNED, **columns})
+    run = Run.from_frames(manifest(), timesteps=net(1.0).timesteps, steps=steps)
+    return only(run, "diverging").advice[0].text
+
+
+def test_what_to_try_against_a_rising_loss_depends_on_what_was_seen() -> None:
+    assert diverged().startswith("a smaller learning rate (how large")
+    assert diverged([1.0] * 150 + [40.0] + [1.0] * 149).startswith("clip by global norm")
+    assert diverged(**{schema.UPDATE_RATIO: [1e-6] * 300}).startswith("see whether the data changed")
+    rising = [0.01] * 160 + [0.1] * 140
+    assert diverged(**{schema.LR: rising}).startswith("a smaller peak of the learning rate: it was still being raised")
 
 
 # clipping
@@ -163,7 +222,7 @@ def test_a_threshold_far_above_every_norm() -> None:
     assert finding.severity == "info"
     assert finding.evidence[0].value == 50.0
     assert finding.evidence[1].place.step == 1
-    assert finding.advice[0].text.startswith("lower it, to norm:")
+    assert finding.advice[0].text.startswith("lower the clip threshold, to norm:")
 
 
 def test_a_threshold_above_jumps_is_a_warning() -> None:

@@ -1,11 +1,13 @@
 """Findings joined into a story: what is linked, in the order in which it began; and what could not be known."""
 
+import numpy as np
+
 from graddiag import schema
 from graddiag.analysis import NOTE_NAMES, Moment, Source, diagnose
 from graddiag.analysis.story import LINKS, tell
 from graddiag.run import Run
-from tests.analysis.runs import manifest, net, steps_frame
-from tests.analysis.test_rules import FLAT, run_of, saturation
+from tests.analysis.runs import NAN, manifest, net, snapshots_frame, steps_frame
+from tests.analysis.test_rules import FLAT, NOISE, run_of, saturation
 
 SOURCE = Source("run")
 
@@ -52,7 +54,7 @@ def test_of_one_step_the_cause_is_told_first() -> None:
 def test_links_name_findings_or_the_loss() -> None:
     from graddiag.analysis import FINDING_NAMES
 
-    assert {name for link in LINKS for name in link} <= {*FINDING_NAMES, "loss"}
+    assert {name for link in LINKS for name in link} <= {*FINDING_NAMES, "loss", "loss-jump", "loss-broken"}
 
 
 def test_the_story_of_a_run_is_in_its_summary_and_its_text() -> None:
@@ -60,6 +62,37 @@ def test_the_story_of_a_run_is_in_its_summary_and_its_text() -> None:
     assert [each.name for each in found.story.moments][-1] in ("loss", "saturated-gates", "exploding")
     assert found.story.caption in found.summary
     assert "In order of time\n  - step" in str(found)
+
+
+def test_a_spike_then_dead_units_then_a_loss_that_rises() -> None:
+    loss = [*np.linspace(3, 1, 50), *(1 + NOISE[:100]), *np.linspace(5, 6, 150)]
+    norms = [1.0] * 149 + [200.0] + [1.0] * 150
+    h = np.random.default_rng(0).random((30, 4, 3))
+    h[15:, :, :2] = 0.0
+    frame = snapshots_frame({schema.GRAD_H: np.ones((30, 4, 3)), schema.gate_column(schema.ACTIVATION, "h"): h})
+    frame[schema.STEP] *= 10
+    run = run_of(loss, norms)
+    found = diagnose(Run.from_frames(manifest(), timesteps=run.timesteps, steps=run.steps, snapshots=frame))
+    assert [(each.name, each.step) for each in found.story.moments] == [
+        ("exploding", 149),
+        ("loss-jump", 150),
+        ("dead-units", 150),
+        ("loss", 150),
+    ]
+    assert "then the loss rises to 5.9" in found.summary
+    assert "Also found" not in found.summary, "diverging is told by its moment"
+
+
+def test_a_loss_that_ends_in_nan_after_it_rose() -> None:
+    loss = [2.0] * 150 + np.geomspace(2, 1e6, 100).tolist() + [NAN] * 50
+    norms = [1.0] * 150 + np.geomspace(1, 1e5, 100).tolist() + [NAN] * 50
+    told = diagnose(run_of(loss, norms)).story
+    assert [each.name for each in told.moments if each.name != "loss-jump"] == ["exploding", "loss", "non-finite"]
+
+
+def test_nan_in_the_gradient_before_one_in_the_loss() -> None:
+    found = diagnose(run_of([2.0] * 151 + [NAN] * 49, [1.0] * 150 + [NAN] * 50))
+    assert [(each.name, each.step) for each in found.story.moments] == [("non-finite", 150), ("loss-broken", 151)]
 
 
 def note_names(run: Run) -> list[str]:

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from graddiag import schema
-from graddiag.analysis import Selection, dead_units, diagnose
+from graddiag.analysis import Selection, Thresholds, dead_units, diagnose
 from graddiag.run import Run
-from tests.analysis.runs import LAYER, NAN, manifest, net
+from tests.analysis.runs import INF, LAYER, NAN, gates_frame, manifest, net, snapshots_frame
 
 ACTIVATION_H = schema.gate_column(schema.ACTIVATION, "h")
 ACTIVATION_I = schema.gate_column(schema.ACTIVATION, "i")
@@ -50,6 +50,51 @@ def test_a_unit_that_wakes_in_a_later_snapshot_is_not_dead() -> None:
 def test_nan_makes_no_unit_dead() -> None:
     frame = snapshots(**{schema.GRAD_H: [[NAN], [NAN]], ACTIVATION_H: [[NAN], [NAN]]})
     assert dead_units(run_of(frame), LAYER).dead.tolist() == []
+
+
+def test_infinity_makes_no_unit_dead() -> None:
+    frame = snapshots(**{schema.GRAD_H: [[1.0], [1.0]], ACTIVATION_H: [[INF], [INF]]})
+    assert dead_units(run_of(frame), LAYER).dead.tolist() == []
+
+
+def test_units_that_die_in_training_are_found_with_the_step_from_which_on_they_are() -> None:
+    """Unit 0 dies at step 20, unit 1 at 50, unit 2 is untaught from the start, 3 lives, 4 sleeps once."""
+    h = np.random.default_rng(0).random((10, 3, 5))
+    grad = np.ones((10, 3, 5))
+    h[2:, :, 0], h[5:, :, 1], grad[:, :, 2], h[3, :, 4] = 0.0, 0.0, 0.0, 0.0
+    frame = snapshots_frame({schema.GRAD_H: grad, ACTIVATION_H: h})
+    frame[schema.STEP] *= 10
+    found = dead_units(run_of(frame), LAYER)
+    assert (found.silent.tolist(), found.untaught.tolist()) == ([0, 1], [2])
+    assert (found.dead.tolist(), found.since.tolist()) == ([0, 1, 2], [20, 50, 0])
+    assert (found.steps.tolist(), found.judged.tolist()) == (list(range(0, 100, 10)), [50, 60, 70, 80, 90])
+    finding = diagnose(run_of(frame)).finding("dead-units")
+    assert finding is not None
+    assert finding.onset == 20
+    assert "are dead in the last 5 snapshots, at least half of them from step 20 on" in finding.sentence
+    assert finding.advice[0].text.startswith("a smaller learning rate (how large an update is")
+    assert diagnose(run_of(frame), Thresholds(judged_share=1.0)).finding("dead-units").evidence[0].value == 1
+
+
+@pytest.mark.parametrize(
+    ("gate", "high", "first"),
+    [
+        ("h", None, "a bias above 0 at the start, or a leaky"),
+        ("h", 0.0, "smaller inputs or a smaller start"),
+        (None, None, "a bias above 0 at the start if the units are relus"),
+    ],
+    ids=["relu", "tanh", "not recorded"],
+)
+def test_what_to_try_goes_by_the_cell(gate: str | None, high: float | None, first: str) -> None:
+    still = run_of(snapshots(**{schema.GRAD_H: [[1.0, 1.0]] * 2, ACTIVATION_H: [[0.0, 0.1], [0.0, 0.2]]}))
+    block = np.zeros((4, 5))
+    highs = np.full((4, 5), high, dtype=object if high is None else float)
+    shares = {schema.SATURATED_LOW: block, schema.SATURATED_HIGH: highs}
+    gates = {} if gate is None else {"gates": gates_frame({gate: {schema.MEAN: block, schema.STD: block, **shares}})}
+    tables = {"snapshots": still.read("snapshots"), "timesteps": still.timesteps, "steps": still.steps}
+    finding = diagnose(Run.from_frames(manifest(), **tables, **gates)).finding("dead-units")
+    assert finding is not None
+    assert finding.advice[0].text.startswith(first)
 
 
 def test_one_place_alone_tells_no_silence() -> None:

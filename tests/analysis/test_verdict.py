@@ -11,7 +11,18 @@ from graddiag import schema
 from graddiag.analysis import Thresholds, diagnose
 from graddiag.errors import SettingError
 from graddiag.run import Run
-from tests.analysis.runs import INF, NAN, manifest, net, steps_frame, timesteps_frame, travelled
+from tests.analysis.damaged import damaged
+from tests.analysis.runs import (
+    INF,
+    NAN,
+    awkward,
+    gates_frame,
+    manifest,
+    net,
+    steps_frame,
+    timesteps_frame,
+    travelled,
+)
 
 
 def spiking(after: list[float] | None = None, coefficient: list[float] | None = None, **fields: object) -> Run:
@@ -116,16 +127,22 @@ def test_a_rare_nan_that_passes_is_a_warning() -> None:
 @pytest.mark.parametrize(
     ("tables", "reason"),
     [
-        ({}, "The run holds no step."),
-        ({"steps": steps_frame([1.0])}, "The run holds no timestep of any recurrent layer."),
+        ({}, "the run holds no step."),
+        ({"steps": steps_frame([1.0])}, "the run holds no timestep of any recurrent layer."),
         ({"timesteps": net(1.0, timesteps=1).timesteps}, "have one timestep: there is no way back through time"),
-        ({"timesteps": net(1.0).timesteps.assign(**{schema.GRAD_H: 0.0, schema.GRAD_H_DIRECT: 0.0})}, "At no step did"),
+        ({"timesteps": net(1.0).timesteps.assign(**{schema.GRAD_H: 0.0, schema.GRAD_H_DIRECT: 0.0})}, "at no step did"),
     ],
 )
 def test_what_cannot_be_known_is_said(tables: dict[str, object], reason: str) -> None:
     found = diagnose(Run.from_frames(manifest(), **tables))
     assert found.verdict == "not-measured"
     assert reason in found.findings[0].sentence
+    assert reason in found.summary
+    assert found.lead.rule
+    assert found.lead.evidence[0].name == "steps"
+    if "have one timestep" in reason:
+        assert "hand the layer sequences of at least two timesteps" in found.summary
+        assert "record a few steps" not in found.summary
 
 
 def test_one_step_is_enough_for_the_way_through_time() -> None:
@@ -179,8 +196,9 @@ def test_the_diagnosis_as_json_has_stable_keys() -> None:
     assert list(finding["evidence"][0]) == ["name", "value", "unit", "where", "place"]
     assert finding["evidence"][0]["place"]["module"] == "lstm"
     assert finding["advice"][0] == {
-        "text": "a forget-gate bias of 1 or more (the sum of torch's two biases).",
-        "source": "Jozefowicz et al. 2015",
+        "text": "an LSTM or GRU if this is a plain RNN, a larger bias of the gate that keeps the state if it is not: "
+        "the gates were not recorded.",
+        "source": "Hochreiter & Schmidhuber 1997; Jozefowicz et al. 2015",
     }
     assert set(finding["thresholds"]) <= set(found["thresholds"])
 
@@ -191,6 +209,176 @@ def test_every_threshold_that_a_finding_names_is_one() -> None:
             assert set(finding.thresholds) <= set(vars(Thresholds()))
 
 
-def test_the_summary_names_the_first_thing_to_try() -> None:
+def gated(run: Run, **means: float) -> Run:
+    """``run`` with gates of these means, in no way saturated."""
+    block = np.full((len(run.steps), 5), 0.5)
+    shares = {schema.STD: block, schema.SATURATED_LOW: block * 0, schema.SATURATED_HIGH: block * 0}
+    gates = gates_frame({gate: {schema.MEAN: block * 2 * mean, **shares} for gate, mean in means.items()})
+    return Run.from_frames(run.manifest, timesteps=run.timesteps, steps=run.steps, gates=gates)
+
+
+@pytest.mark.parametrize(
+    ("gates", "first"),
+    [
+        ({"h": 0.0}, "an LSTM or GRU, whose state is carried on by a sum."),
+        (
+            {"i": 0.5, "f": 0.5, "g": 0.0, "o": 0.5},
+            "a forget-gate bias of 2.1 or more (the sum of torch's two biases), which is 0.5 in the mean now.",
+        ),
+        (
+            {"r": 0.5, "z": 0.5, "n": 0.0},
+            "a bias of the update gate z of 2.1 or more, which is 0.5 in the mean now: so the state is copied longer.",
+        ),
+        ({"i": 0.5, "f": 0.97, "g": 0.0, "o": 0.5}, "shorter sequences, or a loss at more timesteps; clipping cannot"),
+    ],
+    ids=["rnn", "lstm", "gru", "lstm whose forget gate is open"],
+)
+@pytest.mark.parametrize("model", ["rnn", "LSTM", None])
+def test_what_to_try_goes_by_the_gates_and_not_by_a_name(
+    gates: dict[str, float], first: str, model: str | None
+) -> None:
+    """The module of ``net`` is called lstm, whatever it is."""
+    assert f"First thing to do: {first}" in diagnose(gated(net(0.7, model=model), **gates)).summary
+
+
+def test_a_cell_of_unknown_kind_is_not_taken_for_one() -> None:
     summary = diagnose(net(0.7, name="x", model="rnn")).summary
-    assert "First thing to do: a forget-gate bias of 1 or more" in summary
+    assert "First thing to do: an LSTM or GRU if this is a plain RNN" in summary
+    assert "the gates were not recorded" in summary
+
+
+def test_a_training_that_lost_its_gradient_is_to_be_slowed() -> None:
+    gains = np.concatenate([np.full((4, 100), 0.99), np.full((4, 100), 0.7)])
+    frame = timesteps_frame(travelled(gains, np.eye(1, 100, 99).repeat(8, axis=0)))
+    found = diagnose(Run.from_frames(manifest(), timesteps=frame, steps=steps_frame([1.0] * 8)))
+    assert (found.verdict, found.lead.onset) == ("vanishing", 4)
+    assert found.lead.advice[0].text.startswith(
+        "a smaller learning rate, or clipping while the norm is large: until step 4"
+    )
+
+
+def test_saturated_units_are_to_be_freed_first() -> None:
+    run = net(0.7)
+    block = np.full((4, 5), 0.5)
+    gates = gates_frame(
+        {"h": {schema.MEAN: block, schema.STD: block, schema.SATURATED_LOW: block, schema.SATURATED_HIGH: block}}
+    )
+    found = diagnose(Run.from_frames(run.manifest, timesteps=run.timesteps, steps=run.steps, gates=gates))
+    assert found.lead.advice[0].text.startswith("smaller inputs or a smaller start of the weights: 100% of the units")
+
+
+def test_with_a_loss_at_each_timestep_no_loss_at_more_is_advised() -> None:
+    texts = [each.text for each in diagnose(net(0.02, dense=True)).lead.advice]
+    assert not any("a loss at more timesteps" in text for text in texts)
+
+
+def climbing(loss: list[float], top: float = 50.0, **fields: object) -> Run:
+    norms = [0.1] * 30 + np.geomspace(0.1, top, 270).tolist()
+    return Run.from_frames(manifest(**fields), timesteps=net(1.0).timesteps, steps=steps_frame(norms, loss=loss))
+
+
+def test_a_norm_that_climbs_without_a_jump_is_information_while_the_loss_falls() -> None:
+    found = diagnose(climbing(np.linspace(3, 1, 300).tolist()))
+    assert (found.verdict, found.finding("exploding").severity) == ("healthy", "info")
+    assert found.finding("exploding").sentence.startswith("The gradient norm climbs from step ")
+    assert found.finding("exploding").sentence.endswith(" before, without a jump.")
+    assert "First thing to do: nothing about the gradient" in found.summary
+
+
+@pytest.mark.parametrize(("top", "severity"), [(10.0, "warning"), (1e6, "severe")])
+def test_it_is_a_warning_where_the_loss_rises(top: float, severity: str) -> None:
+    found = diagnose(climbing([2.0] * 31 + np.geomspace(2, 1e5, 269).tolist(), top))
+    assert (found.verdict, found.lead.severity) == ("exploding", severity)
+    assert found.lead.advice[0].text.startswith("a smaller learning rate (how large an update is")
+    assert [each.name for each in found.story.moments if each.name != "loss-jump"] == ["exploding", "loss"]
+
+
+def test_a_jump_to_a_level_that_stays_is_one() -> None:
+    norms = [1.0] * 150 + [50.0] * 150
+    frames = {"timesteps": net(1.0).timesteps, "steps": steps_frame(norms)}
+    found = diagnose(Run.from_frames(manifest(), **frames))
+    assert (found.lead.name, found.lead.severity, found.lead.onset) == ("exploding", "severe", 150)
+    assert "jumps at 25 steps of 300: to 50 at step 150" in found.lead.sentence
+
+
+def test_a_run_that_clips_is_told_to_lower_its_threshold() -> None:
+    first = diagnose(spiking(clip="norm:100")).findings[0].advice[0].text
+    assert first == "a lower clip threshold, norm:1 say: at 100 clipping did not prevent this."
+    assert diagnose(spiking()).findings[0].advice[0].text.startswith("clip by global norm, norm:1 say")
+
+
+def test_growth_from_the_first_step_asks_for_another_start() -> None:
+    assert diagnose(net(1.25)).lead.advice[0].text.startswith("a start with a smaller recurrent weight")
+
+
+def test_nan_after_a_norm_that_grew_asks_for_smaller_steps() -> None:
+    def advice(norms: list[float], **fields: object) -> list[str]:
+        run = Run.from_frames(manifest(**fields), timesteps=net(1.0).timesteps, steps=steps_frame(norms))
+        return [each.text for each in diagnose(run).lead.advice]
+
+    calm, grown = [1.0] * 30 + [NAN] * 5, [1.0] * 30 + [100.0, NAN, NAN]
+    assert advice(calm)[0].startswith("stop at the first such step")
+    assert not any(text.startswith(("clip", "a lower clip", "a smaller")) for text in advice(calm))
+    assert advice(grown)[0].startswith("clip by global norm")
+    assert advice(grown, clip="norm:500")[0].startswith("a smaller learning rate")
+    assert advice(grown, clip="norm:500")[1].startswith("a lower clip threshold")
+
+
+def test_of_a_rare_inf_under_a_loss_scaler_nothing_is_asked() -> None:
+    norms = [1.0] * 300
+    norms[100] = INF
+    steps = steps_frame(norms, amp_scale=[65536.0] * 100 + [32768.0] * 200)
+    found = diagnose(Run.from_frames(manifest(), timesteps=net(1.0).timesteps, steps=steps))
+    assert found.lead.advice[0].text.startswith("leave it: a loss scaler")
+
+
+def test_information_does_not_set_what_to_do_first() -> None:
+    idle = {schema.GRAD_NORM_CLIPPED: [1.0] * 20, schema.CLIP_COEFFICIENT: [0.25] * 20}
+    run = Run.from_frames(manifest(clip="norm:1"), steps=steps_frame([4.0] * 20, **idle))
+    found = diagnose(run)
+    assert [(each.name, each.severity) for each in found.findings] == [
+        ("clipping-always", "info"),
+        ("not-measured", "info"),
+    ]
+    assert "First thing to do: see that the model has a layer that graddiag follows" in found.summary
+    far = Run.from_frames(
+        manifest(clip="norm:100"),
+        timesteps=net(1.0).timesteps,
+        steps=spiking().steps[:9].assign(**{schema.CLIP_COEFFICIENT: 1.0}),
+    )
+    assert "First thing to do: lower the clip threshold" in diagnose(far).summary
+
+
+@pytest.mark.parametrize("case", awkward())
+def test_the_summary_of_an_awkward_run(case: str) -> None:
+    check_summary(awkward()[case])
+
+
+def test_the_summary_of_a_damaged_run() -> None:
+    for case, run in damaged().items():
+        try:
+            check_summary(run)
+        except AssertionError as error:
+            error.add_note(f"case: {case}")
+            raise
+
+
+def check_summary(run: Run) -> None:
+    """Three to five sentences, the last of them what to do; each advice with its source; no basis of 0 steps."""
+    found = diagnose(run)
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z])", found.summary)
+    assert 3 <= len(sentences) <= 5, sentences
+    assert sentences[-1].startswith("First thing to do: ")
+    assert " 0 steps" not in found.summary
+    assert found.lead.sentence.startswith(sentences[0])
+    for finding in found.findings:
+        assert finding.evidence
+        assert finding.rule
+        assert finding.advice
+        assert all(each.source for each in finding.advice), finding
+        assert set(finding.thresholds) <= set(vars(Thresholds()))
+
+
+def test_without_a_table_of_steps_what_is_missing_is_said() -> None:
+    summary = diagnose(awkward()["no steps"]).summary
+    assert "This rests on timesteps of 1 layer at 4 steps, whose losses and norms were not recorded." in summary

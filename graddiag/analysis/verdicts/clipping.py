@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.findings import Advice, Evidence, Finding, Place, Severity
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.spikes import Spikes, find_spikes
 from graddiag.analysis.words import number, percent, plural
@@ -19,7 +19,7 @@ def clipping_always(measured: Measured) -> Finding | None:
     if found.clipped_share is None or found.clipped_share < t.clipped_always or found.steps < t.history:
         return None
     kept = found.coefficient_quantiles["50%"]
-    severity: Severity = "warning" if kept < t.clipped_hard or measured.loss.stuck else "info"
+    severity: Severity = "warning" if kept < t.clipped_hard or measured.loss.harmed else "info"
     sentence = (
         f"Clipping ({found.policy or 'by a policy that the run does not name'}) engages at "
         f"{percent(found.clipped_share)} of the steps and leaves {percent(kept)} of the gradient's length in the "
@@ -32,7 +32,7 @@ def clipping_always(measured: Measured) -> Finding | None:
     )
     rule = (
         f"clipping engages at {t.clipped_always:.0%} of the steps or more; a warning if it leaves less than "
-        f"{t.clipped_hard:.0%} of the length in the median, or if the loss never fell."
+        f"{t.clipped_hard:.0%} of the length in the median, or if the loss never fell or rose again."
     )
     used = ("clipped_always", "clipped_hard", "history")
     return Finding("clipping-always", severity, sentence, evidence, rule, _loosen(measured), used, first.step)
@@ -47,9 +47,9 @@ def clipping_never(measured: Measured) -> Finding | None:
     sentence = f"Clipping ({found.policy}) is set and engaged at none of {plural(found.steps, 'step')}."
     sentence += f" {misplaced}" if misplaced else " A safety net that was not needed so far is no fault."
     if misplaced:
-        advice = Advice("clip between backward() and optimizer.step(): earlier or later it has no effect.")
+        advice = Advice("clip between backward() and optimizer.step(): earlier or later it has no effect.", PRACTICE)
     else:
-        advice = Advice("leave it: it costs next to nothing, and jumps may come later.", _HEURISTIC)
+        advice = Advice("leave the clipping on: it costs next to nothing, and jumps may come later.", _HEURISTIC)
     evidence = (_largest(measured),) if found.norm_max is not None else ()
     rule = "a clip policy is set and the coefficient is 1 at every step; a warning if clipping came too late or early."
     return Finding("clipping-never", severity, sentence, evidence, rule, (advice,), ("history",))
@@ -76,8 +76,11 @@ def threshold_above_all(measured: Measured) -> Finding | None:
     )
     severity: Severity = "warning" if missed else "info"
     advice = (
-        Advice(f"lower it, to {_suggested(measured)} say: half to ten times the usual norm will do.", _HEURISTIC),
-        Advice("compare a run with it and one without: graddiag pair, graddiag compare."),
+        Advice(
+            f"lower the clip threshold, to {_suggested(measured)} say: half to ten times the usual norm will do.",
+            _HEURISTIC,
+        ),
+        Advice("compare a run with it and one without: graddiag pair, graddiag compare.", PRACTICE),
     )
     used = ("above_all", "spike", "history")
     onset = int(spikes.steps[0]) if missed else None

@@ -1,8 +1,16 @@
 """The rule for dead units: they do nothing, or nothing teaches them."""
 
-from graddiag.analysis.findings import Advice, Evidence, Finding, Severity, place_in
+from typing import Final
+
+import numpy as np
+
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Severity, place_in
 from graddiag.analysis.measured import Measured
+from graddiag.analysis.remedies import clip, smaller_rate
+from graddiag.analysis.units import DeadUnits
 from graddiag.analysis.words import percent, plural, span
+
+_USED: Final = ("dead_share", "judged_share")
 
 
 def dead(measured: Measured) -> Finding | None:
@@ -12,25 +20,69 @@ def dead(measured: Measured) -> Finding | None:
         return None
     worst = max(found, key=lambda each: each.share or 0.0)
     assert worst.share is not None
-    limit = measured.thresholds.dead_share
-    severity: Severity = "warning" if worst.share >= limit else "info"
-    label, steps = worst.selection.label, (int(worst.steps[0]), int(worst.steps[-1]))
+    t = measured.thresholds
+    severity: Severity = "warning" if worst.share >= t.dead_share else "info"
+    label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
     sentence = (
-        f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in every "
-        f"snapshot: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
+        f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
+        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
     )
     where, place = f"{label}, {span(*steps)}", place_in(worst.selection, *steps)
     evidence = (
         Evidence("dead units", len(worst.dead), f"of {worst.units}", where, place),
-        Evidence("snapshots", len(worst.steps), "", where, place),
+        Evidence("snapshots", len(worst.judged), f"of {len(worst.steps)}", where, place),
     )
     rule = (
-        "a unit whose activations are the same, or whose dL/dh is exactly 0, at all timesteps of all snapshots; a "
-        f"warning from {limit:.0%} of a layer's units on."
+        f"a unit whose activations are one number, or whose dL/dh is exactly 0, at all timesteps of the last "
+        f"{t.judged_share:.0%} of the snapshots; a warning from {t.dead_share:.0%} of a layer's units on."
     )
-    advice = (
-        Advice("a smaller learning rate, or clipping: one large step can push a relu below 0 for good.", "Maas 2013"),
-        Advice("a bias above 0 at the start, or a leaky or smooth activation.", "Maas et al. 2013"),
-        Advice("fewer units, if the others do the job."),
+    return Finding("dead-units", severity, sentence, evidence, rule, _advice(measured, worst), _USED, onset)
+
+
+def _when(found: DeadUnits) -> str:
+    if found.since.max() == found.steps[0]:
+        return "every snapshot"
+    return f"the last {plural(len(found.judged), 'snapshot')}, at least half of them from step {_onset(found)} on"
+
+
+def _onset(found: DeadUnits) -> int:
+    """The step of the first snapshot from which on at least half of the dead units are dead."""
+    return int(np.sort(found.since)[(len(found.since) - 1) // 2])
+
+
+def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
+    """Of units that died in training the size of the steps first; of those dead from the start how they start, by the
+    kind of cell; of those that only get no gradient what the loss is made of."""
+    tries = []
+    if _onset(found) > found.steps[0]:
+        tries.append(
+            smaller_rate("one large step can push a unit where it stays", measured.update_ratio, "Maas et al. 2013")
+        )
+        tries.append(clip(measured.history, measured.recommended.safety_net))
+    if len(found.silent):
+        tries += _start(measured, found)
+    if len(found.untaught) > len(found.silent):
+        tries.append(
+            Advice(
+                "see whether the loss depends on these units at all: a mask, a slice or a detach() may leave them out.",
+                PRACTICE,
+            )
+        )
+    if len(found.dead) < found.units:
+        tries.append(Advice("fewer units, if the others do the job.", PRACTICE))
+    return tuple(tries)
+
+
+def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
+    kind = measured.cell(found.selection).kind
+    relu = Advice("a bias above 0 at the start, or a leaky or smooth activation.", "Maas et al. 2013")
+    ends = Advice(
+        "smaller inputs or a smaller start of the weights: an activation that never changes sits at its end.",
+        "Glorot & Bengio 2010",
     )
-    return Finding("dead-units", severity, sentence, evidence, rule, advice, ("dead_share",))
+    either = Advice(
+        "a bias above 0 at the start if the units are relus, smaller inputs and weights if they have ends to sit at: "
+        "the gates were not recorded.",
+        "Maas et al. 2013; Glorot & Bengio 2010",
+    )
+    return [either if kind is None else relu if kind == "relu" else ends]

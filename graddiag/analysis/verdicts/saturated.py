@@ -8,6 +8,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.findings import Advice, Evidence, Finding, Severity, place_in
 from graddiag.analysis.measured import Measured
+from graddiag.analysis.remedies import clip, smaller_rate
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import gate_title, percent, span
@@ -19,21 +20,23 @@ _CARRYING: Final = ("f", "z")
 
 @dataclass(frozen=True)
 class Saturation:
-    """One gate of one layer: the share of saturated activations at the steps looked at, [S], mean over timesteps."""
+    """One gate of one layer: the share of saturated activations at the steps looked at, [S], mean over timesteps. It is
+    judged by the last ``judged_share`` of them."""
 
     selection: Selection
     gate: str
     steps: Ints
     shares: Floats
+    judged_share: float
 
     @property
-    def judged(self) -> Floats:
-        """The second half of them."""
-        return self.shares[len(self.shares) // 2 :]
+    def judged_from(self) -> int:
+        """The index of the first of them that is judged."""
+        return int(len(self.shares) * (1 - self.judged_share))
 
     @property
     def typical(self) -> float:
-        return float(np.median(self.judged))
+        return float(np.median(self.shares[self.judged_from :]))
 
     def since(self, limit: float) -> int:
         """The first of the steps from which on the share stays at or above ``limit``; else the first such step."""
@@ -55,7 +58,7 @@ def saturated(measured: Measured) -> Finding | None:
     worst = max(found, key=lambda each: each.typical)
     severity: Severity = "warning" if measured.harmed else "info"
     onset, place = worst.since(limit), replace(place_in(worst.selection), gate=worst.gate)
-    when = f"{worst.selection.label}, {span(int(worst.steps[len(worst.steps) // 2]), int(worst.steps[-1]))}"
+    when = f"{worst.selection.label}, {span(int(worst.steps[worst.judged_from]), int(worst.steps[-1]))}"
     title = gate_title(worst.gate)
     sentence = (
         f"In {worst.selection.label} {percent(worst.typical)} of the {title} is saturated, seen from step {onset} on: "
@@ -76,33 +79,44 @@ def saturated(measured: Measured) -> Finding | None:
         sentence += " The gradient through time is healthy all the same and the loss does not stand still."
     evidence = Evidence(f"saturated share of the {title}, median step", 100 * worst.typical, "%", when, place)
     return Finding(
-        "saturated-gates", severity, sentence, (evidence, *others), _rule(limit), _advice(measured), _USED, onset
+        "saturated-gates",
+        severity,
+        sentence,
+        (evidence, *others),
+        _rule(measured),
+        _advice(measured, worst, onset),
+        _USED,
+        onset,
     )
 
 
-_USED: Final = ("saturated",)
+_USED: Final = ("saturated", "judged_share")
 _SMALLER: Final = Advice(
     "smaller inputs or a smaller start of the weights: saturation comes of pre-activations beyond about 2.2.",
     "Glorot & Bengio 2010",
 )
-_CLIP: Final = Advice(
-    "clip the gradient and lower the learning rate: one large step drives units to their ends.", "Pascanu et al. 2013"
-)
 _NORMALISE: Final = Advice("layer normalisation of the pre-activations.", "Ba, Kiros & Hinton 2016")
 
 
-def _advice(measured: Measured) -> tuple[Advice, ...]:
-    """Clipping first where the norm jumps: then the jump is what drove the units there."""
+def _advice(measured: Measured, worst: Saturation, onset: int) -> tuple[Advice, ...]:
+    """Clipping first where the norm jumps: then the jump is what drove the units there. Smaller steps first where the
+    gate was not saturated at the start."""
+    rate = smaller_rate("one large step drives units to their ends", measured.update_ratio)
     jumping = measured.exploding is not None and measured.exploding.alarming
-    return (_CLIP, _SMALLER, _NORMALISE) if jumping else (_SMALLER, _NORMALISE, _CLIP)
+    if jumping:
+        return clip(measured.history, measured.recommended.safety_net), rate, _SMALLER, _NORMALISE
+    if onset > int(worst.steps[0]):
+        return rate, _SMALLER, _NORMALISE
+    return _SMALLER, _NORMALISE
 
 
-def _rule(limit: float) -> str:
+def _rule(measured: Measured) -> str:
+    t = measured.thresholds
     return (
-        f"at least {limit:.0%} of a gate's activations are saturated (a sigmoid below "
+        f"at least {t.saturated:.0%} of a gate's activations are saturated (a sigmoid below "
         f"{schema.SATURATION_LOW:g} or above {schema.SATURATION_HIGH:g}, a tanh beyond {schema.SATURATION_HIGH:g}), in "
-        "the median of the second half of the steps looked at; an open f or z does not count. A warning if the "
-        "gradient is ill or the loss never fell."
+        f"the median of the last {t.judged_share:.0%} of the steps looked at; an open f or z does not count. A "
+        "warning if the gradient is ill, or the loss never fell or rose again."
     )
 
 
@@ -120,7 +134,7 @@ def _shares(measured: Measured, layer: Selection) -> list[Saturation]:
         share = low if gate in _CARRYING else low + high
         at, means = _by_step(steps[chosen], share[chosen])
         if len(at):
-            found.append(Saturation(layer, str(gate), at, means))
+            found.append(Saturation(layer, str(gate), at, means, measured.thresholds.judged_share))
     return found
 
 
