@@ -45,7 +45,9 @@ class Reach(Result):
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
     with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
     tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
-    ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median.
+    ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median. A run stores norms as
+    float32: where one of the two is at its bounds and the loss enters at the last timestep alone, the product of the
+    gains stands in (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
     arriving_by_step [S]: share of the loss's gradient that arrives at the worst-served timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
@@ -186,9 +188,9 @@ def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
         grid.steps,
         grid.timesteps,
         _row_means(above_zero),
-        _ratios(total, present),
+        _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched)),
-        np.exp(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
+        transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
         _touched_shares(touched, present),
         above_zero[:, order].astype(np.float32),
         int(np.isfinite(above_zero).sum()),
@@ -230,15 +232,22 @@ def _by_timestep(parts: Sequence[NDArray[np.float32]], length: int) -> tuple[Flo
     return mean, low, high
 
 
-def _ratios(total: Floats, present: NDArray[np.bool_]) -> Floats:
-    """||dL/dh|| at the first timestep of each sequence over that at its last, [S]; NaN where that is 0 or unknown."""
+def _ratios(total: Floats, present: NDArray[np.bool_], logs: Floats, touched: NDArray[np.bool_]) -> Floats:
+    """||dL/dh|| at the first timestep of each sequence over that at its last, [S]; NaN where that is 0 or unknown. What
+    float32 could not hold is told by the gains where they tell it: of a loss at the last timestep alone."""
     if not total.size:
         return np.full(len(total), np.nan)
     rows = np.arange(len(total))
-    first = total[rows, present.argmax(axis=1)]
-    last = total[rows, total.shape[1] - 1 - present[:, ::-1].argmax(axis=1)]
+    start, end = present.argmax(axis=1), total.shape[1] - 1 - present[:, ::-1].argmax(axis=1)
+    first, last = total[rows, start], total[rows, end]
     usable = np.isfinite(first) & np.isfinite(last) & (last > 0)
-    return np.where(usable, first / np.where(usable, last, 1.0), np.nan)
+    ratios = np.where(usable, first / np.where(usable, last, 1.0), np.nan)
+    alone = touched[rows, end] & (touched.sum(axis=1) == 1)
+    known = np.isfinite(logs).sum(axis=1) == end - start
+    by_gains = usable & alone & known & (transport.at_bounds(first) | transport.at_bounds(last))
+    if not by_gains.any():
+        return ratios
+    return np.where(by_gains, transport.multiples(np.nansum(logs, axis=1)), ratios)
 
 
 def _horizon(exponent: float) -> float:
