@@ -16,6 +16,7 @@ from graddiag.analysis import transport
 from graddiag.analysis.distance import Coverage, coverage, task_distance
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.intervals import Interval, over_steps
+from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
@@ -53,7 +54,8 @@ class Reach(Result):
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
     recorded (then all is measured from the last timestep).
-    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles.
+    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles, which of very
+    many steps are taken over evenly spaced ones (``means.SomeSteps``).
     """
 
     source: Source
@@ -117,7 +119,11 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
     Source: Pascanu, Mikolov & Bengio (2013), section 2; the Lyapunov view of Engelken et al. (2023).
     """
     floor = (thresholds or Thresholds()).touched_floor
-    parts = [_travels(grid, selection, floor) for grid in stretches(run, selection, _COLUMNS)]
+    parts, gains = [], _Gains()
+    for grid in stretches(run, selection, _COLUMNS):
+        part, logs = _travels(grid, selection, floor)
+        parts.append(part)
+        gains.add(logs)
     timesteps = max((part.timesteps for part in parts), key=len)
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
@@ -135,7 +141,7 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
         arriving,
         growth,
         timesteps,
-        *_by_timestep([part.logs for part in parts], len(timesteps)),
+        *gains.by_timestep(len(timesteps)),
         exponent,
         interval,
         None if exponent is None else horizons[0],
@@ -155,8 +161,7 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
 @dataclass(frozen=True)
 class _Travels:
-    """What a stretch of steps [S] says: by step as Reach has it, and ln of the gains [S, T] in the order of the data,
-    float32, NaN where none is above 0."""
+    """What a stretch of steps [S] says, by step as Reach has it."""
 
     steps: Ints
     timesteps: Ints
@@ -165,7 +170,6 @@ class _Travels:
     arriving: Floats
     growth: Floats
     touched: Floats
-    logs: NDArray[np.float32]
     n_gains: int
     zero_gains: int
     nonfinite_gains: int
@@ -173,7 +177,29 @@ class _Travels:
     recorded: bool
 
 
-def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
+class _Gains:
+    """The gains of all steps by timestep, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._means, self._some = StepMeans(), SomeSteps()
+
+    def add(self, logs: Floats) -> None:
+        self._means.add(logs, np.isnan(logs))
+        self._some.add(logs)
+
+    def by_timestep(self, length: int) -> tuple[Floats, Floats, Floats]:
+        """Geometric mean, 10 and 90 % quantiles of the gains over steps, each [T]; NaN where there is none."""
+        rows = self._some.rows()
+        known = np.flatnonzero(np.isfinite(rows).any(axis=0))
+        ends = np.full((2, length), np.nan)
+        if len(known):
+            ends[:, known] = np.nanquantile(rows[:, known], [0.1, 0.9], axis=0)
+        mean, _ = self._means.mean(length)
+        return np.exp(mean), np.exp(ends[0]), np.exp(ends[1])
+
+
+def _travels(grid: Grid, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
+    """What a stretch says, and ln of its gains [S, T] in the order of the data, NaN where none is above 0."""
     order = slice(None, None, -1) if selection.reverse else slice(None)
     gain, total, direct = (grid.values[name][:, order] for name in _COLUMNS)
     unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
@@ -184,7 +210,7 @@ def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
     above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
-    return _Travels(
+    part = _Travels(
         grid.steps,
         grid.timesteps,
         _row_means(above_zero),
@@ -192,13 +218,13 @@ def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
         np.exp(transport.arrival(logs, total, touched)),
         transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
         _touched_shares(touched, present),
-        above_zero[:, order].astype(np.float32),
         int(np.isfinite(above_zero).sum()),
         int((gain == 0).sum()),
         _nonfinite(unmeasured, present, gain),
         not unmeasured.all(),
         recorded,
     )
+    return part, above_zero[:, order]
 
 
 def _joined(parts: Sequence[_Travels]) -> Iterator[Floats]:
@@ -217,19 +243,6 @@ def _row_means(values: Floats) -> Floats:
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=1)
     return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
-
-
-def _by_timestep(parts: Sequence[NDArray[np.float32]], length: int) -> tuple[Floats, Floats, Floats]:
-    """Geometric mean, 10 and 90 % quantiles of the gains over steps, each [T]; NaN where there is none."""
-    pads = [((0, 0), (0, length - part.shape[1])) for part in parts]
-    logs = np.concatenate([np.pad(part, pad, constant_values=np.nan) for part, pad in zip(parts, pads, strict=True)])
-    some = np.isfinite(logs).any(axis=0)
-    out = np.full((3, length), np.nan)
-    if some.any():
-        out[0, some] = np.nanmean(logs[:, some], axis=0, dtype=np.float64)
-        out[1:, some] = np.nanquantile(logs[:, some], [0.1, 0.9], axis=0)
-    mean, low, high = np.exp(out)
-    return mean, low, high
 
 
 def _ratios(total: Floats, present: NDArray[np.bool_], logs: Floats, touched: NDArray[np.bool_]) -> Floats:
