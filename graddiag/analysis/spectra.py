@@ -175,7 +175,11 @@ class Lyapunov(Result):
 
 
 def spectrum_history(run: Run) -> SpectrumHistory:
-    """The course of every recurrent weight's spectral radius and largest singular value."""
+    """The course of every recurrent weight's spectral radius and largest singular value.
+
+    Source: Pascanu, Mikolov & Bengio (2013), section 2.1, for what the two say of vanishing and exploding gradients:
+    a bound below 1 suffices to vanish, one above 1 is needed to explode.
+    """
     columns = [schema.STEP, schema.PARAMETER, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
     rows = run.read(schema.TABLE_PARAMETERS, columns=columns)
     rows = rows[~numbers(rows[schema.SPECTRAL_NORM])[1]]
@@ -200,7 +204,11 @@ def spectrum_history(run: Run) -> SpectrumHistory:
 
 def weight_spectra(run: Run, step: int, selection: Selection | None = None) -> tuple[WeightSpectrum, ...]:
     """The spectrum of every recurrent weight, or of one layer's alone, of the snapshot nearest to ``step``; where there
-    is none, a result that says why."""
+    is none, a result that says why.
+
+    Source: as ``spectrum_history``; the matrix whose radius is .9 and whose powers grow is a fact of non-normal
+    matrices, Trefethen & Embree (2005), spectra and pseudospectra.
+    """
     steps = snapshot_steps(run, table=schema.TABLE_SPECTRA)
     if not len(steps):
         why = f"No whole spectrum of a recurrent weight. {NO_SNAPSHOTS}"
