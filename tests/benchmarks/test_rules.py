@@ -1,7 +1,9 @@
 """What the rules answer, and how their answers are counted."""
 
 import dataclasses
+import re
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,18 @@ def test_the_page_agrees_with_itself() -> None:
     assert "| graddiag | 2 of 3 (66.7%) | 0 of 1 |" in text
     assert "| exploding | 0 | 1 | 0 | 0 | 1 |" in text
     assert "- tanh T=20 recall, default: exploding, vanishing, said exploding" in text
+
+
+def test_on_the_page_what_is_right_is_what_lies_on_the_diagonals() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verdict-suite.md").read_text()
+    scores = dict(re.findall(r"^\| (.+?) \| (\d+) of \d+ \(", page, re.MULTILINE))
+    tables = re.findall(r"^\| (.+): truth \|.*\n\|-.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    assert [name for name, _ in tables] == list(scores)
+    for name, rows in tables:
+        counts = [row.split("|")[2:-1] for row in rows.splitlines()]
+        assert sum(int(row[place]) for place, row in enumerate(counts)) == int(scores[name])
+    wrong = page.partition("Where graddiag is wrong:")[2].partition("In a band")[0].count("\n- ")
+    assert wrong == int(re.findall(r"(\d+) judged:", page)[0]) - int(scores["graddiag"])
 
 
 def test_the_table_counts_truth_by_answer_and_leaves_the_band_out() -> None:
