@@ -40,7 +40,7 @@ from graddiag.tracing.snapshots import (
 from graddiag.tracing.spectra import full_spectra, spectra_columns
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
-from graddiag.tracing.trace import Trace
+from graddiag.tracing.trace import Trace, dtypes_of
 from graddiag.tracing.turning import Turning
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
@@ -321,6 +321,8 @@ class Recorder:
         with torch.no_grad():
             traces = [trace for trace in self._hooks.take() if trace.h.numel()]
             measured = [signals(trace) for trace in traces] + self._taps.take()
+        if traces:
+            self._writer.note(activations=dtypes_of(traces))
         scale = None if self._norms is None else self._norms.scale
         self._signals = measured if scale is None else [unscaled(each, scale) for each in measured]
         if self._snapshotting:

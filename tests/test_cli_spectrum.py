@@ -57,6 +57,16 @@ def test_exponents_on_data(files: Path, capsys: pytest.CaptureFixture[str]) -> N
     ]
 
 
+def test_short_and_broken_sequences(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(files / "short.npy", np.zeros((3, 1, 2)))
+    arguments = ["spectrum", str(files / "model.pt"), "--nonlinearity", "identity", "--module", "rnn", "--data"]
+    assert main([*arguments, str(files / "short.npy")]) == 0
+    assert "-0.1054" in capsys.readouterr().out
+    np.save(files / "broken.npy", np.full((9, 2, 2), math.nan))
+    assert main([*arguments, str(files / "broken.npy"), "--nonlinearity", "tanh"]) == 0
+    assert "meet NaN or inf in every sample: they have no exponents." in capsys.readouterr().out
+
+
 def test_a_figure_that_asks_nobody(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = files / "spectrum.html"
     assert main(["spectrum", str(files / "model.pt"), "--data", str(files / "data.npy"), "--out", str(out)]) == 0

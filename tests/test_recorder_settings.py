@@ -11,6 +11,7 @@ from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
 import graddiag
+from graddiag.analysis import numerics
 from tests.nn.nets import Net, name, one_step, projection_warning, thinned
 
 STEPS = 20
@@ -203,3 +204,20 @@ def test_weights_reparametrised_shared_or_frozen(build: Callable[[], nn.Module],
 @pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk")
 def test_weights_dropped_anew_at_every_step(every: int, tmp_path: Path) -> None:
     check(WeightDrop, plain, tmp_path, every)
+
+
+@pytest.mark.parametrize(("loss", "activations"), [(plain, "float32"), (autocast, "bfloat16")])
+def test_the_dtype_that_layers_run_in_is_recorded(
+    loss: Callable[..., Tensor], activations: str, tmp_path: Path
+) -> None:
+    """Under autocast the parameters do not tell it; the manifest says it while the run is still being written."""
+    model = Stacked("LSTM")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="run", root=tmp_path) as recorder:
+        loss(model, torch.randn(T, N, I)).backward()
+        optimizer.step()
+        environment = graddiag.load_run(recorder.path).manifest.environment
+        assert (environment["dtype"], environment["activations"]) == ("float32", activations)
+    found = numerics(graddiag.load_run(recorder.path))
+    assert (found.dtype, found.activations) == ("float32", activations)
+    assert f"underflowed in {activations}." in found.caption

@@ -14,6 +14,8 @@ import numpy as np
 from benchmarks.verdicts.training import ALARMS, Outcome, Seen
 
 LABELS: Final = ("healthy", "exploding", "vanishing", "non-finite")
+PART: Final = "a part of it"  # the worst alarm was given, and another that is clearly due was not
+ANSWERS: Final = (*LABELS, PART)
 NORMS: Final = tuple(10.0 ** np.arange(-12, 5.01, 0.5))
 RADII: Final = tuple(np.round(np.arange(0.0, 3.01, 0.05), 2))
 
@@ -89,22 +91,29 @@ def rivals(found: Sequence[Outcome]) -> tuple[Rule, ...]:
 
 def right(outcome: Outcome, answer: Answer) -> bool:
     """Whether every alarm that is clearly so was given, and none that is clearly not so."""
+    return all((name in answer) == so for name, so in clear(outcome).items() if so is not None)
+
+
+def clear(outcome: Outcome) -> dict[str, bool | None]:
+    """By alarm, the worst first, whether it is clearly due, clearly not, or (None) in the band."""
     truth = outcome.truth
-    clear = dict(zip(ALARMS, (truth.nonfinite, truth.exploding, truth.vanishing), strict=True))
-    return all((name in answer) == so for name, so in clear.items() if so is not None)
+    return dict(zip(ALARMS, (truth.nonfinite, truth.exploding, truth.vanishing), strict=True))
 
 
 def label(outcome: Outcome, answer: Answer) -> str:
-    """``answer`` in one word: the true label where the answer is right, else the worst that it says wrongly."""
+    """``answer`` in one word, the true label if and only if the answer is right: else the worst alarm that it gives
+    wrongly; where all that it gives are due, PART if the worst one is among them, or the worst of those given."""
     if right(outcome, answer):
         return str(outcome.truth.label)
-    wrong = [name for name in ALARMS if name in answer and name != outcome.truth.label]
-    return wrong[0] if wrong else next((name for name in ALARMS if name in answer), "healthy")
+    false = [name for name, so in clear(outcome).items() if name in answer and so is False]
+    if not false and outcome.truth.label in answer:
+        return PART
+    return next((name for name in (*false, *ALARMS) if name in answer), "healthy")
 
 
 def confusion(found: Iterable[Outcome], rule: Callable[[Outcome], Answer]) -> dict[str, dict[str, int]]:
     """How often each true label (row) was answered with each (column)."""
-    table = {true: dict.fromkeys(LABELS, 0) for true in LABELS}
+    table = {true: dict.fromkeys(ANSWERS, 0) for true in LABELS}
     for one in found:
         if one.truth.label is not None:
             table[one.truth.label][label(one, rule(one))] += 1

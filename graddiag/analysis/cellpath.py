@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.grid import Grid
+from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.stretches import stretches
-from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run
 
@@ -60,13 +61,17 @@ def cell_path(run: Run, selection: Selection) -> CellPath:
 
     Source: Hochreiter & Schmidhuber (1997), the constant error carousel; Gers et al. (2000) for the forget gate.
     """
-    parts = [_ratios(grid, selection) for grid in stretches(run, selection, _NAMES)]
-    length = max(part.ratio.shape[1] for part in parts)
-    ratio = np.concatenate([_padded(part.ratio, length, np.nan) for part in parts])
-    absent = np.concatenate([_padded(part.absent, length, True) for part in parts])
-    by_timestep, by_step = (_medians(ratio, absent, axis) for axis in (0, 1))
+    parts, some, absent = [], SomeSteps(), StepMeans()
+    for grid in stretches(run, selection, _NAMES):
+        part, ratio, missing = _ratios(grid, selection)
+        parts.append(part)
+        some.add(ratio)
+        absent.add(ratio, missing)
+    length = absent.length
+    by_timestep = _series(_medians(some.rows(), 0, length), absent.mean(length)[1])
+    by_step = _series(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("median", "absent")))
     finite = by_step.values[np.isfinite(by_step.values)]
-    counted = np.isfinite(ratio)
+    counted = sum(part.counted for part in parts)
     return CellPath(
         source_of(run),
         selection,
@@ -75,32 +80,36 @@ def cell_path(run: Run, selection: Selection) -> CellPath:
         by_timestep,
         by_step,
         float(np.median(finite)) if len(finite) else None,
-        float((ratio > 1).sum() / counted.sum()) if counted.any() else None,
-        _what_is_missing(parts, selection, bool(counted.any())),
+        sum(part.opposing for part in parts) / counted if counted else None,
+        _what_is_missing(parts, selection, counted > 0),
     )
 
 
 @dataclass(frozen=True)
 class _Ratios:
-    """Of a stretch of steps: the ratios [S, T], float32, NaN where there is none, and where none was measured."""
+    """Of a stretch of steps [S]: the median ratio over timesteps, NaN where there is none, and whether none was
+    measured; how many ratios there are, and how many of them above 1."""
 
     steps: Ints
-    ratio: NDArray[np.float32]
+    median: Floats
     absent: NDArray[np.bool_]
+    counted: int
+    opposing: int
     recorded: bool
 
 
-def _ratios(grid: Grid, selection: Selection) -> _Ratios:
+def _ratios(grid: Grid, selection: Selection) -> tuple[_Ratios, NDArray[np.float32], NDArray[np.bool_]]:
+    """What a stretch says; its ratios [S, T], NaN where there is none; and where none was measured, [S, T]."""
     total, path = (grid.values[name] for name in _NAMES)
     absent = grid.missing[schema.GRAD_C] | grid.missing[schema.GRAD_C_PATH] | _ends(grid, selection)
     usable = np.isfinite(total) & np.isfinite(path) & (total > 0) & ~absent
     with np.errstate(over="ignore"):
         ratio = np.where(usable, path / np.where(usable, total, 1.0), np.nan).astype(np.float32)
-    return _Ratios(grid.steps, ratio, absent, not grid.missing[schema.GRAD_C].all())
-
-
-def _padded(values: NDArray[Any], length: int, fill: float | bool) -> NDArray[Any]:
-    return np.pad(values, ((0, 0), (0, length - values.shape[1])), constant_values=fill)
+    counted, opposing = int(np.isfinite(ratio).sum()), int((ratio > 1).sum())
+    recorded = not grid.missing[schema.GRAD_C].all()
+    nowhere = np.asarray(absent.all(axis=1))
+    part = _Ratios(grid.steps, _medians(ratio, 1, len(ratio)), nowhere, counted, opposing, recorded)
+    return part, ratio, absent
 
 
 def _ends(grid: Grid, selection: Selection) -> NDArray[np.bool_]:
@@ -113,14 +122,18 @@ def _ends(grid: Grid, selection: Selection) -> NDArray[np.bool_]:
     return ends
 
 
-def _medians(ratio: NDArray[np.float32], absent: NDArray[np.bool_], axis: int) -> Series:
-    """Medians of the finite ratios along ``axis``; non-finite where there is none though something was measured."""
-    some = np.isfinite(ratio).any(axis=axis)
-    medians = np.full(ratio.shape[1 - axis], np.nan)
+def _medians(ratio: NDArray[np.float32], axis: int, length: int) -> Floats:
+    """Medians of the finite ratios along ``axis``, [length]; NaN where there is none."""
+    some = np.asarray(np.isfinite(ratio).any(axis=axis))
+    medians = np.full(length, np.nan)
     if some.any():
-        kept = ratio[:, some] if axis == 0 else ratio[some]
-        medians[some] = np.nanmedian(kept, axis=axis)
-    return series("cell_path", "cell path / ‖dL/dc‖", "1", medians, np.asarray(absent.all(axis=axis)))
+        medians[: len(some)][some] = np.nanmedian(ratio[:, some] if axis == 0 else ratio[some], axis=axis)
+    return medians
+
+
+def _series(medians: Floats, absent: NDArray[np.bool_]) -> Series:
+    """Medians, non-finite where there is none though something was measured."""
+    return series("cell_path", "cell path / ‖dL/dc‖", "1", medians, absent)
 
 
 def _what_is_missing(parts: Sequence[_Ratios], selection: Selection, known: bool) -> str | None:

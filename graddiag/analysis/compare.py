@@ -155,6 +155,9 @@ def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None) -> Com
 
     Runs of one seed make a pair; without seeds, the only run of each arm do. Of two runs of an arm with the same seed
     the first is taken.
+
+    Source: Efron (1979), the bootstrap, for the percentile intervals over seeds; what is compared is defined in
+    ``analysis.metrics``.
     """
     thresholds = thresholds or Thresholds()
     by_arm: dict[str, list[tuple[Run, RunSummary]]] = {}

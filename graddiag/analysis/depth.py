@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis import transport
 from graddiag.analysis.selection import Selection, selections
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
-from graddiag.analysis.words import number
+from graddiag.analysis.words import listed, number
 from graddiag.run import Run, numbers
 
 _UNIT: Final = "L2 over timesteps, batch and units, units of the loss, before clipping"
@@ -17,12 +19,14 @@ _UNIT: Final = "L2 over timesteps, batch and units, units of the loss, before cl
 @dataclass(frozen=True)
 class LayerNorm:
     """One layer: ||dL/dh|| over all its timesteps together, a Series over the recorded steps; typical: its geometric
-    mean over the steps where it is finite and above 0, None where it is nowhere."""
+    mean over the steps where it is finite and above 0, None where it is nowhere. bounded: [S], True where a norm that
+    makes it up is too large or too small for the float32 of a run, so that it says no more than that."""
 
     selection: Selection
     steps: Ints
     norm: Series
     typical: float | None
+    bounded: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -59,17 +63,22 @@ class Depth(Result):
         if self.missing:
             return self.missing
         if not self.ratios:
-            return f"{self.source.label} has one recurrent layer: there is no depth to cross."
+            return _why_no_ratio(self.source, self.layers)
         worst = max(self.ratios, key=lambda each: abs(np.log(each.typical)))
         where = f"from {worst.upper.label} down to layer {worst.lower.layer}"
+        of = " of the deepest module" if len({each.selection.module for each in self.layers}) > 1 else ""
         return (
             f"Across depth the gradient of {self.source.label} is multiplied by {number(worst.typical)} {where}; from "
-            f"top to bottom by {number(self.across)}."
+            f"top to bottom{of} by {number(self.across)}."
         )
 
 
 def depth(run: Run) -> Depth:
-    """How the gradient changes from layer to layer; NaN, inf and 0 are left out of every mean."""
+    """How the gradient changes from layer to layer; NaN, inf, 0 and what float32 cannot hold are left out of every
+    ratio. Layers that are modules of their own are not set against one another: a run does not say how they are joined.
+
+    Source: definition above; the norm is that of Pascanu, Mikolov & Bengio (2013), section 2, of a whole layer.
+    """
     layers = tuple(_layer(run, each) for each in selections(run))
     if not any(each.typical is not None for each in layers):
         missing = "No gradient of any layer is finite and above 0." if layers else "No timestep was recorded."
@@ -77,6 +86,23 @@ def depth(run: Run) -> Depth:
     pairs = [(lower, upper) for lower in layers for upper in layers if _above(lower.selection, upper.selection)]
     ratios = tuple(each for each in (_ratio(*pair) for pair in pairs) if each is not None)
     return Depth(source_of(run), layers, ratios, _across(ratios))
+
+
+def _why_no_ratio(source: Source, layers: tuple[LayerNorm, ...]) -> str:
+    """Why no layer stands against the one below it, in a sentence."""
+    if len({(each.selection.module, each.selection.layer) for each in layers}) == 1:
+        return f"{source.label} has one recurrent layer: there is no depth to cross."
+    silent = [each.selection.label for each in layers if each.typical is None]
+    if silent:
+        return f"In {source.label} there is no gradient that is finite and above 0 of {listed(silent)} to compare."
+    if any(_above(lower.selection, upper.selection) for lower in layers for upper in layers):
+        why = "within what float32 holds " if any(each.bounded.any() for each in layers) else ""
+        return f"No step of {source.label} has the gradient {why}of two layers that lie one above the other."
+    norms = [f"{number(each.typical)} of {each.selection.label}" for each in layers]
+    return (
+        f"The recurrent layers of {source.label} are modules of their own, and a run does not say which lies above "
+        f"which: no ratio is told. Their gradients, as they ran: {listed(norms)}."
+    )
 
 
 def _layer(run: Run, selection: Selection) -> LayerNorm:
@@ -89,7 +115,16 @@ def _layer(run: Run, selection: Selection) -> LayerNorm:
     line = series(schema.GRAD_H, f"Gradient of {selection.label}", _UNIT, total, counted == 0)
     usable = np.isfinite(line.values) & (line.values > 0)
     typical = float(np.exp(np.log(line.values[usable]).mean())) if usable.any() else None
-    return LayerNorm(selection, steps, line, typical)
+    return LayerNorm(selection, steps, line, typical, _bounded(norms, places, len(steps)))
+
+
+def _bounded(norms: Floats, places: Ints, steps: int) -> NDArray[np.bool_]:
+    """The steps whose largest norm is at one of the bounds of float32, [S]."""
+    if not transport.at_bounds(norms).any():
+        return np.zeros(steps, dtype=bool)
+    above = np.bincount(places, norms > transport.FLOAT32_LEAST, steps) > 0
+    least = np.bincount(places, norms == transport.FLOAT32_LEAST, steps) > 0
+    return (np.bincount(places, norms == transport.FLOAT32_MOST, steps) > 0) | (least & ~above)
 
 
 def _above(lower: Selection, upper: Selection) -> bool:
@@ -101,7 +136,8 @@ def _above(lower: Selection, upper: Selection) -> bool:
 def _ratio(lower: LayerNorm, upper: LayerNorm) -> LayerRatio | None:
     steps, below, above = np.intersect1d(lower.steps, upper.steps, return_indices=True)
     numerator, denominator = lower.norm.values[below], upper.norm.values[above]
-    usable = np.isfinite(numerator) & np.isfinite(denominator) & (numerator > 0) & (denominator > 0)
+    bounded = lower.bounded[below] | upper.bounded[above]
+    usable = np.isfinite(numerator) & np.isfinite(denominator) & (numerator > 0) & (denominator > 0) & ~bounded
     if not usable.any():
         return None
     ratio = np.where(usable, numerator / np.where(usable, denominator, 1.0), np.nan)

@@ -58,7 +58,11 @@ class DirectionChange(Result):
 
 
 def direction_change(run: Run) -> DirectionChange:
-    """Whether, and how far, the clip policy of ``run`` turned its gradients; NaN and inf steps are left out."""
+    """Whether, and how far, the clip policy of ``run`` turned its gradients; NaN and inf steps are left out.
+
+    Source: Goodfellow, Bengio & Courville (2016), section 10.11.1, for norms that keep the direction and elements that
+    do not; the bound by the coefficient is shown above.
+    """
     policy = run.manifest.clip
     kind = (policy or "").partition(":")[0]
     frame = run.read(schema.TABLE_STEPS, columns=[schema.CLIP_COEFFICIENT])

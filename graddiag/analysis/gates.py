@@ -72,7 +72,11 @@ class GateProfile(Result):
 
 
 def gate_history(run: Run, selection: Selection) -> GateHistory:
-    """Every gate of one layer over training."""
+    """Every gate of one layer over training.
+
+    Source: definitions of the columns; saturation below .1 and above .9 is that of Karpathy, Johnson & Li (2016),
+    visualizing and understanding recurrent networks.
+    """
     steps = recorded_gate_steps(run, selection)
     means: dict[str, dict[str, Column]] = {}
     for part, grids in gate_grids(run, selection, steps, list(_TITLES)):
@@ -88,6 +92,8 @@ def gate_profile(run: Run, step: Asked, selection: Selection) -> GateProfile:
     """Every gate of one layer over timesteps, at the recorded step nearest to ``step`` or over a range.
 
     In a range NaN and inf are left out of the mean unless nothing else was measured.
+
+    Source: as ``gate_history``.
     """
     found = steps_asked_for(recorded_gate_steps(run, selection), step)
     sums: dict[str, dict[str, StepMeans]] = {}

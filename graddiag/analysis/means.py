@@ -1,9 +1,14 @@
-"""Means over steps that come stretch by stretch, with missing kept apart from NaN."""
+"""Means and quantiles over steps that come stretch by stretch, with missing kept apart from NaN."""
+
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graddiag.analysis.values import Floats, Ints
+
+# rows that a SomeSteps holds at least, once there are as many; at most it holds twice so many
+KEPT: Final = 4_096
 
 
 class StepMeans:
@@ -17,10 +22,10 @@ class StepMeans:
         """Timesteps of the longest stretch so far."""
         return len(self._count)
 
-    def add(self, values: Floats, missing: NDArray[np.bool_]) -> None:
+    def add(self, values: NDArray[np.floating], missing: NDArray[np.bool_]) -> None:
         """Adds the steps of ``values`` [S, T]; where ``missing`` nothing was measured."""
         finite = np.isfinite(values) & ~missing
-        self._total = _added(self._total, np.where(finite, values, 0.0).sum(axis=0))
+        self._total = _added(self._total, np.where(finite, values, 0.0).sum(axis=0, dtype=np.float64))
         self._count = _added(self._count, finite.sum(axis=0))
         self._measured = _added(self._measured, (~missing).sum(axis=0))
 
@@ -33,6 +38,29 @@ class StepMeans:
         """The mean of all finite values; None where there is none."""
         count = float(self._count.sum())
         return float(self._total.sum()) / count if count else None
+
+
+class SomeSteps:
+    """Rows of steps, for quantiles over steps in bounded memory: all of them up to twice KEPT, of more every second,
+    fourth, eighth, ... from the first one on, so that they stay evenly spaced."""
+
+    def __init__(self) -> None:
+        self._parts: list[NDArray[np.float32]] = []
+        self._seen, self._stride = 0, 1
+
+    def add(self, values: NDArray[np.floating]) -> None:
+        """Adds the steps of ``values`` [S, T]; they are kept as float32."""
+        self._parts.append(values[-self._seen % self._stride :: self._stride].astype(np.float32))
+        self._seen += len(values)
+        while sum(map(len, self._parts)) > 2 * KEPT:
+            self._parts, self._stride = [self.rows()[::2].copy()], 2 * self._stride
+
+    def rows(self) -> NDArray[np.float32]:
+        """The rows that were kept, [steps, T] of the longest; NaN beyond the end of a shorter stretch."""
+        length = max((part.shape[1] for part in self._parts), default=0)
+        pads = [((0, 0), (0, length - part.shape[1])) for part in self._parts]
+        padded = [np.pad(part, pad, constant_values=np.nan) for part, pad in zip(self._parts, pads, strict=True)]
+        return np.concatenate(padded) if padded else np.zeros((0, 0), np.float32)
 
 
 def _added(a: Floats, b: Floats | Ints) -> Floats:

@@ -59,7 +59,10 @@ class NonfiniteOrigin(Result):
 
 
 def nonfinite_origin(run: Run) -> NonfiniteOrigin:
-    """Where the first NaN or inf of a run began, as far as it was recorded."""
+    """Where the first NaN or inf of a run began, as far as it was recorded.
+
+    Source: definition above, none other: first by step, then in the order in which the step computes.
+    """
     names = [schema.STEP, schema.WHERE, schema.VALUE, schema.MESSAGE]
     events = run.read(schema.TABLE_EVENTS, columns=names, where={schema.KIND: schema.EVENT_NONFINITE})
     history = norm_history(run)

@@ -24,7 +24,12 @@ SMALLEST: Final = {
     "float64": (2.0**-1022, 2.0**-1074),
 }
 AMP_SCALE: Final = "amp_scale"
+# of a run's environment
 DTYPE: Final = "dtype"
+ACTIVATIONS: Final = "activations"
+
+# a run stores norms as float32: of a wider type it cannot tell what became of the smallest
+_TOLD: Final = ("float16", "bfloat16", "float32")
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,10 @@ class Zeros:
 class Underflow:
     """What becomes of small gradients in one layer, by the norms ||dL/dh_t|| at the steps looked at.
 
-    cells: timesteps at those steps with a finite norm. below: those whose norm is above 0 and below the smallest normal
-    number of the dtype: then every entry of the gradient is, and has lost digits. gone: those with a norm of exactly 0
-    at a step at which some other timestep's has lost digits, so that it is likely to have gone the same way.
+    cells: timesteps at those steps with a finite norm. below: those whose norm, times the step's loss scale where there
+    is one, is above 0 and below the smallest normal number of the dtype: then every entry of the gradient is, and has
+    lost digits. gone: those with a norm of exactly 0 at a step at which some other timestep's has lost digits, so that
+    it is likely to have gone the same way.
     """
 
     selection: Selection
@@ -56,10 +62,12 @@ class Underflow:
 class Numerics(Result):
     """The run's arithmetic.
 
-    dtype: of the parameters, None where the run does not say; loss_scale: the smallest and largest scale of a
-    GradScaler, None without one (then activations may be of a narrower type than the parameters). origin: the first NaN
-    or inf. zeros: by parameter, the most zeros first; a row of an embedding that no token used is 0 by right.
-    underflow: by layer, None where the dtype is not known. dead: by layer. unknown: what could not be known.
+    dtype: of the parameters, activations: of the recurrent layers' activations and gradients, which under autocast are
+    narrower; the narrowest where there are several, None where the run does not say. loss_scale: the smallest and
+    largest scale of a GradScaler, None without one. origin: the first NaN or inf. zeros: by parameter, the most zeros
+    first; a row of an embedding that no token used is 0 by right. underflow: by layer, in the type of the activations,
+    or of the parameters where that is all that is known; None where neither is, and for float64. dead: by layer.
+    unknown: what could not be known.
     """
 
     source: Source
@@ -71,6 +79,7 @@ class Numerics(Result):
     dead: tuple[DeadUnits, ...]
     unknown: tuple[str, ...]
     missing: str | None = None
+    activations: str | None = None
 
     @property
     def caption(self) -> str:
@@ -80,7 +89,8 @@ class Numerics(Result):
         if self.underflow:
             lost = sum(each.below + each.gone for each in self.underflow)
             cells = sum(each.cells for each in self.underflow)
-            parts.append(f"Of {plural(cells, 'gradient')} at a timestep {lost:,} underflowed in {self.dtype}.")
+            kind = self.activations or self.dtype
+            parts.append(f"Of {plural(cells, 'gradient')} at a timestep {lost:,} underflowed in {kind}.")
         if self.zeros and self.zeros[0].median > 0:
             most = self.zeros[0]
             parts.append(f"Most exact zeros are in the gradient of {most.parameter}: {percent(most.median)}.")
@@ -88,13 +98,18 @@ class Numerics(Result):
 
 
 def numerics(run: Run) -> Numerics:
-    """What can be known about the arithmetic of a run: NaN and inf, underflow, exact zeros, dead units."""
+    """What can be known about the arithmetic of a run: NaN and inf, underflow, exact zeros, dead units.
+
+    Source: definitions above; the smallest numbers of each type are those of IEEE 754 and of bfloat16. What a loss
+    scale does against underflow: Micikevicius et al. (2018), section 3.2.
+    """
     steps = recorded_steps(run)
     layers, looked = selections(run, recorded=steps), looked_at(steps)
-    dtype, scale = _dtype(run), _loss_scale(run)
+    dtype, activations, scales = _dtype(run, DTYPE), _dtype(run, ACTIVATIONS), _loss_scales(run)
+    kind, scale = activations or dtype, _ends(scales)
     zeros = _zeros(run)
     dead = tuple(dead_units(run, each) for each in layers)
-    lost = None if dtype is None else tuple(_underflow(run, each, looked, SMALLEST[dtype][0]) for each in layers)
+    lost = tuple(_underflow(run, each, looked, kind, scales) for each in layers) if kind in _TOLD else None
     origin = nonfinite_origin(run)
     return Numerics(
         source_of(run),
@@ -104,8 +119,9 @@ def numerics(run: Run) -> Numerics:
         zeros,
         lost,
         dead,
-        tuple(_unknown(dtype, scale, zeros, dead)),
+        tuple(_unknown(kind, activations, scale, zeros, dead)),
         None if origin.found or zeros or _any_number(run) else "No loss, gradient or norm of this run was recorded.",
+        activations,
     )
 
 
@@ -116,20 +132,25 @@ def _any_number(run: Run) -> bool:
     return any(not numbers(frame[name])[1].all() for frame, names in frames for name in names)
 
 
-def _dtype(run: Run) -> str | None:
-    """The narrowest of the parameters' types, as the run's environment says it."""
-    named = [name.strip() for name in run.manifest.environment.get(DTYPE, "").split(",")]
+def _dtype(run: Run, of: str) -> str | None:
+    """The narrowest of the parameters' or the activations' types, as the run's environment says it."""
+    named = [name.strip() for name in run.manifest.environment.get(of, "").split(",")]
     known = [name for name in SMALLEST if name in named]
     return known[0] if known else None
 
 
-def _loss_scale(run: Run) -> tuple[float, float] | None:
-    found = optional_scalars(run, AMP_SCALE)
+def _loss_scales(run: Run) -> tuple[Ints, Floats] | None:
+    """The steps that have a loss scale, and their scales; None where none has."""
+    found = optional_scalars(run, schema.STEP, AMP_SCALE)
     if found is None:
         return None
-    (scales,) = found
-    finite = scales[np.isfinite(scales)]
-    return (float(finite.min()), float(finite.max())) if len(finite) else None
+    steps, scales = found
+    known = np.isfinite(scales) & (scales > 0)
+    return (steps[known].astype(np.int64), scales[known]) if known.any() else None
+
+
+def _ends(scales: tuple[Ints, Floats] | None) -> tuple[float, float] | None:
+    return None if scales is None else (float(scales[1].min()), float(scales[1].max()))
 
 
 def _zeros(run: Run) -> tuple[Zeros, ...]:
@@ -145,14 +166,22 @@ def _zeros(run: Run) -> tuple[Zeros, ...]:
     return tuple(sorted(found, key=lambda each: -each.median))
 
 
-def _underflow(run: Run, selection: Selection, steps: Ints, normal: float) -> Underflow:
+def _underflow(run: Run, selection: Selection, steps: Ints, kind: str, scales: tuple[Ints, Floats] | None) -> Underflow:
     columns = [schema.STEP, schema.TIMESTEP, schema.GRAD_H]
     where = {**selection.where, schema.STEP: [int(step) for step in steps]}
     rows = run.read(schema.TABLE_TIMESTEPS, columns=columns, where=where)
     norms = numbers(rows[schema.GRAD_H])[0]
     at = rows[schema.STEP].to_numpy(dtype=np.int64)
-    below = (norms > 0) & (norms < normal)
+    below = (norms > 0) & (norms * _scale_at(at, scales) < SMALLEST[kind][0])
     return Underflow(selection, int(np.isfinite(norms).sum()), int(below.sum()), _gone(at, norms, below))
+
+
+def _scale_at(steps: Ints, scales: tuple[Ints, Floats] | None) -> Floats:
+    """What the loss was multiplied by at each of ``steps``; 1 where nothing says so."""
+    if scales is None:
+        return np.ones(len(steps))
+    at = np.minimum(np.searchsorted(scales[0], steps), len(scales[0]) - 1)
+    return np.where(scales[0][at] == steps, scales[1][at], 1.0)
 
 
 def _gone(steps: Ints, norms: Floats, below: NDArray[np.bool_]) -> int:
@@ -161,12 +190,18 @@ def _gone(steps: Ints, norms: Floats, below: NDArray[np.bool_]) -> int:
 
 
 def _unknown(
-    dtype: str | None, scale: tuple[float, float] | None, zeros: Sequence[Zeros], dead: Sequence[DeadUnits]
+    kind: str | None,
+    activations: str | None,
+    scale: tuple[float, float] | None,
+    zeros: Sequence[Zeros],
+    dead: Sequence[DeadUnits],
 ) -> list[str]:
     said = []
-    if dtype is None:
+    if kind is None:
         said.append("The run does not say of which type its parameters are: underflow cannot be told.")
-    if scale is not None:
+    elif kind not in _TOLD:
+        said.append(f"A run stores norms as float32: what underflows in {kind} cannot be told.")
+    if scale is not None and activations is None:
         said.append(
             "A loss scale was used: activations may be of float16, whose underflow shows in the zeros of the gradients "
             "alone."

@@ -16,6 +16,7 @@ from graddiag.analysis import transport
 from graddiag.analysis.distance import Coverage, coverage, task_distance
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.intervals import Interval, over_steps
+from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
@@ -42,14 +43,17 @@ class Reach(Result):
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
     with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
     tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
-    ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median.
+    ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median. A run stores norms as
+    float32: where one of the two is at its bounds and the loss enters at the last timestep alone, the product of the
+    gains stands in (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
     arriving_by_step [S]: share of the loss's gradient that arrives at the worst-served timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
     recorded (then all is measured from the last timestep). dense: whether it touches most of them, at least
     ``Thresholds.dense_share``.
-    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles.
+    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles, which of very
+    many steps are taken over evenly spaced ones (``means.SomeSteps``).
     """
 
     source: Source
@@ -109,7 +113,11 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
     Source: Pascanu, Mikolov & Bengio (2013), section 2; the Lyapunov view of Engelken et al. (2023).
     """
     thresholds = thresholds or Thresholds()
-    parts = [_travels(grid, selection, thresholds.touched_floor) for grid in stretches(run, selection, _COLUMNS)]
+    parts, gains = [], _Gains()
+    for grid in stretches(run, selection, _COLUMNS):
+        part, logs = _travels(grid, selection, thresholds.touched_floor)
+        parts.append(part)
+        gains.add(logs)
     timesteps = max((part.timesteps for part in parts), key=len)
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
@@ -127,7 +135,7 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
         arriving,
         growth,
         timesteps,
-        *_by_timestep([part.logs for part in parts], len(timesteps)),
+        *gains.by_timestep(len(timesteps)),
         exponent,
         interval,
         None if exponent is None else horizons[0],
@@ -148,8 +156,7 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
 @dataclass(frozen=True)
 class _Travels:
-    """What a stretch of steps [S] says: by step as Reach has it, and ln of the gains [S, T] in the order of the data,
-    float32, NaN where none is above 0."""
+    """What a stretch of steps [S] says, by step as Reach has it."""
 
     steps: Ints
     timesteps: Ints
@@ -158,7 +165,6 @@ class _Travels:
     arriving: Floats
     growth: Floats
     touched: Floats
-    logs: NDArray[np.float32]
     n_gains: int
     zero_gains: int
     nonfinite_gains: int
@@ -166,7 +172,29 @@ class _Travels:
     recorded: bool
 
 
-def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
+class _Gains:
+    """The gains of all steps by timestep, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._means, self._some = StepMeans(), SomeSteps()
+
+    def add(self, logs: Floats) -> None:
+        self._means.add(logs, np.isnan(logs))
+        self._some.add(logs)
+
+    def by_timestep(self, length: int) -> tuple[Floats, Floats, Floats]:
+        """Geometric mean, 10 and 90 % quantiles of the gains over steps, each [T]; NaN where there is none."""
+        rows = self._some.rows()
+        known = np.flatnonzero(np.isfinite(rows).any(axis=0))
+        ends = np.full((2, length), np.nan)
+        if len(known):
+            ends[:, known] = np.nanquantile(rows[:, known], [0.1, 0.9], axis=0)
+        mean, _ = self._means.mean(length)
+        return np.exp(mean), np.exp(ends[0]), np.exp(ends[1])
+
+
+def _travels(grid: Grid, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
+    """What a stretch says, and ln of its gains [S, T] in the order of the data, NaN where none is above 0."""
     order = slice(None, None, -1) if selection.reverse else slice(None)
     gain, total, direct = (grid.values[name][:, order] for name in _COLUMNS)
     unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
@@ -177,21 +205,21 @@ def _travels(grid: Grid, selection: Selection, floor: float) -> _Travels:
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
     above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
-    return _Travels(
+    part = _Travels(
         grid.steps,
         grid.timesteps,
         _row_means(above_zero),
-        _ratios(total, present),
+        _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched)),
-        np.exp(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
+        transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
         _touched_shares(touched, present),
-        above_zero[:, order].astype(np.float32),
         int(np.isfinite(above_zero).sum()),
         int((gain == 0).sum()),
         _nonfinite(unmeasured, present, gain),
         not unmeasured.all(),
         recorded,
     )
+    return part, above_zero[:, order]
 
 
 def _joined(parts: Sequence[_Travels]) -> Iterator[Floats]:
@@ -212,28 +240,22 @@ def _row_means(values: Floats) -> Floats:
     return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
 
 
-def _by_timestep(parts: Sequence[NDArray[np.float32]], length: int) -> tuple[Floats, Floats, Floats]:
-    """Geometric mean, 10 and 90 % quantiles of the gains over steps, each [T]; NaN where there is none."""
-    pads = [((0, 0), (0, length - part.shape[1])) for part in parts]
-    logs = np.concatenate([np.pad(part, pad, constant_values=np.nan) for part, pad in zip(parts, pads, strict=True)])
-    some = np.isfinite(logs).any(axis=0)
-    out = np.full((3, length), np.nan)
-    if some.any():
-        out[0, some] = np.nanmean(logs[:, some], axis=0, dtype=np.float64)
-        out[1:, some] = np.nanquantile(logs[:, some], [0.1, 0.9], axis=0)
-    mean, low, high = np.exp(out)
-    return mean, low, high
-
-
-def _ratios(total: Floats, present: NDArray[np.bool_]) -> Floats:
-    """||dL/dh|| at the first timestep of each sequence over that at its last, [S]; NaN where that is 0 or unknown."""
+def _ratios(total: Floats, present: NDArray[np.bool_], logs: Floats, touched: NDArray[np.bool_]) -> Floats:
+    """||dL/dh|| at the first timestep of each sequence over that at its last, [S]; NaN where that is 0 or unknown. What
+    float32 could not hold is told by the gains where they tell it: of a loss at the last timestep alone."""
     if not total.size:
         return np.full(len(total), np.nan)
     rows = np.arange(len(total))
-    first = total[rows, present.argmax(axis=1)]
-    last = total[rows, total.shape[1] - 1 - present[:, ::-1].argmax(axis=1)]
+    start, end = present.argmax(axis=1), total.shape[1] - 1 - present[:, ::-1].argmax(axis=1)
+    first, last = total[rows, start], total[rows, end]
     usable = np.isfinite(first) & np.isfinite(last) & (last > 0)
-    return np.where(usable, first / np.where(usable, last, 1.0), np.nan)
+    ratios = np.where(usable, first / np.where(usable, last, 1.0), np.nan)
+    alone = touched[rows, end] & (touched.sum(axis=1) == 1)
+    known = np.isfinite(logs).sum(axis=1) == end - start
+    by_gains = usable & alone & known & (transport.at_bounds(first) | transport.at_bounds(last))
+    if not by_gains.any():
+        return ratios
+    return np.where(by_gains, transport.multiples(np.nansum(logs, axis=1)), ratios)
 
 
 def _horizon(exponent: float) -> float:

@@ -1,13 +1,14 @@
 """A range of thresholds for clipping by norm that the recorded norms support, with its reason and source."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from graddiag.analysis.values import Floats, Result, Source
-from graddiag.analysis.whatif import WhatIf, what_if
-from graddiag.analysis.words import number, plural
+from graddiag.analysis.whatif import EPSILON, WhatIf, what_if
+from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run
 
 LOW_FACTOR: Final = 0.5
@@ -30,8 +31,9 @@ class RecommendedThresholds(Result):
 
     mean_norm: mean over the steps that are no spikes (norm at most SPIKE_FACTOR times the median): ``spikes`` of them
     are left out, or one of them could move the range by decades. low, high: half and ten times that mean, with the
-    shares of the recorded steps that they would have clipped. safety_net: the threshold within them that would have
-    clipped 10 % of the steps, or the end of the range nearest to it: a place to start. autoclip: the 10th percentile of
+    shares of the recorded steps that they would have clipped. safety_net: the least threshold, of two digits, that
+    would have clipped at most 10 % of the steps, or the end of the range nearest to it: a place to start; share_at_net:
+    what it would have clipped, which of norms that are all alike is nothing. autoclip: the 10th percentile of
     the norms, what AutoClip comes to; it clips nine steps in ten by design, and is a second opinion. inside: whether
     the run's own threshold lies within, None where it has none. few: fewer than 100 steps, so the mean is rough.
     A threshold holds for one reduction of the loss alone (``source.loss_reduction``).
@@ -53,6 +55,7 @@ class RecommendedThresholds(Result):
     few: bool
     literature: str = SOURCE
     missing: str | None = None
+    share_at_net: float | None = None
 
     @property
     def caption(self) -> str:
@@ -63,11 +66,12 @@ class RecommendedThresholds(Result):
         spikes = f", {plural(self.spikes, 'spike')} left out" if self.spikes else ""
         reduction = f" (loss: {self.source.loss_reduction})" if self.source.loss_reduction else ""
         few = f"; rough, from {plural(self.steps, 'step')} alone" if self.few else ""
+        start = f"{number(self.safety_net)}, which would have clipped {percent(self.share_at_net or 0.0)}"
         return (
             f"For {self.source.label} thresholds from {number(self.low)} to {number(self.high)} are in reason"
             f"{reduction}: half to ten times the usual norm {number(self.mean_norm)}{spikes}; they would have clipped "
-            f"{self.share_at_low:.1%} to {self.share_at_high:.1%} of the steps. Start at "
-            f"{number(self.safety_net)}{few}; AutoClip would come to {number(self.autoclip)}.{self._own}"
+            f"{self.share_at_low:.1%} to {self.share_at_high:.1%} of the steps. Start at {start}{few}; AutoClip would "
+            f"come to {number(self.autoclip)}.{self._own}"
         )
 
     @property
@@ -97,8 +101,9 @@ def recommended_from(found: WhatIf) -> RecommendedThresholds:
     usual = _usual(found.norms)
     mean = float(usual.mean())
     low, high = LOW_FACTOR * mean, HIGH_FACTOR * mean
-    shares = found.at([low, high]).clipped_share
-    net, autoclip = np.quantile(found.norms, [1 - NET_SHARE, AUTOCLIP_PERCENTILE / 100])
+    net = float(np.clip(_safety_net(found.norms), low, high))
+    shares = found.at([low, high, net]).clipped_share
+    autoclip = np.quantile(found.norms, AUTOCLIP_PERCENTILE / 100)
     return RecommendedThresholds(
         found.source,
         count,
@@ -109,12 +114,22 @@ def recommended_from(found: WhatIf) -> RecommendedThresholds:
         high,
         float(shares[0]),
         float(shares[1]),
-        float(np.clip(net, low, high)),
+        net,
         float(autoclip),
         found.threshold,
         None if found.threshold is None else low <= found.threshold <= high,
         count < FEW_STEPS,
+        share_at_net=float(shares[2]),
     )
+
+
+def _safety_net(norms: Floats) -> float:
+    """The least threshold, of two digits, that clips at most NET_SHARE of ``norms``, ascending."""
+    last_left = norms[max(math.ceil((1 - NET_SHARE) * len(norms)) - 1, 0)] + EPSILON
+    if last_left <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(last_left)) - 1)
+    return float(f"{math.ceil(last_left / unit) * unit:.6g}")
 
 
 def _usual(norms: Floats) -> Floats:

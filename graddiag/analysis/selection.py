@@ -111,8 +111,12 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
 
 
 def _steps_of(run: Run, table: str, selection: Selection | None = None) -> Ints:
-    where = None if selection is None else selection.where
-    steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
+    """The steps of ``table``, by their rows of timestep 0, which every sequence has: of a long run all its rows are
+    hundreds of times as many. By all rows where there is none of that timestep."""
+    where = {} if selection is None else selection.where
+    steps = run.read(table, columns=[schema.STEP], where={**where, schema.TIMESTEP: 0})[schema.STEP].to_numpy()
+    if not len(steps):
+        steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
     changes = np.flatnonzero(steps[1:] != steps[:-1]) + 1
     found = steps[np.concatenate([[0], changes])] if len(steps) else steps
     return np.unique(found).astype(np.int64)

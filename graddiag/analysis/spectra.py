@@ -13,7 +13,7 @@ from graddiag import schema
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, known, series, source_of
-from graddiag.analysis.words import gate_title, number, span
+from graddiag.analysis.words import gate_title, number, plural, span
 from graddiag.run import Run, numbers
 
 Flags = NDArray[np.bool_]
@@ -107,7 +107,7 @@ class Lyapunov(Result):
     contracts; -inf is a direction that one timestep takes to 0, as far as float64 can tell.
 
     Attributes:
-        exponents: [k], the mean over samples; by_sample: [N, k].
+        exponents: [k], the mean over samples, NaN where one of them has NaN; by_sample: [N, k].
         windows: [W, k], the mean over samples in W windows of about equal length, one after the other.
         state: entries of the state; k of them were asked for. The sum of all is the mean of ln|det J_t|.
         timesteps: how many counted, of the longest sequence; transient: how many before them did not.
@@ -134,8 +134,17 @@ class Lyapunov(Result):
 
     @property
     def spread(self) -> tuple[Floats, Floats]:
-        """The smallest and the largest exponent over the samples, [k] each."""
-        return self.by_sample.min(axis=0), self.by_sample.max(axis=0)
+        """The smallest and the largest exponent over the samples, [k] each; those with NaN are left out, NaN where
+        there is no other."""
+        known_ones = self.by_sample[~self._unknown]
+        if not len(known_ones):
+            return np.full(len(self.exponents), np.nan), np.full(len(self.exponents), np.nan)
+        return known_ones.min(axis=0), known_ones.max(axis=0)
+
+    @property
+    def _unknown(self) -> Flags:
+        """Which samples met NaN or inf on their way, [N]."""
+        return np.asarray(np.isnan(self.by_sample).any(axis=1))
 
     @property
     def total(self) -> float | None:
@@ -147,6 +156,12 @@ class Lyapunov(Result):
         if self.missing:
             return self.missing
         low, high = self.spread
+        if lost := int(self._unknown.sum()):
+            return (
+                f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {plural(lost, 'sample')} of "
+                f"{len(self.by_sample)} met NaN or inf, so there is no mean; of the others the largest lies between "
+                f"{number(float(low[0]))} and {number(float(high[0]))} a timestep."
+            )
         largest = float(self.exponents[0])
         words = f"the largest of {len(self.exponents)} is {number(largest)} a timestep"
         if len(self.by_sample) > 1:
@@ -155,12 +170,16 @@ class Lyapunov(Result):
             f", so the slowest direction is down to 1/e after {number(self.horizon)} timesteps" if self.horizon else ""
         )
         zero = int(np.isneginf(self.exponents).sum())
-        lost = f"; {zero} of them are -inf, directions that a single timestep takes to 0" if zero else ""
-        return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{lost}."
+        gone = f"; {zero} of them are -inf, directions that a single timestep takes to 0" if zero else ""
+        return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{gone}."
 
 
 def spectrum_history(run: Run) -> SpectrumHistory:
-    """The course of every recurrent weight's spectral radius and largest singular value."""
+    """The course of every recurrent weight's spectral radius and largest singular value.
+
+    Source: Pascanu, Mikolov & Bengio (2013), section 2.1, for what the two say of vanishing and exploding gradients:
+    a bound below 1 suffices to vanish, one above 1 is needed to explode.
+    """
     columns = [schema.STEP, schema.PARAMETER, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
     rows = run.read(schema.TABLE_PARAMETERS, columns=columns)
     rows = rows[~numbers(rows[schema.SPECTRAL_NORM])[1]]
@@ -185,7 +204,11 @@ def spectrum_history(run: Run) -> SpectrumHistory:
 
 def weight_spectra(run: Run, step: int, selection: Selection | None = None) -> tuple[WeightSpectrum, ...]:
     """The spectrum of every recurrent weight, or of one layer's alone, of the snapshot nearest to ``step``; where there
-    is none, a result that says why."""
+    is none, a result that says why.
+
+    Source: as ``spectrum_history``; the matrix whose radius is .9 and whose powers grow is a fact of non-normal
+    matrices, Trefethen & Embree (2005), spectra and pseudospectra.
+    """
     steps = snapshot_steps(run, table=schema.TABLE_SPECTRA)
     if not len(steps):
         why = f"No whole spectrum of a recurrent weight. {NO_SNAPSHOTS}"

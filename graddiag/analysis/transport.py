@@ -13,8 +13,26 @@ from numpy.typing import NDArray
 
 from graddiag.analysis.values import Floats
 
+# a run stores norms as float32: one that is not 0 is at least the least of these, one that is not inf at most the most
+FLOAT32_LEAST: Final = 2.0**-149
+FLOAT32_MOST: Final = float(np.finfo(np.float32).max)
+
+# what the exponential of a logarithm can hold in float64
+_LN_LEAST: Final = float(np.log(np.nextafter(0.0, 1.0)))
+_LN_MOST: Final = float(np.log(np.finfo(np.float64).max))
+
 # ln of a gain of exactly 0: far below anything that float64 can hold, and yet a number that sums keep
 LN_ZERO: Final = -1000.0
+
+
+def at_bounds(norms: Floats) -> NDArray[np.bool_]:
+    """Which stored norms say no more than "at most" or "at least" this: those at the bounds of float32."""
+    return np.asarray((norms == FLOAT32_LEAST) | (norms == FLOAT32_MOST))
+
+
+def multiples(logs: Floats) -> Floats:
+    """e to the power of ``logs``; what float64 cannot hold becomes the largest number that it can."""
+    return np.asarray(np.exp(np.minimum(logs, _LN_MOST)))
 
 
 def log_gains(gain: Floats) -> Floats:
@@ -48,9 +66,10 @@ def stretch(logs: Floats) -> Floats:
 
 def swell(total: Floats, direct: Floats) -> Floats:
     """ln of the largest total gradient of a sequence over the largest immediate one, [S]: how far it outgrows all that
-    the loss puts in at once; -inf where either is not known."""
+    the loss puts in at once; -inf where either is not known, inf where one of them is beyond what float32 holds."""
     largest = [np.where(np.isfinite(each), each, 0.0).max(axis=1, initial=0.0) for each in (total, direct)]
-    return _log_ratio(largest[0], largest[1])
+    found = _log_ratio(largest[0], largest[1])
+    return np.where(np.isfinite(found) & (at_bounds(largest[0]) | at_bounds(largest[1])), np.inf, found)
 
 
 def touched_by_loss(direct: Floats, floor: float) -> NDArray[np.bool_]:
@@ -76,7 +95,8 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     Each timestep is served by the nearest later one that the loss touches, through the product of the gains in
     between; a timestep that the loss touches itself is served in full (ln 1 = 0). Where more arrives than these gains
     say, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
-    both ends is taken instead; a total of exactly 0 at a timestep is a share of 0.
+    both ends is taken instead; a total of exactly 0 at a timestep is a share of 0. Where a total is at the bounds of
+    float32 the ratio says nothing, and the product of the gains stands alone if it is known.
     """
     if not total.size:
         return np.full(len(total), np.nan)
@@ -84,8 +104,12 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     reached = served < total.shape[1]
     at = np.minimum(served, total.shape[1] - 1)
     carried = np.where(_between(np.isnan(logs), at) > 0, -np.inf, _between(np.where(np.isnan(logs), 0.0, logs), at))
-    share = np.maximum(carried, _log_ratio(total, np.take_along_axis(total, at, axis=1)))
-    share = np.where(total == 0, LN_ZERO, share)
+    at_loss = np.take_along_axis(total, at, axis=1)
+    told = _log_ratio(total, at_loss)
+    unbounded = np.where((at_bounds(total) | at_bounds(at_loss)) & np.isfinite(carried), -np.inf, told)
+    share = np.maximum(carried, unbounded)
+    # what is not 0 does not become so in float64 either
+    share = np.where(total == 0, LN_ZERO, np.where(total > 0, np.maximum(share, _LN_LEAST), share))
     known = reached & np.isfinite(total)
     return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
 

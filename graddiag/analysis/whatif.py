@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from graddiag import schema
 from graddiag.analysis.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
-from graddiag.analysis.words import number, plural
+from graddiag.analysis.words import listed, number, percent, plural
 from graddiag.run import Run, numbers
 
 # what clip_grad_norm_ adds to the norm it divides by
@@ -62,12 +62,21 @@ class WhatIf(Result):
     def caption(self) -> str:
         if self.missing:
             return self.missing
-        shares = ", ".join(f"{number(float(np.quantile(self.norms, 1 - p)))} would clip {p:.0%}" for p in _TOLD)
+        told = np.array([_as_written(float(np.quantile(self.norms, 1 - p))) for p in _TOLD])
+        told = np.array(list(dict.fromkeys(told[told > 0])))
+        shares = listed(
+            [f"{number(c)} would clip {percent(s)}" for c, s in zip(told, self.at(told).clipped_share, strict=True)]
+        )
         left_out = f"; {plural(self.nonfinite_steps, 'step')} with NaN or inf left out" if self.nonfinite_steps else ""
         return (
             f"On the {len(self.norms):,} norms of {self.source.label} as they were recorded, a threshold of "
             f"{shares} of the steps{left_out}; a run under another threshold would have gone another way."
         )
+
+
+def _as_written(value: float) -> float:
+    """The number that ``number`` shows."""
+    return float(number(value).replace(",", ""))
 
 
 def what_if(run: Run) -> WhatIf:

@@ -6,6 +6,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from graddiag.cells.passing import Passing
@@ -14,7 +15,10 @@ from graddiag.cells.values import Adjoint, CellKind, Immediate, States, Weights
 
 @dataclass(frozen=True)
 class Call:
-    """One layer in one direction, as it ran. x [T, N, I] and lengths [N] (None: all T), order of processing."""
+    """One layer in one direction, as it ran. x [T, N, I] and lengths [N] (None: all T), order of processing.
+
+    ran_in: the dtype of its activations in the training itself, None where it is that of ``states``.
+    """
 
     kind: CellKind
     layer: int
@@ -23,6 +27,7 @@ class Call:
     weights: Weights
     lengths: Tensor | None
     states: States
+    ran_in: torch.dtype | None = None
 
 
 OnBackward = Callable[[Immediate, Adjoint, Tensor], None]

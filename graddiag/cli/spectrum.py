@@ -66,6 +66,9 @@ def spectrum(
         typer.echo("Every recurrent weight holds NaN or inf: there is no spectrum of such a matrix.")
     if exponents:
         print_table(_exponent_rows(exponents))
+        for one in exponents:
+            if one.missing:
+                typer.echo(one.missing)
     if out is not None:
         typer.echo(f"wrote {out}")
 

@@ -170,11 +170,20 @@ def _may_hold(part: Part, steps: pa.Array | None) -> bool:
 
 
 def _condition(wanted: Mapping[str, pa.Array]) -> pc.Expression | None:
-    conditions = [
-        pc.field(name) == values[0] if len(values) == 1 else pc.field(name).isin(values)
-        for name, values in wanted.items()
-    ]
+    conditions = [_among(pc.field(name), values) for name, values in wanted.items()]
     return reduce(and_, conditions) if conditions else None
+
+
+def _among(field: pc.Expression, values: pa.Array) -> pc.Expression:
+    """That ``field`` is one of ``values``; of whole numbers in a row by their ends, which is much quicker than a search
+    for each row among thousands of them."""
+    if len(values) == 1:
+        return field == values[0]
+    if len(values) and pa.types.is_integer(values.type) and not values.null_count:
+        found = values.to_numpy()
+        if (np.diff(found) == 1).all():
+            return (field >= values[0]) & (field <= values[-1])
+    return field.isin(values)
 
 
 def _first_line(error: Exception) -> str:

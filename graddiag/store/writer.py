@@ -77,6 +77,18 @@ class RunWriter:
         self._close_parts([name for name, part in self._open.items() if part.since <= overdue])
         self._collect(keep=MAX_WAITING)
 
+    def note(self, **environment: str) -> None:
+        """Adds to what the manifest says of the run's environment, on the disk too; nothing is done where it says so.
+
+        Raises:
+            InputError: the manifest cannot be written.
+        """
+        known = {**self.manifest.environment, **environment}
+        if known != self.manifest.environment:
+            self.manifest = self.manifest.model_copy(update={"environment": known})
+            with _disk(self.path):
+                write_manifest(self.path, self.manifest)
+
     def flush(self) -> None:
         """Closes the part of every table and waits until all is on the disk."""
         self._close_parts(list(self._open))

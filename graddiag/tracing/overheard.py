@@ -118,7 +118,8 @@ class Overheard:
             states = forward(layer.kind, x, h0, c0, weights)
         else:
             states = recover(layer.kind, x, self._block(layer.output, lengths).clone(), h0, c0, weights)
-        return Call(layer.kind, layer.layer, self.key.direction, x, weights, lengths, _masked(states, lengths))
+        masked = _masked(states, lengths)
+        return Call(layer.kind, layer.layer, self.key.direction, x, weights, lengths, masked, run_dtype)
 
     def _block(self, block: Tensor, lengths: Tensor | None) -> Tensor:
         """This direction's columns of an output or its gradient, as ``_ordered`` gives them."""

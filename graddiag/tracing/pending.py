@@ -78,6 +78,7 @@ class Pending:
             normed=ordered(states.normed),
             spread=ordered(states.spread),
             weights=call.weights if _versions(call.weights) == self._versions else None,
+            ran_in=call.ran_in,
         )
         if adj is None:
             return trace

@@ -1,6 +1,6 @@
 """A trace: everything about one layer in one direction over one sequence, as tensors in the order of the data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -45,6 +45,8 @@ class Trace:
         normed, spread: of a layer norm, see ``graddiag.cells.States``; None without one.
         weights: the layer's parameters as they were in this call; None if they were changed before the trace was
             taken.
+        ran_in: the dtype of the activations and gradients in the training itself, which may be narrower than that of
+            the trace; None where it is the same.
     """
 
     module: str
@@ -71,6 +73,12 @@ class Trace:
     normed: Tensor | None = field(default=None, repr=False)
     spread: Tensor | None = field(default=None, repr=False)
     weights: Weights | None = field(default=None, repr=False)
+    ran_in: torch.dtype | None = None
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations and gradients in the training itself."""
+        return self.h.dtype if self.ran_in is None else self.ran_in
 
     @property
     def key(self) -> TraceKey:
@@ -109,3 +117,8 @@ class Trace:
         where = f"{self.module or '(model)'}, layer {self.layer}, {self.direction}, call {self.call}"
         gradient = "with gradients" if self.grad_h is not None else "no gradient reached it"
         return f"Trace({where}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
+
+
+def dtypes_of(traces: Sequence[Trace]) -> str:
+    """The dtypes that the layers ran in, by name: ``bfloat16, float32``."""
+    return ", ".join(sorted({str(trace.dtype).removeprefix("torch.") for trace in traces}))

@@ -44,6 +44,44 @@ def test_tiny_gradients_do_not_underflow() -> None:
     assert found.ratios[0].typical == pytest.approx(10.0)
 
 
+def test_modules_one_after_the_other_are_not_called_one_layer() -> None:
+    frames = [
+        timesteps_frame({schema.GRAD_H: [[norm, 0.0]]}, Selection(name, 0, "forward"))
+        for name, norm in (("a", 3.0), ("b", 5.0))
+    ]
+    found = depth(Run.from_frames(manifest(), timesteps=pd.concat(frames, ignore_index=True)))
+    assert (len(found.layers), found.ratios, found.across, found.missing) == (2, (), None, None)
+    assert found.caption == (
+        "The recurrent layers of clip off, seed 0 are modules of their own, and a run does not say which lies above "
+        "which: no ratio is told. Their gradients, as they ran: 3 of a, layer 0, forward and 5 of b, layer 0, forward."
+    )
+
+
+def test_a_layer_without_a_gradient_is_named() -> None:
+    found = depth(stacked([[1.0, 2.0]], [[0.0, 0.0]]))
+    assert found.caption == (
+        "In clip off, seed 0 there is no gradient that is finite and above 0 of net, layer 1, forward to compare."
+    )
+
+
+def test_both_directions_of_one_layer_are_one_layer() -> None:
+    frames = [timesteps_frame({schema.GRAD_H: [[1.0]]}, Selection("net", 0, way)) for way in ("forward", "reverse")]
+    found = depth(Run.from_frames(manifest(), timesteps=pd.concat(frames, ignore_index=True)))
+    assert found.caption.endswith("has one recurrent layer: there is no depth to cross.")
+
+
+@pytest.mark.parametrize("bound", [2.0**-149, float(np.finfo(np.float32).max)])
+def test_a_norm_that_float32_cannot_hold_makes_no_ratio(bound: float) -> None:
+    found = depth(stacked([[bound, bound], [2.0, 0.0]], [[1.0, 1.0], [1.0, 0.0]]))
+    assert found.layers[0].bounded.tolist() == [True, False]
+    assert found.ratios[0].typical == 2.0
+    alone = depth(stacked([[bound, bound]], [[1.0, 1.0]]))
+    assert alone.caption == (
+        "No step of clip off, seed 0 has the gradient within what float32 holds of two layers that lie one above the "
+        "other."
+    )
+
+
 def test_one_layer_has_no_depth() -> None:
     found = depth(net(0.9, timesteps=5))
     assert (found.ratios, found.across, found.missing) == ((), None, None)

@@ -18,9 +18,7 @@ def run_of(dtype: str | None, **tables: pd.DataFrame) -> Run:
     return Run.from_frames(manifest(environment=environment), **{**frames, **tables})
 
 
-@pytest.mark.parametrize(
-    ("dtype", "below", "gone"), [("float16", 1, 1), ("float32", 0, 0), ("bfloat16", 0, 0), ("float64", 0, 0)]
-)
+@pytest.mark.parametrize(("dtype", "below", "gone"), [("float16", 1, 1), ("float32", 0, 0), ("bfloat16", 0, 0)])
 def test_underflow_by_the_smallest_normal_number_of_the_type(dtype: str, below: int, gone: int) -> None:
     found = numerics(run_of(dtype))
     assert found.dtype == dtype
@@ -35,6 +33,31 @@ def test_float32_underflows_below_its_own() -> None:
     assert found.underflow is not None
     assert found.underflow[0].below == 1
     assert "Of 3 gradients at a timestep 1 underflowed in float32." in found.caption
+
+
+def test_norms_stored_as_float32_say_nothing_of_what_underflows_in_float64() -> None:
+    found = numerics(run_of("float64"))
+    assert (found.dtype, found.underflow) == ("float64", None)
+    assert found.unknown[0] == "A run stores norms as float32: what underflows in float64 cannot be told."
+    assert "underflowed" not in found.caption
+
+
+def test_what_the_layers_ran_in_counts_not_what_their_parameters_are() -> None:
+    about = manifest(environment={"dtype": "float32", "activations": "float16, float32"})
+    found = numerics(Run.from_frames(about, timesteps=timesteps_frame({schema.GRAD_H: GRADS})))
+    assert (found.dtype, found.activations) == ("float32", "float16")
+    assert found.underflow is not None
+    assert (found.underflow[0].below, found.underflow[0].gone) == (1, 1)
+    assert "Of 12 gradients at a timestep 2 underflowed in float16." in found.caption
+
+
+def test_a_loss_scale_lifts_gradients_out_of_underflow_at_its_own_steps() -> None:
+    about = manifest(environment={"dtype": "float32", "activations": "float16"})
+    steps = steps_frame([1.0] * 3, amp_scale=[1024.0, 1.0, 1.0])
+    found = numerics(Run.from_frames(about, steps=steps, timesteps=timesteps_frame({schema.GRAD_H: GRADS})))
+    assert found.underflow is not None
+    assert found.underflow[0].below == 0  # 3e-6 x 1024 is a normal number of float16
+    assert not any("loss scale" in said for said in found.unknown)
 
 
 def test_of_several_types_the_narrowest_counts() -> None:

@@ -55,6 +55,25 @@ def test_growth_is_against_what_the_loss_puts_in(gains: list[float], growth: flo
     assert reach(run, LAYER).growth_by_step == pytest.approx([growth])
 
 
+@pytest.mark.parametrize("gain", [0.01, 10.0])
+def test_beyond_float32_the_gains_tell_what_the_stored_norms_cannot(gain: float) -> None:
+    """Norms as a float64 run stores them: held within what float32 can tell apart from 0 and inf."""
+    columns = travelled(np.full((2, 60), gain), np.eye(1, 60, 59).repeat(2, axis=0))
+    columns[schema.GRAD_H] = columns[schema.GRAD_H].clip(2.0**-149, np.finfo(np.float32).max)
+    found = reach(Run.from_frames(manifest(), timesteps=timesteps_frame(columns)), LAYER)
+    assert found.ratio == pytest.approx(gain**59, rel=1e-9)
+    assert found.arriving_by_step == pytest.approx([min(1.0, gain**59)] * 2, rel=1e-9)
+    assert found.growth_by_step == pytest.approx([max(gain, gain**59)] * 2, rel=1e-9)
+
+
+def test_a_growth_beyond_float64_is_the_largest_number_and_no_inf() -> None:
+    direct, most = np.eye(1, 60, 59), np.finfo(np.float32).max
+    columns = {schema.TRANSPORT_GAIN: np.full((1, 60), 1e8), schema.GRAD_H: np.where(direct, 1.0, most)}
+    columns[schema.GRAD_H_DIRECT] = direct
+    found = reach(Run.from_frames(manifest(), timesteps=timesteps_frame(columns)), LAYER)
+    assert found.growth_by_step == pytest.approx([np.finfo(float).max], rel=1e-9)
+
+
 def test_a_gradient_that_only_adds_up_has_not_grown() -> None:
     total = np.arange(50.0, 0.0, -1.0)[None]
     gains = np.append(1.0, total[0, 1:] - 1 + 1e-9)[None] / np.append(1.0, total[0, 1:])[None]

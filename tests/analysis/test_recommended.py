@@ -30,10 +30,20 @@ def test_a_spike_does_not_move_the_range() -> None:
 def test_the_start_clips_one_step_in_ten_where_the_range_allows_it() -> None:
     norms = list(np.linspace(0.1, 3.0, 1000))
     found = recommended_thresholds(run_of(norms))
-    assert what_if(run_of(norms)).at(found.safety_net).clipped_share[0] == pytest.approx(0.1, abs=0.002)
+    assert found.safety_net == 2.8
+    assert found.share_at_net == what_if(run_of(norms)).at(2.8).clipped_share[0] == pytest.approx(0.2 / 2.9, abs=0.002)
+    assert what_if(run_of(norms)).at(2.7).clipped_share[0] > 0.1  # with a digit less it would clip more
     flat = recommended_thresholds(run_of([1.0] * 10 + [30.0]))
-    assert flat.safety_net == pytest.approx(1.0)
+    assert flat.safety_net == pytest.approx(1.1)
     assert (flat.few, flat.steps) == (True, 11)
+
+
+def test_norms_that_are_all_alike_are_clipped_all_or_none() -> None:
+    run = run_of([5.0] * 200)
+    found = recommended_thresholds(run)
+    assert (found.safety_net, found.share_at_net, found.autoclip) == (5.1, 0.0, 5.0)
+    assert "Start at 5.1, which would have clipped 0%; " in found.caption
+    assert "a threshold of 5 would clip 100% of the steps;" in what_if(run).caption
 
 
 def test_autoclip_is_the_tenth_percentile() -> None:

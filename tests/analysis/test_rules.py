@@ -99,7 +99,7 @@ def test_a_converged_loss_is_no_plateau() -> None:
 def test_what_to_try_against_a_plateau_depends_on_what_was_seen() -> None:
     rough = [*FLAT[:150], 4.0, *FLAT[151:]]
     first = only(run_of(rough), "plateau").advice[0].text
-    assert first == "clip by global norm, norm:1 say (the usual norm; half to ten times it will do)."
+    assert first == "clip by global norm, norm:1.1 say (the usual norm; half to ten times it will do)."
     assert "smaller learning rate" in only(run_of(rough, clip="norm:5"), "plateau").advice[0].text
     slow = Run.from_frames(
         manifest(),

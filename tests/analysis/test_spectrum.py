@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import graddiag
-from graddiag.analysis.spectrum import credit_of, lyapunov, spectra_of, state_jacobians
+from graddiag.analysis.spectrum import credit_of, lyapunov, lyapunov_of, spectra_of, state_jacobians
 from graddiag.errors import SettingError
 from graddiag.tracing import Trace
 from tests.facts.oracle import cell
@@ -121,7 +121,63 @@ def test_dead_units_are_minus_infinity_and_nan_is_a_finding() -> None:
     assert np.isnan(found.exponents).all()
     assert found.horizon is None
     json.dumps(found.to_dict(), allow_nan=False)
-    assert found.caption
+    assert "1 sample of 2 met NaN or inf, so there is no mean; of the others the largest lies between" in found.caption
+    assert [each.tolist() for each in found.spread] == [found.by_sample[0].tolist()] * 2
+
+
+BUILDS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+AWKWARD = {
+    "one timestep": (1, 2, 3, 0.5),
+    "two timesteps": (2, 2, 3, 0.5),
+    "three timesteps": (3, 2, 3, 0.5),
+    "one unit": (5, 2, 1, 0.5),
+    "one sample": (5, 1, 3, 0.5),
+    "NaN": (5, 2, 3, math.nan),
+    "inf": (5, 2, 3, math.inf),
+}
+
+
+@pytest.mark.parametrize("case", AWKWARD)
+@pytest.mark.parametrize("kind", BUILDS)
+def test_awkward_traces_give_a_result_and_a_sentence(kind: str, case: str) -> None:
+    timesteps, samples, hidden, value = AWKWARD[case]
+    layer, x = BUILDS[kind](2, hidden, bidirectional=True), torch.full((timesteps, samples, 2), value)
+    with graddiag.capture(layer) as cap:
+        layer(x)[0].sum().backward()
+    D = 2 * hidden if kind == "lstm" else hidden
+    for trace in cap.traces:
+        assert state_jacobians(trace).shape == (timesteps, samples, D, D)
+        matrix = credit_of(trace)
+        assert matrix.values.shape == (timesteps, timesteps)
+        assert matrix.caption.endswith(".")
+        json.dumps(matrix.to_dict(), allow_nan=False)
+    exponents = lyapunov_of(layer, x)
+    assert len(exponents) == 2
+    for found in exponents:
+        assert found.by_sample.shape == (samples, D)
+        assert len(found.windows) == min(4, timesteps)
+        assert (found.missing is not None) == bool(np.isnan(found.by_sample).any(axis=1).all())
+        assert (found.missing is not None) or case != "NaN"
+        assert found.caption.endswith(".")
+        assert "nan" not in found.caption
+        json.dumps(found.to_dict(), allow_nan=False)
+    for spectrum in spectra_of(layer):
+        assert spectrum.caption.endswith(".")
+    with pytest.raises(SettingError, match=rf"lyapunov\(windows={timesteps + 1}\)"):
+        lyapunov(cap.traces[0], windows=timesteps + 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_weight_with_nan_or_inf_has_no_spectrum_and_no_exponent(value: float) -> None:
+    rnn = torch.nn.RNN(2, 3)
+    with torch.no_grad():
+        rnn.weight_hh_l0[0, 0] = value
+    assert spectra_of(rnn) == ()
+    (found,) = lyapunov_of(rnn, torch.randn(5, 1, 2))
+    assert (
+        found.missing
+        == "The states of (model), layer 0, forward meet NaN or inf in every sample: they have no exponents."
+    )
 
 
 @pytest.mark.parametrize("kind", ["rnn_tanh", "lstm", "gru"])

@@ -1,5 +1,7 @@
 """What every threshold would have done, against doing it one threshold and one step at a time."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -50,6 +52,16 @@ def test_a_spike_hides_no_small_norm() -> None:
     norms = np.append(np.full(999, 1e-3), 1e12)
     found = what_if(run_of(norms)).at([1e-4, 1.0])
     np.testing.assert_allclose(found.mean_coefficient, [0.999 * 1e-4 / (1e-3 + 1e-6), 0.999], rtol=1e-12)
+
+
+def test_the_caption_says_what_the_thresholds_that_it_shows_would_do() -> None:
+    norms = [1.0] * 90 + [2.0] * 9 + [1234.5]
+    found = what_if(run_of(norms))
+    told = re.findall(r"([\d.,e]+) would clip ([\d.]+)%", found.caption)
+    assert len(told) >= 2
+    for threshold, share in told:
+        limit = float(threshold.replace(",", ""))
+        assert float(share) == pytest.approx(100 * sum(norm + 1e-6 > limit for norm in norms) / 100)
 
 
 def test_nan_and_inf_are_left_out_and_counted_and_missing_is_neither() -> None:

@@ -1,14 +1,17 @@
 """What the rules answer, and how their answers are counted."""
 
 import dataclasses
+import re
+from itertools import combinations
+from pathlib import Path
 
 import pytest
 
 from benchmarks.verdicts import rules
 from benchmarks.verdicts.cases import Case, drawn, grid, reduced
-from benchmarks.verdicts.rules import NORMS, confusion, graddiag_says, label, right, tuned
+from benchmarks.verdicts.rules import NORMS, PART, confusion, graddiag_says, label, right, tuned
 from benchmarks.verdicts.tables import report
-from benchmarks.verdicts.training import Outcome, Seen, radius
+from benchmarks.verdicts.training import ALARMS, Outcome, Seen, radius
 from benchmarks.verdicts.truth import Truth
 from graddiag.analysis import diagnose
 from tests.analysis.runs import net
@@ -16,6 +19,7 @@ from tests.analysis.runs import net
 HEALTHY = Truth(False, False, False, 1.0, 1.0, 1.0)
 VANISHING = Truth(False, False, True, 1.0, 1.0, 0.0)
 EXPLODING = Truth(False, True, False, 100.0, 1.0, 1.0)
+BOTH = Truth(False, True, True, 100.0, 1.0, 0.0)
 BAND = Truth(False, None, False, 10.0, 1.0, 1.0)
 
 
@@ -40,10 +44,45 @@ def test_a_wrong_answer_is_counted_under_what_it_says_wrongly() -> None:
     assert label(made(EXPLODING), frozenset({"exploding"})) == "exploding"
 
 
+def test_a_second_alarm_that_was_missed_is_no_right_answer() -> None:
+    assert label(made(BOTH), frozenset({"exploding", "vanishing"})) == "exploding"
+    assert label(made(BOTH), frozenset({"exploding"})) == PART
+    assert label(made(BOTH), frozenset({"vanishing"})) == "vanishing"
+    assert label(made(BOTH), frozenset()) == "healthy"
+    assert label(made(BOTH), frozenset({"exploding", "non-finite"})) == "non-finite"
+
+
+@pytest.mark.parametrize("truth", [HEALTHY, VANISHING, EXPLODING, BOTH], ids=lambda truth: truth.label)
+def test_the_label_is_the_true_one_if_and_only_if_the_answer_is_right(truth: Truth) -> None:
+    for count in range(4):
+        for given in combinations(ALARMS, count):
+            answer = frozenset(given)
+            assert (label(made(truth), answer) == truth.label) == right(made(truth), answer), given
+
+
+def test_the_page_agrees_with_itself() -> None:
+    text = report([made(HEALTHY), made(BOTH, "exploding"), made(EXPLODING, "exploding")])
+    assert "| graddiag | 2 of 3 (66.7%) | 0 of 1 |" in text
+    assert "| exploding | 0 | 1 | 0 | 0 | 1 |" in text
+    assert "- tanh T=20 recall, default: exploding, vanishing, said exploding" in text
+
+
+def test_on_the_page_what_is_right_is_what_lies_on_the_diagonals() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verdict-suite.md").read_text()
+    scores = dict(re.findall(r"^\| (.+?) \| (\d+) of \d+ \(", page, re.MULTILINE))
+    tables = re.findall(r"^\| (.+): truth \|.*\n\|-.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    assert [name for name, _ in tables] == list(scores)
+    for name, rows in tables:
+        counts = [row.split("|")[2:-1] for row in rows.splitlines()]
+        assert sum(int(row[place]) for place, row in enumerate(counts)) == int(scores[name])
+    wrong = page.partition("Where graddiag is wrong:")[2].partition("In a band")[0].count("\n- ")
+    assert wrong == int(re.findall(r"(\d+) judged:", page)[0]) - int(scores["graddiag"])
+
+
 def test_the_table_counts_truth_by_answer_and_leaves_the_band_out() -> None:
     found = [made(HEALTHY), made(HEALTHY, "vanishing"), made(VANISHING, "vanishing"), made(BAND, "exploding")]
     table = confusion(found, graddiag_says)
-    assert table["healthy"] == {"healthy": 1, "exploding": 0, "vanishing": 1, "non-finite": 0}
+    assert table["healthy"] == {"healthy": 1, "exploding": 0, "vanishing": 1, "non-finite": 0, PART: 0}
     assert table["vanishing"]["vanishing"] == 1
     assert sum(sum(row.values()) for row in table.values()) == 3
 

@@ -4,6 +4,8 @@ Legend: T timesteps, N batch, D entries of the state (h, or h and c), k exponent
 ``graddiag.cells.lyapunov``.
 """
 
+from typing import Final
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,15 @@ from torch import Tensor, nn
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.spectra import Lyapunov
 from graddiag.analysis.values import Source
+from graddiag.analysis.words import plural
 from graddiag.cells.jacobian import jacobian
 from graddiag.cells.lyapunov import Growth, exponents, growth
 from graddiag.errors import SettingError
 from graddiag.tracing import Trace, capture
 from graddiag.tracing.credit import tangents_of
 from graddiag.tracing.lyapunov import way_of
+
+_WINDOWS: Final = 4
 
 
 def state_jacobians(trace: Trace) -> Tensor:
@@ -33,7 +38,12 @@ def state_jacobians(trace: Trace) -> Tensor:
 
 
 def lyapunov(
-    trace: Trace, *, count: int | None = None, transient: int | None = None, windows: int = 4, name: str = "trace"
+    trace: Trace,
+    *,
+    count: int | None = None,
+    transient: int | None = None,
+    windows: int | None = None,
+    name: str = "trace",
 ) -> Lyapunov:
     """Finite-time Lyapunov exponents of a captured layer's state, per timestep, in nats: Q <- QR(J_t Q), float64.
 
@@ -43,11 +53,14 @@ def lyapunov(
     Args:
         count: how many of the largest; all by default, from Q = I. Fewer start from random directions, always the same.
         transient: timesteps at the start that only turn Q; a tenth of the sequence by default.
-        windows: how many parts of the way get exponents of their own.
+        windows: how many parts of the way get exponents of their own; four by default, where there are as many
+            timesteps.
         name: what the result is called in captions and legends.
 
     Note:
         A direction that one timestep takes to 0, or to below what float64 resolves beside the others, counts as -inf.
+        A sample whose Jacobians hold NaN or inf has NaN, and so has the mean over samples; where all have, ``missing``
+        says so.
 
     Raises:
         SettingError: ``count``, ``transient`` or ``windows`` out of range.
@@ -55,6 +68,7 @@ def lyapunov(
     """
     T = len(trace.h)
     transient = T // 10 if transient is None else transient
+    windows = min(_WINDOWS, T) if windows is None else windows
     J = tangents_of(trace)
     k = J.size if count is None else count
     for asked, value, low, high in (
@@ -90,9 +104,16 @@ def _result(source: Source, selection: Selection, found: Growth, sizes: tuple[in
     by_sample = exponents(found.total.sum(0), found.counted.sum(0)).cpu().numpy()
     each = (exponents(*window).cpu().numpy() for window in zip(found.total, found.counted, strict=True))
     windows = np.array([_over_samples(one) for one in each])
-    missing = None if len(by_sample) else f"No sequence of {selection.label} is longer than {transient} timesteps."
-    mean = _over_samples(by_sample)
+    mean, missing = _over_samples(by_sample), _what_is_missing(by_sample, selection, transient)
     return Lyapunov(source, selection, mean, by_sample, windows, state, timesteps, transient, missing)
+
+
+def _what_is_missing(by_sample: np.ndarray, selection: Selection, transient: int) -> str | None:
+    if not len(by_sample):
+        return f"No sequence of {selection.label} is longer than {plural(transient, 'timestep')}."
+    if np.isnan(by_sample).any(axis=1).all():
+        return f"The states of {selection.label} meet NaN or inf in every sample: they have no exponents."
+    return None
 
 
 def _over_samples(exponents: np.ndarray) -> np.ndarray:
