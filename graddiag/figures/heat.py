@@ -91,12 +91,10 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
 
 def oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
     """State, words and colour of the cells that are no value; on a linear scale zero is a value like any other."""
-    zero = [] if signed else [(CellState.ZERO, "exactly zero", palette.zero)]
-    return [
-        *zero,
-        (CellState.MISSING, "not measured", palette.missing),
-        (CellState.NONFINITE, "NaN or inf", palette.nonfinite),
-    ]
+    colors = {CellState.MISSING: palette.missing, CellState.NAN: palette.nan, CellState.INF: palette.inf}
+    if not signed:
+        colors = {CellState.ZERO: palette.zero, **colors}
+    return [(state, state.words, color) for state, color in colors.items()]
 
 
 def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:

@@ -72,17 +72,20 @@ def add_line(
 def add_oddities(
     figure: go.Figure, lines: Sequence[tuple[Ints, Series]], theme: Theme, *, log: bool, place: Place | None = None
 ) -> None:
-    """Marks for what the lines (x and series) of one panel cannot show: NaN or inf at the top of them all, and on a log
-    axis exact zeros at their bottom."""
+    """Marks for what the lines (x and series) of one panel cannot show: NaN and inf at the top of them all, each with a
+    sign of its own, and on a log axis exact zeros at their bottom."""
     place = place or Place()
     shown = np.concatenate([s.values[np.isfinite(s.values) & (not log or s.values > 0)] for _, s in lines])
     top, bottom = (float(shown.max()), float(shown.min())) if len(shown) else (1.0, 1.0)
     palette = PALETTES[theme]
     for x, series in lines:
-        bad, zero = x[series.states == CellState.NONFINITE], x[series.states == CellState.ZERO]
-        _add_marks(figure, bad, top, "NaN or inf", "x", palette.nonfinite, place)
-        if log:
-            _add_marks(figure, zero, bottom, "exactly zero", "triangle-down-open", palette.text, place)
+        for state, symbol, color, height in (
+            (CellState.NAN, "x", palette.nan, top),
+            (CellState.INF, "triangle-up", palette.inf, top),
+            (CellState.ZERO, "triangle-down-open", palette.text, bottom),
+        ):
+            if log or state is not CellState.ZERO:
+                _add_marks(figure, x[series.states == state], height, state.words, symbol, color, place)
 
 
 def positive(values: NDArray[Any]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""One picture of cells, each a value, exactly zero, missing, or NaN or inf."""
+"""One picture of cells, each a value, exactly zero, missing, NaN or inf."""
 
 import math
 from dataclasses import dataclass

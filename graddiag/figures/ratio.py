@@ -37,7 +37,8 @@ def _kinds(result: HeatRatio, palette: Palette) -> list[tuple[CellState, str, st
     kinds = [
         (CellState.ZERO, f"exactly zero in {treated}", palette.zero),
         (CellState.MISSING, f"not measured in both, or zero in {baseline}", palette.missing),
-        (CellState.NONFINITE, "NaN or inf in either", palette.nonfinite),
+        (CellState.NAN, "NaN in either", palette.nan),
+        (CellState.INF, "inf in either", palette.inf),
     ]
     return [kind for kind in kinds if (result.states == kind[0]).any()]
 

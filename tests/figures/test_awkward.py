@@ -157,13 +157,14 @@ def test_what_users_write_is_shown_as_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_numbers_that_are_not_finite_are_named(theme: Theme) -> None:
-    run = awkward()["all NaN"]
+@pytest.mark.parametrize("words", ["NaN", "inf"])
+def test_nan_and_inf_are_named_each_with_a_look_of_its_own(words: str, theme: Theme) -> None:
+    run, palette = awkward()[f"all {words}"], PALETTES[theme]
     for name in ("heatmap", "profile", "curves", "norms"):
-        figure = FIGURES[name]([run], theme=theme)
-        marks = [trace for trace in figure.data if trace.name == "NaN or inf"]
-        assert marks
-        assert PALETTES[theme].nonfinite in str(marks[0].marker.color)
+        found = FIGURES[name]([run], theme=theme).data
+        (marks,) = {(trace.marker.symbol, trace.marker.color) for trace in found if trace.name == words}
+        assert marks[1] == {"NaN": palette.nan, "inf": palette.inf}[words]
+        assert not [trace for trace in found if trace.name in {"NaN", "inf"} - {words}]
 
 
 def test_exact_zeros_are_named_on_a_log_axis() -> None:
