@@ -22,7 +22,8 @@ class HeatRatio(Result):
 
     values: float32, NaN unless the state is value. states: CellState; zero where the signal of ``treated`` is exactly 0
     and that of ``baseline`` is not; missing where either was not measured or that of ``baseline`` is 0; NaN where
-    either is, else inf where either is. median: of the ratio over all cells with a value; counts: cells of each state before binning.
+    either is, else inf where either is. median: of the ratio over all cells with a value; counts: cells of each state
+    before binning.
     """
 
     baseline: Source

@@ -12,7 +12,11 @@ from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, pane
 from graddiag.figures.lines import Place, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-_HEADS: Final = ("share of the steps clipped", "clip coefficient, mean (line) and median (dots)", "mean effective lr")
+_HEADS: Final = (
+    "share of the steps clipped",
+    "clip coefficient, mean (line) and median (dots)",
+    "mean effective learning rate",
+)
 
 
 def what_if(
@@ -36,11 +40,11 @@ def what_if(
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         _add_what_if(figure, each, style, with_lr)
     _add_marks(figure, drawn, recommended, theme)
-    figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(range=[-0.03, 1.03], row=2, col=1)
+    figure.update_yaxes(title_text="share of steps", range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text="norm after / before", range=[-0.03, 1.03], row=2, col=1)
     if with_lr:
         rates = [float(rate) for each in drawn for rate in each.drawn.mean_lr if rate > 0]
-        figure.update_yaxes(row=3, col=1, **log_axis(rates))
+        figure.update_yaxes(title_text="lr x coefficient", row=3, col=1, **log_axis(rates))
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
     figure.update_xaxes(title_text="threshold C of norm:C, L2 over all parameters, units of the loss", row=rows, col=1)
@@ -61,7 +65,7 @@ def effective_lr(
     for each in drawn:
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
-    figure.update_yaxes(title_text="learning rate", **log_axis(drawn_values(lines)))
+    figure.update_yaxes(title_text="lr x coefficient", **log_axis(drawn_values(lines)))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 

@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Comparison, Effect, number
+from graddiag.analysis.words import plural
 from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _ROW, _GAP = 84, 52
+_DIFFERENCE: Final = "arm less baseline"
 
 
 def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval.
+    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval
+    (by Student's t of two to four pairs, by the bootstrap of more).
 
     Left of 0 the arm has less than the baseline, right of it more.
     """
@@ -47,7 +52,7 @@ def _head(found: Sequence[Effect]) -> str:
 def _amount(effect: Effect, named: bool) -> str:
     assert effect.difference is not None
     arm = f"{effect.arm} " if named else ""
-    interval = f" ({number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
+    interval = f" (95%: {number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
     return f"{arm}{'+' if effect.difference > 0 else ''}{number(effect.difference)}{interval}"
 
 
@@ -67,33 +72,38 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             showlegend=False,
             text=[f"seed {seed}: {number(before)} to {number(after)}" for seed, before, after in pairs],
             hovertemplate="%{text}, %{x:+.4g}<extra></extra>",
+            meta=noted(x_title=_DIFFERENCE, y_title=""),
+            customdata=[""] * len(pairs),
         ),
         row=row,
         col=1,
     )
-    low, high = effect.interval or (effect.difference, effect.difference)
     figure.add_trace(
         go.Scatter(
             x=[effect.difference],
             y=[height],
             mode="markers",
             marker={"color": style.color, "size": 11, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [(high or 0) - (effect.difference or 0)],
-                "arrayminus": [(effect.difference or 0) - (low or 0)],
-                "color": style.color,
-                "thickness": 2,
-            },
+            error_x=_bar(effect, style),
             name=name,
             legendgroup=name,
             showlegend=not seen,
-            hovertemplate=f"mean %{{x:+.4g}}, {effect.n} pairs<br>{safe(effect.note)}<extra></extra>",
+            hovertemplate=f"mean %{{x:+.4g}}, {plural(effect.n, 'pair')}<br>{safe(effect.note)}<extra></extra>",
+            customdata=[""],
+            text=[safe(f"mean of {plural(effect.n, 'pair')}{', ' if effect.note else ''}{effect.note}")],
+            meta=noted(x_title=_DIFFERENCE, y_title=""),
         ),
         row=row,
         col=1,
     )
+
+
+def _bar(effect: Effect, style: Style) -> dict[str, Any] | None:
+    if effect.interval is None or effect.difference is None:
+        return None
+    (low, high), middle = effect.interval, effect.difference
+    ends = {"array": [high - middle], "arrayminus": [middle - low]}
+    return {"type": "data", "symmetric": False, **ends, "color": style.color, "thickness": 2}
 
 
 def _gap(before: float | None, after: float | None) -> float:

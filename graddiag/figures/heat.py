@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import CellState, Heat
 from graddiag.figures.frame import dressed, log_ticks, nothing, panels
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 Limits = tuple[float, float]
@@ -85,7 +86,9 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
             flat = np.where(cells, np.float32(1), np.float32(np.nan))
             scale = [[0, color], [1, color]]
             hint = hover.replace("%{text}", words)
-            traces.append(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **drawn))
+            traces.append(
+                go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, meta=noted(state), **drawn)
+            )
     return traces
 
 

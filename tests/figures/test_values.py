@@ -113,8 +113,8 @@ def test_effects_show_each_pair_and_their_mean() -> None:
     figure = figures.effects(analysis.compare(runs))
     points, mean = figure.data[:2]
     assert (list(points.x), list(mean.x)) == ([-1, -2], [-1.5])
-    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == (0.5, 0.5)
-    assert figure.layout.annotations[0].text == "Final loss: -1.5 (-2 to -1)"
+    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == pytest.approx((6.353, 6.353))
+    assert figure.layout.annotations[0].text == "Final loss: -1.5 (95%: -7.85 to 4.85)"
 
 
 def test_an_arm_has_one_colour_and_dash_everywhere() -> None:
