@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
 from graddiag.figures.curves import add_lines, add_named_line, drawn_values
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_line, as_float32, positive
+from graddiag.figures.lines import Place, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _HEADS: Final = (
@@ -47,7 +47,7 @@ def what_if(
         figure.update_yaxes(title_text="lr x coefficient", row=3, col=1, **log_axis(rates))
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
-    figure.update_xaxes(title_text="threshold C of norm:C, L2 over all parameters, units of the loss", row=rows, col=1)
+    figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
     return dressed(figure, theme, title=name if title else None, body=rows * PANEL, heads=True)
 
 
@@ -100,18 +100,13 @@ def _add_marks(
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
         line = {"color": palette.threshold, "dash": "dot", "width": 1.2}
         figure.add_vline(x=threshold, line=line, row="all", col=1)
-        _add_entry(figure, f"set: {number(threshold)}", {"symbol": "line-ns-open", "color": palette.threshold})
+        add_entry(figure, f"set: C = {number(threshold)}", line=line)
     if recommended is None or recommended.low is None or recommended.high is None:
         return
     band = {"fillcolor": palette.zero, "opacity": 0.18, "line_width": 0, "layer": "below"}
     figure.add_vrect(x0=recommended.low, x1=recommended.high, row="all", col=1, **band)
     words = f"in reason: {number(recommended.low)} to {number(recommended.high)}"
-    _add_entry(figure, words, {"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
-
-
-def _add_entry(figure: go.Figure, words: str, marker: dict[str, object]) -> None:
-    """What a line or band means, in the legend."""
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words, hoverinfo="skip"))
+    add_entry(figure, words, marker={"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
 
 
 def _add_nominal(figure: go.Figure, each: EffectiveLr, theme: Theme) -> None:

@@ -13,7 +13,8 @@ from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-_ROW, _GAP = 84, 52
+_ROW, _GAP = 88, 56
+_LINE: Final = 48  # letters of a head that a phone has room for
 _DIFFERENCE: Final = "arm less baseline"
 
 
@@ -29,7 +30,9 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
         return nothing(comparison.missing or "No effect could be measured.", theme, title=name if title else None)
     metrics = list(dict.fromkeys(each.metric for each in shown))
     heads = [_head([each for each in shown if each.metric == metric]) for metric in metrics]
-    figure = panels(len(metrics), 1, heads, vertical_spacing=_GAP / (_ROW * len(metrics)))
+    figure = panels(len(metrics), 1, ["-"] * len(metrics), vertical_spacing=_GAP / (_ROW * len(metrics)))
+    for note, head in zip(figure.layout.annotations, heads, strict=True):
+        note.text = head
     sources = {arm.arm: arm.runs[0].source for arm in comparison.arms}
     styles = dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
     for row, metric in enumerate(metrics, start=1):
@@ -44,9 +47,10 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
 
 def _head(found: Sequence[Effect]) -> str:
     first = found[0]
-    amounts = "; ".join(_amount(each, len(found) > 1) for each in found)
+    amounts = safe("; ".join(_amount(each, len(found) > 1) for each in found))
     never = f"; never reached: {sum(each.never[1] for each in found)}, of the baseline {first.never[0]}"
-    return f"{first.title}: {amounts}{never if any(any(each.never) for each in found) else ''}"
+    told = f"{amounts}{never if any(any(each.never) for each in found) else ''}"
+    return f"{first.title}:{'<br>' if len(first.title) + len(told) > _LINE else ' '}{told}"
 
 
 def _amount(effect: Effect, named: bool) -> str:

@@ -95,6 +95,12 @@ def add_oddities(
                 _add_marks(figure, x[series.states == state], height, state, symbol, color, name, place)
 
 
+def add_entry(figure: go.Figure, words: str, **look: Any) -> None:
+    """What a sign (``marker``) or a line (``line``) means, in the legend alone; drawn as it is in the figure."""
+    mode = "markers" if "marker" in look else "lines"
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode=mode, name=words, hoverinfo="skip", **look))
+
+
 def positive(values: NDArray[Any]) -> NDArray[Any]:
     """``values`` for a log axis: NaN where they are not above 0."""
     return np.where(values > 0, values, np.nan)

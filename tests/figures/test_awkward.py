@@ -131,7 +131,7 @@ def test_it_renders_beside_a_plain_run(name: str, case: str) -> None:
     figure = FIGURES[name]([awkward()[case], PLAIN], theme="dark")
     json.loads(figure.to_json())
     assert figure.layout.title.text
-    assert figure.layout.height >= 150
+    assert figure.layout.height >= 60
     assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"
 
 
