@@ -72,7 +72,7 @@ def add_line(
 
 def add_oddities(
     figure: go.Figure,
-    lines: Sequence[tuple[Ints, Series]],
+    lines: Sequence[tuple[NDArray[Any], Series]],
     theme: Theme,
     *,
     log: bool,
