@@ -8,7 +8,9 @@ from graddiag.figures.clipping import effective_lr, what_if
 from graddiag.figures.counterfactual import counterfactual
 from graddiag.figures.credit import credit
 from graddiag.figures.curves import clip_coefficient, curves, norms, profile
+from graddiag.figures.dead import dead_units
 from graddiag.figures.depth import depth
+from graddiag.figures.direction import direction
 from graddiag.figures.effects import effects
 from graddiag.figures.events import events
 from graddiag.figures.experiment import multiples, parallel, success
@@ -24,8 +26,11 @@ from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport
 from graddiag.figures.snapshots import unit_heat
 from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
+from graddiag.figures.stability import stability
+from graddiag.figures.story import story
 from graddiag.figures.tables import csv, table
 from graddiag.figures.theme import Theme, arm_style
+from graddiag.figures.truncation import truncation
 from graddiag.figures.units import gate_units
 from graddiag.figures.updates import updates
 from graddiag.figures.weights import teaching, weights_in_time
@@ -41,7 +46,9 @@ __all__ = [
     "credit",
     "csv",
     "curves",
+    "dead_units",
     "depth",
+    "direction",
     "effective_lr",
     "effects",
     "events",
@@ -66,11 +73,14 @@ __all__ = [
     "shared_limits",
     "spectrum",
     "spectrum_history",
+    "stability",
+    "story",
     "success",
     "table",
     "teaching",
     "time_constants",
     "transport",
+    "truncation",
     "unit_heat",
     "updates",
     "weights_in_time",

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from graddiag import analysis, figures, schema
+from graddiag import analysis, diagnose, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
 from tests.analysis import damaged as damages
@@ -61,6 +61,13 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "counterfactual": lambda runs, **how: figures.counterfactual([analysis.counterfactual(r) for r in runs], **how),
     "events": lambda runs, **how: figures.events([analysis.events(r) for r in runs], **how),
     "omega": lambda runs, **how: figures.omega([analysis.omega(r, LAYER) for r in runs], **how),
+    "story": lambda runs, **how: figures.story([diagnose(r) for r in runs], **how),
+    "direction": lambda runs, **how: figures.direction([analysis.direction_change(r) for r in runs], **how),
+    "stability": lambda runs, **how: figures.stability([analysis.edge_of_stability(r) for r in runs], **how),
+    "truncation": lambda runs, **how: figures.truncation(
+        [analysis.truncation(r, LAYER) for r in runs], [analysis.profile(r, (0, 9), LAYER) for r in runs], **how
+    ),
+    "dead units": lambda runs, **how: figures.dead_units([analysis.dead_units(r, LAYER) for r in runs], **how),
     "gate units": lambda runs, **how: figures.gate_units([analysis.gate_units(r, LAYER) for r in runs], **how),
 }
 
