@@ -18,6 +18,7 @@ from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
 from graddiag.figures.horizon import horizon, layers
 from graddiag.figures.loss import loss
+from graddiag.figures.matrix import limits_of
 from graddiag.figures.noise import noise
 from graddiag.figures.numerics import numerics
 from graddiag.figures.omega import omega
@@ -59,6 +60,7 @@ __all__ = [
     "heatmap",
     "horizon",
     "layers",
+    "limits_of",
     "loss",
     "lyapunov",
     "multiples",

@@ -122,11 +122,21 @@ def _points(told: Columns, trace: Any) -> pd.DataFrame:
         shown = np.ones(len(x), dtype=bool)
     else:
         shown = ~pd.isna(pd.Series(y, dtype=object)).to_numpy()
+    x, y = (x if told.x_values else _read(x)), _read(y)
     text = np.full(len(x), "", dtype=object)
     if isinstance(trace.text, tuple | list | np.ndarray):
         text = np.array([_plain(each) for each in trace.text], dtype=object)
     frame = _frame(told, x, y, text=text, low=low, high=high, state=told.state)
     return frame[shown]
+
+
+def _read(values: Any) -> Any:
+    """``values`` with text as a reader sees it."""
+    if values.dtype.kind not in "OU":
+        return values
+    read = np.empty(len(values), dtype=object)
+    read[:] = [_plain(each) if isinstance(each, str) else each for each in values]
+    return read
 
 
 def _band(told: Columns, trace: Any) -> pd.DataFrame:
