@@ -48,6 +48,7 @@ from graddiag.analysis.rules import RULES, RULES_VERSION, Rule, rule
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
 from graddiag.analysis.spectra import Lyapunov, SpectrumHistory, WeightSpectrum, spectrum_history, weight_spectra
+from graddiag.analysis.stability import EdgeOfStability, edge_of_stability
 from graddiag.analysis.story import Moment, Story
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.timeconstants import TimeConstants, time_constants
@@ -86,6 +87,7 @@ __all__ = [
     "Diagnosis",
     "Difference",
     "DirectionChange",
+    "EdgeOfStability",
     "Effect",
     "EffectiveLr",
     "EventKind",
@@ -157,6 +159,7 @@ __all__ = [
     "depth",
     "diagnose",
     "direction_change",
+    "edge_of_stability",
     "effective_lr",
     "events",
     "experiment",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from graddiag.analysis.norms import NormHistory, finite_norms, norm_history
 from graddiag.analysis.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import CellState, Ints, Result, Source
+from graddiag.analysis.values import Ints, Result, Source, nonfinite
 from graddiag.analysis.words import number, plural
 from graddiag.run import Run
 
@@ -121,7 +121,7 @@ def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) ->
     share = float(clipped.sum() / known) if known else None
     starts, lengths = stretches_of(clipped)
     longest = int(lengths.argmax()) if len(lengths) else None
-    bad = (history.nonfinite > 0) | (history.before.states == CellState.NONFINITE)
+    bad = (history.nonfinite > 0) | nonfinite(history.before.states)
     norms, norm_steps = finite_norms(history)
     spikes = find_spikes(steps, history.before.values, thresholds or Thresholds()).steps if len(norms) else None
     return ClipStatistics(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.differences import Difference, differences
-from graddiag.analysis.intervals import Interval, over_seeds
+from graddiag.analysis.intervals import Interval, over_seeds, told_over_seeds
 from graddiag.analysis.metrics import METRICS, STEPS_TO_TARGET, RunSummary, summary_of
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.target import steps_to, target_loss
@@ -59,7 +59,8 @@ class Effect:
     """What an arm changes in one metric, arm less baseline, seed by seed.
 
     values and baseline_values: one a pair, None where not known. difference: mean over the pairs that are finite in
-    both; interval: 95%, bootstrap over seeds, None below two of them; n: how many; note: what the numbers cannot say.
+    both; interval: 95%, over seeds, None below two of them: by Student's t of two to four, by the bootstrap of more
+    (``intervals.over_seeds``); n: how many; note: how few they are, and what the numbers cannot say.
     never: of the steps to the target loss, how many runs of the pairs never came to it, baseline and arm: their number
     is missing, not large, and the difference speaks of the other pairs alone.
     """
@@ -106,7 +107,7 @@ class Comparison(Result):
         change = "lowers" if loss.difference < 0 else "raises" if loss.difference > 0 else "leaves"
         amount = f" by {number(abs(loss.difference))}" if loss.difference else " as it was"
         sure = (
-            f" (95% interval {number(loss.interval[0])} to {number(loss.interval[1])})"
+            f" (95% interval {number(loss.interval[0])} to {number(loss.interval[1])}{_by(loss)})"
             if loss.interval
             else f" ({loss.note})"
         )
@@ -249,12 +250,22 @@ def _note(pairs: int, finite: int, never: tuple[int, int]) -> str:
     if not pairs:
         return "no seed that both arms have"
     if any(never):
-        alone = "; one seed: no interval" if finite == 1 else ""
+        alone = "; one seed: no interval" if finite == 1 else _after(told_over_seeds(finite))
         return f"never reached by {never[0]} of {pairs} baseline runs and {never[1]} of {pairs} of the arm{alone}"
     if not finite:
         return "not known, or not finite, in either arm of any pair"
-    lost = f"; {pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""
-    return ("one seed: no interval" if finite == 1 else "") + lost.removeprefix("; " if finite > 1 else "")
+    lost = f"{pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""
+    few = "one seed: no interval" if finite == 1 else told_over_seeds(finite)
+    return "; ".join(filter(None, (few, lost)))
+
+
+def _by(effect: Effect) -> str:
+    """How its interval came about, where so few pairs need to be told."""
+    return f", {told}" if (told := told_over_seeds(effect.n)) else ""
+
+
+def _after(words: str) -> str:
+    return f"; {words}" if words else ""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -56,6 +56,13 @@ class LookedStep:
         """The loss after the update with the judged threshold; NaN where there is none."""
         return float("nan") if self.judged is None else float(self.losses[self.thresholds == self.judged][0])
 
+    @property
+    def gap(self) -> float:
+        """How far the loss without clipping lies from that with it, inf where it is not finite without."""
+        if not np.isfinite(self.free):
+            return float("inf")
+        return -1.0 if np.isnan(self.with_clipping) else abs(self.free - self.with_clipping)
+
 
 @dataclass(frozen=True)
 class Counterfactuals(Result):
@@ -80,7 +87,7 @@ class Counterfactuals(Result):
     def cliff(self) -> LookedStep | None:
         """The step at which clipping made the largest difference; one that is NaN or inf without it comes first."""
         judged = [each for each in self.steps if each.judged is not None and np.isfinite(each.with_clipping)]
-        return max(judged, key=_difference, default=self.steps[-1] if self.steps else None)
+        return max(judged, key=lambda each: each.gap, default=self.steps[-1] if self.steps else None)
 
     @property
     def caption(self) -> str:
@@ -152,7 +159,3 @@ def _outcome(before: float, clipped: float, free: float, coefficient: float) -> 
     if clipped > free:
         return "slowed"
     return "saved" if free > before else "helped"
-
-
-def _difference(each: LookedStep) -> float:
-    return abs(each.free - each.with_clipping) if np.isfinite(each.free) else float("inf")

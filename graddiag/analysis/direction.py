@@ -9,7 +9,7 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.clipping import ROUNDING
-from graddiag.analysis.values import Floats, Result, Source, source_of
+from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, plural
 from graddiag.run import Run, numbers
 
@@ -21,6 +21,15 @@ _QUANTILES: Final = {"min": 0.0, "5%": 0.05, "50%": 0.5}
 Direction = Literal["kept", "measured", "bounded", "unknown"]
 
 
+def _line(values: Floats) -> Series:
+    return series(
+        schema.CLIP_COSINE, "cosine with the gradient before clipping", "1", values, np.zeros(len(values), bool)
+    )
+
+
+_NO_COSINE: Final = _line(np.zeros(0))
+
+
 @dataclass(frozen=True)
 class DirectionChange(Result):
     """How far clipping turned the gradient, over the steps that it clipped.
@@ -29,7 +38,8 @@ class DirectionChange(Result):
     ``measured`` where the loop logged the cosine (scalar ``clip_cosine``, see ``ClipOutcome.cosine``); else, under
     value and agc, ``bounded``: each entry keeps its sign and none grows, so <g, clipped> >= ||clipped||^2 and the
     cosine is at least the clip coefficient; ``unknown`` where the policy is. cosines: quantiles of the cosine, or of
-    that lower bound; angle: of the smallest of them, in degrees (at most so much where bounded).
+    that lower bound; angle: of the smallest of them, in degrees (at most so much where bounded). steps, cosine: the
+    clipped steps [K] and the cosine, or the bound, at each; empty under ``kept`` and ``unknown``.
     """
 
     source: Source
@@ -39,6 +49,8 @@ class DirectionChange(Result):
     cosines: Mapping[str, float] = field(default_factory=dict)
     angle: float | None = None
     missing: str | None = None
+    steps: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    cosine: Series = _NO_COSINE
 
     @property
     def caption(self) -> str:
@@ -65,7 +77,7 @@ def direction_change(run: Run) -> DirectionChange:
     """
     policy = run.manifest.clip
     kind = (policy or "").partition(":")[0]
-    frame = run.read(schema.TABLE_STEPS, columns=[schema.CLIP_COEFFICIENT])
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.CLIP_COEFFICIENT])
     coefficient, absent = numbers(frame[schema.CLIP_COEFFICIENT])
     clipped = coefficient < 1 - ROUNDING
     about = source_of(run), policy
@@ -83,7 +95,9 @@ def direction_change(run: Run) -> DirectionChange:
     quantiles = {name: float(np.quantile(known, at)) for name, at in _QUANTILES.items()} if len(known) else {}
     angle = math.degrees(math.acos(quantiles["min"])) if quantiles else None
     missing = _nothing(int((~absent).sum()))
-    return DirectionChange(*about, direction, int(clipped.sum()), quantiles, angle, missing)
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)[clipped]
+    line = _line((coefficient if cosine is None else cosine)[clipped])
+    return DirectionChange(*about, direction, int(clipped.sum()), quantiles, angle, missing, steps, line)
 
 
 def _logged(run: Run, count: int) -> Floats | None:

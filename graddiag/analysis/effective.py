@@ -35,6 +35,8 @@ class EffectiveLr(Result):
             return self.missing
         if self.mean_effective is None:
             return f"The effective learning rate of {self.source.label} is NaN or inf at every step."
+        if not self.source.clipped:
+            return f"{self.source.label} was not clipped: it trained at {number(self.mean_lr)} in the mean, as set."
         kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
         return (
             f"With clipping, {self.source.label} trained at an effective learning rate of "

@@ -9,7 +9,7 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, snapshot_steps
-from graddiag.analysis.values import CellState, Ints, Result, Series, Source, known, series, source_of
+from graddiag.analysis.values import Ints, Result, Series, Source, known, nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, span
 from graddiag.run import Run, numbers
 
@@ -67,7 +67,7 @@ class LyapunovHistory(Result):
         first, last = (number(float(largest.mean.values[at])) for at in shown[[0, -1]])
         low, high = (number(known(each.values[shown[-1]])) for each in (largest.low, largest.high))
         spread = f", {low} to {high} over {plural(int(self.samples[shown[-1]]), 'sample')}"
-        lost = int((largest.mean.states == CellState.NONFINITE).sum())
+        lost = int(nonfinite(largest.mean.states).sum())
         odd = f"; at {lost} it is NaN or inf" if lost else ""
         course = f"is {first}" if len(shown) == 1 else f"goes from {first} to {last}"
         above = f"it is above 0 at {self.growing} of {plural(len(self.steps), 'snapshot')}"

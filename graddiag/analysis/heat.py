@@ -24,8 +24,9 @@ _PEAK: Final = 10.0  # a cell so many times over the log-mean of its bin stands 
 class Heat(Result):
     """A signal on a grid of bins [S, T], each of ``step_bin`` recorded steps by ``timestep_bin`` timesteps.
 
-    values: float32, NaN unless the state is value or zero. states: CellState; a bin is non-finite if any of its cells
-    is, else a value if any is not zero, else zero if any was measured, else missing. steps and timesteps: the first of
+    values: float32, NaN unless the state is value or zero. states: CellState; a bin is inf if any of its cells is
+    (inf comes first as a rule, and NaN after it by the thousand), else NaN if any is, else a value if any is not zero,
+    else zero if any was measured, else missing. steps and timesteps: the first of
     each bin; ``counts``: recorded cells of each state before binning; low and high: the smallest and the largest
     positive value shown, in ``unit``.
     """
@@ -64,9 +65,9 @@ class Heat(Result):
             return f"{found} of {self.source.label}."
         decades = math.log10(self.high) - math.log10(self.low)
         notes = "".join(
-            f"; {plural(self.counts[state], 'cell')} {words}"
-            for state, words in (("zero", "exactly zero"), ("nonfinite", "NaN or inf"))
-            if self.counts[state]
+            f"; {plural(self.counts[state.name.lower()], 'cell')} {state.words}"
+            for state in (CellState.ZERO, CellState.NAN, CellState.INF)
+            if self.counts[state.name.lower()]
         )
         return (
             f"{found} of {self.source.label}: the darker, the smaller, over {decades:.1f} decades{notes}.{self._bins}"
@@ -169,7 +170,7 @@ def _blocks(values: NDArray[Any], step_bin: int, timestep_bin: int, fill: float)
 
 def _state_of_bins(kinds: NDArray[Any]) -> States:
     states = np.full(kinds.shape[:2], CellState.MISSING, dtype=np.int8)
-    for state in (CellState.ZERO, CellState.VALUE, CellState.NONFINITE):
+    for state in (CellState.ZERO, CellState.VALUE, CellState.NAN, CellState.INF):
         states[(kinds == state).any(axis=2)] = state
     return states
 

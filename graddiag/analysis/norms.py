@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
 
@@ -43,7 +43,7 @@ class NormHistory(Result):
         if self.threshold is not None:
             above = int((values > self.threshold).sum())
             text += f", and {plural(above, 'step')} lie above the threshold {number(self.threshold)}"
-        bad = int((~np.isfinite(values) & (self.before.states == CellState.NONFINITE)).sum())
+        bad = int(nonfinite(self.before.states).sum())
         return text + (f"; {plural(bad, 'step')} NaN or inf." if bad else ".")
 
 

@@ -21,8 +21,9 @@ class HeatRatio(Result):
     timesteps that both have.
 
     values: float32, NaN unless the state is value. states: CellState; zero where the signal of ``treated`` is exactly 0
-    and that of ``baseline`` is not; missing where either was not measured or that of ``baseline`` is 0; non-finite
-    where either is. median: of the ratio over all cells with a value; counts: cells of each state before binning.
+    and that of ``baseline`` is not; missing where either was not measured or that of ``baseline`` is 0; NaN where
+    either is, else inf where either is. median: of the ratio over all cells with a value; counts: cells of each state
+    before binning.
     """
 
     baseline: Source
@@ -113,7 +114,9 @@ def _ratio(a: Cells, b: Cells) -> tuple[Floats, States]:
     states = np.full(x.shape, CellState.VALUE, dtype=np.int8)
     states[y == 0] = CellState.ZERO
     states[no_x | no_y | (x == 0)] = CellState.MISSING
-    states[~(no_x | no_y) & ~(np.isfinite(x) & np.isfinite(y))] = CellState.NONFINITE
+    both = ~(no_x | no_y)
+    states[both & (np.isinf(x) | np.isinf(y))] = CellState.INF
+    states[both & (np.isnan(x) | np.isnan(y))] = CellState.NAN
     usable = (states == CellState.VALUE) & (x > 0) & (y > 0)
     logs = np.log10(y, where=usable, out=np.full(x.shape, np.nan))
     return logs - np.log10(x, where=usable, out=np.full(x.shape, np.nan)), states

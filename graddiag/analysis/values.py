@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +20,21 @@ NO_CLIPPING = "none"
 
 
 class CellState(IntEnum):
-    """What a number is: zero, missing and non-finite must never be mistaken for one another."""
+    """What a number is: zero, missing, NaN and inf (of either sign) must never be mistaken for one another."""
 
     VALUE = 0
     ZERO = 1
     MISSING = 2
-    NONFINITE = 3
+    NAN = 3
+    INF = 4
+
+    @property
+    def words(self) -> str:
+        """How a legend calls it."""
+        return _STATES[self]
+
+
+_STATES: Final = ("a value", "exactly zero", "not measured", "NaN", "inf")
 
 
 class Result:
@@ -100,9 +109,15 @@ def states_of(values: NDArray[Any], missing: NDArray[np.bool_]) -> States:
     """The CellState of each of ``values``, same shape, int8; ``missing`` is True where nothing was measured."""
     states = np.full(values.shape, CellState.VALUE, dtype=np.int8)
     states[values == 0] = CellState.ZERO
-    states[~np.isfinite(values)] = CellState.NONFINITE
+    states[np.isnan(values)] = CellState.NAN
+    states[np.isinf(values)] = CellState.INF
     states[missing] = CellState.MISSING
     return states
+
+
+def nonfinite(states: States) -> NDArray[np.bool_]:
+    """Where ``states``, of any shape, are NaN or inf."""
+    return np.asarray(states >= CellState.NAN)
 
 
 def finite_only(values: NDArray[Any], states: States) -> Floats:

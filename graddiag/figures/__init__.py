@@ -8,7 +8,9 @@ from graddiag.figures.clipping import effective_lr, what_if
 from graddiag.figures.counterfactual import counterfactual
 from graddiag.figures.credit import credit
 from graddiag.figures.curves import clip_coefficient, curves, norms, profile
+from graddiag.figures.dead import dead_units
 from graddiag.figures.depth import depth
+from graddiag.figures.direction import direction
 from graddiag.figures.effects import effects
 from graddiag.figures.events import events
 from graddiag.figures.experiment import multiples, parallel, success
@@ -17,6 +19,7 @@ from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
 from graddiag.figures.horizon import horizon, layers
 from graddiag.figures.loss import loss
+from graddiag.figures.matrix import limits_of
 from graddiag.figures.noise import noise
 from graddiag.figures.numerics import numerics
 from graddiag.figures.omega import omega
@@ -25,8 +28,11 @@ from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport
 from graddiag.figures.snapshots import unit_heat
 from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
+from graddiag.figures.stability import stability
+from graddiag.figures.story import story
 from graddiag.figures.tables import csv, table
 from graddiag.figures.theme import Theme, arm_style
+from graddiag.figures.truncation import truncation
 from graddiag.figures.units import gate_units
 from graddiag.figures.updates import updates
 from graddiag.figures.weights import teaching, weights_in_time
@@ -42,7 +48,9 @@ __all__ = [
     "credit",
     "csv",
     "curves",
+    "dead_units",
     "depth",
+    "direction",
     "effective_lr",
     "effects",
     "events",
@@ -53,6 +61,7 @@ __all__ = [
     "heatmap",
     "horizon",
     "layers",
+    "limits_of",
     "loss",
     "lyapunov",
     "lyapunov_history",
@@ -68,11 +77,14 @@ __all__ = [
     "shared_limits",
     "spectrum",
     "spectrum_history",
+    "stability",
+    "story",
     "success",
     "table",
     "teaching",
     "time_constants",
     "transport",
+    "truncation",
     "unit_heat",
     "updates",
     "weights_in_time",

@@ -9,10 +9,14 @@ import plotly.graph_objects as go
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
 from graddiag.figures.curves import add_lines, add_named_line, drawn_values
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_line, as_float32, positive
+from graddiag.figures.lines import Place, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-_HEADS: Final = ("share of the steps clipped", "clip coefficient, mean (line) and median (dots)", "mean effective lr")
+_HEADS: Final = (
+    "share of the steps clipped",
+    "clip coefficient, mean (line) and median (dots)",
+    "mean effective learning rate",
+)
 
 
 def what_if(
@@ -36,14 +40,14 @@ def what_if(
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         _add_what_if(figure, each, style, with_lr)
     _add_marks(figure, drawn, recommended, theme)
-    figure.update_yaxes(range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(range=[-0.03, 1.03], row=2, col=1)
+    figure.update_yaxes(title_text="share of steps", range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text="norm after / before", range=[-0.03, 1.03], row=2, col=1)
     if with_lr:
         rates = [float(rate) for each in drawn for rate in each.drawn.mean_lr if rate > 0]
-        figure.update_yaxes(row=3, col=1, **log_axis(rates))
+        figure.update_yaxes(title_text="lr x coefficient", row=3, col=1, **log_axis(rates))
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
-    figure.update_xaxes(title_text="threshold C of norm:C, L2 over all parameters, units of the loss", row=rows, col=1)
+    figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
     return dressed(figure, theme, title=name if title else None, body=rows * PANEL, heads=True)
 
 
@@ -61,7 +65,7 @@ def effective_lr(
     for each in drawn:
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
-    figure.update_yaxes(title_text="learning rate", **log_axis(drawn_values(lines)))
+    figure.update_yaxes(title_text="lr x coefficient", **log_axis(drawn_values(lines)))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 
@@ -96,18 +100,13 @@ def _add_marks(
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
         line = {"color": palette.threshold, "dash": "dot", "width": 1.2}
         figure.add_vline(x=threshold, line=line, row="all", col=1)
-        _add_entry(figure, f"set: {number(threshold)}", {"symbol": "line-ns-open", "color": palette.threshold})
+        add_entry(figure, f"set: C = {number(threshold)}", line=line)
     if recommended is None or recommended.low is None or recommended.high is None:
         return
     band = {"fillcolor": palette.zero, "opacity": 0.18, "line_width": 0, "layer": "below"}
     figure.add_vrect(x0=recommended.low, x1=recommended.high, row="all", col=1, **band)
     words = f"in reason: {number(recommended.low)} to {number(recommended.high)}"
-    _add_entry(figure, words, {"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
-
-
-def _add_entry(figure: go.Figure, words: str, marker: dict[str, object]) -> None:
-    """What a line or band means, in the legend."""
-    figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words, hoverinfo="skip"))
+    add_entry(figure, words, marker={"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
 
 
 def _add_nominal(figure: go.Figure, each: EffectiveLr, theme: Theme) -> None:

@@ -1,6 +1,7 @@
 """The loss after an update with and without clipping at the steps that were looked at, and the cliff of one of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,15 +11,14 @@ from graddiag import schema
 from graddiag.analysis import Counterfactuals, LookedStep, number
 from graddiag.analysis.values import Floats, Series, series
 from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_oddities, as_float32, positive
+from graddiag.figures.lines import Place, add_entry, add_oddities, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
 _NAME: Final = "Whether clipping saved a step"
-_HEADS: Final = (
-    "loss on the same batch after the update: with clipping (line), without (crosses)",
-    "by clip threshold; the last point is without clipping, the dotted line the loss before",
-)
-_SYMBOLS: Final = {"with clipping": "circle", "without": "x-thin-open"}
+_HEAD: Final = "loss after the update, on the same batch"
+_WITH, _WITHOUT, _BEFORE = "with clipping", "without clipping", "before the update"
+_SYMBOLS: Final = {_WITH: "circle", _WITHOUT: "x-thin-open"}
+_BEYOND: Final = 1.6  # times the largest threshold: there stands what is without any
 
 
 def counterfactual(
@@ -29,7 +29,9 @@ def counterfactual(
     title: bool = True,
 ) -> go.Figure:
     """Above, by step, the loss on the same batch after the update, with the judged threshold and without clipping.
-    Below, by threshold, that of one step: the one nearest to ``step``, or where clipping made the largest difference.
+    Below, by threshold, that of one step, which its head names: the one nearest to ``step``, or where clipping made the
+    largest difference, of the steps that all runs have where there are any. Its last point, a cross, is without
+    clipping: it stands at the norm, or beyond the largest threshold where that is larger.
 
     A loss axis is a log one where every loss is above 0. NaN and inf are marked at the top.
     """
@@ -38,20 +40,23 @@ def counterfactual(
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
         return nothing(why, theme, title=_NAME if title else None)
-    figure = panels(2, 1, _HEADS, vertical_spacing=0.22)
+    chosen = _chosen(drawn, step)
+    figure = panels(2, 1, (_HEAD, _cliffs(drawn, chosen)), vertical_spacing=0.22)
     styles, log = arm_styles([each.source for each in drawn], theme), _is_positive(drawn)
     names = labels([each.source for each in drawn])
-    for each, style, name in zip(drawn, styles, names, strict=True):
+    for each, looked, style, name in zip(drawn, chosen, styles, names, strict=True):
         _add_by_step(figure, each, style, safe(name), log=log)
-        _add_cliff(figure, each, _chosen(each, step), style, safe(name), theme, log=log)
+        _add_cliff(figure, each, looked, style, safe(name), theme, log=log)
+    _add_key(figure, theme)
     lines = [(_steps(each), _series(each, of)) for each in drawn for of in (_clipped, _free)]
-    add_oddities(figure, lines, theme, log=log, place=Place(1))
-    _dress_axes(figure, drawn, log=log)
+    whose = [f"{safe(name)}, {words}" for name in names for words in (_WITH, _WITHOUT)]
+    add_oddities(figure, lines, theme, log=log, place=Place(1), names=whose)
+    _dress_axes(figure, drawn, chosen, log=log)
     return dressed(figure, theme, title=_NAME if title else None, body=2 * PANEL, heads=True)
 
 
 def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: str, *, log: bool) -> None:
-    for of, mode, words in ((_clipped, "lines+markers", "with clipping"), (_free, "markers", "without")):
+    for of, mode, words in ((_clipped, "lines+markers", _WITH), (_free, "markers", _WITHOUT)):
         values = _series(each, of).values
         figure.add_trace(
             go.Scatter(
@@ -73,7 +78,7 @@ def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: s
 def _add_cliff(
     figure: go.Figure, each: Counterfactuals, looked: LookedStep, style: Style, name: str, theme: Theme, *, log: bool
 ) -> None:  # fmt: skip
-    x = np.where(np.isfinite(looked.thresholds), looked.thresholds, looked.norm)
+    x = _places(looked)
     losses = series(schema.LOSS_AFTER, "loss after", "loss", looked.losses, np.zeros(len(x), dtype=bool))
     known = np.isfinite(x) & (x > 0)
     figure.add_trace(
@@ -85,41 +90,75 @@ def _add_cliff(
             legendgroup=name,
             showlegend=False,
             line={"color": style.color, "dash": style.dash, "width": 1.6},
-            hovertemplate=f"threshold %{{x:.4g}}: %{{y:.4g}}<extra>{name}, step {looked.step}</extra>",
+            marker={
+                "symbol": [_SYMBOLS[_WITH if limit else _WITHOUT] for limit in np.isfinite(looked.thresholds[known])],
+                "size": 7,
+                "color": style.color,
+                "line": {"width": 2, "color": style.color},
+            },
+            text=[f"threshold {number(c)}" if np.isfinite(c) else _WITHOUT for c in looked.thresholds[known]],
+            hovertemplate=f"%{{text}}: %{{y:.4g}}<extra>{name}, step {looked.step}</extra>",
         ),
         row=2,
         col=1,
     )
-    add_oddities(figure, [(x, losses)], theme, log=log, place=Place(2))
+    add_oddities(figure, [(x, losses)], theme, log=log, place=Place(2), names=[f"{name}, step {looked.step}"])
     palette = PALETTES[theme]
     if np.isfinite(looked.loss_before) and (looked.loss_before > 0 or not log):
         figure.add_hline(y=looked.loss_before, line={"color": style.color, "dash": "dot", "width": 1}, row=2, col=1)
     if each.threshold is not None and each.threshold in looked.thresholds:
         line = {"color": palette.threshold, "dash": "dot", "width": 1.2}
         figure.add_vline(x=each.threshold, line=line, row=2, col=1)
-        marker = {"symbol": "line-ns-open", "color": palette.threshold}
-        words = f"set: {number(each.threshold)}"
+        words = f"set: C = {number(each.threshold)}"
         if not any(trace.name == words for trace in figure.data):
-            figure.add_trace(
-                go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name=words, hoverinfo="skip")
-            )
+            add_entry(figure, words, line=line)
 
 
-def _dress_axes(figure: go.Figure, drawn: Sequence[Counterfactuals], *, log: bool) -> None:
+def _places(looked: LookedStep) -> Floats:
+    """Where each threshold stands; where none acts: at the norm, or beyond the largest threshold, whichever is more."""
+    finite = looked.thresholds[np.isfinite(looked.thresholds)]
+    norm = looked.norm if np.isfinite(looked.norm) else 0.0
+    beyond = max(norm, _BEYOND * float(finite.max())) if len(finite) else norm or np.nan
+    return np.where(np.isfinite(looked.thresholds), looked.thresholds, beyond)
+
+
+def _add_key(figure: go.Figure, theme: Theme) -> None:
+    color = PALETTES[theme].muted
+    for words in (_WITH, _WITHOUT):
+        marker = {"symbol": _SYMBOLS[words], "size": 7, "color": color, "line": {"width": 2, "color": color}}
+        add_entry(figure, words, marker=marker)
+    add_entry(figure, _BEFORE, line={"color": color, "dash": "dot", "width": 1})
+
+
+def _dress_axes(
+    figure: go.Figure, drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep], *, log: bool
+) -> None:  # fmt: skip
     losses = np.concatenate([_all_losses(each) for each in drawn])
     shown = losses[np.isfinite(losses)]
-    figure.update_yaxes(title_text="loss", **(log_axis(shown) if log else {}))
+    figure.update_yaxes(title_text="loss, as logged", **(log_axis(shown) if log else {}))
     figure.update_xaxes(title_text="step", row=1, col=1)
-    at = np.concatenate([np.append(looked.thresholds, looked.norm) for each in drawn for looked in each.steps])
+    at = np.concatenate([_places(looked) for looked in chosen])
     at = at[np.isfinite(at) & (at > 0)]
-    figure.update_xaxes(title_text="threshold C of norm:C, L2 over all parameters", row=2, col=1, **log_axis(at))
+    figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=2, col=1, **log_axis(at))
 
 
-def _chosen(each: Counterfactuals, step: int | None) -> LookedStep:
+def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[LookedStep]:
+    """The step of each run whose cliff is drawn: one and the same where all of them looked at one."""
     if step is None:
-        assert each.cliff is not None
-        return each.cliff
-    return min(each.steps, key=lambda looked: abs(looked.step - step))
+        shared = set.intersection(*({looked.step for looked in each.steps} for each in drawn))
+        cliffs = [replace(each, steps=tuple(s for s in each.steps if s.step in shared)).cliff for each in drawn]
+        known = [cliff for cliff in cliffs if cliff is not None]
+        if len(known) < len(drawn):
+            return [cliff for each in drawn if (cliff := each.cliff) is not None]
+        step = max(known, key=lambda looked: looked.gap).step
+    return [min(each.steps, key=lambda looked: abs(looked.step - step)) for each in drawn]
+
+
+def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep]) -> str:
+    if len({looked.step for looked in chosen}) == 1:
+        return f"the same by clip threshold, at step {chosen[0].step:,}"
+    told = (f"{each.source.arm_label} {looked.step:,}" for each, looked in zip(drawn, chosen, strict=True))
+    return f"the same by clip threshold; steps: {', '.join(told)}"
 
 
 def _is_positive(drawn: Sequence[Counterfactuals]) -> bool:

@@ -4,13 +4,17 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.credit import UNIT, CreditMatrix
 from graddiag.figures.frame import nothing
+from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, draw
 from graddiag.figures.theme import Theme
 
 
-def credit(result: CreditMatrix, *, theme: Theme = "light", title: bool = True) -> go.Figure:
+def credit(
+    result: CreditMatrix, *, theme: Theme = "light", title: bool = True, limits: Limits | None = None
+) -> go.Figure:
     """||dL_s/dh_t||, state timestep t to the right and loss timestep s upwards, on a log scale; behind s there is
-    nothing. Many loss timesteps are drawn at most 240, many state timesteps at most 250, evenly spaced."""
+    nothing. Many loss timesteps are drawn at most 240, many state timesteps at most 250, evenly spaced.
+    ``limits``: the ends of the scale, to share it (``limits_of``)."""
     name = "Credit: what each loss timestep sends back" if title else None
     if result.missing is not None:
         return nothing(result.missing, theme, title=name)
@@ -23,6 +27,7 @@ def credit(result: CreditMatrix, *, theme: Theme = "light", title: bool = True) 
         "log",
         f"‖dL_s/dh_t‖<br>{UNIT}",
         "behind the loss",
+        limits,
     )
     return draw(cells, theme, name)
 

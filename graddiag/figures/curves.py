@@ -30,7 +30,8 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
     for row, name in enumerate(names, start=1):
         lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
         add_lines(figure, lines, theme, log=False, place=Place(row))
-        figure.update_yaxes(title_text=safe(lines[0][2].title.lower()) if len(names) == 1 else None, row=row, col=1)
+        title_text = safe(_what(lines[0][2], alone=len(names) == 1))
+        figure.update_yaxes(title_text=title_text, row=row, col=1)
     figure.update_xaxes(title_text="step", row=len(names), col=1)
     return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
@@ -108,7 +109,8 @@ def add_lines(
     styles = arm_styles([source for source, _, _ in lines], theme)
     for (source, x, line), style in zip(lines, styles, strict=True):
         add_named_line(figure, x, positive(line.values) if log else line.values, source, style, place)
-    add_oddities(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place)
+    names = [safe(source.label) for source, _, _ in lines]
+    add_oddities(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place, names=names)
 
 
 def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: Place) -> None:
@@ -145,6 +147,14 @@ def drawn_values(lines: Sequence[Series]) -> list[float]:
 
 def _ends(values: np.ndarray) -> tuple[float, ...]:
     return (float(values.min()), float(values.max())) if len(values) else ()
+
+
+def _what(line: Series, *, alone: bool) -> str:
+    """Along an axis: what a scalar is, with its unit where that is more than "1"; below a head of its own the unit."""
+    unit = _short(line.unit)
+    if not alone:
+        return unit or line.title.lower()
+    return f"{line.title.lower()}, {unit}" if unit else line.title.lower()
 
 
 def _short(unit: str) -> str:

@@ -20,8 +20,9 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
         style = Style(colors[place % len(colors)], "solid" if place == len(drawn) - 1 else f"{2 + 2 * place}px,2px")
         hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(each.selection.label)}</extra>"
         add_line(figure, each.steps, positive(each.norm.values), style, safe(each.selection.label), hovertemplate=hover)
-    add_oddities(figure, [(each.steps, each.norm) for each in drawn], theme, log=True)
+    names = [safe(each.selection.label) for each in drawn]
+    add_oddities(figure, [(each.steps, each.norm) for each in drawn], theme, log=True, names=names)
     values = [float(value) for each in drawn for value in each.norm.values if value > 0]
-    figure.update_yaxes(title_text="‖dL/dh‖", **log_axis(values))
+    figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(values))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)

@@ -2,19 +2,25 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Comparison, Effect, number
+from graddiag.analysis.words import plural
 from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-_ROW, _GAP = 84, 52
+_ROW, _GAP = 88, 56
+_LINE: Final = 48  # letters of a head that a phone has room for
+_DIFFERENCE: Final = "arm less baseline"
 
 
 def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval.
+    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval
+    (by Student's t of two to four pairs, by the bootstrap of more).
 
     Left of 0 the arm has less than the baseline, right of it more.
     """
@@ -24,7 +30,9 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
         return nothing(comparison.missing or "No effect could be measured.", theme, title=name if title else None)
     metrics = list(dict.fromkeys(each.metric for each in shown))
     heads = [_head([each for each in shown if each.metric == metric]) for metric in metrics]
-    figure = panels(len(metrics), 1, heads, vertical_spacing=_GAP / (_ROW * len(metrics)))
+    figure = panels(len(metrics), 1, ["-"] * len(metrics), vertical_spacing=_GAP / (_ROW * len(metrics)))
+    for note, head in zip(figure.layout.annotations, heads, strict=True):
+        note.text = head
     sources = {arm.arm: arm.runs[0].source for arm in comparison.arms}
     styles = dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
     for row, metric in enumerate(metrics, start=1):
@@ -39,15 +47,16 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
 
 def _head(found: Sequence[Effect]) -> str:
     first = found[0]
-    amounts = "; ".join(_amount(each, len(found) > 1) for each in found)
+    amounts = safe("; ".join(_amount(each, len(found) > 1) for each in found))
     never = f"; never reached: {sum(each.never[1] for each in found)}, of the baseline {first.never[0]}"
-    return f"{first.title}: {amounts}{never if any(any(each.never) for each in found) else ''}"
+    told = f"{amounts}{never if any(any(each.never) for each in found) else ''}"
+    return f"{first.title}:{'<br>' if len(first.title) + len(told) > _LINE else ' '}{told}"
 
 
 def _amount(effect: Effect, named: bool) -> str:
     assert effect.difference is not None
     arm = f"{effect.arm} " if named else ""
-    interval = f" ({number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
+    interval = f" (95%: {number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
     return f"{arm}{'+' if effect.difference > 0 else ''}{number(effect.difference)}{interval}"
 
 
@@ -67,33 +76,38 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             showlegend=False,
             text=[f"seed {seed}: {number(before)} to {number(after)}" for seed, before, after in pairs],
             hovertemplate="%{text}, %{x:+.4g}<extra></extra>",
+            meta=noted(x_title=_DIFFERENCE, y_title=""),
+            customdata=[""] * len(pairs),
         ),
         row=row,
         col=1,
     )
-    low, high = effect.interval or (effect.difference, effect.difference)
     figure.add_trace(
         go.Scatter(
             x=[effect.difference],
             y=[height],
             mode="markers",
             marker={"color": style.color, "size": 11, "symbol": "diamond"},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": [(high or 0) - (effect.difference or 0)],
-                "arrayminus": [(effect.difference or 0) - (low or 0)],
-                "color": style.color,
-                "thickness": 2,
-            },
+            error_x=_bar(effect, style),
             name=name,
             legendgroup=name,
             showlegend=not seen,
-            hovertemplate=f"mean %{{x:+.4g}}, {effect.n} pairs<br>{safe(effect.note)}<extra></extra>",
+            hovertemplate=f"mean %{{x:+.4g}}, {plural(effect.n, 'pair')}<br>{safe(effect.note)}<extra></extra>",
+            customdata=[""],
+            text=[safe(f"mean of {plural(effect.n, 'pair')}{', ' if effect.note else ''}{effect.note}")],
+            meta=noted(x_title=_DIFFERENCE, y_title=""),
         ),
         row=row,
         col=1,
     )
+
+
+def _bar(effect: Effect, style: Style) -> dict[str, Any] | None:
+    if effect.interval is None or effect.difference is None:
+        return None
+    (low, high), middle = effect.interval, effect.difference
+    ends = {"array": [high - middle], "arrayminus": [middle - low]}
+    return {"type": "data", "symmetric": False, **ends, "color": style.color, "thickness": 2}
 
 
 def _gap(before: float | None, after: float | None) -> float:

@@ -12,6 +12,7 @@ from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member, Rate
 from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import as_float32
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _PANEL, _GAP = 170, 40
@@ -30,7 +31,9 @@ def success(result: Experiment, *, theme: Theme = "light", title: bool = True) -
         shift = _SPREAD * (place - (len(result.arms) - 1) / 2)
         figure.add_trace(_points(result, found, styles[arm], shift))
     ticks = list(range(len(result.lengths)))
-    figure.update_xaxes(title_text="length of the sequence, timesteps", tickvals=ticks, ticktext=_lengths(result))
+    figure.update_xaxes(
+        title_text="length of the sequence, timesteps", tickvals=ticks, ticktext=_lengths(result.lengths)
+    )
     figure.update_xaxes(range=[-0.5, len(ticks) - 0.5])
     figure.update_yaxes(title_text="share of runs that succeeded", range=[-0.04, 1.04], tickformat=".0%")
     return dressed(figure, theme, title=name if title else None, body=BODY)
@@ -53,6 +56,7 @@ def _points(result: Experiment, found: Sequence[Rate], style: Style, shift: floa
         name=name,
         text=words,
         hovertemplate=f"%{{text}}<extra>{name}</extra>",
+        meta=noted(x=_lengths([rate.length for rate in found])),
     )
 
 
@@ -165,12 +169,13 @@ def _ends(axis: _Axis, members: Sequence[Member]) -> tuple[float, float] | None:
 
 
 def _across(each: Member, axes: Sequence[_Axis], result: Experiment, style: Style, figure: go.Figure) -> go.Scatter:
-    heights, words = [], []
+    heights, words, told = [], [], []
     for axis in axes:
         low, high = _ends(axis, result.members) or (0.0, 1.0)
         value = _number(axis, each)
         heights.append(None if value is None else 0.5 if low == high else (value - low) / (high - low))
         words.append(f"{safe(axis.head)} {safe(_shown(axis, axis.of(each), result))}")
+        told.append(safe(each.source.arm_label) if axis.head == "arm" else axis.of(each))
     name = safe(each.source.arm_label)
     return go.Scatter(
         x=list(range(len(axes))),
@@ -184,6 +189,8 @@ def _across(each: Member, axes: Sequence[_Axis], result: Experiment, style: Styl
         showlegend=not any(trace.name == name for trace in figure.data),
         text=words,
         hovertemplate=f"%{{text}}<extra>{safe(each.source.label)}</extra>",
+        customdata=told,
+        meta=noted(x=[safe(axis.head) for axis in axes], x_title="setting or result", y_title="value"),
     )
 
 
@@ -211,8 +218,8 @@ def _styles(result: Experiment, theme: Theme) -> dict[str, Style]:
     return dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
 
 
-def _lengths(result: Experiment) -> list[str]:
-    return ["not told" if length is None else str(length) for length in result.lengths]
+def _lengths(lengths: Sequence[int | None]) -> list[str]:
+    return ["not told" if length is None else str(length) for length in lengths]
 
 
 def _head(arm: str, length: int | None, lengths: int) -> str:

@@ -1,5 +1,6 @@
 """The frame around every figure: axes, legend, margins, title, and what stands there when there is nothing to draw."""
 
+import html
 import math
 import textwrap
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from graddiag.figures.theme import FONT, FONT_SIZE, PALETTES, Palette, Theme, sa
 BODY: Final = 280
 PANEL: Final = 200
 
-_TITLE, _LEGEND, _HEAD, _NOTHING = 32, 26, 24, 150
+_TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
+_NARROWEST, _MOST_ROWS = 340, 4  # pixels of a legend on a phone; rows of it that room is kept for
 _FEW_DECADES, _NARROW, _MOST_TICKS = 2, 0.7, 7
 
 
@@ -31,7 +33,7 @@ def dressed(
     and ``body`` pixels of panels with their axes."""
     palette = PALETTES[theme]
     above = _TITLE if title else 0
-    top = above + (_LEGEND if legend else 0) + (_HEAD if heads else 8)
+    top = above + (_LEGEND + _ROW * (_rows_when_narrow(figure) - 1) if legend else 0) + (_HEAD if heads else 8)
     figure.layout.template = _template(theme)
     figure.update_layout(
         height=body + top,
@@ -51,6 +53,16 @@ def dressed(
     if figure.layout.annotations:
         figure.update_annotations(font={"size": FONT_SIZE, "color": palette.text})
     return figure
+
+
+def _rows_when_narrow(figure: go.Figure) -> int:
+    """The rows that the legend takes on a phone, about: room is kept for them, so that no panel is written over."""
+    names = dict.fromkeys(trace.name for trace in figure.data if trace.name and trace.showlegend is not False)
+    rows, used = 1, 0.0
+    for name in names:
+        width = 45 + 6.4 * len(html.unescape(name))
+        rows, used = (rows, used + width) if not used or used + width <= _NARROWEST else (rows + 1, width)
+    return min(rows, _MOST_ROWS)
 
 
 @cache

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import GateHistory, GateProfile, GateSeries, Series, Source
 from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.lines import Place, add_line, add_oddities, as_float32, decimated
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 _PANEL, _GAP = 150, 34
@@ -53,7 +54,8 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
         add_oddities(figure, means, theme, log=False, place=Place(row, 1))
     ticks = {"tickvals": [-1, -0.5, 0, 0.5, 1], "ticktext": ["100%", "50%", "0", "50%", "100%"]}
     for row in range(1, len(titles) + 1):
-        figure.update_yaxes(range=[-1.05, 1.05], row=row, col=2, **ticks)
+        figure.update_yaxes(title_text="mean activation", row=row, col=1)
+        figure.update_yaxes(title_text="share of units", range=[-1.05, 1.05], row=row, col=2, **ticks)
     for column in (1, 2):
         figure.update_xaxes(title_text=axis, row=len(titles), col=column)
     return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
@@ -74,5 +76,6 @@ def _add_line(
         place,
         showlegend=first,
         customdata=as_float32(series.values[kept]),
+        meta=noted(y_title=series.title),
         hovertemplate=f"%{{x}}, {series.title}: %{{customdata:.3f}}<extra>{safe(source.label)}</extra>",
     )

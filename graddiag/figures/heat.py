@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import CellState, Heat
 from graddiag.figures.frame import dressed, log_ticks, nothing, panels
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 Limits = tuple[float, float]
@@ -85,18 +86,18 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
             flat = np.where(cells, np.float32(1), np.float32(np.nan))
             scale = [[0, color], [1, color]]
             hint = hover.replace("%{text}", words)
-            traces.append(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **drawn))
+            traces.append(
+                go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, meta=noted(state), **drawn)
+            )
     return traces
 
 
 def oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
     """State, words and colour of the cells that are no value; on a linear scale zero is a value like any other."""
-    zero = [] if signed else [(CellState.ZERO, "exactly zero", palette.zero)]
-    return [
-        *zero,
-        (CellState.MISSING, "not measured", palette.missing),
-        (CellState.NONFINITE, "NaN or inf", palette.nonfinite),
-    ]
+    colors = {CellState.MISSING: palette.missing, CellState.NAN: palette.nan, CellState.INF: palette.inf}
+    if not signed:
+        colors = {CellState.ZERO: palette.zero, **colors}
+    return [(state, state.words, color) for state, color in colors.items()]
 
 
 def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:

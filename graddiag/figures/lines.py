@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from graddiag.analysis import CellState, Series
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme
 
 MOST_POINTS: Final = 2000
@@ -70,19 +71,34 @@ def add_line(
 
 
 def add_oddities(
-    figure: go.Figure, lines: Sequence[tuple[Ints, Series]], theme: Theme, *, log: bool, place: Place | None = None
+    figure: go.Figure,
+    lines: Sequence[tuple[NDArray[Any], Series]],
+    theme: Theme,
+    *,
+    log: bool,
+    place: Place | None = None,
+    names: Sequence[str] = (),
 ) -> None:
-    """Marks for what the lines (x and series) of one panel cannot show: NaN or inf at the top of them all, and on a log
-    axis exact zeros at their bottom."""
+    """Marks for what the lines (x and series) of one panel cannot show: NaN and inf at the top of them all, each with a
+    sign of its own, and on a log axis exact zeros at their bottom; ``names`` say whose each line is, as markup."""
     place = place or Place()
     shown = np.concatenate([s.values[np.isfinite(s.values) & (not log or s.values > 0)] for _, s in lines])
     top, bottom = (float(shown.max()), float(shown.min())) if len(shown) else (1.0, 1.0)
     palette = PALETTES[theme]
-    for x, series in lines:
-        bad, zero = x[series.states == CellState.NONFINITE], x[series.states == CellState.ZERO]
-        _add_marks(figure, bad, top, "NaN or inf", "x", palette.nonfinite, place)
-        if log:
-            _add_marks(figure, zero, bottom, "exactly zero", "triangle-down-open", palette.text, place)
+    for (x, series), name in zip(lines, names or [""] * len(lines), strict=True):
+        for state, symbol, color, height in (
+            (CellState.NAN, "x", palette.nan, top),
+            (CellState.INF, "triangle-up", palette.inf, top),
+            (CellState.ZERO, "triangle-down-open", palette.text, bottom),
+        ):
+            if log or state is not CellState.ZERO:
+                _add_marks(figure, x[series.states == state], height, state, symbol, color, name, place)
+
+
+def add_entry(figure: go.Figure, words: str, **look: Any) -> None:
+    """What a sign (``marker``) or a line (``line``) means, in the legend alone; drawn as it is in the figure."""
+    mode = "markers" if "marker" in look else "lines"
+    figure.add_trace(go.Scatter(x=[None], y=[None], mode=mode, name=words, hoverinfo="skip", **look))
 
 
 def positive(values: NDArray[Any]) -> NDArray[Any]:
@@ -98,11 +114,19 @@ def as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _add_marks(
-    figure: go.Figure, x: NDArray[Any], height: float, name: str, symbol: str, color: str, place: Place
+    figure: go.Figure,
+    x: NDArray[Any],
+    height: float,
+    state: CellState,
+    symbol: str,
+    color: str,
+    whose: str,
+    place: Place,
 ) -> None:
     if not len(x):
         return
     kept = x[np.unique(np.linspace(0, len(x) - 1, min(len(x), MOST_POINTS // 4)).astype(int))]
+    name = state.words
     seen = any(trace.name == name for trace in figure.data)
     figure.add_trace(
         go.Scatter(
@@ -113,7 +137,8 @@ def _add_marks(
             showlegend=not seen,
             mode="markers",
             marker={"symbol": symbol, "color": color, "size": 7},
-            hovertemplate="%{x}",
+            hovertemplate=f"%{{x}}: {name}<extra>{whose}</extra>",
+            meta=noted(state),
         ),
         row=place.row,
         col=place.column,

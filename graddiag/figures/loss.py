@@ -30,7 +30,8 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
     for chance in sorted({each.chance for each in drawn if each.chance is not None}):
         line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
         figure.add_hline(y=chance, line=line, annotation_text="guessing", annotation_position="bottom right")
-    add_oddities(figure, [(each.steps, each.loss) for each in drawn], theme, log=False)
+    names = [safe(each.source.label) for each in drawn]
+    add_oddities(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
     figure.update_yaxes(title_text="loss, as logged")
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)

@@ -1,15 +1,18 @@
-"""One picture of cells, each a value, exactly zero, missing, or NaN or inf."""
+"""One picture of cells, each a value, exactly zero, missing, NaN or inf."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.analysis import CellState
+from graddiag.analysis import CellState, CreditMatrix
+from graddiag.analysis.snapshots import UnitHeat
 from graddiag.figures.frame import dressed, log_ticks, panels
-from graddiag.figures.heat import BAR, PANEL, color_bar, log10, oddities
+from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, oddities
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme
 
 Scale = Literal["log", "share", "signed"]
@@ -18,8 +21,8 @@ Scale = Literal["log", "share", "signed"]
 @dataclass(frozen=True)
 class Cells:
     """What to draw: values and states (CellState) [Y, X]; names of the axes with where the cells stand on them; the
-    scale: log, or linear from 0 to 1 (share), or from -1 to 1 (signed); the words of the colour bar, as markup, and
-    how missing is called."""
+    scale: log, or linear from 0 to 1 (share), or from -1 to 1 (signed); the words of the colour bar, as markup; how
+    missing is called; and the ends of a log scale, by default those of the values."""
 
     values: np.ndarray
     states: np.ndarray
@@ -28,6 +31,7 @@ class Cells:
     scale: Scale
     bar: str
     missing: str = "not measured"
+    limits: Limits | None = None
 
 
 def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
@@ -42,8 +46,10 @@ def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
     for state, words, color in _kinds(cells, palette):
         flat = np.where(cells.states == state, np.float32(1), np.float32(np.nan))
         flat_scale = [[0, color], [1, color]]
-        hint = f"{hover}{words}<extra></extra>"
-        figure.add_trace(go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, **at))
+        hint, meta = f"{hover}{words}<extra></extra>", noted(state, state_words=words)
+        figure.add_trace(
+            go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, meta=meta, **at)
+        )
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(cells, palette))
@@ -52,6 +58,13 @@ def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
     figure.update_xaxes(showgrid=False, title_text=cells.x[0])
     figure.update_yaxes(showgrid=False, title_text=cells.y[0])
     return figure.update_layout(margin_b=BAR)
+
+
+def limits_of(results: Sequence[UnitHeat | CreditMatrix]) -> Limits | None:
+    """The smallest and the largest value above 0 of all ``results``, for one colour scale; None where there is none."""
+    values = np.concatenate([np.asarray(each.values, dtype=np.float64).ravel() for each in results] or [np.zeros(0)])
+    shown = values[(values > 0) & np.isfinite(values)]
+    return (float(shown.min()), float(shown.max())) if len(shown) else None
 
 
 def _kinds(cells: Cells, palette: Palette) -> list[tuple[CellState, str, str]]:
@@ -68,7 +81,8 @@ def _color_axis(cells: Cells, palette: Palette) -> dict[str, Any]:
         scale = palette.diverging if signed else palette.scale
         return {"colorscale": scale, "cmin": -1 if signed else 0, "cmax": 1, "colorbar": bar}
     shown = cells.values[cells.values > 0]
-    low, high = (math.log10(shown.min()), math.log10(shown.max())) if len(shown) else (-1.0, 0.0)
+    ends = cells.limits or ((float(shown.min()), float(shown.max())) if len(shown) else (0.1, 1.0))
+    low, high = math.log10(ends[0]), math.log10(ends[1])
     low, high = (low, high) if high - low > 0.1 else (low - 0.3, high + 0.3)
     ticks, texts = log_ticks(low, high)
     ticked = {**bar, "tickvals": ticks, "ticktext": texts}

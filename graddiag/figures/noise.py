@@ -26,9 +26,10 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
         add_named_line(figure, each.steps, each.cosine.values, each.source, style, Place())
         figure.data[-1].opacity = 0.35
         _add_blocks(figure, each, style.color)
-    add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False)
+    names = [safe(each.source.label) for each in drawn]
+    add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
-    figure.update_yaxes(title_text="cosine")
+    figure.update_yaxes(title_text="cosine with the step before")
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 

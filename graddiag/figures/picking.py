@@ -39,7 +39,7 @@ def pickable(
             )
         )
         if step is not None and len(kept) > 1 and steps[0] <= step <= steps[-1]:
-            line = {"color": PALETTES[theme].nonfinite, "width": 1.5}
+            line = {"color": PALETTES[theme].nan, "width": 1.5}
             figure.add_shape(
                 type="line", x0=step, x1=step, y0=0, y1=1, xref=x or "x", yref=f"{y or 'y'} domain", line=line
             )

@@ -6,6 +6,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import CellState, HeatRatio, signal_title
 from graddiag.figures.frame import dressed, log_ticks, nothing, panels
 from graddiag.figures.heat import BAR, PANEL, color_bar
+from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
 
@@ -20,8 +21,9 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
     for state, words, color in _kinds(result, palette):
         flat = np.where(state == result.states.T, np.float32(1), np.float32(np.nan))
         hint = f"step %{{x}}, timestep %{{y}}<br>{words}<extra></extra>"
+        meta = noted(state, state_words=words)
         scale = [[0, color], [1, color]]
-        figure.add_trace(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **at))
+        figure.add_trace(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, meta=meta, **at))
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(result, palette))
@@ -37,7 +39,8 @@ def _kinds(result: HeatRatio, palette: Palette) -> list[tuple[CellState, str, st
     kinds = [
         (CellState.ZERO, f"exactly zero in {treated}", palette.zero),
         (CellState.MISSING, f"not measured in both, or zero in {baseline}", palette.missing),
-        (CellState.NONFINITE, "NaN or inf in either", palette.nonfinite),
+        (CellState.NAN, "NaN in either", palette.nan),
+        (CellState.INF, "inf in either", palette.inf),
     ]
     return [kind for kind in kinds if (result.states == kind[0]).any()]
 

@@ -28,7 +28,8 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
     ):
         for each, line, style in zip(drawn, lines, styles, strict=True):
             add_named_line(figure, each.steps, positive(line), each.source, style, Place(row))
-        figure.update_yaxes(row=row, col=1, **log_axis(_ends(lines)))
+        title_text = ("gain a timestep", "ratio of norms")[row - 1]
+        figure.update_yaxes(title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
         _add_one(figure, theme, row)
     figure.update_xaxes(title_text="step", row=2, col=1)
     return dressed(figure, theme, title=name if title else None, body=2 * PANEL, heads=True)

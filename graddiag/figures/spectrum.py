@@ -39,7 +39,7 @@ def spectrum(
     figure.update_xaxes(title_text="real part", row=1, col=1)
     figure.update_yaxes(title_text="imaginary part", scaleanchor="x", row=1, col=1)
     figure.update_xaxes(title_text="index", row=1, col=2)
-    figure.update_yaxes(row=1, col=2, **log_axis(sizes))
+    figure.update_yaxes(title_text="singular value", row=1, col=2, **log_axis(sizes))
     if exponents:
         figure.update_xaxes(title_text="index", row=1, col=3)
         figure.update_yaxes(title_text="nats a timestep", row=1, col=3)
@@ -86,6 +86,7 @@ def spectrum_history(
         for weight in each.weights:
             for row, line in ((1, weight.norm), (2, weight.radius)):
                 add_named_line(figure, each.steps, positive(line.values), each.source, style, Place(row))
+    figure.update_yaxes(title_text="largest of the gates")
     for row in (1, 2):
         figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)

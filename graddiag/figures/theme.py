@@ -24,7 +24,8 @@ class Palette:
     arms: tuple[str, ...]
     zero: str
     missing: str
-    nonfinite: str
+    nan: str
+    inf: str
     threshold: str
     diverging: tuple[tuple[float, str], ...]
     scale: str = "Cividis"
@@ -37,9 +38,10 @@ PALETTES: Final[dict[Theme, Palette]] = {
         grid="rgba(31,36,48,0.12)",
         hover="#ffffff",
         arms=("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8a6d00", "#3f8fc0", "#4d4d4d"),
-        zero="#8fd3f4",
+        zero="#64c6f3",
         missing="#d4d7dd",
-        nonfinite="#d7191c",
+        nan="#d7191c",
+        inf="#a000e0",
         threshold="#1f2430",
         diverging=((0, "#00497a"), (0.25, "#3f8fc0"), (0.5, "#f4f4f2"), (0.75, "#E8823A"), (1, "#8a3800")),
     ),
@@ -51,7 +53,8 @@ PALETTES: Final[dict[Theme, Palette]] = {
         arms=("#F0803C", "#56B4E9", "#2CC79B", "#E39DC4", "#F0E442", "#7fa8ff", "#bbbbbb"),
         zero="#8fd3f4",
         missing="#5a6271",
-        nonfinite="#ff5a4f",
+        nan="#ff5a4f",
+        inf="#b53dff",
         threshold="#e6e9ef",
         diverging=((0, "#c4e6fa"), (0.25, "#56B4E9"), (0.5, "#20252f"), (0.75, "#F0803C"), (1, "#ffdcc2")),
     ),

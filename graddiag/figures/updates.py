@@ -8,7 +8,7 @@ from graddiag.analysis import RULE_OF_THUMB, Updates
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_oddities, positive
-from graddiag.figures.theme import PALETTES, Theme, arm_styles
+from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
 def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -22,7 +22,8 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, Place())
-    add_oddities(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True)
+    names = [safe(each.source.label) for each in drawn]
+    add_oddities(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True, names=names)
     figure.add_hline(y=RULE_OF_THUMB, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
     figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **log_axis([*values, RULE_OF_THUMB]))

@@ -14,6 +14,7 @@ from graddiag.figures.theme import Theme
 
 _BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
 _OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
+_UNITS: Final = {_BY_TIMESTEP: ("share of 1", "cosine"), _OVER_STEPS: ("timesteps", "share of 1")}
 
 
 def weights_in_time(
@@ -49,12 +50,19 @@ Lines = list[tuple[Source, Ints, Series]]
 
 
 def _figure(
-    lines: list[Lines], heads: Sequence[str], axis: str, logs: Sequence[bool], why: str, theme: Theme, title: str | None
+    lines: list[Lines],
+    heads: tuple[str, str],
+    axis: str,
+    logs: Sequence[bool],
+    why: str,
+    theme: Theme,
+    title: str | None,
 ) -> go.Figure:
     if not lines[0]:
         return nothing(why, theme, title=title)
     figure = panels(len(lines), 1, heads, shared_xaxes=True, vertical_spacing=0.14)
-    for row, (each, log) in enumerate(zip(lines, logs, strict=True), start=1):
+    for row, (each, log, unit) in enumerate(zip(lines, logs, _UNITS[heads], strict=True), start=1):
+        figure.update_yaxes(title_text=unit, row=row, col=1)
         add_lines(figure, each, theme, log=log, place=Place(row))
         if log:
             figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))

@@ -54,7 +54,7 @@ def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Ch
         scope=scope(runs),
         runs=Grid("The runs", _RUN_COLUMNS, tuple(map(_run_row, runs, diagnoses))),
         verdicts=judged if asked.wants("verdict") else None,
-        evidence=Evidence(judged, _shown(id, runs, max_cells, asked)) if asked.wants("evidence") else None,
+        evidence=Evidence(judged, _shown(id, runs, diagnoses, max_cells, asked)) if asked.wants("evidence") else None,
         comparison=comparison_part(id, compared, runs, max_cells) if compared else None,
     )
 
@@ -78,14 +78,16 @@ def _answer(diagnoses: Sequence[Diagnosis], compared: Comparison | None) -> str:
     return diagnoses[0].findings[0].sentence if len(diagnoses) == 1 else ""
 
 
-def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> tuple[Part, ...]:
+def _shown(
+    id: str, runs: Sequence[Run], diagnoses: Sequence[Diagnosis], max_cells: int, asked: Request
+) -> tuple[Part, ...]:
     """The pictures of ``runs``; heatmaps and gates of some of them, where they are many."""
     shown = _side_by_side(runs)
     parts = time_parts(id, runs, shown, max_cells, asked.tell)
     if len(shown) < len(runs) and parts:
         names = ", ".join(run.name for run in shown)
         parts = (Part("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)), *parts)
-    return (*training_parts(id, runs, asked.tell), *parts)
+    return (*training_parts(id, runs, shown, diagnoses, asked.tell), *parts)
 
 
 def _side_by_side(runs: Sequence[Run]) -> Sequence[Run]:

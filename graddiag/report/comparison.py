@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import numpy as np
 
@@ -12,12 +13,17 @@ from graddiag.report.plots import Picture, Place
 from graddiag.report.words import UNKNOWN
 from graddiag.run import Run
 
+_EFFECTS: Final = (
+    "Each point is a pair of runs of one seed, the diamond their mean and the bar its 95% interval (by Student's t of "
+    "two to four pairs): where the bar reaches across the dotted line at 0, the difference may be chance."
+)
+
 
 def comparison_part(id: str, compared: Comparison, runs: Sequence[Run], max_cells: int) -> Part:
     """What ``runs`` say against each other; a sentence alone when there is nothing to compare."""
     if compared.missing:
         return Part("Comparison", sentences(compared))
-    drawn = Picture(Place(id, "effects"), "Effects", (), partial(figures.effects, compared, title=False))
+    drawn = Picture(Place(id, "effects"), "Effects", (_EFFECTS,), partial(figures.effects, compared, title=False))
     ratios = _ratios(id, compared, runs, max_cells)
     return Part("Comparison", sentences(compared), tables(compared), (drawn, *ratios))
 

@@ -1,7 +1,9 @@
 """A document as one HTML file that needs no network: plotly.js, style and script are in it, once."""
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from types import MappingProxyType
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -19,19 +21,30 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 
+INTERACTIVE: Final = ("table.js", "report.js")
+NO_PAGES: Final[Mapping[str, int]] = MappingProxyType({})
+
 
 def render(document: Document) -> str:
     """``document`` as HTML. Whatever came from a user is text in it; only the two scripts named here can run."""
     return page("report", document, figures_json(document.pictures))
 
 
-def page(name: str, document: object, figures: str, *, script: str | None = None, unfolded: bool = False) -> str:
-    """The page of the template ``name``.html.j2, with a script (``name``.js) and plotly.js in it, and its ``figures``
+def page(
+    name: str,
+    document: object,
+    figures: str,
+    *,
+    scripts: Sequence[str] = INTERACTIVE,
+    unfolded: bool = False,
+    pages: Mapping[str, int] = NO_PAGES,
+) -> str:
+    """The page of the template ``name``.html.j2, with its ``scripts`` as one and plotly.js in it, and its ``figures``
     as JSON.
 
-    unfolded: whether everything is open that a reader could open.
+    unfolded: whether everything is open that a reader could open. pages: on which page of paper each id stands.
     """
-    plotly_js, script = get_plotlyjs(), _source(script or f"{name}.js")
+    plotly_js, script = get_plotlyjs(), "".join(map(_source, scripts))
     return _TEMPLATES.get_template(f"{name}.html.j2").render(
         document=document,
         figures=Markup(figures),
@@ -39,6 +52,7 @@ def page(name: str, document: object, figures: str, *, script: str | None = None
         script=Markup(script),
         policy=_policy(plotly_js, script),
         unfolded=unfolded,
+        pages=pages,
     )
 
 

@@ -73,7 +73,7 @@ def write_leaflet(leaflet: Leaflet, folder: Path, *, png: bool = False, tell: Te
 
 def render(leaflet: Leaflet) -> str:
     """``leaflet`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
-    return page("leaflet", leaflet, figures_json(leaflet.pictures), script="report.js")
+    return page("leaflet", leaflet, figures_json(leaflet.pictures))
 
 
 def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:

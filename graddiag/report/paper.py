@@ -23,6 +23,7 @@ def print_pdf(document: Document, tell: Tell) -> bytes:
         "paper",
         document,
         script_json([{"id": each.id, **printable(each, WIDTH)} for each in document.pictures]),
+        scripts=["paper.js"],
         unfolded=True,
     )
     with chromium("a report as PDF") as browser:

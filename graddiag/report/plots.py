@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.figures.lines import MOST_POINTS, decimated
+from graddiag.figures.tables import columns_of
 from graddiag.store.slugs import slug
 
 Theme = Literal["light", "dark"]
@@ -108,6 +109,7 @@ def _plain(each: Picture, points: int) -> dict[str, Any]:
     traces = zip(light["data"], dark["data"], strict=True)
     return {
         "id": each.id,
+        "table": [None if told is None else asdict(told) for told in columns_of(each.light)],
         "data": light["data"],
         "layout": light["layout"],
         "dark": {"data": [_changes(before, after) for before, after in traces], "layout": dark["layout"]},

@@ -43,6 +43,7 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "depth": lambda run, _: analysis.depth(run),
     "diagnose": lambda run, _: diagnose(run),
     "direction_change": lambda run, _: analysis.direction_change(run),
+    "edge_of_stability": lambda run, _: analysis.edge_of_stability(run),
     "effective_lr": lambda run, _: analysis.effective_lr(run),
     "events": lambda run, _: analysis.events(run),
     "experiment": lambda run, _: analysis.experiment([run, PLAIN], GOAL),

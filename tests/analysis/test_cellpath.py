@@ -38,7 +38,7 @@ def test_zero_nan_and_missing_are_no_ratio() -> None:
     total = np.array([[0.0, NAN, None, 2.0, 1.0]], dtype=object)
     found = cell_path(run_of(total, np.ones((1, 5))), LAYER)
     assert found.by_timestep.states.tolist() == [
-        CellState.NONFINITE, CellState.NONFINITE, CellState.MISSING, CellState.VALUE, CellState.MISSING
+        CellState.NAN, CellState.NAN, CellState.MISSING, CellState.VALUE, CellState.MISSING
     ]  # fmt: skip
     assert found.ratio == 0.5
 

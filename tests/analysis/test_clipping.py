@@ -26,7 +26,7 @@ def test_history_keeps_what_happened_at_each_step() -> None:
     found = norm_history(clipped())
     assert found.threshold == 2.0
     np.testing.assert_array_equal(found.before.values, [1, 4, 10, 0.5, np.nan, 2, np.nan, 8])
-    assert found.before.states[4] == CellState.NONFINITE
+    assert found.before.states[4] == CellState.INF
     assert found.nonfinite.tolist() == [0, 0, 0, 0, 3, 0, 7, 0]
 
 

@@ -43,14 +43,28 @@ def test_effects_are_paired_by_seed() -> None:
     assert found.values == pytest.approx((1.5, 2.4, 3.3))
     assert found.difference == pytest.approx(-0.6)
     assert found.n == 3
-    low, high = found.interval
-    assert -0.71 < low < -0.6 < high < -0.49
+    half = 4.303 * 0.1 / 3**0.5
+    assert found.interval == pytest.approx((-0.6 - half, -0.6 + half))
+    assert found.note == "Student's t of 3 pairs"
 
 
 def test_one_seed_gives_no_interval_and_says_so() -> None:
     found = effect(compare(pairs(1)))
     assert (found.interval, found.note) == (None, "one seed: no interval")
     assert found.difference == pytest.approx(-0.5)
+
+
+def test_of_two_seeds_the_caption_says_how_the_interval_came_about() -> None:
+    assert compare(pairs(2)).caption.endswith(
+        "lowers the final loss by 0.55 over 2 pairs (95% interval -1.19 to 0.0853, Student's t of 2 pairs)."
+    )
+
+
+def test_five_seeds_need_no_such_words() -> None:
+    found = effect(compare(pairs(5)))
+    assert (found.n, found.note) == (5, "")
+    low, high = found.interval
+    assert -0.91 < low < -0.7 < high < -0.49
 
 
 def test_runs_that_do_not_share_a_seed_are_no_pair() -> None:
@@ -67,7 +81,7 @@ def test_without_seeds_the_only_run_of_each_arm_makes_a_pair() -> None:
 def test_a_pair_that_is_not_finite_is_left_out_and_said() -> None:
     runs = [*pairs(2), run_of("n", "clip off", "none", 2, [NAN] * 3), run_of("m", "clip on", "norm:2.0", 2, [1.0] * 3)]
     found = effect(compare(runs))
-    assert (found.n, found.note) == (2, "1 of 3 pairs not finite")
+    assert (found.n, found.note) == (2, "Student's t of 2 pairs; 1 of 3 pairs not finite")
 
 
 def test_a_pair_parts_at_the_first_clipped_step() -> None:

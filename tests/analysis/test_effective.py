@@ -17,7 +17,7 @@ def run_of(lr: list[float | None], kept: list[float | None]) -> Run:
 def test_it_is_the_product_step_by_step() -> None:
     found = effective_lr(run_of([0.1, 0.1, 0.2, 0.2], [1.0, 0.5, 0.25, NAN]))
     np.testing.assert_allclose(found.effective.values, [0.1, 0.05, 0.05, np.nan])
-    assert found.effective.states.tolist()[-1] == CellState.NONFINITE
+    assert found.effective.states.tolist()[-1] == CellState.NAN
     assert found.mean_lr == pytest.approx(0.4 / 3)
     assert found.mean_effective == pytest.approx(0.2 / 3)
     assert found.ratio == pytest.approx(0.5)

@@ -29,7 +29,7 @@ def test_gates_stand_in_the_order_of_torchs_rows() -> None:
 def test_history_is_the_mean_over_timesteps() -> None:
     i, f = gate_history(RUN, LAYER).gates
     np.testing.assert_allclose(f.mean.values, [0.3, np.nan])
-    assert f.mean.states.tolist() == [CellState.VALUE, CellState.NONFINITE]
+    assert f.mean.states.tolist() == [CellState.VALUE, CellState.NAN]
     np.testing.assert_allclose(f.low.values, [0.3, 0.0])
     np.testing.assert_allclose(f.high.values, [0.1, 0.75])
     np.testing.assert_allclose(i.mean.values, [0.5, np.nan])

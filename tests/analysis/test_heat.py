@@ -10,19 +10,25 @@ from graddiag.errors import SettingError
 from graddiag.run import Run
 from tests.analysis.runs import INF, LAYER, NAN, manifest, timesteps_frame
 
-VALUE, ZERO, MISSING, NONFINITE = CellState
+VALUE, ZERO, MISSING, NAN_CELL, INF_CELL = CellState
 
 
 def run_of(values: object, signal: str = schema.GRAD_H) -> Run:
     return Run.from_frames(manifest(), timesteps=timesteps_frame({signal: np.asarray(values, dtype=object)}))
 
 
-def test_cells_are_value_zero_missing_or_nonfinite() -> None:
+def test_cells_are_value_zero_missing_nan_or_inf() -> None:
     found = heat(run_of([[1.0, 0.0, None, NAN], [2.0, INF, 0.5, -INF]]), schema.GRAD_H, LAYER)
-    assert found.states.tolist() == [[VALUE, ZERO, MISSING, NONFINITE], [VALUE, NONFINITE, VALUE, NONFINITE]]
+    assert found.states.tolist() == [[VALUE, ZERO, MISSING, NAN_CELL], [VALUE, INF_CELL, VALUE, INF_CELL]]
     np.testing.assert_array_equal(found.values, np.float32([[1, 0, np.nan, np.nan], [2, np.nan, 0.5, np.nan]]))
-    assert found.counts == {"value": 3, "zero": 1, "missing": 1, "nonfinite": 3}
+    assert found.counts == {"value": 3, "zero": 1, "missing": 1, "nan": 1, "inf": 2}
     assert (found.low, found.high) == (0.5, 2.0)
+    assert "1 cell exactly zero; 1 cell NaN; 2 cells inf." in found.caption
+
+
+def test_a_bin_with_inf_and_nan_is_inf_for_that_came_first() -> None:
+    found = heat(run_of([[1.0], [INF], [NAN], [NAN]]), schema.GRAD_H, LAYER, max_cells=1)
+    assert found.states.tolist() == [[INF_CELL]]
 
 
 def test_a_timestep_that_a_shorter_sequence_has_not_is_missing() -> None:
@@ -39,7 +45,7 @@ def test_binning_keeps_every_peak_and_every_nan() -> None:
     assert (found.step_bin, found.timestep_bin) == (10, 1)
     assert found.steps[[0, 61]].tolist() == [0, 610]
     assert found.values[61, 3] == np.float32(1e6)
-    assert found.states[99, 39] == NONFINITE
+    assert found.states[99, 39] == NAN_CELL
     assert found.states[2, 0] == VALUE
     assert found.high == 1e6
 

@@ -21,9 +21,9 @@ def test_the_nearest_recorded_step_is_taken() -> None:
     np.testing.assert_array_equal(found.series[0].values, [100, np.nan, 0, np.nan])
     assert found.series[0].states.tolist() == [
         CellState.VALUE,
-        CellState.NONFINITE,
+        CellState.INF,
         CellState.ZERO,
-        CellState.NONFINITE,
+        CellState.NAN,
     ]
 
 

@@ -136,8 +136,8 @@ def test_the_course_of_the_exponents() -> None:
     np.testing.assert_allclose(largest.mean.values, [-0.4, 0.2, NAN])
     np.testing.assert_allclose(largest.low.values, [-0.5, 0.1, NAN])
     np.testing.assert_allclose(largest.high.values, [-0.3, 0.3, NAN])
-    assert largest.mean.states.tolist() == [CellState.VALUE, CellState.VALUE, CellState.NONFINITE]
-    assert second.mean.states.tolist() == [CellState.NONFINITE, CellState.VALUE, CellState.NONFINITE]
+    assert largest.mean.states.tolist() == [CellState.VALUE, CellState.VALUE, CellState.NAN]
+    assert second.mean.states.tolist() == [CellState.INF, CellState.VALUE, CellState.NAN]
     assert found.caption.endswith(
         "over steps 0 to 20: the largest goes from -0.4 to 0.2 a timestep, 0.1 to 0.3 over 2 samples; it is above 0 at "
         "1 of 3 snapshots; at 1 it is NaN or inf."

@@ -41,7 +41,7 @@ def test_a_gru_keeps_by_its_update_gate_and_an_rnn_by_none() -> None:
 def test_shut_open_nan_and_missing_stay_apart() -> None:
     means = np.array([[0.0, 1.0, NAN, None, 0.5]], dtype=object)
     found = time_constants(run_of("f", means), LAYER)
-    expected = [CellState.ZERO, CellState.NONFINITE, CellState.NONFINITE, CellState.MISSING, CellState.VALUE]
+    expected = [CellState.ZERO, CellState.INF, CellState.NAN, CellState.MISSING, CellState.VALUE]
     assert found.by_timestep.states.tolist() == expected
 
 

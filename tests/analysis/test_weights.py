@@ -47,7 +47,7 @@ def test_contributions_that_undo_one_another_leave_nothing() -> None:
 def test_nan_inf_zero_and_missing_stay_apart() -> None:
     norms = np.array([[1.0, 1.0], [NAN, 1.0], [INF, 1.0], [0.0, 0.0], [None, None]], dtype=object)
     found = weights_in_time(run_of(norms, np.ones((5, 2))), LAYER)
-    expected = [CellState.VALUE, CellState.NONFINITE, CellState.NONFINITE, CellState.MISSING, CellState.MISSING]
+    expected = [CellState.VALUE, CellState.NAN, CellState.NAN, CellState.MISSING, CellState.MISSING]
     assert found.teaching.states.tolist() == expected
     assert found.untaught == 1
     np.testing.assert_allclose(found.share.values, [0.5, 0.5])

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from graddiag import analysis, figures, schema
+from graddiag import analysis, diagnose, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
 from tests.analysis import damaged as damages
@@ -61,6 +61,13 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "counterfactual": lambda runs, **how: figures.counterfactual([analysis.counterfactual(r) for r in runs], **how),
     "events": lambda runs, **how: figures.events([analysis.events(r) for r in runs], **how),
     "omega": lambda runs, **how: figures.omega([analysis.omega(r, LAYER) for r in runs], **how),
+    "story": lambda runs, **how: figures.story([diagnose(r) for r in runs], **how),
+    "direction": lambda runs, **how: figures.direction([analysis.direction_change(r) for r in runs], **how),
+    "stability": lambda runs, **how: figures.stability([analysis.edge_of_stability(r) for r in runs], **how),
+    "truncation": lambda runs, **how: figures.truncation(
+        [analysis.truncation(r, LAYER) for r in runs], [analysis.profile(r, (0, 9), LAYER) for r in runs], **how
+    ),
+    "dead units": lambda runs, **how: figures.dead_units([analysis.dead_units(r, LAYER) for r in runs], **how),
     "gate units": lambda runs, **how: figures.gate_units([analysis.gate_units(r, LAYER) for r in runs], **how),
 }
 
@@ -132,7 +139,7 @@ def test_it_renders_beside_a_plain_run(name: str, case: str) -> None:
     figure = FIGURES[name]([awkward()[case], PLAIN], theme="dark")
     json.loads(figure.to_json())
     assert figure.layout.title.text
-    assert figure.layout.height >= 150
+    assert figure.layout.height >= 60
     assert figure.layout.template.layout.paper_bgcolor == "rgba(0,0,0,0)"
 
 
@@ -158,13 +165,14 @@ def test_what_users_write_is_shown_as_text(name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_numbers_that_are_not_finite_are_named(theme: Theme) -> None:
-    run = awkward()["all NaN"]
+@pytest.mark.parametrize("words", ["NaN", "inf"])
+def test_nan_and_inf_are_named_each_with_a_look_of_its_own(words: str, theme: Theme) -> None:
+    run, palette = awkward()[f"all {words}"], PALETTES[theme]
     for name in ("heatmap", "profile", "curves", "norms"):
-        figure = FIGURES[name]([run], theme=theme)
-        marks = [trace for trace in figure.data if trace.name == "NaN or inf"]
-        assert marks
-        assert PALETTES[theme].nonfinite in str(marks[0].marker.color)
+        found = FIGURES[name]([run], theme=theme).data
+        (marks,) = {(trace.marker.symbol, trace.marker.color) for trace in found if trace.name == words}
+        assert marks[1] == {"NaN": palette.nan, "inf": palette.inf}[words]
+        assert not [trace for trace in found if trace.name in {"NaN", "inf"} - {words}]
 
 
 def test_exact_zeros_are_named_on_a_log_axis() -> None:

@@ -72,7 +72,7 @@ def test_what_is_no_value_is_told_apart(theme: Theme) -> None:
     assert named(FIGURES["credit"](snapped()[PLAIN], theme=theme)) == {"behind the loss": palette.missing}
     zeros = {"exactly zero": palette.zero, "behind the loss": palette.missing}
     assert named(FIGURES["credit"](snapped()["all zero"], theme=theme)) == zeros
-    assert named(FIGURES["units"](snapped()["all NaN"], theme=theme)) == {"NaN or inf": palette.nonfinite}
+    assert named(FIGURES["units"](snapped()["all NaN"], theme=theme)) == {"NaN": palette.nan}
     assert named(FIGURES["units of f"](snapped()["all zero"], theme=theme)) == {}
 
 

@@ -8,6 +8,7 @@ from graddiag.figures.lines import decimated
 from graddiag.figures.theme import PALETTES, arm_style, arm_styles, labels, safe
 from graddiag.run import Run
 from tests.analysis.runs import (
+    INF,
     LAYER,
     NAN,
     gates_frame,
@@ -39,17 +40,17 @@ def test_heat_is_the_logarithm_on_a_shared_scale() -> None:
 
 
 def test_heat_cells_that_are_no_value_lie_in_traces_of_their_own() -> None:
-    cells = np.array([[1.0, 0.0, None, NAN]], dtype=object)
+    cells = np.array([[1.0, 0.0, None, NAN, INF]], dtype=object)
     run = Run.from_frames(manifest(), timesteps=timesteps_frame({schema.GRAD_H: cells}))
     figure = figures.heatmap(analysis.heat(run, schema.GRAD_H, LAYER))
-    values, zero, missing, bad = (trace for trace in figure.data if trace.type == "heatmap")
-    shown = [np.flatnonzero(np.isfinite(trace.z[:, 0])).tolist() for trace in (values, zero, missing, bad)]
-    assert shown == [[0], [1], [2], [3]]
-    colors = [trace.colorscale[0][1] for trace in (zero, missing, bad)]
+    values, zero, missing, nan, inf = (trace for trace in figure.data if trace.type == "heatmap")
+    shown = [np.flatnonzero(np.isfinite(trace.z[:, 0])).tolist() for trace in (values, zero, missing, nan, inf)]
+    assert shown == [[0], [1], [2], [3], [4]]
+    colors = [trace.colorscale[0][1] for trace in (zero, missing, nan, inf)]
     palette = PALETTES["light"]
-    assert colors == [palette.zero, palette.missing, palette.nonfinite]
+    assert colors == [palette.zero, palette.missing, palette.nan, palette.inf]
     legend = {trace.name: trace.marker.color for trace in figure.data if trace.type == "scatter"}
-    assert legend == {"exactly zero": palette.zero, "not measured": palette.missing, "NaN or inf": palette.nonfinite}
+    assert legend == dict(zip(("exactly zero", "not measured", "NaN", "inf"), colors, strict=True))
 
 
 def test_a_gain_is_shown_about_one() -> None:
@@ -112,8 +113,8 @@ def test_effects_show_each_pair_and_their_mean() -> None:
     figure = figures.effects(analysis.compare(runs))
     points, mean = figure.data[:2]
     assert (list(points.x), list(mean.x)) == ([-1, -2], [-1.5])
-    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == (0.5, 0.5)
-    assert figure.layout.annotations[0].text == "Final loss: -1.5 (-2 to -1)"
+    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == pytest.approx((6.353, 6.353))
+    assert figure.layout.annotations[0].text == "Final loss: -1.5 (95%: -7.85 to 4.85)"
 
 
 def test_an_arm_has_one_colour_and_dash_everywhere() -> None:
@@ -167,7 +168,7 @@ def test_what_if_shows_the_curves_the_threshold_and_the_range() -> None:
     np.testing.assert_allclose(mean.y, found.drawn.mean_coefficient, rtol=1e-6)
     np.testing.assert_allclose(median.y, found.drawn.median_coefficient, rtol=1e-6)
     np.testing.assert_allclose(lr.y, found.drawn.mean_lr, rtol=1e-6)
-    assert [entry.name for entry in entries] == ["set: 2", "in reason: 1.17 to 23.3"]
+    assert [entry.name for entry in entries] == ["set: C = 2", "in reason: 1.17 to 23.3"]
     assert figure.layout.xaxis.type == "log"
     assert {shape.type for shape in figure.layout.shapes} == {"line", "rect"}
 
@@ -176,7 +177,7 @@ def test_the_effective_learning_rate_marks_zero_and_nan() -> None:
     line, zero_or_bad, other, nominal = figures.effective_lr(analysis.effective_lr(clipped_run())).data
     np.testing.assert_allclose(line.y, [0.1, 0.05, np.nan, np.nan], rtol=1e-6)
     assert {zero_or_bad.name: list(zero_or_bad.x), other.name: list(other.x)} == {
-        "NaN or inf": [3],
+        "NaN": [3],
         "exactly zero": [2],
     }
     np.testing.assert_allclose(nominal.y, [0.1] * 4, rtol=1e-6)

@@ -1,14 +1,21 @@
 """A report as people see it: opened from the disk, offline, in a real Chromium."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
+from graddiag import figures
 from graddiag.report import write_report
+from graddiag.report.chapters import document
+from graddiag.report.request import request, tell_nobody
+from graddiag.run import Run
 from graddiag.store import load_run
 from tests.dashboards.synthetic import awkward, pair, write_all
 
@@ -21,13 +28,19 @@ EACH_FIGURE_INTO_VIEW = """async () => {
     }
 }"""
 
+NUMBERS = "id => numbersOf(JSON.parse(document.getElementById('figures').textContent).find((each) => each.id === id))"
+
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     """A pair, and a run whose every text is hostile."""
     root = tmp_path_factory.mktemp("root")
-    links = write_all(root, [*pair(), awkward()["hostile"]])
-    return write_report([load_run(root / link) for link in links], root / "report.html")
+    return [load_run(root / link) for link in write_all(root, [*pair(), awkward()["hostile"]])]
+
+
+@pytest.fixture(scope="module")
+def report(runs: list[Run], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(runs, tmp_path_factory.mktemp("report") / "report.html")
 
 
 @contextmanager
@@ -73,6 +86,30 @@ def test_the_colours_follow_the_system_while_it_is_open(chromium: Browser, repor
         page.emulate_media(color_scheme="dark")
         page.wait_for_function(f"{drawn_text} !== '{light}'")
     assert trouble == []
+
+
+def test_the_numbers_of_every_figure_are_those_of_its_table(chromium: Browser, report: Path, runs: list[Run]) -> None:
+    held = {each.id: figures.csv(each.light) for each in document(runs, request(None, None, tell_nobody)).pictures}
+    with opened(chromium, report) as (page, trouble):
+        asked = [button.get_attribute("data-figure") for button in page.locator("button.numbers").all()]
+        assert asked == list(held)
+        for id, behind in held.items():
+            _are_alike(page.evaluate(NUMBERS, id), behind)
+        with page.expect_download() as download:
+            page.locator("button.numbers").first.click()
+        assert download.value.suggested_filename == "loss.csv"
+        _are_alike(download.value.path().read_text(), held["chapter-1-loss"])
+    assert trouble == []
+
+
+def _are_alike(found: str, wanted: str) -> None:
+    """The same columns and rows, numbers to float32."""
+    a, b = (pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str) for text in (found, wanted))
+    assert (list(a.columns), len(a)) == (list(b.columns), len(b))
+    for name in b:
+        x, y = (pd.to_numeric(frame[name], errors="coerce").to_numpy() for frame in (a, b))
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-12)
+        assert a[name][np.isnan(y)].tolist() == b[name][np.isnan(y)].tolist()
 
 
 def test_a_figure_can_be_zoomed(chromium: Browser, report: Path) -> None:

@@ -93,6 +93,32 @@ def test_every_figure_has_its_place_and_an_id_that_does_not_change(page: Page) -
     assert {"chapter-1-loss", "chapter-1-norms", "chapter-1-0-heat", "chapter-1-effects"} <= set(places)
 
 
+def test_every_figure_says_what_to_see_and_has_its_numbers(page: Page) -> None:
+    tags = [tag for tag, _ in page.elements]
+    assert tags.count("figure") == tags.count("figcaption") == tags.count("button") == len(page.figures)
+    asked = [attributes["data-figure"] for tag, attributes in page.elements if tag == "button"]
+    assert asked == [figure["id"] for figure in page.figures]
+
+
+def test_a_caption_is_about_its_own_figure(page: Page) -> None:
+    text = page.text
+    coefficient = text[text.index("Clip coefficient") :]
+    assert "engaged at" in coefficient[: coefficient.index("What each threshold would clip")]
+    assert "With clipping, clip off" not in text
+    assert "Each point is a pair of runs of one seed" in text
+
+
+def test_what_is_compared_has_one_colour_scale(page: Page) -> None:
+    scales: dict[str, set[tuple[float, float]]] = {}
+    for figure in page.figures:
+        axis = figure["layout"].get("coloraxis")
+        if axis and "ratio" not in figure["id"]:
+            kind = str(figure["id"]).rstrip("-12345")
+            scales.setdefault(kind, set()).add((axis["cmin"], axis["cmax"]))
+    assert scales
+    assert all(len(found) == 1 for found in scales.values())
+
+
 def test_it_holds_plotly_once_and_asks_the_network_for_nothing(made: Path, page: Page) -> None:
     assert len(page.scripts) == 3
     assert [bool(re.search(r"plotly\.js v\d", script)) for script in page.scripts] == [False, True, False]

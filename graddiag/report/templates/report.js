@@ -25,6 +25,13 @@
     { rootMargin: "800px 0px" },
   );
   figures.forEach((figure) => near.observe(document.getElementById(figure.id)));
+  document.querySelectorAll(".numbers").forEach((button) => button.addEventListener("click", () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([numbersOf(named(button.dataset.figure))], { type: "text/csv" }));
+    link.download = button.dataset.file;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  }));
   dark.addEventListener("change", () => figures.filter((figure) => drawn.has(figure.id)).forEach(draw));
   window.addEventListener("beforeprint", () => {
     figures.filter((figure) => !drawn.has(figure.id)).forEach(draw);

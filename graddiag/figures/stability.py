@@ -1,0 +1,33 @@
+"""Sharpness times learning rate against the edge of stability."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from graddiag.analysis.stability import EDGE, EdgeOfStability
+from graddiag.figures.curves import add_lines, drawn_values
+from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.lines import Place, add_entry
+from graddiag.figures.theme import PALETTES, Theme
+
+_NAME = "Edge of stability"
+
+
+def stability(
+    results: EdgeOfStability | Sequence[EdgeOfStability], *, theme: Theme = "light", title: bool = True
+) -> go.Figure:
+    """Sharpness times learning rate over steps, log scale, with the line at 2: above it descent on a quadratic
+    diverges."""
+    results = (results,) if isinstance(results, EdgeOfStability) else tuple(results)
+    drawn = [each for each in results if each.missing is None]
+    if not drawn:
+        why = next((each.missing for each in results if each.missing), "There is no run to draw.")
+        return nothing(why, theme, title=_NAME if title else None)
+    figure = panels(1, 1)
+    add_lines(figure, [(each.source, each.steps, each.product) for each in drawn], theme, log=True, place=Place())
+    line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
+    figure.add_hline(y=EDGE, line=line)
+    add_entry(figure, "edge: 2", line=line)
+    figure.update_yaxes(title_text="sharpness x lr", **log_axis([*drawn_values([one.product for one in drawn]), EDGE]))
+    figure.update_xaxes(title_text="step")
+    return dressed(figure, theme, title=_NAME if title else None, body=BODY)

@@ -1,0 +1,48 @@
+"""Colours that must be told apart: zero, missing, NaN and inf, by normal and by colour-blind eyes."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from graddiag.figures.theme import PALETTES, Theme
+
+# linear RGB as seen with one kind of cones missing, Machado, Oliveira & Fernandes (2009), severity 1
+EYES = {
+    "normal": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.01182, 0.04294, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]],
+}
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+GROUND: dict[Theme, str] = {"light": "#ffffff", "dark": "#121417"}
+
+
+def linear(color: str) -> np.ndarray:
+    shares = np.array([int(color[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+    return np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+
+
+def lab(color: str, eye: str) -> np.ndarray:
+    """CIE L*a*b*, in which a distance of 2 can just be seen."""
+    seen = np.clip(np.asarray(EYES[eye]) @ linear(color), 0, 1)
+    x, y, z = np.cbrt(XYZ @ seen / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_zero_missing_nan_and_inf_are_told_apart_by_all_eyes(theme: Theme, eye: str) -> None:
+    palette = PALETTES[theme]
+    looks = [lab(color, eye) for color in (palette.zero, palette.missing, palette.nan, palette.inf)]
+    assert min(np.linalg.norm(a - b) for a, b in combinations(looks, 2)) > 20
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_marks_stand_out_from_the_ground(theme: Theme) -> None:
+    def luminance(color: str) -> float:
+        return float(XYZ[1] @ linear(color)) + 0.05
+
+    ground = luminance(GROUND[theme])
+    for color in (PALETTES[theme].nan, PALETTES[theme].inf):
+        assert max(luminance(color), ground) / min(luminance(color), ground) > 3
