@@ -137,7 +137,7 @@ def test_exponents_over_training_are_a_line_with_a_band_and_thin_ones_beside_the
     np.testing.assert_allclose(line.y, [0.1, 1.1, NAN], rtol=1e-6)
     np.testing.assert_allclose(thin.y, [-0.3, 0.7, NAN], rtol=1e-6)
     assert [trace.showlegend for trace in (band, thin, line)] == [False, False, True]
-    assert (odd.name, list(odd.x)) == ("NaN or inf", [2])
+    assert (odd.name, list(odd.x)) == ("NaN", [2])
     assert figure.layout.yaxis.title.text == "exponent, 1/timestep"
     assert figure.layout.shapes[0].y0 == 0
     alone = Run.from_frames(manifest(), lyapunov=lyapunov_frame(np.array([[-0.1, -0.2]])))
