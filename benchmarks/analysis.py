@@ -46,6 +46,7 @@ BOUND, WORTH = 3.0, 0.1  # times the bare read; seconds below which a row is not
 FEW = 1_000  # steps that are named one by one in a bare read; of more it takes the range
 
 UNITS = 64
+EXPONENTS = 8
 SNAPSHOT_EVERY = 1_000
 
 ANALYSES: dict[str, Callable[[Run], object]] = {
@@ -79,6 +80,8 @@ ANALYSES: dict[str, Callable[[Run], object]] = {
     "updates": analysis.updates,
     "gradient_noise": analysis.gradient_noise,
     "spectrum_history": analysis.spectrum_history,
+    "lyapunov_history, a layer": lambda run: analysis.lyapunov_history(run, LAYER),
+    "edge_of_stability": analysis.edge_of_stability,
     "norm_history": analysis.norm_history,
     "loss_curve": analysis.loss_curve,
     "events": analysis.events,
@@ -264,10 +267,22 @@ def snapshot(step: int, size: Size, random: np.random.Generator) -> dict[str, di
     spectra |= {name: random.random(len(names), dtype=np.float32) for name in values}
     return {
         schema.TABLE_SNAPSHOTS: units,
+        schema.TABLE_LYAPUNOV: exponents(step, size),
         schema.TABLE_CREDIT: credit | {schema.GRAD_H: 0.97 ** (s - t).astype(np.float32)},
         schema.TABLE_SPECTRA: spectra,
         schema.TABLE_COUNTERFACTUALS: looked,
     }
+
+
+def exponents(step: int, size: Size) -> dict[str, Any]:
+    """The rows of eight Lyapunov exponents of each layer."""
+    count = size.layers * EXPONENTS
+    where = {schema.STEP: np.full(count, step), schema.MODULE: "lstm", schema.DIRECTION: "forward", schema.CALL: 0}
+    where |= {schema.LAYER: np.arange(size.layers, dtype=np.int32).repeat(EXPONENTS)}
+    where |= {schema.INDEX: np.tile(np.arange(EXPONENTS, dtype=np.int32), size.layers)}
+    found = -0.1 * (1.0 + where[schema.INDEX])
+    spread = {schema.EXPONENT: found, schema.EXPONENT_LOW: found - 0.05, schema.EXPONENT_HIGH: found + 0.05}
+    return where | spread | {schema.SAMPLES: np.full(count, 4), schema.TIMESTEPS: np.full(count, size.timesteps)}
 
 
 def asked_by(job: tuple[str, Path]) -> list[Asked]:

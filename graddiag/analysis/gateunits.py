@@ -9,6 +9,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.gategrids import in_order
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import gate_title, plural, span
 from graddiag.run import Run, numbers
@@ -74,16 +75,14 @@ def gate_units(run: Run, selection: Selection) -> GateUnits:
 
     Source: Karpathy, Johnson & Li (2016), section 4.2, figure 4.
     """
-    taken = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
-    steps = np.unique(taken.to_numpy(dtype=np.int64))
     names = [schema.gate_column(side, gate) for gate in in_order(_known_gates()) for side in _SIDES]
-    sums = {name: _Shares() for name in names}
-    for step in steps:
-        where = {**selection.where, schema.STEP: int(step)}
-        frame = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.UNIT, *names], where=where)
+    sums, taken = {name: _Shares() for name in names}, []
+    for frame in snapshot_parts(run, selection, [schema.UNIT, *names]):
+        taken.append(frame[schema.STEP].unique())
         units = frame[schema.UNIT].to_numpy(dtype=np.int64)
         for name, shares in sums.items():
             shares.add(units, numbers(frame[name])[0])
+    steps = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *taken]))
     count = max((len(shares.count) for shares in sums.values()), default=0)
     gates = tuple(each for gate in in_order(_known_gates()) if (each := _gate(gate, sums)) is not None)
     return GateUnits(source_of(run), selection, steps, count, gates, _what_is_missing(steps, gates, selection))

@@ -1,6 +1,7 @@
 """How the loss moves over training: its level, whether it falls, since when it is flat, jumps, and the edge of
 stability."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,6 +18,9 @@ from graddiag.analysis.words import number, percent, plural, scalar_title, scala
 from graddiag.run import Run, numbers
 
 SHARPNESS: Final = "sharpness"  # what a user logs as the largest eigenvalue of the Hessian of the loss
+
+_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
+_CHANCE: Final = re.compile(rf"(?P<factor>{_NUMBER})?\s*(?:ln (?P<log>{_NUMBER}))?(?:\s*/\s*(?P<divisor>{_NUMBER}))?")
 
 _NORMAL: Final = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 
@@ -120,7 +124,10 @@ class LossDynamics(Result):
 
 
 def loss_dynamics(run: Run, thresholds: Thresholds | None = None) -> LossDynamics:
-    """Whether the loss falls, has come to rest or has risen; with its jumps."""
+    """Whether the loss falls, has come to rest or has risen; with its jumps.
+
+    Source: the definitions of ``LossDynamics``, which are this project's own.
+    """
     thresholds = thresholds or Thresholds()
     frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS])
     steps = frame[schema.STEP].to_numpy(dtype=np.int64)
@@ -170,13 +177,13 @@ def _broken_from(steps: Ints, finite: NDArray[np.bool_]) -> int | None:
 
 
 def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names as ``chance_loss``: a number, or ``ln`` of one."""
-    text = str(run.manifest.config.get("chance_loss", ""))
-    log, _, argument = text.partition("ln ")
-    try:
-        chance = float(np.log(float(argument))) if argument and not log else float(text)
-    except ValueError:
+    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30, say."""
+    found = _CHANCE.fullmatch(str(run.manifest.config.get("chance_loss", "")).strip())
+    if found is None or not (found["factor"] or found["log"]):
         return None
+    factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        chance = float(np.float64(factor) * (np.log(log) if found["log"] else 1.0) / divisor)
     return chance if np.isfinite(chance) else None
 
 

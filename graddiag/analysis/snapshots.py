@@ -1,6 +1,6 @@
 """Snapshots: one layer at one step, unit by unit through the sequence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +17,9 @@ from graddiag.errors import SettingError
 from graddiag.run import Run, numbers
 
 NO_SNAPSHOTS: Final = "None was taken: watch(..., snapshot_every=100) takes one at every hundredth step."
+
+# rows that are held at once, of as many snapshots as they are: some 4 MB a column
+_ROWS_AT_ONCE: Final = 500_000
 
 _MEASURES: Final = {
     schema.ACTIVATION: ("Activation of the {}", "mean over the batch"),
@@ -73,6 +76,17 @@ def snapshot_steps(run: Run, selection: Selection | None = None, table: str = sc
     """The steps at which snapshots were taken, ascending; of one layer, or of any."""
     where = None if selection is None else selection.where
     return np.unique(run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy(dtype=np.int64))
+
+
+def snapshot_parts(run: Run, selection: Selection, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """The snapshots of one layer with their step, whole and several at a time, so that few passes over the files do and
+    memory does not grow with the training; in the order of the steps."""
+    rows = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
+    steps, counts = np.unique(rows.to_numpy(dtype=np.int64), return_counts=True)
+    parts = (counts.cumsum() - counts) // _ROWS_AT_ONCE
+    for part in np.unique(parts):
+        where = {**selection.where, schema.STEP: steps[parts == part].tolist()}
+        yield run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP, *columns], where=where)
 
 
 def nearest(steps: Ints, step: int) -> int:

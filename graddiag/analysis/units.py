@@ -1,13 +1,16 @@
 """Dead units: those that never change, and those that nothing teaches, by the snapshots of a run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints, Result, Source, source_of
 from graddiag.analysis.words import plural, span
@@ -59,16 +62,18 @@ class DeadUnits(Result):
 
 
 def dead_units(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> DeadUnits:
-    """The units of one layer that do nothing, or learn nothing, in any of the later snapshots."""
-    steps = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
-    found = np.unique(steps.to_numpy(dtype=np.int64))
+    """The units of one layer that do nothing, or learn nothing, in any of the later snapshots.
+
+    Source: Lu, Shin, Su & Karniadakis (2020), section 2, for units that are constant; the rest is the definition above.
+    """
+    tallies = list(_tallies(run, selection))
+    found = np.array([each.step for each in tallies], dtype=np.int64)
     none = np.zeros(0, dtype=np.int64)
     source = source_of(run)
     missing: str | None
     if not len(found):
         missing = f"No snapshot was taken of {selection.label}: watch(..., snapshot_every=...) takes them."
         return DeadUnits(source, selection, found, 0, none, none, missing)
-    tallies = [_tally(run, selection, int(step)) for step in found]
     units = max(len(each.untaught) for each in tallies)
     whole = [each for each in tallies if len(each.untaught) == units]
     measured = any(each.recorded.any() or each.taught for each in whole)
@@ -102,9 +107,13 @@ class _Tally:
     timesteps: int
 
 
-def _tally(run: Run, selection: Selection, step: int) -> _Tally:
-    columns = [schema.UNIT, schema.GRAD_H, *_ACTIVATIONS]
-    rows = run.read(schema.TABLE_SNAPSHOTS, columns=columns, where={**selection.where, schema.STEP: step})
+def _tallies(run: Run, selection: Selection) -> Iterator[_Tally]:
+    for part in snapshot_parts(run, selection, [schema.UNIT, schema.GRAD_H, *_ACTIVATIONS]):
+        for step in part[schema.STEP].unique():
+            yield _tally(int(step), part[part[schema.STEP] == step])
+
+
+def _tally(step: int, rows: pd.DataFrame) -> _Tally:
     units = rows[schema.UNIT].to_numpy(dtype=np.int64)
     order, count = np.argsort(units, kind="stable"), int(units.max()) + 1
     starts = np.searchsorted(units[order], np.arange(count))

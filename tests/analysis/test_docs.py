@@ -47,7 +47,6 @@ OF_THE_TABLES = {
     ),
     *("snapshot_steps", "unit_heat", "reaches"),
 }
-TO_COME: set[str] = {"dead_units", "loss_dynamics"}
 
 
 @pytest.mark.parametrize("name", OF_RUNS)
@@ -55,7 +54,7 @@ def test_the_page_has_a_line_about_each(name: str) -> None:
     assert re.search(rf"\b(?:analysis|graddiag)\.{name}\(", PAGE)
 
 
-@pytest.mark.parametrize("name", sorted(OF_RUNS.keys() - OF_THE_TABLES - TO_COME))
+@pytest.mark.parametrize("name", sorted(OF_RUNS.keys() - OF_THE_TABLES))
 def test_each_says_where_it_is_from(name: str) -> None:
     assert any("Source: " in text for text in told(OF_RUNS[name]))
 

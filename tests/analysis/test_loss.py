@@ -2,12 +2,16 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from graddiag import schema
 from graddiag.analysis import Thresholds, loss_dynamics
+from graddiag.lab import training_spec
+from graddiag.lab.spec import TaskName
+from graddiag.lab.tasks import make_task
 from graddiag.run import Run
 from tests.analysis.runs import INF, NAN, manifest, steps_frame
 
@@ -128,7 +132,30 @@ def test_a_negative_loss_can_fall() -> None:
     assert (found.course, found.fall) == ("falling", pytest.approx(2.68, abs=0.01))
 
 
-@pytest.mark.parametrize("chance", ["", "ln x", "four", "nan", None])
+@pytest.mark.parametrize(
+    ("chance", "loss"),
+    [
+        ("ln 4", math.log(4)),
+        ("0.25", 0.25),
+        (1e-3, 1e-3),
+        ("1/24", 1 / 24),
+        ("7/144", 7 / 144),
+        ("10 ln 5 / 30", math.log(5) / 3),
+    ],
+)
+def test_a_chance_level_as_a_configuration_names_it(chance: str | float, loss: float) -> None:
+    run = Run.from_frames(manifest(config={"chance_loss": chance}), steps=steps_frame([1.0], loss=[1.0]))
+    assert loss_dynamics(run).chance == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("task", sorted(set(get_args(TaskName)) - {"text", "words"}))
+def test_the_chance_level_of_every_task_of_the_lab_is_read(task: str) -> None:
+    config = make_task(training_spec(task, "rnn")).config
+    run = Run.from_frames(manifest(config=dict(config)), steps=steps_frame([1.0], loss=[1.0]))
+    assert loss_dynamics(run).chance is not None
+
+
+@pytest.mark.parametrize("chance", ["", "ln x", "four", "nan", "1.2.3", "ln -1", "1/0", "/2", None])
 def test_a_chance_level_that_is_none(chance: str | None) -> None:
     run = Run.from_frames(manifest(config={"chance_loss": chance}), steps=steps_frame([1.0], loss=[1.0]))
     assert loss_dynamics(run).chance is None
