@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag import analysis
 from ui import badges, pictures
 from ui.effects import show_effects
-from ui.live import live
+from ui.live import FOLLOWS, live
 from ui.opening import opened
 from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, facts
@@ -27,13 +27,14 @@ def page() -> None:
         muted("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
         return
     known = [run.link for run in runs]
-    live(lambda: body([open_run(link) for link in known]), running=any_running(runs), state=lambda: state_of(known))
+    live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
 
 
-def body(runs: Sequence[OpenRun]) -> bool:
-    """Draws the comparison; says whether any of the runs is still being written."""
+def body(runs: Sequence[OpenRun]) -> None:
     comparison = of_all(runs, analysis.compare)
     who(runs)
+    if any(run.manifest.status == "running" for run in runs):
+        muted(FOLLOWS)
     link("report", "Report on these runs", ":material/description:", {"run": [run.link for run in runs]})
     st.subheader("Effects")
     show_effects(comparison)
@@ -41,7 +42,6 @@ def body(runs: Sequence[OpenRun]) -> bool:
         pictures.over_seeds(runs)
     pictures.everything(of_one_seed(runs))
     show_differences(comparison)
-    return any_running(runs)
 
 
 def who(runs: Sequence[OpenRun]) -> None:
@@ -75,10 +75,6 @@ def several_seeds(runs: Sequence[OpenRun]) -> bool:
     """Whether there are fewer seeds than runs, and more than one."""
     seeds = {run.manifest.seed for run in runs if run.manifest.seed is not None}
     return 1 < len(seeds) < len(runs)
-
-
-def any_running(runs: Sequence[OpenRun]) -> bool:
-    return any(run.manifest.status == "running" for run in runs)
 
 
 enter()

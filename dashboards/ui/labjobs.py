@@ -9,7 +9,7 @@ import streamlit as st
 from graddiag import analysis, figures
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import forget, stop
-from graddiag.jobs.files import report_of, said
+from graddiag.jobs.files import read_jobs, report_of, said
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from ui.badges import Badge
@@ -47,6 +47,28 @@ def show(job: Job) -> None:
     if started:
         curves(started[-PICTURED:])
     words(job)
+
+
+def states() -> tuple[tuple[str, str], ...]:
+    """Changes whenever a job is started, ends, is asked to stop or is put away."""
+    return tuple((job.id, job.state) for job in read_jobs(runs_root()))
+
+
+def last_words() -> tuple[str, ...]:
+    """What the jobs at work have printed last."""
+    return tuple(line for job in read_jobs(runs_root()) if job.at_work for line in said(runs_root(), job.id, 1))
+
+
+def at_work() -> None:
+    """On a page that is not theirs: the jobs at work, and the newest one if it went wrong."""
+    jobs = read_jobs(runs_root())
+    for job in jobs:
+        if job.at_work or (job is jobs[0] and job.state in ("failed", "lost")):
+            with st.container(border=True):
+                head(job)
+                progress(job, runs_of(job))
+                trouble(job)
+                link("lab", "Watch it in the Lab", ":material/science:", {"job": job.id})
 
 
 def others(jobs: Sequence[Job]) -> None:

@@ -17,7 +17,7 @@ LESSONS: Final = (  # file and title of each page under Learn, in the order to r
 )
 _ENTERED: Final = "entered"
 _PAGE: Final = "page"
-_KEPT: Final = (_ENTERED, _PAGE, "recording", "problem", "lab refused")
+_KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
 # what is about to be drawn again stays as it is until then: by default Streamlit fades it
 _CALM: Final = '<style>[data-stale="true"] { opacity: 1 !important; transition: none !important }</style>'
 

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from graddiag.jobs import control
+from graddiag.jobs.values import Request
 from tests.dashboards.conftest import Open
+from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import Made, awkward, pair, write, write_all
 
 AWKWARD = awkward()
@@ -139,3 +142,36 @@ def test_a_damaged_manifest_is_a_row_and_is_refused_when_opened(open_page: Open,
     (root / link / "manifest.json").write_text("{")
     assert list(open_page("runs").dataframe[0].value["run"]) == [link]
     assert "Not opened" in words(open_page("run", run=link))
+
+
+def test_small_lines_hold_numbers_alone(open_page: Open, root: Path) -> None:
+    """A cell with a gap in it would be shown as raw text."""
+    write_all(root, [AWKWARD[name] for name in ("nan", "all nan", "inf", "zero gradient", "empty")])
+    table = open_page("runs").dataframe[0].value.set_index("run")
+    assert table.loc["nan", "loss"] == pytest.approx([3.0, 1.5, 1.0, 0.75, 0.6], rel=1e-3)
+    assert len(table.loc["inf", "norm"]) == 5
+    assert [len(table.loc[name, "norm"]) for name in ("all-nan", "zero", "empty")] == [0, 0, 0]
+    assert all(isinstance(value, float) for cell in (*table["loss"], *table["norm"]) for value in cell)
+
+
+def test_a_pair_is_asked_for_as_a_job(open_page: Open, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    monkeypatch.setattr(control, "start", lambda root, request: asked.append(request))
+    write(root, Made("taken", experiment="text-rnn-norm-0.5"))
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Record the pair").click().run()
+    assert not page.exception
+    (request,) = asked
+    assert request.experiment == "text-rnn-norm-0.5-2"
+    assert request.arguments[:5] == ("pair", "--task", "text", "--model", "rnn")
+    assert request.arguments[-2:] == ("--root", str(root))
+    assert request.steps == 300
+
+
+def test_a_job_that_failed_is_told_on_the_runs_page(open_page: Open, root: Path) -> None:
+    end(root, leave(root), 2, "graddiag: the disk is full")
+    page = open_page("runs")
+    assert not page.exception
+    assert "the disk is full" in words(page)
+    next(button for button in page.button if button.label == "Put away").click().run()
+    assert "the disk is full" not in words(page)
