@@ -40,7 +40,10 @@ def body(runs: Sequence[OpenRun]) -> None:
     show_effects(comparison)
     if several_seeds(runs):
         pictures.over_seeds(runs)
-    pictures.everything(of_one_seed(runs))
+    pictured = of_one_seed(runs)
+    section, choice = pictures.everything(pictured)
+    if choice and section == pictures.WEIGHTS:
+        to_snapshots(pictured)
     show_differences(comparison)
 
 
@@ -69,6 +72,14 @@ def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
         "Seed to picture", seeds, default=seeds[0], required=True, key="seed", bind="query-params"
     )
     return [run for run in runs if run.manifest.seed == seed]
+
+
+def to_snapshots(runs: Sequence[OpenRun]) -> None:
+    """The pictures that are of one run at one step alone: units, credit, spectrum."""
+    muted("Snapshots of units, the credit matrix and spectra stand on the page of each run:")
+    with st.container(horizontal=True):
+        for run in runs:
+            link("run", run.link, ":material/grid_on:", {"run": run.link, "section": pictures.WEIGHTS})
 
 
 def several_seeds(runs: Sequence[OpenRun]) -> bool:

@@ -40,8 +40,8 @@ def body(run: OpenRun) -> None:
     if run.manifest.error:
         refusal("Ended with an error", run.manifest.error)
     show_findings(diagnosis)
-    choice = pictures.everything([run])
-    if choice:
+    section, choice = pictures.everything([run])
+    if choice and section == pictures.WEIGHTS:
         snapshots.section(run, choice)
     show_events(run)
     show_settings(run.manifest)

@@ -16,6 +16,7 @@ MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others t
 TAG: Final = "tag"
 CURVE: Final = 118  # pixels: the words above the curve fit
 
+_SELECTED: Final = "selected"
 _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
 _LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
@@ -93,7 +94,8 @@ def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()
 
 
 def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
-    """Draws the table; gives the selected runs. The selection is dropped when other runs are shown."""
+    """Draws the table; gives the selected runs, which are in the address. Those that are not shown are not selected."""
+    asked = st.query_params.get_all(_SELECTED)
     table = st.dataframe(
         [_cells(entry) for entry in entries],
         key=f"runs-{hash(tuple(entry.run for entry in entries))}",
@@ -102,12 +104,16 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default={"selection": {"rows": [row for row, entry in enumerate(entries) if entry.run in asked]}},
         width="stretch",
         height="content" if len(entries) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
         placeholder="",
         alt="Runs with their verdict, status, course of loss and gradient norm, settings, tags and notes",
     )
-    return [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
+    chosen = [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
+    if sorted(asked) != sorted(entry.run for entry in chosen):
+        st.query_params[_SELECTED] = [entry.run for entry in chosen]
+    return chosen
 
 
 def tags_of(entry: RunEntry) -> tuple[str, ...]:

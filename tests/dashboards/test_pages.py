@@ -12,7 +12,6 @@ from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import Made, awkward, pair, write, write_all
 
 AWKWARD = awkward()
-BESIDE = {name: made for name, made in AWKWARD.items() if made.status == "finished"}
 
 
 def words(page: AppTest) -> str:
@@ -53,23 +52,6 @@ def test_find_keeps_the_rows_that_hold_all_words(open_page: Open, root: Path) ->
     assert "No run holds these words" in words(page)
 
 
-@pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
-def test_run_page_draws_awkward_runs(open_page: Open, root: Path, made: Made) -> None:
-    page = open_page("run", run=write(root, made))
-    assert not page.exception
-    assert "Not opened" not in words(page)
-    assert charts(page) >= 2
-
-
-@pytest.mark.parametrize("made", BESIDE.values(), ids=BESIDE)
-def test_compare_page_draws_awkward_runs_beside_a_plain_one(open_page: Open, root: Path, made: Made) -> None:
-    links = write_all(root, (pair()[0], made))
-    page = open_page("compare", run=links)
-    assert not page.exception
-    assert "Not opened" not in words(page)
-    assert charts(page) >= 2
-
-
 def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
     links = write_all(root, list(AWKWARD.values()))
     page = open_page("runs")
@@ -105,8 +87,8 @@ def test_run_page_shows_where_it_became_non_finite(open_page: Open, root: Path) 
 
 def test_the_clip_coefficient_is_shown_where_something_is_clipped(open_page: Open, root: Path) -> None:
     off, on = write_all(root, pair())
-    assert "Clip coefficient" not in words(open_page("run", run=off))
-    assert "Clip coefficient" in words(open_page("run", run=on))
+    assert "Clip coefficient" not in words(open_page("run", run=off, section="training"))
+    assert "Clip coefficient" in words(open_page("run", run=on, section="training"))
 
 
 def test_compare_needs_two_runs(open_page: Open, root: Path) -> None:
