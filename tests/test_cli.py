@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ import pytest
 
 from graddiag import compare, list_runs, load_run, schema
 from graddiag.cli import main
-from graddiag.cli.dashboard import app_script, streamlit_command
+from graddiag.cli.dashboard import allowed_hosts, app_script, streamlit_command
+from tests.dashboards.serving import free_port
 
 SMALL = ["--steps", "6", "--length", "12", "--batch", "4", "--hidden", "8"]
 
@@ -215,8 +217,6 @@ def test_a_damaged_table_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_a_taken_port_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -233,6 +233,32 @@ def test_the_dashboard_is_started_for_this_machine_alone() -> None:
         "--server.allowedHosts=127.0.0.1",
     ]
     assert command[-3:] == ["--", "--root", "some runs"]
+
+
+def test_the_dashboard_answers_others_only_when_told_and_under_the_name_told() -> None:
+    command = streamlit_command(app_script(), Path("runs"), 8600, "192.0.2.7")
+    assert "--server.address=192.0.2.7" in command
+    assert allowed_hosts("192.0.2.7") == ("localhost", "127.0.0.1", "192.0.2.7")
+    assert allowed_hosts("localhost") == allowed_hosts("127.0.0.1") == ("localhost", "127.0.0.1")
+    assert {"localhost", "127.0.0.1", socket.gethostname()} <= set(allowed_hosts("0.0.0.0"))
+    assert "0.0.0.0" not in allowed_hosts("0.0.0.0")
+
+
+def test_answering_others_is_warned_about(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda program, command: started.append(command))
+    port = str(free_port())
+    assert main(["dashboard", "--port", port]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["dashboard", "--port", port, "--host", "0.0.0.0"]) == 0
+    assert capsys.readouterr().err.startswith("There is no login: whoever reaches any address of this machine")
+    assert "--server.address=0.0.0.0" in started[1]
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "no such host", "", "x" * 300])
+def test_a_host_that_this_machine_is_not_is_refused(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dashboard", "--port", str(free_port()), "--host", host]) == 2
+    assert "this machine has no such address" in capsys.readouterr().err
 
 
 def test_help_and_version_import_nothing_heavy() -> None:

@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag import analysis
 from ui import badges, pictures
 from ui.effects import show_effects
-from ui.live import live
+from ui.live import FOLLOWS, live
 from ui.opening import opened
 from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, facts
@@ -27,21 +27,24 @@ def page() -> None:
         muted("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
         return
     known = [run.link for run in runs]
-    live(lambda: body([open_run(link) for link in known]), running=any_running(runs), state=lambda: state_of(known))
+    live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
 
 
-def body(runs: Sequence[OpenRun]) -> bool:
-    """Draws the comparison; says whether any of the runs is still being written."""
+def body(runs: Sequence[OpenRun]) -> None:
     comparison = of_all(runs, analysis.compare)
     who(runs)
+    if any(run.manifest.status == "running" for run in runs):
+        muted(FOLLOWS)
     link("report", "Report on these runs", ":material/description:", {"run": [run.link for run in runs]})
     st.subheader("Effects")
     show_effects(comparison)
     if several_seeds(runs):
         pictures.over_seeds(runs)
-    pictures.everything(of_one_seed(runs))
+    pictured = of_one_seed(runs)
+    section, choice = pictures.everything(pictured)
+    if choice and section == pictures.WEIGHTS:
+        to_snapshots(pictured)
     show_differences(comparison)
-    return any_running(runs)
 
 
 def who(runs: Sequence[OpenRun]) -> None:
@@ -71,14 +74,18 @@ def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
     return [run for run in runs if run.manifest.seed == seed]
 
 
+def to_snapshots(runs: Sequence[OpenRun]) -> None:
+    """The pictures that are of one run at one step alone: units, credit, spectrum."""
+    muted("Snapshots of units, the credit matrix and spectra stand on the page of each run:")
+    with st.container(horizontal=True):
+        for run in runs:
+            link("run", run.link, ":material/grid_on:", {"run": run.link, "section": pictures.WEIGHTS})
+
+
 def several_seeds(runs: Sequence[OpenRun]) -> bool:
     """Whether there are fewer seeds than runs, and more than one."""
     seeds = {run.manifest.seed for run in runs if run.manifest.seed is not None}
     return 1 < len(seeds) < len(runs)
-
-
-def any_running(runs: Sequence[OpenRun]) -> bool:
-    return any(run.manifest.status == "running" for run in runs)
 
 
 enter()

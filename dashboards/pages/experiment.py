@@ -10,7 +10,7 @@ from graddiag.errors import GraddiagError
 from ui.charts import captioned, theme
 from ui.live import live
 from ui.results import OpenRun, of_all, open_run, state_of
-from ui.runs import all_runs
+from ui.runs import all_runs, root_state
 from ui.shell import enter
 from ui.text import heading, muted, refusal, table
 
@@ -19,14 +19,14 @@ def page() -> None:
     heading("Experiment")
     name = chosen()
     if name is None:
+        live(lambda: None, state=root_state)
         return
-    runs = opened([entry.run for entry in all_runs() if entry.manifest and entry.manifest.experiment == name])
-    if not runs:
-        muted("None of its runs can be opened. The Runs page says what is there.")
-        return
-    links = [run.link for run in runs]
-    running = any(run.manifest.status == "running" for run in runs)
-    live(lambda: body(opened(links)), running=running, state=lambda: state_of(links))
+    live(lambda: body(opened(members(name))), state=lambda: (members(name), state_of(members(name))))
+
+
+def members(name: str) -> list[str]:
+    """The runs of the experiment as they are now: one that is started while the page is open belongs to it too."""
+    return [entry.run for entry in all_runs() if entry.manifest and entry.manifest.experiment == name]
 
 
 def chosen() -> str | None:
@@ -53,8 +53,10 @@ def opened(links: Sequence[str]) -> list[OpenRun]:
     return runs
 
 
-def body(runs: Sequence[OpenRun]) -> bool:
-    """Draws the experiment; says whether any of its runs is still being written."""
+def body(runs: Sequence[OpenRun]) -> None:
+    if not runs:
+        muted("None of its runs can be opened. The Runs page says what is there.")
+        return
     goal = aimed_at(runs)
     if goal:
         found = of_all(runs, analysis.experiment, goal)
@@ -69,7 +71,6 @@ def body(runs: Sequence[OpenRun]) -> bool:
         muted("No scalar was logged in any of these runs: call recorder.log(loss=...) in the loop.")
     if len(runs) > 1 and st.button(f"Compare the {len(runs)} runs", icon=":material/compare:"):
         st.switch_page("pages/compare.py", query_params={"run": [run.link for run in runs]})
-    return any(run.manifest.status == "running" for run in runs)
 
 
 def aimed_at(runs: Sequence[OpenRun]) -> Goal | None:

@@ -12,6 +12,7 @@ from graddiag.jobs.values import Job, Request
 from ui import labform, labjobs, presetform
 from ui.live import live
 from ui.root import runs_root
+from ui.runs import root_state
 from ui.shell import enter
 from ui.text import heading, muted, refusal, sentence
 
@@ -28,8 +29,11 @@ def page() -> None:
     heading("Lab")
     kind = st.segmented_control("Start", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
     sentence(f"{KINDS_ABOUT[kind]} It goes on in a process of its own, whether this page is open or not.")
-    form(labform.choose, labform.request) if kind == PAIR else form(presetform.choose, presetform.request)
-    live(body, running=any(job.at_work for job in read_jobs(runs_root())))
+    if kind == PAIR:
+        form(labform.choose, labform.request)
+    else:
+        form(presetform.choose, presetform.request)
+    live(body, state=lambda: (root_state(), labjobs.states(), labjobs.last_words()))
 
 
 def form(choose: Callable[[], Any], request: Callable[[Any], Request]) -> None:
@@ -50,17 +54,15 @@ def begin(request: Callable[[], Request]) -> None:
     st.query_params["job"] = job.id
 
 
-def body() -> bool:
-    """Draws the jobs; says whether any is at work."""
+def body() -> None:
     labjobs.problem()
     jobs = read_jobs(runs_root())
     if not jobs:
         muted("No jobs yet. What you start appears here, with its curves as they grow.")
-        return False
+        return
     first = asked(jobs)
     labjobs.show(first)
     labjobs.others([job for job in jobs if job.id != first.id])
-    return any(job.at_work for job in jobs)
 
 
 def asked(jobs: list[Job]) -> Job:

@@ -14,6 +14,7 @@ from ui.shell import enter
 from ui.text import heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
+HTML: Final = "html"
 MEGABYTE: Final = 1e6
 PREVIEW: Final = 900  # pixels
 
@@ -27,9 +28,12 @@ def page() -> None:
         return
     with st.container(border=True):
         asked = choose(runs)
-        if st.button("Make the report", type="primary", icon=":material/description:", disabled=not asked[1]):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.button("Make the report", type="primary", icon=":material/description:", disabled=not asked[1])
+            preview = st.toggle("Preview", key="preview", bind="query-params", disabled=asked[3] != HTML)
+        if pressed or (preview and asked[1] and KEPT not in st.session_state):  # a link to a preview shows one
             make(runs, asked)
-    show(asked)
+    show(asked, preview=preview)
 
 
 def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
@@ -51,7 +55,7 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
 def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
     """Makes the report and keeps it for this visitor, until another one is made."""
     _, sections, title, form = asked
-    st.session_state.pop(KEPT, None)
+    st.session_state[KEPT] = (None, None)
     try:
         with st.status("reading the runs", expanded=False) as status:
             read = [load_run(run.folder) for run in runs]
@@ -65,7 +69,7 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
     st.session_state[KEPT] = (asked, packed)
 
 
-def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
+def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str], *, preview: bool) -> None:
     """The report that was made, as long as it is of what is asked for now."""
     made, packed = st.session_state.get(KEPT, (None, None))
     if made is None:
@@ -74,7 +78,7 @@ def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
         muted("What is asked for has changed since the report was made; make it again.")
         return
     download(packed)
-    if packed.mime == "text/html" and st.toggle("Preview", key="preview"):
+    if preview and packed.mime == "text/html":
         st.iframe(packed.content.decode(), height=PREVIEW, alt="Preview of the report")
 
 

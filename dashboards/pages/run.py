@@ -6,7 +6,7 @@ from graddiag import analysis
 from graddiag.errors import GraddiagError
 from ui import badges, pictures, snapshots
 from ui.findings import show_findings
-from ui.live import live
+from ui.live import FOLLOWS, live
 from ui.results import OpenRun, of, open_run, state_of
 from ui.runs import choose_run, facts
 from ui.settings import show_events, show_settings
@@ -20,15 +20,14 @@ def page() -> None:
         muted("Choose a run above, or follow a link from the Runs page.")
         return
     try:
-        run = open_run(asked)
+        open_run(asked)
     except GraddiagError as error:
         refusal("Not opened", str(error))
         return
-    live(lambda: body(open_run(asked)), running=run.manifest.status == "running", state=lambda: state_of([asked]))
+    live(lambda: body(open_run(asked)), state=lambda: state_of([asked]))
 
 
-def body(run: OpenRun) -> bool:
-    """Draws the run; says whether it is still being written."""
+def body(run: OpenRun) -> None:
     diagnosis = of(run, analysis.diagnose)
     heading(run.manifest.name)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -36,15 +35,16 @@ def body(run: OpenRun) -> bool:
         badges.show(run.manifest.status, badges.STATUSES)
         muted(facts(run.manifest))
         link("report", "Report", ":material/description:", {"run": run.link})
+    if run.manifest.status == "running":
+        muted(FOLLOWS)
     if run.manifest.error:
         refusal("Ended with an error", run.manifest.error)
     show_findings(diagnosis)
-    choice = pictures.everything([run])
-    if choice:
+    section, choice = pictures.everything([run])
+    if choice and section == pictures.WEIGHTS:
         snapshots.section(run, choice)
     show_events(run)
     show_settings(run.manifest)
-    return run.manifest.status == "running"
 
 
 enter()

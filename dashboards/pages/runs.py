@@ -6,10 +6,10 @@ from typing import Final
 import streamlit as st
 
 from graddiag.overview import RunEntry
-from ui import keeping, recording
+from ui import keeping, labjobs
 from ui.live import live
 from ui.offer import first_steps, offer_pair
-from ui.runs import all_runs
+from ui.runs import all_runs, root_state
 from ui.runtable import ORDERS, filters, matching, select
 from ui.shell import enter
 from ui.text import heading, muted
@@ -20,7 +20,8 @@ SHOWN_AT_FIRST: Final = 200
 def page() -> None:
     heading("Runs")
     entries = all_runs()
-    live(body, running=at_work(entries), state=lambda: (all_runs(), recording.ended()))
+    waiting = any(map(unjudged, entries))
+    live(body, state=lambda: (root_state(), labjobs.states(), judged() if waiting else None))
     if not entries:
         first_steps()
     keeping.trash()
@@ -28,19 +29,19 @@ def page() -> None:
         offer_pair()
 
 
-def body() -> bool:
-    """Draws what changes while runs are made; says whether any is being made, or still to be judged."""
-    recording.show()
+def body() -> None:
+    """Draws what changes while runs are made."""
+    labjobs.at_work()
+    labjobs.problem()
     keeping.problem()
     entries = all_runs()
     if entries:
         table(entries)
-    return at_work(entries)
 
 
-def at_work(entries: Sequence[RunEntry]) -> bool:
-    moving = any(entry.status == "running" or unjudged(entry) for entry in entries)
-    return moving or recording.current() is not None
+def judged() -> int:
+    """How many runs have a verdict by now."""
+    return sum(not unjudged(entry) for entry in all_runs())
 
 
 def unjudged(entry: RunEntry) -> bool:
@@ -86,10 +87,14 @@ def summary(entries: Sequence[RunEntry]) -> str:
     experiments = {entry.manifest.experiment for entry in entries if entry.manifest and entry.manifest.experiment}
     running = sum(entry.status == "running" for entry in entries)
     waiting = sum(map(unjudged, entries))
-    words = f"{len(entries):,} runs in {len(experiments):,} experiments"
+    words = f"{_many(len(entries), 'run')} in {_many(len(experiments), 'experiment')}"
     words += f", {running:,} being written now" if running else ""
     words += f", {waiting:,} still to be judged" if waiting else ""
     return f"{words}. Select one row to open it, two or more to compare them."
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def actions(chosen: Sequence[RunEntry]) -> None:

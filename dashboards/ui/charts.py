@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from html import unescape
 from typing import Any, Final, Literal
 
 import streamlit as st
@@ -27,14 +28,15 @@ def theme() -> Literal["light", "dark"]:
 
 def captioned(figure: Figure, *captions: str, key: str) -> None:
     """The picture under its captions, a line each; they are also read to those who cannot see it."""
-    _above(figure, captions, key)
-    st.plotly_chart(figure, key=key, alt=" ".join(captions), config=CONFIG, width="stretch", theme=None)
+    if _above(figure, captions, key):
+        st.plotly_chart(figure, key=key, alt=" ".join(captions), config=CONFIG, width="stretch", theme=None)
 
 
 def picked(figure: Figure, *captions: str, key: str, take: Callable[[Any], None]) -> None:
     """``captioned``, of a figure that one can point at: ``take`` is given what was selected, before the page is drawn
     anew. The key has to change with what the figure shows, so that a selection belongs to one picture."""
-    _above(figure, captions, key)
+    if not _above(figure, captions, key):
+        return
     st.plotly_chart(
         figure,
         key=key,
@@ -47,15 +49,19 @@ def picked(figure: Figure, *captions: str, key: str, take: Callable[[Any], None]
     )
 
 
-def _above(figure: Figure, captions: tuple[str, ...], key: str) -> None:
-    figure.update_layout(font_family=PAGE_FONT)
+def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:
+    """The captions, and the numbers of the figure to take away; of a figure without any, why it is empty.
+
+    Returns:
+        Whether there is anything to draw.
+    """
     if not figure.data:
+        notes = [unescape(note.text.replace("<br>", " ")) for note in figure.layout.annotations if note.text]
+        muted(*dict.fromkeys((*captions, *notes)))
+        return False
+    figure.update_layout(font_family=PAGE_FONT)
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
         muted(*captions)
-        return
-    words, button = st.columns([14, 1], gap="small", vertical_alignment="center")
-    with words:
-        muted(*captions)
-    with button, st.container(horizontal_alignment="right"):
         st.download_button(
             "CSV",
             partial(figures.csv, figure),
@@ -65,4 +71,6 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str) -> None:
             help="The numbers of this picture, as a table",
             type="tertiary",
             on_click="ignore",
+            width="content",
         )
+    return True

@@ -6,11 +6,13 @@ import streamlit as st
 
 from graddiag import analysis, figures
 from ui.charts import captioned, theme
+from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted
+from ui.zoom import over_steps
 
 
-def section(runs: Sequence[OpenRun]) -> None:
+def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     """The role of the policy in words, the what-if of every threshold, and the learning rate that clipping left."""
     st.subheader("Clipping: what each threshold would have done")
     statistics = [of(run, analysis.clip_statistics) for run in runs]
@@ -24,21 +26,22 @@ def section(runs: Sequence[OpenRun]) -> None:
     figure = figures.what_if(found, recommended[0], theme=theme(), title=False)
     captioned(figure, *captions, key="what_if")
     if any(clip.clipped_steps for clip in statistics):
-        effective_lr(runs)
-    looked_at(runs)
+        effective_lr(runs, choice)
+    looked_at(runs, choice)
 
 
-def effective_lr(runs: Sequence[OpenRun]) -> None:
+def effective_lr(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Effective learning rate")
     found = [of(run, analysis.effective_lr) for run in runs]
     captions = [each.caption for each in found]
-    captioned(figures.effective_lr(found, theme=theme(), title=False), *captions, key="effective_lr")
+    over_steps(figures.effective_lr(found, theme=theme(), title=False), *captions, key="effective_lr", choice=choice)
 
 
-def looked_at(runs: Sequence[OpenRun]) -> None:
+def looked_at(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     """Which steps clipping saved and which it slowed, where thresholds were tried on any."""
     found = [of(run, analysis.counterfactual) for run in runs]
     captions = [each.caption for each in found if each.missing is None]
     if captions:
         st.subheader("Whether clipping saved a step")
-        captioned(figures.counterfactual(found, theme=theme(), title=False), *captions, key="counterfactual")
+        figure = figures.counterfactual(found, choice.step if choice else None, theme=theme(), title=False)
+        over_steps(figure, *captions, key="counterfactual", choice=choice)

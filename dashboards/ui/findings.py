@@ -37,14 +37,11 @@ def _finding(finding: Finding, *, told: bool = False) -> None:
             badges.show(finding.severity, badges.SEVERITIES)
         if not told:
             sentence(finding.sentence)
-        evidence, advice = st.columns(2)
-        if finding.evidence:
-            with evidence:
-                muted("Evidence")
-                bullets(str(item) for item in finding.evidence)
-        if finding.advice:
-            with advice:
-                muted("What to try")
-                bullets(str(item) for item in finding.advice)
+        told_of = {"Evidence": finding.evidence, "What to try": finding.advice}
+        parts = {head: items for head, items in told_of.items() if items}
+        for (head, items), column in zip(parts.items(), st.columns(len(parts)) if parts else (), strict=True):
+            with column:
+                muted(head)
+                bullets(map(str, items))
         if finding.rule:
             muted(f"Rule: {finding.rule}")

@@ -9,7 +9,7 @@ import streamlit as st
 from graddiag import analysis, figures
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import forget, stop
-from graddiag.jobs.files import report_of, said
+from graddiag.jobs.files import read_jobs, report_of, said
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from ui.badges import Badge
@@ -30,6 +30,7 @@ STATES: Final = {
 }
 LINES: Final = 12
 PICTURED: Final = 6  # runs in one picture; the newest
+TOLD: Final = 2  # of them in words
 OTHERS: Final = 8
 MOST_COMPARED: Final = 24  # runs that fit into an address and a picture
 _REFUSED: Final = "lab refused"
@@ -47,6 +48,28 @@ def show(job: Job) -> None:
     if started:
         curves(started[-PICTURED:])
     words(job)
+
+
+def states() -> tuple[tuple[str, str], ...]:
+    """Changes whenever a job is started, ends, is asked to stop or is put away."""
+    return tuple((job.id, job.state) for job in read_jobs(runs_root()))
+
+
+def last_words() -> tuple[str, ...]:
+    """What the jobs at work have printed last."""
+    return tuple(line for job in read_jobs(runs_root()) if job.at_work for line in said(runs_root(), job.id, 1))
+
+
+def at_work() -> None:
+    """On a page that is not theirs: the jobs at work, and the newest one if it went wrong."""
+    jobs = read_jobs(runs_root())
+    for job in jobs:
+        if job.at_work or (job is jobs[0] and job.state in ("failed", "lost")):
+            with st.container(border=True):
+                head(job)
+                progress(job, runs_of(job))
+                trouble(job)
+                link("lab", "Watch it in the Lab", ":material/science:", {"job": job.id})
 
 
 def others(jobs: Sequence[Job]) -> None:
@@ -121,18 +144,20 @@ def ways(job: Job, runs: Sequence[RunEntry]) -> None:
 
 
 def curves(runs: Sequence[RunEntry]) -> None:
-    """Loss and gradient norm of the runs, as far as they have come."""
+    """Loss and gradient norm of the runs, as far as they have come; both pictures are of one height."""
     opened = [open_run(entry.run) for entry in runs]
-    left, right = st.columns(2)
-    with left:
-        st.subheader("Loss")
-        losses = [of(run, analysis.loss_curve) for run in opened]
-        captioned(figures.curves(losses, theme=theme(), title=False), "Loss of the runs as they grow.", key="loss")
-    with right:
-        st.subheader("Gradient norm")
-        norms = [of(run, analysis.norm_history) for run in opened]
-        caption = "L2 norm over all parameters, before and after clipping."
-        captioned(figures.norms(norms, theme=theme(), title=False), caption, key="norms")
+    losses = [of(run, analysis.loss_curve) for run in opened]
+    norms = [of(run, analysis.norm_history) for run in opened]
+    pictures = (
+        ("Loss", "loss", figures.curves(losses, theme=theme(), title=False), losses),
+        ("Gradient norm", "norms", figures.norms(norms, theme=theme(), title=False), norms),
+    )
+    height = max(figure.layout.height for _, _, figure, _ in pictures)
+    for (title, key, figure, found), column in zip(pictures, st.columns(2), strict=True):
+        with column:
+            st.subheader(title)
+            figure.update_layout(height=height)
+            captioned(figure, *(one.caption for one in found[-TOLD:]), key=key)
 
 
 def words(job: Job) -> None:

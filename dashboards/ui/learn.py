@@ -7,9 +7,9 @@ from typing import Any, Final
 import streamlit as st
 
 from ui.shell import LESSONS, enter, link
-from ui.text import heading
+from ui.text import heading, muted
 
-COLUMN: Final = 860  # pixels: a line of text that can be read
+COLUMN: Final = 920  # pixels: a line of text that can be read
 
 
 @dataclass(frozen=True)
@@ -27,12 +27,13 @@ def lesson(name: str, body: Callable[[], None], *, shows: str, settings: Mapping
         shows: what a training of the Lab shows of it; settings: those of the Lab's form for it.
     """
     enter()
-    with st.container(width=COLUMN):
+    with st.container(horizontal_alignment="center"), st.container(width=COLUMN):
         heading(dict(LESSONS)[name])
         body()
         st.divider()
+        muted(f"The Lab trains real networks on it: {shows}.")
         with st.container(horizontal=True):
-            link("lab", f"In the Lab: {shows}", ":material/science:", settings)
+            link("lab", "See it in the Lab", ":material/science:", settings)
             following = _next(name)
             link(following, f"Next: {dict(LESSONS)[following]}", ":material/east:")
 
@@ -45,7 +46,7 @@ def slider(label: str, low: float, high: float, value: float, *, key: str, step:
 def examples(several: Sequence[Example]) -> None:
     """One press sets the widgets of the page."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Try", width="content")
+        muted("Try", width="content")
         for example in several:
             st.button(example.label, on_click=_set, args=(example.settings,), type="secondary")
 

@@ -1,4 +1,4 @@
-"""A part of a page that refreshes itself while a run is being written, and rests when none is."""
+"""A part of a page that is drawn again when what it shows has changed on disk, and rests as long as nothing does."""
 
 from collections.abc import Callable
 from typing import Final
@@ -9,33 +9,34 @@ from graddiag.errors import GraddiagError
 from ui.text import refusal
 
 REFRESH: Final = "1s"
+FOLLOWS: Final = (
+    "Being written: this page follows within two seconds. What takes over a second to compute may lag by twice "
+    "the time it takes."
+)
 
 
-def live(body: Callable[[], bool], *, running: bool, state: Callable[[], object] | None = None) -> None:
-    """Draws ``body``, again while ``running``. ``body`` says whether anything still runs.
+def live(body: Callable[[], None], *, state: Callable[[], object]) -> None:
+    """Draws ``body``; the page is drawn again when ``state``, which is asked every second, is not what it was.
 
-    With ``state`` it is looked at every second, and the page drawn again when it is not what it was: what has not
-    changed costs nothing. Without it ``body`` itself is drawn every second. When the running begins or ends the page is
-    drawn once more, which starts or stops the refreshing. A run that turns out to be damaged is told in words, where
-    the drawing stopped.
+    ``state`` has to be cheap, as every open page asks for it. It is asked before ``body`` is drawn, so that what
+    changes meanwhile is drawn as well. What has not changed is neither computed nor sent again. A run that turns out to
+    be damaged is told in words, where the drawing stopped.
     """
-    seen = state() if state and running else None
+    seen, drawn = state(), False
 
-    @st.fragment(run_every=REFRESH if running and state is None else None)
+    @st.fragment
     def part() -> None:
         try:
-            still = body()
+            body()
         except GraddiagError as error:
             refusal("Could not be read", str(error))
-            return
-        if still != running:
-            st.rerun()
 
     @st.fragment(run_every=REFRESH)
     def watch() -> None:
-        if state is not None and state() != seen:
+        nonlocal drawn
+        if drawn and state() != seen:  # not at once: a page that takes longer than a flush would never rest
             st.rerun()
+        drawn = True
 
     part()
-    if running and state is not None:
-        watch()
+    watch()

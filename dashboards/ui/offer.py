@@ -1,12 +1,21 @@
 """The offer to record a small pair, where there is nothing to look at yet or one wants another."""
 
 import shlex
+from collections.abc import Mapping
+from itertools import count
+from typing import Final
 
 import streamlit as st
 
-from ui import recording
+from graddiag.errors import GraddiagError
+from graddiag.jobs import control
+from graddiag.jobs.values import Request
+from graddiag.store import slug
 from ui.root import runs_root
-from ui.text import muted, sentence
+from ui.runs import links
+from ui.text import muted, refusal, sentence
+
+ARMS: Final = 2
 
 
 def first_steps() -> None:
@@ -30,7 +39,31 @@ def offer_pair() -> None:
         model = cells[1].selectbox("Model", ["rnn", "lstm", "gru"])
         clip = cells[2].selectbox("Clip policy", ["norm:0.5", "norm:1.0", "norm:5.0", "value:1.0"])
         steps = cells[3].number_input("Steps", min_value=10, max_value=5000, value=150, step=10)
-        busy = recording.current() is not None
-        if st.form_submit_button("Record the pair", type="primary", icon=":material/play_arrow:", disabled=busy):
-            recording.start(task, model, clip, steps)
-            st.rerun()
+        if st.form_submit_button("Record the pair", type="primary", icon=":material/play_arrow:"):
+            _record(pair({"task": task, "model": model, "clip": clip, "steps": str(steps)}))
+
+
+def pair(settings: Mapping[str, str]) -> Request:
+    """The job that records the pair, in an experiment of its own; it goes on if the page is closed."""
+    taken = {link.partition("/")[0] for link in links()}
+    base = slug(f"{settings['task']}-{settings['model']}-{settings['clip']}")
+    names = (base if number == 1 else f"{base}-{number}" for number in count(1))
+    experiment = next(name for name in names if name not in taken)
+    arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+    return Request(
+        title=experiment,
+        arguments=("pair", *arguments, "--experiment", experiment, "--root", str(runs_root())),
+        experiment=experiment,
+        steps=ARMS * int(settings["steps"]),
+        settings=settings,
+    )
+
+
+def _record(request: Request) -> None:
+    """Starts it and draws the page again, which shows it at work; a refusal is told where it was asked for."""
+    try:
+        control.start(runs_root(), request)
+    except GraddiagError as error:
+        refusal("Not started", str(error))
+        return
+    st.rerun()

@@ -10,46 +10,75 @@ from ui import clipping, weights
 from ui.charts import captioned, picked, theme
 from ui.pickers import Choice, choose, take
 from ui.results import OpenRun, of, of_all
+from ui.zoom import over_steps
 
 MAX_CELLS: Final = 60_000
+THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING = "through time", "training", "gates", "weights", "clipping"
+SECTIONS: Final = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING)
+UNTRACED: Final = (TRAINING, CLIPPING)
 
 
-def everything(runs: Sequence[OpenRun]) -> Choice | None:
-    """Through the sequence first, as far as it was recorded, then the course of the training; gives what was chosen."""
+def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
+    """The pictures of the section that is looked at; gives its name, and what was chosen to look at.
+
+    Only what is looked at is computed. Runs without timesteps have their training and their clipping alone.
+    """
     choice = choose(runs)
-    if choice:
-        heatmaps(runs, choice)
-        if len(runs) == 2:
-            ratio(runs, choice)
-        profile(runs, choice)
-    norms(runs)
-    events(runs)
+    section = _section(SECTIONS if choice else UNTRACED)
+    if choice and section == THROUGH:
+        through_time(runs, choice)
+    elif section == TRAINING:
+        training(runs, choice)
+    elif choice and section == GATES:
+        in_gates(runs, choice)
+    elif choice and section == WEIGHTS:
+        weights.section(runs, choice)
+    else:
+        clipping.section(runs, choice)
+    return section, choice
+
+
+def _section(offered: Sequence[str]) -> str:
+    return st.segmented_control(
+        "Look at", offered, default=offered[0], required=True, key="section", bind="query-params", width="stretch"
+    )
+
+
+def through_time(runs: Sequence[OpenRun], choice: Choice) -> None:
+    heatmaps(runs, choice)
+    if len(runs) == 2:
+        ratio(runs, choice)
+    profile(runs, choice)
+    reach(runs, choice)
+
+
+def training(runs: Sequence[OpenRun], choice: Choice | None) -> None:
+    norms(runs, choice)
+    events(runs, choice)
     if any(of(run, analysis.norm_history).source.clipped for run in runs):
         left, right = st.columns(2)
         with left:
-            loss(runs)
+            loss(runs, choice)
         with right:
-            coefficients(runs)
+            coefficients(runs, choice)
     else:
-        loss(runs)
-    clipping.section(runs)
-    if choice:
-        left, right = st.columns(2)
-        with left:
-            gates(runs, choice)
-        with right:
-            gate_profile(runs, choice)
-        if any(schema.GRAD_C_PATH in of(run, analysis.signals, choice.selection) for run in runs):
-            cell_path(runs, choice)
-        reach(runs, choice)
-        weights.section(runs, choice)
-    return choice
+        loss(runs, choice)
 
 
-def loss(runs: Sequence[OpenRun]) -> None:
+def in_gates(runs: Sequence[OpenRun], choice: Choice) -> None:
+    left, right = st.columns(2)
+    with left:
+        gates(runs, choice)
+    with right:
+        gate_profile(runs, choice)
+    if any(schema.GRAD_C_PATH in of(run, analysis.signals, choice.selection) for run in runs):
+        cell_path(runs, choice)
+
+
+def loss(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Loss")
     found = [of(run, analysis.loss_curve) for run in runs]
-    captioned(figures.curves(found, theme=theme(), title=False), *_captions(found), key="loss")
+    over_steps(figures.curves(found, theme=theme(), title=False), *_captions(found), key="loss", choice=choice)
 
 
 def over_seeds(runs: Sequence[OpenRun]) -> None:
@@ -64,17 +93,17 @@ def over_seeds(runs: Sequence[OpenRun]) -> None:
         captioned(figures.bands(found, theme=theme(), title=False, log=True), found.caption, key="norm_bands")
 
 
-def coefficients(runs: Sequence[OpenRun]) -> None:
+def coefficients(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Clip coefficient")
     found = [of(run, analysis.norm_history) for run in runs]
     caption = "Norm after clipping / norm before: 1 is a gradient that was left as it was."
-    captioned(figures.clip_coefficient(found, theme=theme(), title=False), caption, key="coefficient")
+    over_steps(figures.clip_coefficient(found, theme=theme(), title=False), caption, key="coefficient", choice=choice)
 
 
-def norms(runs: Sequence[OpenRun]) -> None:
+def norms(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Gradient norm, before and after clipping")
     found = [of(run, analysis.norm_history) for run in runs]
-    captioned(figures.norms(found, theme=theme(), title=False), *_captions(found), key="norms")
+    over_steps(figures.norms(found, theme=theme(), title=False), *_captions(found), key="norms", choice=choice)
 
 
 def heatmaps(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -92,18 +121,18 @@ def ratio(runs: Sequence[OpenRun], choice: Choice) -> None:
     _point_at(figures.heat_ratio(found, theme=theme(), title=False), [found], choice, key="ratio")
 
 
-def events(runs: Sequence[OpenRun]) -> None:
+def events(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     """What happened on the time axis; nothing where nothing did."""
     found = [of(run, analysis.events) for run in runs]
     if any(each.missing is None for each in found):
         st.subheader("Events")
-        captioned(figures.events(found, theme=theme(), title=False), *_captions(found), key="events")
+        over_steps(figures.events(found, theme=theme(), title=False), *_captions(found), key="events", choice=choice)
 
 
 def cell_path(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("The cell path: what the cells carry back by themselves")
     found = [of(run, analysis.cell_path, choice.selection) for run in runs]
-    captioned(figures.cell_path(found, theme=theme(), title=False), *_captions(found), key="cell_path")
+    over_steps(figures.cell_path(found, theme=theme(), title=False), *_captions(found), key="cell_path", choice=choice)
 
 
 def profile(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -115,7 +144,7 @@ def profile(runs: Sequence[OpenRun], choice: Choice) -> None:
 def gates(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Gates over training")
     found = [of(run, analysis.gate_history, choice.selection) for run in runs]
-    captioned(figures.gates(found, theme=theme(), title=False), *_captions(found), key="gates")
+    over_steps(figures.gates(found, theme=theme(), title=False), *_captions(found), key="gates", choice=choice)
 
 
 def gate_profile(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -127,7 +156,7 @@ def gate_profile(runs: Sequence[OpenRun], choice: Choice) -> None:
 def reach(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Reach: how far back the gradient carries")
     found = [of(run, analysis.reach, choice.selection) for run in runs]
-    captioned(figures.transport(found, theme=theme(), title=False), *_captions(found), key="transport")
+    over_steps(figures.transport(found, theme=theme(), title=False), *_captions(found), key="transport", choice=choice)
 
 
 def _closely(runs: Sequence[OpenRun], choice: Choice) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Chosen:
 
 
 def choose() -> Chosen:
-    """Draws the form; gives what is chosen. Preset and size are in the address."""
+    """Draws the form; gives what is chosen. All of it is in the address."""
     first = st.columns([2, 1], vertical_alignment="bottom")
     name = first[0].selectbox("Preset", names(), key="preset", bind="query-params")
     quick = first[1].toggle(
@@ -48,6 +48,7 @@ def choose() -> Chosen:
                 value,
                 max_chars=LONGEST,
                 key=f"{name}-{quick}-{field}",
+                bind="query-params",
                 help=preset.settings.model_fields[field].description,
             )
             for number, (field, value) in enumerate(own.items())

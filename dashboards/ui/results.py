@@ -20,7 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_KEPT: Final = 160  # of results, over all visitors
-PATIENCE: Final = 5.0  # a result of a running run is made anew when it is so many times older than it took to make
+SLOW: Final = 1.0  # seconds: what takes longer to make may lag behind a run that is being written
+PATIENCE: Final = 2.0  # it is made anew when it is so many times older than it took to make
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class _Made:
     def fits(self, revision: str, running: bool) -> bool:
         if self.revision == revision:
             return True
-        return running and self.revision is not None and time.monotonic() - self.when < PATIENCE * self.seconds
+        slow = running and self.revision is not None and self.seconds > SLOW
+        return slow and time.monotonic() - self.when < PATIENCE * self.seconds
 
     def renew(self, revision: str, make: Callable[[], Any]) -> None:
         start = time.monotonic()
@@ -81,7 +83,7 @@ def _revision(link: str) -> str:
 def of(run: OpenRun, analysis: Callable[Concatenate[Run, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What ``analysis`` makes of one run; the same object as long as the run stays as it is.
 
-    Of a run that is being written, what takes long to make is made anew more seldom than what does not.
+    Of a run that is being written, what takes over a second to make is made anew more seldom than what does not.
     """
     made = _kept(analysis.__name__, run.folder, args, kwargs)
     if not made.fits(run.revision, run.manifest.status == "running"):

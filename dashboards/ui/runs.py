@@ -6,14 +6,20 @@ import streamlit as st
 
 from graddiag.overview import RunEntry, overview
 from graddiag.run import RunManifest
+from graddiag.store import root_fingerprint
 from ui.root import runs_root
 
 JUDGING_SECONDS: Final = 1.0  # a listing never waits longer for verdicts; the rest come with the next ones
 
 
 def all_runs() -> list[RunEntry]:
-    """Every run in the order of creation, at most a second old."""
-    return _listed(str(runs_root()))
+    """Every run in the order of creation, as they stand; verdicts that wait to be made are at most a second behind."""
+    return _listed(str(runs_root()), root_state())
+
+
+def root_state() -> str:
+    """Changes whenever a run under the root appears, goes, grows or is given tags or notes."""
+    return root_fingerprint(runs_root())
 
 
 def changed() -> None:
@@ -21,8 +27,9 @@ def changed() -> None:
     _listed.clear()
 
 
-@st.cache_resource(ttl=1, max_entries=1, show_spinner=False)
-def _listed(root: str) -> list[RunEntry]:
+@st.cache_resource(ttl=1, max_entries=2, show_spinner=False)
+def _listed(root: str, state: str) -> list[RunEntry]:
+    """``state`` is a part of the key: the same root in another state is listed anew."""
     return overview(root, seconds=JUDGING_SECONDS)
 
 

@@ -14,15 +14,22 @@ ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
 MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others the search finds any
 TAG: Final = "tag"
+CURVE: Final = 118  # pixels: the words above the curve fit
 
+_SELECTED: Final = "selected"
 _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
+_LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
-    schema.RUN: st.column_config.TextColumn("Run", pinned=True, help="Folder of the run, under the runs folder"),
     schema.VERDICT: badges.column("Verdict", badges.VERDICTS, "What graddiag finds wrong, if anything"),
+    schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
     schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
-    _LOSS: st.column_config.LineChartColumn("Loss", width="small", help="The loss over the steps so far"),
+    _LOSS: st.column_config.LineChartColumn(
+        "Loss", width=CURVE, help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT}"
+    ),
     _NORM: st.column_config.LineChartColumn(
-        "Gradient norm", width="small", help="log10 of the gradient norm before clipping: the largest of each stretch"
+        "Gradient norm",
+        width=CURVE,
+        help=f"log10 of the gradient norm before clipping, the largest of each stretch; 0 has none. {_LEFT_OUT}",
     ),
     schema.FINAL_LOSS: st.column_config.NumberColumn(
         "Final loss", format="%.4g", help="Mean of the last 5% of the steps"
@@ -87,7 +94,8 @@ def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()
 
 
 def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
-    """Draws the table; gives the selected runs. The selection is dropped when other runs are shown."""
+    """Draws the table; gives the selected runs, which are in the address. Those that are not shown are not selected."""
+    asked = st.query_params.get_all(_SELECTED)
     table = st.dataframe(
         [_cells(entry) for entry in entries],
         key=f"runs-{hash(tuple(entry.run for entry in entries))}",
@@ -96,12 +104,16 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
+        selection_default={"selection": {"rows": [row for row, entry in enumerate(entries) if entry.run in asked]}},
         width="stretch",
         height="content" if len(entries) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
         placeholder="",
         alt="Runs with their verdict, status, course of loss and gradient norm, settings, tags and notes",
     )
-    return [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
+    chosen = [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
+    if sorted(asked) != sorted(entry.run for entry in chosen):
+        st.query_params[_SELECTED] = [entry.run for entry in chosen]
+    return chosen
 
 
 def tags_of(entry: RunEntry) -> tuple[str, ...]:
@@ -128,13 +140,18 @@ def _cells(entry: RunEntry) -> dict[str, Any]:
         schema.RUN: entry.run,
         schema.VERDICT: verdict,
         schema.STATUS: badges.cell(entry.status, badges.STATUSES),
-        _LOSS: list(entry.loss),
-        _NORM: list(entry.norm),
+        _LOSS: _drawable(entry.loss),
+        _NORM: _drawable(entry.norm),
         schema.FINAL_LOSS: loss,
         schema.STEPS: entry.steps,
         _TAGS: list(tags_of(entry)),
         **{name: getattr(m, name, None) for name in own},
     }
+
+
+def _drawable(course: Sequence[float | None]) -> list[float]:
+    """The points that a small line can have: one that is missing would turn the cell into raw text."""
+    return [value for value in course if value is not None and math.isfinite(value)]
 
 
 def _has(entry: RunEntry, key: str, values: set[str]) -> bool:

@@ -17,9 +17,14 @@ LESSONS: Final = (  # file and title of each page under Learn, in the order to r
 )
 _ENTERED: Final = "entered"
 _PAGE: Final = "page"
-_KEPT: Final = (_ENTERED, _PAGE, "recording", "problem", "lab refused")
+_KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
 # what is about to be drawn again stays as it is until then: by default Streamlit fades it
-_CALM: Final = '<style>[data-stale="true"] { opacity: 1 !important; transition: none !important }</style>'
+_CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !important }'
+# Streamlit writes white on the primary colour, which by night has to be bright enough to be read as text
+_READABLE: Final = (
+    '[data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid^="stBaseButton-primary"]:not(:disabled) *, '
+    "[data-tag], [data-tag] * { color: #12161b !important }"
+)
 
 
 def navigation() -> st.Page:
@@ -28,7 +33,7 @@ def navigation() -> st.Page:
     They have no icons: Streamlit would make them the icon of the browser's tab, and fetch that from elsewhere.
     """
     st.session_state[_ENTERED] = True
-    st.html(_CALM)
+    st.html(f"<style>{_CALM} {_READABLE if st.context.theme.type == 'dark' else ''}</style>")
     page = st.navigation(
         {
             "": [

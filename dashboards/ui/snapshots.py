@@ -8,11 +8,12 @@ from ui.charts import captioned, theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted
+from ui.zoom import over_steps
 
 
 def section(run: OpenRun, choice: Choice) -> None:
     """The snapshot nearest to the step that is looked at; where none was taken, how to take some."""
-    weights_over_training(run)
+    weights_over_training(run, choice)
     if not len(of(run, analysis.snapshot_steps, choice.selection)):
         muted(
             "No snapshot was taken of this layer: graddiag.watch(..., snapshot_every=100) records its units, the "
@@ -56,8 +57,9 @@ def exponents(run: OpenRun, selection: Selection) -> None:
         captioned(figures.lyapunov_history(found, theme=theme(), title=False), found.caption, key="lyapunov_history")
 
 
-def weights_over_training(run: OpenRun) -> None:
+def weights_over_training(run: OpenRun, choice: Choice) -> None:
     found = of(run, analysis.spectrum_history)
     if found.missing is None:
         st.subheader("Recurrent weights over training")
-        captioned(figures.spectrum_history(found, theme=theme(), title=False), found.caption, key="spectrum_history")
+        figure = figures.spectrum_history(found, theme=theme(), title=False)
+        over_steps(figure, found.caption, key="spectrum_history", choice=choice)

@@ -6,7 +6,7 @@ through this file, a table cell or a widget's option, and nowhere else.
 
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Final
+from typing import Final, Literal
 
 import streamlit as st
 
@@ -24,9 +24,9 @@ def sentence(text: str) -> None:
     st.html(f'<p style="margin:0;overflow-wrap:anywhere">{escape(text)}</p>')
 
 
-def muted(*lines: str) -> None:
+def muted(*lines: str, width: Literal["stretch", "content"] = "stretch") -> None:
     """Quiet lines: captions, the facts of a run."""
-    st.html(f'<p style="margin:0;{_MUTED}">{"<br>".join(map(escape, lines))}</p>')
+    st.html(f'<p style="margin:0;{_MUTED}">{"<br>".join(map(escape, lines))}</p>', width=width)
 
 
 def bullets(items: Iterable[str]) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from graddiag import analysis, figures
-from ui.charts import captioned, theme
+from ui.charts import theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted
+from ui.zoom import over_steps
 
 
 def section(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -25,7 +26,9 @@ def horizon(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [of(run, analysis.reach, choice.selection) for run in runs]
     over = [one for each in found for one in (each.over_sequence, each.over_task) if one is not None]
     captions = [one.sentence for one in over] or [found[0].caption]
-    captioned(figures.horizon(found, theme=theme(), title=False), *dict.fromkeys(captions), key="horizon")
+    over_steps(
+        figures.horizon(found, theme=theme(), title=False), *dict.fromkeys(captions), key="horizon", choice=choice
+    )
 
 
 def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -36,10 +39,12 @@ def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
     muted(*dict.fromkeys(each.caption for each in cut))
     left, right = st.columns(2)
     with left:
-        captioned(figures.weights_in_time(found, theme=theme(), title=False), *captions, key="weights_in_time")
+        over_steps(
+            figures.weights_in_time(found, theme=theme(), title=False), *captions, key="weights_in_time", choice=choice
+        )
     with right:
         words = "How many timesteps teach, and how much of their contributions is left when they are summed."
-        captioned(figures.teaching(found, theme=theme(), title=False), words, key="teaching")
+        over_steps(figures.teaching(found, theme=theme(), title=False), words, key="teaching", choice=choice)
 
 
 def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -47,7 +52,9 @@ def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:
     if any(each.missing is None for each in found):
         st.subheader("Time constants: how long the cells keep")
         captions = [each.caption for each in found]
-        captioned(figures.time_constants(found, theme=theme(), title=False), *captions, key="time_constants")
+        over_steps(
+            figures.time_constants(found, theme=theme(), title=False), *captions, key="time_constants", choice=choice
+        )
 
 
 def units(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -55,4 +62,4 @@ def units(runs: Sequence[OpenRun], choice: Choice) -> None:
     if any(each.missing is None for each in found):
         st.subheader("Saturation, unit by unit")
         captions = [each.caption for each in found]
-        captioned(figures.gate_units(found, theme=theme(), title=False), *captions, key="gate_units")
+        over_steps(figures.gate_units(found, theme=theme(), title=False), *captions, key="gate_units", choice=choice)

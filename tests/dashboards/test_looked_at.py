@@ -13,10 +13,10 @@ def test_compare_draws_what_was_tried_and_nothing_where_nothing_was(open_page: O
     plain = plan_pair(training_spec("recall", "rnn", clip="norm:0.01", **small), [0], "plain")
     links = {plan: train(plan, root).path.relative_to(root).as_posix() for plan in (*looked, *plain)}
 
-    page = open_page("compare", run=[links[plan] for plan in looked])
+    page = open_page("compare", run=[links[plan] for plan in looked], section="clipping")
     assert not page.exception
     assert "Whether clipping saved a step" in words(page)
     assert "that were looked at, norm:0.01 saved" in words(page)
-    without = open_page("compare", run=[links[plan] for plan in plain])
+    without = open_page("compare", run=[links[plan] for plan in plain], section="clipping")
     assert "Whether clipping saved a step" not in words(without)
     assert charts(page) == charts(without) + 1

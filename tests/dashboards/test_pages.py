@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from graddiag.jobs import control
+from graddiag.jobs.values import Request
 from tests.dashboards.conftest import Open
+from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import Made, awkward, pair, write, write_all
 
 AWKWARD = awkward()
-BESIDE = {name: made for name, made in AWKWARD.items() if made.status == "finished"}
 
 
 def words(page: AppTest) -> str:
@@ -50,23 +52,6 @@ def test_find_keeps_the_rows_that_hold_all_words(open_page: Open, root: Path) ->
     assert "No run holds these words" in words(page)
 
 
-@pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
-def test_run_page_draws_awkward_runs(open_page: Open, root: Path, made: Made) -> None:
-    page = open_page("run", run=write(root, made))
-    assert not page.exception
-    assert "Not opened" not in words(page)
-    assert charts(page) >= 2
-
-
-@pytest.mark.parametrize("made", BESIDE.values(), ids=BESIDE)
-def test_compare_page_draws_awkward_runs_beside_a_plain_one(open_page: Open, root: Path, made: Made) -> None:
-    links = write_all(root, (pair()[0], made))
-    page = open_page("compare", run=links)
-    assert not page.exception
-    assert "Not opened" not in words(page)
-    assert charts(page) >= 2
-
-
 def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
     links = write_all(root, list(AWKWARD.values()))
     page = open_page("runs")
@@ -102,8 +87,8 @@ def test_run_page_shows_where_it_became_non_finite(open_page: Open, root: Path) 
 
 def test_the_clip_coefficient_is_shown_where_something_is_clipped(open_page: Open, root: Path) -> None:
     off, on = write_all(root, pair())
-    assert "Clip coefficient" not in words(open_page("run", run=off))
-    assert "Clip coefficient" in words(open_page("run", run=on))
+    assert "Clip coefficient" not in words(open_page("run", run=off, section="training"))
+    assert "Clip coefficient" in words(open_page("run", run=on, section="training"))
 
 
 def test_compare_needs_two_runs(open_page: Open, root: Path) -> None:
@@ -139,3 +124,36 @@ def test_a_damaged_manifest_is_a_row_and_is_refused_when_opened(open_page: Open,
     (root / link / "manifest.json").write_text("{")
     assert list(open_page("runs").dataframe[0].value["run"]) == [link]
     assert "Not opened" in words(open_page("run", run=link))
+
+
+def test_small_lines_hold_numbers_alone(open_page: Open, root: Path) -> None:
+    """A cell with a gap in it would be shown as raw text."""
+    write_all(root, [AWKWARD[name] for name in ("nan", "all nan", "inf", "zero gradient", "empty")])
+    table = open_page("runs").dataframe[0].value.set_index("run")
+    assert table.loc["nan", "loss"] == pytest.approx([3.0, 1.5, 1.0, 0.75, 0.6], rel=1e-3)
+    assert len(table.loc["inf", "norm"]) == 5
+    assert [len(table.loc[name, "norm"]) for name in ("all-nan", "zero", "empty")] == [0, 0, 0]
+    assert all(isinstance(value, float) for cell in (*table["loss"], *table["norm"]) for value in cell)
+
+
+def test_a_pair_is_asked_for_as_a_job(open_page: Open, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+    monkeypatch.setattr(control, "start", lambda root, request: asked.append(request))
+    write(root, Made("taken", experiment="text-rnn-norm-0.5"))
+    page = open_page("runs")
+    next(button for button in page.button if button.label == "Record the pair").click().run()
+    assert not page.exception
+    (request,) = asked
+    assert request.experiment == "text-rnn-norm-0.5-2"
+    assert request.arguments[:5] == ("pair", "--task", "text", "--model", "rnn")
+    assert request.arguments[-2:] == ("--root", str(root))
+    assert request.steps == 300
+
+
+def test_a_job_that_failed_is_told_on_the_runs_page(open_page: Open, root: Path) -> None:
+    end(root, leave(root), 2, "graddiag: the disk is full")
+    page = open_page("runs")
+    assert not page.exception
+    assert "the disk is full" in words(page)
+    next(button for button in page.button if button.label == "Put away").click().run()
+    assert "the disk is full" not in words(page)

@@ -31,7 +31,7 @@ def subheaders(page: object) -> list[str]:
 
 
 def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, root: Path) -> None:
-    page = open_page("run", run=record(root, 2), layer="lstm, layer 0, reverse", step="2")
+    page = open_page("run", run=record(root, 2), layer="lstm, layer 0, reverse", step="2", section="weights")
     assert not page.exception
     assert {
         "Recurrent weights over training",
@@ -50,7 +50,7 @@ def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, r
 
 def test_without_snapshots_one_line_says_how_to_take_them(open_page: Open, root: Path) -> None:
     for link in (record(root, None), write(root, Made("plain"))):
-        page = open_page("run", run=link)
+        page = open_page("run", run=link, section="weights")
         assert not page.exception
         assert "watch(..., snapshot_every=100)" in words(page)
         assert "Each unit through the sequence" not in subheaders(page)
