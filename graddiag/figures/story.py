@@ -73,6 +73,7 @@ def _row(each: Diagnosis, span: _Span, runs: int) -> str:
 
 def _add(figure: go.Figure, each: Diagnosis, span: _Span, row: str, style: Style, theme: Theme) -> None:
     name = safe(each.source.arm_label)
+    end = 8 if span.last > span.first else 0
     color = PALETTES[theme].nan if span.symbol == "x" else style.color
     figure.add_trace(
         go.Scatter(
@@ -80,7 +81,11 @@ def _add(figure: go.Figure, each: Diagnosis, span: _Span, row: str, style: Style
             y=[row, row],
             mode="lines+markers",
             line={"color": style.color, "width": 4},
-            marker={"symbol": [span.symbol, "line-ns"], "size": [11, 8], "color": color, "opacity": 1},
+            marker={
+                "symbol": [span.symbol, "line-ns"],
+                "size": [11, 8 if span.last > span.first else 0],
+                "color": color,
+            },
             name=name,
             legendgroup=name,
             showlegend=not any(trace.name == name for trace in figure.data),

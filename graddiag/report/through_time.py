@@ -56,6 +56,7 @@ def _through_time(selection: Selection, runs: Sequence[Run], shown: Sequence[Run
     profiles = [analysis.profile(run, _all_steps(run, selection), selection) for run in runs]
     weights = [analysis.weights_in_time(run, selection) for run in runs]
     cuts = [(run, found) for run in runs if (found := analysis.truncation(run, selection)).missing is None]
+    cuts = cuts if any(found.found for _, found in cuts) else []
     ends = [found.caption for _, found in cuts]
     along = [analysis.profile(run, _all_steps(run, selection), selection) for run, _ in cuts]
     omegas = [analysis.omega(run, selection) for run in runs if run.manifest.config.get("omega")]
