@@ -73,7 +73,6 @@ def _row(each: Diagnosis, span: _Span, runs: int) -> str:
 
 def _add(figure: go.Figure, each: Diagnosis, span: _Span, row: str, style: Style, theme: Theme) -> None:
     name = safe(each.source.arm_label)
-    end = 8 if span.last > span.first else 0
     color = PALETTES[theme].nan if span.symbol == "x" else style.color
     figure.add_trace(
         go.Scatter(
