@@ -4,6 +4,7 @@ What makes them of a run is here. What makes them of a trace or of a module need
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -90,11 +91,11 @@ class SpectrumHistory(Result):
         if self.missing:
             return self.missing
         ends = "; ".join(
-            f"{weight.parameter}: largest singular value {number(known(weight.norm.values[0]))} to "
-            f"{number(known(weight.norm.values[-1]))}, spectral radius {number(known(weight.radius.values[0]))} to "
-            f"{number(known(weight.radius.values[-1]))}"
+            f"{weight.parameter}: largest singular value {_ends(weight.norm)}, spectral radius {_ends(weight.radius)}"
             for weight in self.weights
         )
+        if len(self.steps) == 1:
+            return f"Recurrent weights of {self.source.label}, measured at step {self.steps[0]} alone: {ends}."
         return f"Recurrent weights of {self.source.label} over {span(int(self.steps[0]), int(self.steps[-1]))}: {ends}."
 
 
@@ -174,23 +175,33 @@ class Lyapunov(Result):
         return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{gone}."
 
 
+def _ends(line: Series) -> str:
+    """The first and the last number of a course, once where it has one."""
+    first, last = (number(known(float(line.values[place]))) for place in (0, -1))
+    return first if len(line.values) == 1 else f"{first} to {last}"
+
+
+_KEYS: Final = (schema.STEP, schema.PARAMETER)
+_ABSENT: Final = "absent"  # where a weight has no eigenvalues
+
+
 def spectrum_history(run: Run) -> SpectrumHistory:
-    """The course of every recurrent weight's spectral radius and largest singular value.
+    """The course of every recurrent weight's spectral radius and largest singular value: as recorded every so many
+    steps, and by the spectra of the snapshots between.
 
     Source: Pascanu, Mikolov & Bengio (2013), section 2.1, for what the two say of vanishing and exploding gradients:
     a bound below 1 suffices to vanish, one above 1 is needed to explode.
     """
-    columns = [schema.STEP, schema.PARAMETER, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
-    rows = run.read(schema.TABLE_PARAMETERS, columns=columns)
-    rows = rows[~numbers(rows[schema.SPECTRAL_NORM])[1]]
+    rows = pd.concat([_recorded(run), _of_snapshots(run)], ignore_index=True).drop_duplicates(list(_KEYS))
+    rows = rows.sort_values(schema.STEP, kind="stable", ignore_index=True)
     steps, at = np.unique(rows[schema.STEP].to_numpy(dtype=np.int64), return_inverse=True)
     weights = []
     for name in rows[schema.PARAMETER].unique():
         mine = (rows[schema.PARAMETER] == name).to_numpy()
-        radius, norm = (
-            _on_steps(*numbers(rows[column][mine]), at[mine], len(steps))
-            for column in (schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM)
-        )
+        found, none = rows[mine], np.zeros(int(mine.sum()), dtype=bool)
+        absent = found[_ABSENT].to_numpy(dtype=bool)
+        radius = _on_steps(found[schema.SPECTRAL_RADIUS].to_numpy(), absent, at[mine], len(steps))
+        norm = _on_steps(found[schema.SPECTRAL_NORM].to_numpy(), none, at[mine], len(steps))
         weights.append(
             WeightSeries(
                 str(name),
@@ -200,6 +211,31 @@ def spectrum_history(run: Run) -> SpectrumHistory:
         )
     missing = None if weights else "No spectrum of a recurrent weight was recorded in this run."
     return SpectrumHistory(source_of(run), steps, tuple(weights), missing)
+
+
+def _recorded(run: Run) -> pd.DataFrame:
+    """Radius and norm of each weight at the steps at which they were taken."""
+    rows = run.read(schema.TABLE_PARAMETERS, columns=[*_KEYS, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM])
+    (radius, absent), (norm, untaken) = numbers(rows[schema.SPECTRAL_RADIUS]), numbers(rows[schema.SPECTRAL_NORM])
+    return _course(rows, radius, norm, absent)[~untaken]
+
+
+def _of_snapshots(run: Run) -> pd.DataFrame:
+    """The same out of the whole spectra of the snapshots: the largest over the gates of each weight."""
+    names = [schema.SINGULAR_VALUE, schema.EIGENVALUE_REAL, schema.EIGENVALUE_IMAG]
+    rows = run.read(schema.TABLE_SPECTRA, columns=[*_KEYS, *names])
+    (singular, untaken), (real, absent), (imag, _) = (numbers(rows[name]) for name in names)
+    every = _course(rows, np.where(absent, np.nan, np.hypot(real, imag)), singular, absent)[~untaken]
+    largest = every.groupby(list(_KEYS), sort=False, as_index=False)
+    return largest.agg({schema.SPECTRAL_RADIUS: "max", schema.SPECTRAL_NORM: "max", _ABSENT: "all"})
+
+
+def _course(rows: pd.DataFrame, radius: Floats, norm: Floats, absent: Flags) -> pd.DataFrame:
+    keys = {
+        schema.STEP: rows[schema.STEP].to_numpy(dtype=np.int64),
+        schema.PARAMETER: rows[schema.PARAMETER].astype(str),
+    }
+    return pd.DataFrame({**keys, schema.SPECTRAL_RADIUS: radius, schema.SPECTRAL_NORM: norm, _ABSENT: absent})
 
 
 def weight_spectra(run: Run, step: int, selection: Selection | None = None) -> tuple[WeightSpectrum, ...]:

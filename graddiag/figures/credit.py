@@ -10,15 +10,15 @@ from graddiag.figures.theme import Theme
 
 
 def credit(
-    result: CreditMatrix, *, theme: Theme = "light", title: bool = True, limits: Limits | None = None
+    result: CreditMatrix, *, theme: Theme = "light", title: bool = True, limits: Limits | None = None, most: int = 240
 ) -> go.Figure:
     """||dL_s/dh_t||, state timestep t to the right and loss timestep s upwards, on a log scale; behind s there is
-    nothing. Many loss timesteps are drawn at most 240, many state timesteps at most 250, evenly spaced.
+    nothing. Of many timesteps at most ``most`` of either are drawn, evenly spaced, with the last.
     ``limits``: the ends of the scale, to share it (``limits_of``)."""
     name = "Credit: what each loss timestep sends back" if title else None
     if result.missing is not None:
         return nothing(result.missing, theme, title=name)
-    rows, columns = (_spaced(size, most) for size, most in zip(result.values.shape, (240, 250), strict=True))
+    rows, columns = (_spaced(size, most) for size, most in zip(result.values.shape, (most, most), strict=True))
     cells = Cells(
         result.values[rows][:, columns],
         result.states[rows][:, columns],

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
-from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, dressed, linear_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -31,7 +31,8 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
         lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
         add_lines(figure, lines, theme, log=False, place=Place(row))
         title_text = safe(_what(lines[0][2], alone=len(names) == 1))
-        figure.update_yaxes(title_text=title_text, row=row, col=1)
+        shown = [float(end) for _, _, line in lines for end in _ends(line.values[np.isfinite(line.values)])]
+        figure.update_yaxes(title_text=title_text, row=row, col=1, **linear_axis(shown))
     figure.update_xaxes(title_text="step", row=len(names), col=1)
     return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 

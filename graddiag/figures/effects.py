@@ -115,5 +115,5 @@ def _gap(before: float | None, after: float | None) -> float:
 
 
 def _titles_left(figure: go.Figure) -> go.Figure:
-    figure.update_annotations(x=0, xanchor="left")
+    figure.update_annotations(x=0, xanchor="left", align="left")
     return figure

@@ -13,11 +13,12 @@ from graddiag.analysis.experiment import Member, Rate
 from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import as_float32
 from graddiag.figures.tables import noted
-from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, arm_styles, safe
 
 _PANEL, _GAP = 170, 40
 _SPREAD: Final = 0.08  # between arms at one length, so that their intervals stand side by side
 _MOST_COLUMNS: Final = 6
+_ROOM: Final = 0.5  # of the range without them: how far above the largest values may lie and be shown
 
 
 def success(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -61,7 +62,8 @@ def _points(result: Experiment, found: Sequence[Rate], style: Style, shift: floa
 
 
 def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A panel for each arm (row) and length (column), a line for each run, on shared axes; the goal is dotted."""
+    """A panel for each arm (row) and length (column), a line for each run, on shared axes; the goal is dotted.
+    Where the largest twentieth of the values would leave the others no room, the axis is cut and says so."""
     name = f"{scalar_title(result.goal.name)} of every run"
     drawn = [each for each in result.members if len(each.steps)]
     if not drawn:
@@ -79,11 +81,17 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
     figure.add_hline(y=result.goal.below, line=line, row="all", col="all")
     figure.update_xaxes(title_text="step", row=rows)
-    figure.update_yaxes(title_text=safe(scalar_title(result.goal.name).lower()), col=1)
-    figure.update_yaxes(range=_range(drawn, result.goal.below))
+    limits, largest = _range(drawn, result.goal.below), max((_largest(each) for each in drawn), default=0.0)
+    cut = f", cut at {number(limits[1])}" if largest > limits[1] else ""
+    figure.update_yaxes(title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)
+    figure.update_yaxes(range=limits)
     return dressed(
         figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False
     )
+
+
+def _largest(each: Member) -> float:
+    return float(np.max(each.values, initial=-np.inf, where=np.isfinite(each.values)))
 
 
 def _curve(each: Member, style: Style) -> go.Scatter:
@@ -100,12 +108,15 @@ def _curve(each: Member, style: Style) -> go.Scatter:
 
 
 def _range(drawn: Sequence[Member], below: float) -> list[float]:
-    """What nine in ten of all values lie in, with the goal: a run that explodes leaves the others to be seen."""
+    """What 95 of 100 values lie in, with the goal, or all of them where the others do not lie far above: a run that
+    explodes leaves the others to be seen."""
     values = np.concatenate([each.values[np.isfinite(each.values)] for each in drawn])
     if not len(values):
         return [0.0, 1.0]
     low, high = float(np.quantile(values, 0.0)), float(np.quantile(values, 0.95))
     low, high = min(low, below), max(high, below)
+    if values.max() - high <= _ROOM * (high - low):
+        high = max(high, float(values.max()))
     margin = 0.05 * ((high - low) or 1.0)
     return [low - margin, high + margin]
 
@@ -134,9 +145,11 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
         figure.add_trace(_across(each, axes, result, styles[each.source.arm_label], figure))
     for place, axis in enumerate(axes):
         _add_upright(figure, place, axis, result, theme)
-    figure.update_xaxes(range=[-0.3, len(axes) - 0.7], visible=False)
-    figure.update_yaxes(range=[-0.18, 1.22], visible=False)
-    return dressed(figure, theme, title=name if title else None, body=BODY + 40)
+    figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
+    figure.update_yaxes(range=[-0.18, 1.42], visible=False)
+    dressed(figure, theme, title=name if title else None, body=BODY + 80)
+    figure.update_annotations(font={"size": FONT_SIZE - 2})  # many of them have to stand side by side on a phone
+    return figure
 
 
 def _axes(result: Experiment) -> list[_Axis]:
@@ -202,9 +215,10 @@ def _add_upright(figure: go.Figure, place: int, axis: _Axis, result: Experiment,
     ends = [(0.5, low)] if low == high else [(0.0, low), (1.0, high)]
     for height, value in ends:
         words = _shown(axis, back(value), result)
-        shift = -10 if height == 0 else 10
-        figure.add_annotation(x=place, y=height, text=safe(words), showarrow=False, yshift=shift if low != high else 10)
-    figure.add_annotation(x=place, y=1.16, text=f"<b>{safe(axis.head)}</b>", showarrow=False)
+        beside = {"xanchor": "left", "xshift": 7} if low == high else {"yshift": -10 if height == 0 else 10}
+        figure.add_annotation(x=place, y=height, text=safe(words), showarrow=False, **beside)
+    head = safe(axis.head).replace(" ", "<br>").replace("_", "_<br>")
+    figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
 
 
 def _shown(axis: _Axis, value: float | None, result: Experiment) -> str:

@@ -19,6 +19,7 @@ PANEL: Final = 200
 _TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
 _NARROWEST, _MOST_ROWS = 340, 4  # pixels of a legend on a phone; rows of it that room is kept for
 _FEW_DECADES, _NARROW, _MOST_TICKS = 2, 0.7, 7
+_CONSTANT: Final = 1e-4  # numbers that differ by less, in decades or of their size, are one number to the eye
 
 
 def panels(rows: int, columns: int, titles: Sequence[str] = (), **shared: Any) -> go.Figure:
@@ -109,10 +110,25 @@ def log_axis(values: Sequence[float]) -> dict[str, Any]:
     low, high = math.log10(min(placed)), math.log10(max(placed))
     if high - low >= _FEW_DECADES:
         return {**axis, "dtick": max(1, math.ceil((high - low) / _MOST_TICKS))}
+    if high - low < _CONSTANT:
+        return {**axis, **_around(10.0**low, [low - 0.1, low + 0.1])}
     if high - low < _NARROW:
         return axis
     ticks = finer_ticks(low - 1, high + 1)
     return {**axis, "tickvals": ticks, "ticktext": [number(tick) for tick in ticks]}
+
+
+def linear_axis(values: Sequence[float]) -> dict[str, Any]:
+    """A linear axis: of numbers that are all but the same, with one tick, at it; else as plotly sets it."""
+    placed = [value for value in values if math.isfinite(value)]
+    if not placed or max(placed) - min(placed) > _CONSTANT * max(abs(max(placed)), abs(min(placed))):
+        return {}
+    room = 0.1 * abs(placed[0]) or 1.0
+    return _around(placed[0], [placed[0] - room, placed[0] + room])
+
+
+def _around(value: float, limits: list[float]) -> dict[str, Any]:
+    return {"range": limits, "tickvals": [value], "ticktext": [number(value)]}
 
 
 def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:

@@ -90,6 +90,9 @@ def spectrum_history(
     for row in (1, 2):
         figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     figure.update_xaxes(title_text="step", row=2, col=1)
+    steps = {int(step) for each in drawn for step in each.steps}
+    if len(steps) == 1:
+        figure.update_xaxes(tickvals=list(steps))
     return dressed(figure, theme, title=name, body=2 * PANEL, heads=True)
 
 

@@ -80,7 +80,11 @@ def _add(figure: go.Figure, each: Diagnosis, span: _Span, row: str, style: Style
             y=[row, row],
             mode="lines+markers",
             line={"color": style.color, "width": 4},
-            marker={"symbol": [span.symbol, "line-ns"], "size": [11, 8], "color": color, "opacity": 1},
+            marker={
+                "symbol": [span.symbol, "line-ns"],
+                "size": [11, 8 if span.last > span.first else 0],
+                "color": color,
+            },
             name=name,
             legendgroup=name,
             showlegend=not any(trace.name == name for trace in figure.data),

@@ -78,7 +78,8 @@ def arm_style(source: Source, theme: Theme = "light") -> Style:
 
 
 def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style, ...]:
-    """A style for each source, one an arm; arms whose own colour is taken by another one get the next free one."""
+    """A style for each source, one an arm; arms whose own colour is taken by another one get the next free one. An arm
+    that stands alone has a solid line: there is nothing to tell it apart from."""
     taken: dict[str, int] = {}
     count = len(_DASHES)
     for source in sources:
@@ -86,7 +87,8 @@ def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style
             own = _place(source)
             free = [place % count for place in range(own, own + count) if place % count not in taken.values()]
             taken[source.arm_label] = free[0] if free else own
-    return tuple(_style(taken[source.arm_label], theme) for source in sources)
+    styles = [_style(taken[source.arm_label], theme) for source in sources]
+    return tuple(styles if len(taken) > 1 else [Style(each.color, _DASHES[0]) for each in styles])
 
 
 def labels(sources: Sequence[Source]) -> list[str]:

@@ -37,9 +37,9 @@ def truncation(
             _add_mark(figure, found.cut_timestep, f"{safe(found.source.arm_label)}: cut", style.color, "dash")
         if found.window_short and found.distance is not None:
             end = found.window - 1
-            words = f"{safe(found.source.arm_label)}: the task looks back {found.distance:,}"
+            words = f"task looks back {found.distance:,}: beyond here"
             beyond = end + 1 if found.selection.reverse else -1
-            _add_mark(figure, beyond, f"{words}, beyond this window", PALETTES[theme].muted, "dot")
+            _add_mark(figure, beyond, words, PALETTES[theme].muted, "dot")
     figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
     figure.update_xaxes(title_text="timestep")
     return dressed(figure, theme, title=_NAME if title else None, body=BODY)

@@ -16,7 +16,7 @@ from graddiag.report.words import UNKNOWN, question, scope, title
 from graddiag.run import Run
 
 SIDE_BY_SIDE: Final = 4  # heatmaps in a row that can still be read
-HEAT_CELLS: Final = 240_000  # of a whole report; a cell is some five bytes of it
+HEAT_CELLS: Final = 160_000  # of a whole report, beside half as many of snapshots; a cell is some five bytes of it
 FEWEST_CELLS, MOST_CELLS = 5_000, 60_000  # of one heatmap
 
 _SEVERITY_TONES: Final[dict[str, Tone]] = {"severe": "bad", "warning": "warn", "info": "none"}

@@ -1,4 +1,4 @@
-"""A document as Markdown, with its figures as PNG in a folder beside it."""
+"""A document as Markdown, with its figures as PNG and their numbers as CSV in a folder beside it."""
 
 import re
 import shutil
@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from graddiag.chromium import ImageSize, chromium
 from graddiag.errors import InputError
+from graddiag.figures import csv
 from graddiag.report.content import Document
 from graddiag.report.escape import escaped, fenced
 from graddiag.report.plots import Picture, printable
@@ -23,7 +24,7 @@ from graddiag.store import replace_text
 WIDTH: Final = 800  # CSS pixels of a figure; its PNG has twice as many
 
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
-_OWN: Final = re.compile(r"chapter-\d+-[a-z0-9-]+\.png")
+_OWN: Final = re.compile(r"chapter-\d+-[a-z0-9-]+\.(png|csv)")
 
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("graddiag.report"),
@@ -37,7 +38,7 @@ _TEMPLATES.filters |= {"fenced": fenced, "markdown": Markup}
 
 
 def render_markdown(document: Document, folder: str) -> str:
-    """``document`` as Markdown; its figures are ``folder``/ID.png. What came from a user is text in it."""
+    """``document`` as Markdown; its figures are ``folder``/ID.png, their numbers ID.csv. What a user wrote is text."""
     text = _TEMPLATES.get_template("report.md.j2").render(document=document, folder=Markup(quote(folder)))
     return _BLANK_LINES.sub("\n\n", text).strip() + "\n"
 
@@ -63,6 +64,8 @@ def write_markdown(document: Document, target: Path, tell: Tell) -> None:
         aside.mkdir()
         if document.pictures:
             _draw(document.pictures, aside, tell)
+            for each in document.pictures:
+                (aside / f"{each.id}.csv").write_text(csv(each.light), encoding="utf-8", newline="")
         with _swapped(aside, folder):
             replace_text(target, render_markdown(document, folder.name))
     finally:

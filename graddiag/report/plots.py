@@ -79,10 +79,16 @@ class Picture:
         return max(len(starts), 1)
 
 
-def printable(each: Picture, width: int) -> dict[str, Any]:
-    """The figure in light colours on white and so many CSS pixels wide, as plain JSON: what goes on paper."""
+def printable(each: Picture, width: int, height: float = 1.0) -> dict[str, Any]:
+    """The figure in light colours on white and so many CSS pixels wide, as plain JSON: what goes on paper. ``height``
+    is that of its own which it has there."""
     plain = _parsed(each.light)
-    plain["layout"] |= {"paper_bgcolor": "#ffffff", "plot_bgcolor": "#ffffff", "width": width, "height": each.height}
+    plain["layout"] |= {
+        "paper_bgcolor": "#ffffff",
+        "plot_bgcolor": "#ffffff",
+        "width": width,
+        "height": round(each.height * height),
+    }
     return plain
 
 

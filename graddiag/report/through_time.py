@@ -1,5 +1,6 @@
 """The pictures of each layer and direction: the gradient on its way back through time, and the gates."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
@@ -57,6 +58,7 @@ def _through_time(selection: Selection, runs: Sequence[Run], shown: Sequence[Run
     weights = [analysis.weights_in_time(run, selection) for run in runs]
     exponents = [analysis.lyapunov_history(run, selection) for run in runs]
     cuts = [(run, found) for run in runs if (found := analysis.truncation(run, selection)).missing is None]
+    cuts = cuts if any(found.found for _, found in cuts) else []
     ends = [found.caption for _, found in cuts]
     along = [analysis.profile(run, _all_steps(run, selection), selection) for run, _ in cuts]
     omegas = [analysis.omega(run, selection) for run in runs if run.manifest.config.get("omega")]
@@ -98,11 +100,12 @@ def _gates(selection: Selection, runs: Sequence[Run], shown: Sequence[Run]) -> l
 def _single_steps(selection: Selection, shown: Sequence[Run], max_cells: int) -> list[Drawing]:
     """Of the last step that has it: the snapshot of each unit, and the credit of each timestep for each loss."""
     last = [(run, _all_steps(run, selection)[1]) for run in shown]
-    units = [analysis.unit_heat(run, step, selection, max_cells=max_cells) for run, step in last]
+    units = [analysis.unit_heat(run, step, selection, max_cells=max_cells // 2) for run, step in last]
     credit = [analysis.credit_matrix(run, step, selection) for run, step in last[:2]]
+    draw_credit = partial(figures.credit, most=min(240, math.isqrt(max_cells // 4)))
     return [
         *_alike("snapshot", "Gradient of each unit", units, figures.unit_heat),
-        *_alike("credit", "Credit of each timestep for each loss", credit, figures.credit),
+        *_alike("credit", "Credit of each timestep for each loss", credit, draw_credit),
     ]
 
 

@@ -83,7 +83,7 @@ def _health(runs: Sequence[Run], shown: Sequence[Run]) -> list[Drawing]:
     """Updates, noise, depth and zeros, where they were recorded and there is something to see."""
     noise, reaches = [analysis.gradient_noise(run) for run in runs], [analysis.reaches(run) for run in runs]
     deep = [run for run in shown if len(analysis.selections(run)) > 1]
-    zeros = [found for run in shown if (found := analysis.numerics(run)).zeros]
+    zeros = [each for each in map(analysis.numerics, shown) if any(zero.largest > 0 for zero in each.zeros)]
     layered = [each for each in reaches if len(each.layers) > 1]
     return [
         Drawing("updates", "Size of the updates", [analysis.updates(run) for run in runs], figures.updates, True),

@@ -126,7 +126,6 @@ NEEDS = {
     "reach": ("timesteps",),
     "reaches": ("timesteps",),
     "recommended_thresholds": ("steps",),
-    "spectrum_history": ("parameters",),
     "time_constants": ("gates",),
     "truncation": ("timesteps",),
     "unit_heat": ("snapshots",),

@@ -150,3 +150,22 @@ def test_snapshots_without_exponents_say_why() -> None:
     why = lyapunov_history(run, LAYER).missing
     assert why is not None
     assert "hold no Lyapunov exponent: an earlier graddiag took them, or the layer's weights were changed" in why
+
+
+def test_the_course_of_a_weight_takes_in_the_snapshots_between() -> None:
+    tables = {"parameters": parameters_frame([0.8], [1.1]), "spectra": pd.concat(map(spectra_frame, (0, 20)))}
+    found = spectrum_history(Run.from_frames(manifest(), **tables))
+    (weight,) = found.weights
+    assert found.steps.tolist() == [0, 20]
+    np.testing.assert_allclose(weight.norm.values, [1.1, 5.157])
+    np.testing.assert_allclose(weight.radius.values, [0.8, 0.9])
+    assert "largest singular value 1.1 to 5.16" in found.caption
+    alone = spectrum_history(Run.from_frames(manifest(), parameters=parameters_frame([0.8], [1.1])))
+    told = "measured at step 0 alone: lstm.weight_hh_l0: largest singular value 1.1, spectral radius 0.8."
+    assert alone.caption.endswith(told)
+
+
+def test_a_weight_that_is_not_square_has_no_radius_in_its_course() -> None:
+    (weight,) = spectrum_history(Run.from_frames(manifest(), spectra=spectra_frame(square=False))).weights
+    assert weight.radius.states.tolist() == [CellState.MISSING]
+    assert weight.norm.values.tolist() == [5.157]

@@ -70,7 +70,7 @@ def test_a_cut_stands_where_the_gradient_ends() -> None:
     assert [shape.x0 for shape in figure.layout.shapes] == [2, -1]
     assert [trace.name for trace in figure.data[2:]] == [
         "clip off: cut",
-        "clip off: the task looks back 9, beyond this window",
+        "task looks back 9: beyond here",
     ]
 
 

@@ -126,6 +126,32 @@ def test_an_arm_has_one_colour_and_dash_everywhere() -> None:
     assert len({style.dash for style in arm_styles([off, on, other])}) == 3
 
 
+def test_an_arm_that_stands_alone_has_a_solid_line() -> None:
+    on = source("norm:1.0", "clip on")
+    (alone, again) = arm_styles([on, on])
+    assert (alone.dash, alone.color) == ("solid", arm_style(on).color)
+    assert alone == again
+    assert arm_style(on).dash != "solid"
+
+
+def test_a_constant_has_one_tick_at_its_value() -> None:
+    run = Run.from_frames(manifest(), steps=steps_frame([7.25400282] * 3, **{schema.LOSS: [7.25400282] * 3}))
+    for figure in (figures.norms(analysis.norm_history(run)), figures.curves(analysis.loss_curve(run))):
+        assert (figure.layout.yaxis.tickvals, figure.layout.yaxis.ticktext) == ((pytest.approx(7.254),), ("7.25",))
+        low, high = figure.layout.yaxis.range
+        assert high - low < 2
+
+
+def test_an_axis_that_is_cut_says_where() -> None:
+    loss = [1.0] * 39 + [1000.0]
+    runs = [Run.from_frames(manifest(), steps=steps_frame([1.0] * 40, **{schema.LOSS: loss}))]
+    figure = figures.multiples(analysis.experiment(runs, analysis.Goal(schema.LOSS, 0.5)))
+    assert figure.layout.yaxis.title.text == "loss, cut at 1.02"
+    plain = [Run.from_frames(manifest(), steps=steps_frame([1.0] * 40, **{schema.LOSS: [1.0] * 40}))]
+    figure = figures.multiples(analysis.experiment(plain, analysis.Goal(schema.LOSS, 0.5)))
+    assert figure.layout.yaxis.title.text == "loss"
+
+
 def test_runs_that_would_be_called_alike_are_told_apart() -> None:
     assert labels([source(arm="a", seed=1, run="x"), source(arm="a", seed=1, run="y"), source(arm="b")]) == [
         "a, seed 1 (x)",

@@ -1,10 +1,13 @@
 """A report as PDF: pages, contents that lead somewhere, figures as vectors, and text that does nothing."""
 
 import re
+import shutil
+import subprocess
 
 import pytest
 
 from graddiag.report import write_report
+from graddiag.report.paging import pages_of
 from graddiag.store import load_run
 from tests.dashboards.synthetic import awkward, pair, write_all
 from tests.needs import needs, needs_chromium
@@ -38,6 +41,23 @@ def test_contents_are_links_and_headings_an_outline(pdf: bytes) -> None:
         assert re.search(rb"/Dest\w* ?/" + destination + rb"\b", pdf)
     outline = re.findall(rb"/Title \((.*?)\)", pdf)
     assert {b"Contents", b"Verdict and advice", b"Methods", b"Appendix: configuration"} <= set(outline)
+
+
+def test_the_contents_have_the_pages_on_which_sections_begin(pdf: bytes) -> None:
+    found = pages_of(pdf)
+    assert found["chapter-1"] == 1
+    order = ["chapter-1", "chapter-1-verdict", "chapter-1-evidence", "chapter-1-comparison", "chapter-2", "methods"]
+    assert [found[name] for name in order] == sorted(found[name] for name in order)
+    assert found["methods"] < found["configuration"] <= len(re.findall(rb"/Type /Page\b", pdf))
+    if shutil.which("pdftotext"):
+        first = subprocess.run(
+            ["pdftotext", "-l", "1", "-layout", "-", "-"], input=pdf, capture_output=True, check=True
+        )
+        assert re.search(rf"Methods\s+{found['methods']}\b", first.stdout.decode())
+
+
+def test_pages_of_what_is_no_such_pdf_are_not_known() -> None:
+    assert pages_of(b"%PDF-1.7 nothing that Chromium wrote") == {}
 
 
 def test_figures_are_vectors_but_for_the_cells_of_heatmaps(pdf: bytes) -> None:
