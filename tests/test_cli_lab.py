@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.
 
 def test_an_empty_setting_is_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["lab", "ptb-large", "--print"]) == 0
-    assert "most_steps = 50" in capsys.readouterr().out
+    assert "most_steps = 40" in capsys.readouterr().out
     assert main(["lab", "ptb-large", "--set", "most_steps=", "--print"]) == 0
     printed = capsys.readouterr().out
     assert 'most_steps = ""' in printed

@@ -119,7 +119,7 @@ def test_what_is_missing_has_no_term_and_what_is_not_finite_is_told() -> None:
     found = omega(of_gains(gains), LAYER, form="norm")
     np.testing.assert_array_equal(found.total.values, [0.25 + 1 + 1, NAN, NAN, 0, NAN])
     np.testing.assert_array_equal(found.per_timestep.values, [0.75, NAN, NAN, 0, NAN])
-    assert found.total.states.tolist() == [0, 3, 3, 1, 2]  # value, non-finite twice, zero, missing
+    assert found.total.states.tolist() == [0, 3, 4, 1, 2]  # value, NaN, inf, zero, missing
     np.testing.assert_allclose(found.by_timestep.values, [NAN, 0.125, 1 / 3, 0.25])
     assert (found.n_terms, found.nonfinite_gains) == (9, 2)
     assert found.from_growth == pytest.approx(1 / 2.25)

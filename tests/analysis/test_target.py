@@ -58,7 +58,8 @@ def test_a_comparison_counts_the_steps_pair_by_pair() -> None:
     effect = next(each for each in found.effects if each.metric == "steps_to_target")
     assert (effect.baseline_values, effect.values) == ((3.0, 2.0), (1.0, 2.0))
     assert (effect.difference, effect.n, effect.never) == (-1.0, 2, (0, 0))
-    assert effect.interval == (-2.0, 0.0)
+    # Student's t of -2 and 0 with one degree of freedom: -1 +- 12.706
+    assert effect.interval == pytest.approx((-13.706, 11.706), abs=1e-3)
     assert effect.unit == "steps to a smoothed loss of 2"
 
 
@@ -69,7 +70,7 @@ def test_a_run_that_never_comes_to_it_is_missing_and_counted() -> None:
     assert (effect.baseline_values, effect.values) == ((1.0, 1.0, None), (1.0, 1.0, None))
     assert (effect.n, effect.never) == (2, (1, 1))
     assert found.caption.endswith(" Runs that never came to a loss of 4: 1 of clip off, 1 of clip on.")
-    assert effect.note == "never reached by 1 of 3 baseline runs and 1 of 3 of the arm"
+    assert effect.note == "never reached by 1 of 3 baseline runs and 1 of 3 of the arm; Student's t of 2 pairs"
 
 
 def test_without_a_loss_there_is_no_target() -> None:
