@@ -6,9 +6,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.needs import needs
-from tests.report.test_browser import opened, report
+from tests.report.test_browser import opened, report, runs
 
-__all__ = ["report"]  # a fixture
+__all__ = ["report", "runs"]  # fixtures
 
 pytestmark = pytest.mark.browser
 
