@@ -41,7 +41,9 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
         figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     dressed(figure, theme, title=name if title else None, body=_ROW * len(metrics), heads=True)
     figure.update_yaxes(visible=False)
-    figure.update_xaxes(rangemode="tozero", nticks=6)
+    figure.update_xaxes(nticks=6)
+    for row, metric in enumerate(metrics, start=1):
+        figure.update_xaxes(range=_range([each for each in shown if each.metric == metric]), row=row, col=1)
     return _titles_left(figure)
 
 
@@ -100,6 +102,15 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
         row=row,
         col=1,
     )
+
+
+def _range(found: Sequence[Effect]) -> list[float]:
+    """From the least to the most of pairs, intervals and 0, with room for the signs at the ends."""
+    gaps = [_gap(*pair) for each in found for pair in zip(each.baseline_values, each.values, strict=True)]
+    ends = [end for each in found for end in (each.interval or ())]
+    known = [0.0, *(value for value in (*gaps, *ends) if math.isfinite(value))]
+    room = 0.06 * (max(known) - min(known)) or 1.0
+    return [min(known) - room, max(known) + room]
 
 
 def _bar(effect: Effect, style: Style) -> dict[str, Any] | None:

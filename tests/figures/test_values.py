@@ -114,6 +114,7 @@ def test_effects_show_each_pair_and_their_mean() -> None:
     points, mean = figure.data[:2]
     assert (list(points.x), list(mean.x)) == ([-1, -2], [-1.5])
     assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == pytest.approx((6.353, 6.353))
+    assert figure.layout.xaxis.range[0] < -7.853 < 4.853 < figure.layout.xaxis.range[1]
     assert figure.layout.annotations[0].text == "Final loss: -1.5 (95%: -7.85 to 4.85)"
 
 
