@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import urlencode
 
 import numpy as np
 import typer
@@ -23,7 +25,7 @@ from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwrigh
 from graddiag import schema
 from graddiag.overview import overview
 from graddiag.run import RunManifest
-from graddiag.store import RunWriter, load_run
+from graddiag.store import RunWriter, load_run, root_fingerprint
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from screenshots import SWITCHES, chromium_path, free_port, serve
@@ -183,6 +185,7 @@ def bare_reads(big: Path, many: Path) -> dict[str, Callable[[], object]]:
         "read: the same, 100 steps": lambda: run.read("timesteps", columns=columns, where=near),
         "read: loss and norms": lambda: run.read("steps"),
         "read: 1,000 runs listed": lambda: overview(many),
+        "read: whether any of 1,000 runs has changed": lambda: root_fingerprint(many),
     }
 
 
@@ -199,11 +202,16 @@ def elapsed(work: Callable[[], object]) -> float:
 
 
 def big_views(size: Size) -> dict[str, Callable[[Page, str], None]]:
+    sections = ("through time", "training", "gates", "weights", "clipping")
     return {
         "big run: Runs page": lambda page, at: go(page, at + "/"),
-        "big run: Run page, whole": lambda page, at: go(page, at + "/run?run=big"),
-        "big run: Run page, 100 steps": lambda page, at: go(page, at + "/run?run=big&steps=600&steps=700"),
+        **{f"big run: Run page, {section}": partial(section_of_big, section=section, steps=()) for section in sections},
+        "big run: Run page, through time, 100 steps": partial(section_of_big, section=sections[0], steps=(600, 700)),
     }
+
+
+def section_of_big(page: Page, at: str, *, section: str, steps: tuple[int, ...]) -> None:
+    go(page, f"{at}/run?" + urlencode([("run", "big"), ("section", section), *(("steps", step) for step in steps)]))
 
 
 def go(page: Page, url: str) -> None:

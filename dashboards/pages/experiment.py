@@ -11,7 +11,7 @@ from ui.charts import captioned, theme
 from ui.live import live
 from ui.results import OpenRun, of_all, open_run, state_of
 from ui.runs import all_runs, root_state
-from ui.shell import enter
+from ui.shell import enter, link
 from ui.text import heading, muted, refusal, table
 
 
@@ -45,9 +45,9 @@ def chosen() -> str | None:
 def opened(links: Sequence[str]) -> list[OpenRun]:
     """The runs that can be opened; a damaged one is left out, as it is listed on the Runs page."""
     runs = []
-    for link in links:
+    for each in links:
         try:
-            runs.append(open_run(link))
+            runs.append(open_run(each))
         except GraddiagError:
             continue
     return runs
@@ -69,8 +69,8 @@ def body(runs: Sequence[OpenRun]) -> None:
         captioned(figures.parallel(found, theme=theme(), title=False), across(found), key="parallel")
     else:
         muted("No scalar was logged in any of these runs: call recorder.log(loss=...) in the loop.")
-    if len(runs) > 1 and st.button(f"Compare the {len(runs)} runs", icon=":material/compare:"):
-        st.switch_page("pages/compare.py", query_params={"run": [run.link for run in runs]})
+    if len(runs) > 1:
+        link("compare", f"Compare the {len(runs)} runs", ":material/compare:", {"run": [run.link for run in runs]})
 
 
 def aimed_at(runs: Sequence[OpenRun]) -> Goal | None:

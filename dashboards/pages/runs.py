@@ -11,7 +11,7 @@ from ui.live import live
 from ui.offer import first_steps, offer_pair
 from ui.runs import all_runs, root_state
 from ui.runtable import ORDERS, filters, matching, select
-from ui.shell import enter
+from ui.shell import enter, link
 from ui.text import heading, muted
 
 SHOWN_AT_FIRST: Final = 200
@@ -100,14 +100,12 @@ def _many(count: int, noun: str) -> str:
 def actions(chosen: Sequence[RunEntry]) -> None:
     """What can be done with the selected runs."""
     links = [entry.run for entry in chosen]
-    if st.button("Open", icon=":material/search_insights:", disabled=len(links) != 1):
-        st.switch_page("pages/run.py", query_params={"run": links[0]})
-    if st.button("Compare", icon=":material/compare:", disabled=len(links) < 2, type="primary"):
-        st.switch_page("pages/compare.py", query_params={"run": links})
+    link("run", "Open", ":material/search_insights:", {"run": links[:1]}, disabled=len(links) != 1)
+    link("compare", "Compare", ":material/compare:", {"run": links}, disabled=len(links) < 2)
     experiments = {entry.manifest.experiment for entry in chosen if entry.manifest}
     experiment = experiments.pop() if len(experiments) == 1 else None
-    if experiment and st.button("Its experiment", icon=":material/science:"):
-        st.switch_page("pages/experiment.py", query_params={"experiment": experiment})
+    if experiment:
+        link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
     keeping.tags_and_notes(chosen)
     keeping.delete(chosen)
 

@@ -28,6 +28,7 @@ ABOUT: Final = (
 )
 NUMBERS: Final = ("steps", "length", "hidden", "lr")
 MOST_STEPS: Final = 100_000
+MOST_LAYERS: Final = 8
 POLICIES: Final = (
     "The first arm never clips, the second by this. norm:C, the norm of all gradients together; value:C, each entry; "
     "agc:C, each unit against its weights; auto:P and zclip, by the norms so far; bptt:C, inside back-propagation; "
@@ -47,7 +48,7 @@ def choose() -> Chosen:
         "Clip policy of the second arm", "norm:0.5", max_chars=40, key="clip", bind="query-params", help=POLICIES
     )
     suits = training_spec(task, model).model_dump()
-    second = st.columns(5)
+    second = st.columns(6)
     return {
         "task": task,
         "model": model,
@@ -58,7 +59,8 @@ def choose() -> Chosen:
         "lr": second[3].number_input(
             "Learning rate", min_value=1e-6, value=suits["lr"], format="%g", key="lr", bind="query-params"
         ),
-        "seeds": _whole(second[4], "Seeds, a pair each", "seeds", {"seeds": 1}, 10),
+        "layers": _whole(second[4], "Layers", "layers", suits, MOST_LAYERS),
+        "seeds": _whole(second[5], "Seeds, a pair each", "seeds", {"seeds": 1}, 10),
     }
 
 
@@ -107,5 +109,5 @@ def _fill() -> None:
     if chosen is None:
         return
     settings = chapters[chosen].settings
-    suits = {name: getattr(training_spec(**settings), name) for name in ("task", "model", "clip", *NUMBERS)}
+    suits = {name: getattr(training_spec(**settings), name) for name in ("task", "model", "clip", "layers", *NUMBERS)}
     st.session_state.update(suits | {"seeds": len(chapters[chosen].seeds)})

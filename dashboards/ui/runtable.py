@@ -96,15 +96,17 @@ def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()
 def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
     """Draws the table; gives the selected runs, which are in the address. Those that are not shown are not selected."""
     asked = st.query_params.get_all(_SELECTED)
+    key = f"runs-{hash(tuple(entry.run for entry in entries))}"
+    first = [row for row, entry in enumerate(entries) if entry.run in asked]
     table = st.dataframe(
         [_cells(entry) for entry in entries],
-        key=f"runs-{hash(tuple(entry.run for entry in entries))}",
+        key=key,
         column_config=_COLUMNS,
         column_order=_shown_columns(entries),
         hide_index=True,
         on_select="rerun",
         selection_mode="multi-row",
-        selection_default={"selection": {"rows": [row for row, entry in enumerate(entries) if entry.run in asked]}},
+        selection_default={"selection": {"rows": st.session_state.setdefault(f"{key}-at-first", first)}},
         width="stretch",
         height="content" if len(entries) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
         placeholder="",

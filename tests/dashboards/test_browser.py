@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.dashboards.jobs import end, leave
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import HOSTILE, awkward, pair, write, write_all
 from tests.dashboards.watched import Scheme, Watched, watched
@@ -17,10 +18,11 @@ COMPARE = "/compare?" + urlencode([("run", "pair/lstm-off"), ("run", "pair/lstm-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A pair and one run of hostile text."""
+    """A pair, one run of hostile text, and a job of such words."""
     root = tmp_path_factory.mktemp("root") / "runs"
     write_all(root, pair())
     write(root, awkward()["hostile"])
+    end(root, leave(root, title=HOSTILE[0], arguments=[*HOSTILE], experiment="pair"), 2, HOSTILE[2])
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
 
@@ -46,11 +48,11 @@ def test_every_page_is_drawn_without_trouble(
 def test_from_the_table_to_a_comparison(seen: Watched) -> None:
     seen.go("/")
     seen.find_and_select_all("pair/lstm")
-    seen.page.get_by_role("button", name="Compare", exact=True).click()
+    seen.page.get_by_role("link", name="Compare", exact=True).last.click()
     expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
     seen.settle()
     assert "run=pair" in seen.page.url
-    expect(seen.page.get_by_test_id("stPlotlyChart").nth(4)).to_be_visible()
+    expect(seen.page.get_by_test_id("stPlotlyChart").nth(3)).to_be_visible()
 
 
 def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched) -> None:
@@ -65,12 +67,30 @@ def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched
     expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
 
 
-@pytest.mark.parametrize("name", ["run", "compare"])
-def test_what_a_user_wrote_is_text(seen: Watched, name: str) -> None:
-    link = "x-javascript-alert-1/img-src-x-onerror-alert-1"
-    seen.go(f"/{name}?" + urlencode([("run", link), ("run", "pair/lstm-on")][: 2 if name == "compare" else 1]))
-    assert seen.page.locator("img[src='x'], a[href^='javascript'], .katex").count() == 0
-    if name == "run":
+ODD = "x-javascript-alert-1/img-src-x-onerror-alert-1"
+HOLDING = {  # the pages on which text of the odd run or job stands
+    "runs": "/",
+    "runs, selected": "/?" + urlencode({"selected": ODD}),
+    "run": "/run?" + urlencode({"run": ODD}),
+    "run, training": "/run?" + urlencode({"run": ODD, "section": "training"}),
+    "run, gates": "/run?" + urlencode({"run": ODD, "section": "gates"}),
+    "run, weights": "/run?" + urlencode({"run": ODD, "section": "weights"}),
+    "run, clipping": "/run?" + urlencode({"run": ODD, "section": "clipping"}),
+    "compare": "/compare?" + urlencode([("run", ODD), ("run", "pair/lstm-on")]),
+    "experiment": "/experiment?" + urlencode({"experiment": HOSTILE[1]}),
+    "lab": "/lab",
+    "report": "/report?" + urlencode({"run": ODD, "title": HOSTILE[0], "preview": "true"}),
+}
+
+
+@pytest.mark.parametrize("address", HOLDING.values(), ids=HOLDING)
+def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
+    seen.go(address)
+    if "preview" in address:
+        expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_have_text(HOSTILE[0])
+    for frame in seen.page.frames:
+        assert frame.locator("img[src='x'], a[href^='javascript'], .katex").count() == 0
+    if address.startswith("/run?"):
         expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
 
 

@@ -16,7 +16,7 @@ def test_from_the_lab_to_a_report_in_the_hand(chromium: Browser, tmp_path: Path)
     saved = tmp_path / "report.html"
     with serve(tmp_path / "runs", tmp_path) as served, watched(chromium, served) as seen:
         page = seen.page
-        seen.go("/lab?task=temporal-order&model=lstm&length=10&hidden=8&steps=30&clip=norm:0.1")
+        seen.go("/lab?task=temporal-order&model=lstm&length=10&hidden=8&layers=2&steps=30&clip=norm:0.1")
         page.get_by_role("button", name="Start").click()
         expect(page.get_by_role("progressbar")).to_be_visible()
         expect(page.get_by_text("finished")).to_be_visible()
@@ -26,6 +26,12 @@ def test_from_the_lab_to_a_report_in_the_hand(chromium: Browser, tmp_path: Path)
         compare.click()
         expect(page.get_by_role("heading", name="Effects")).to_be_visible()
         seen.settle()
+        layer = page.get_by_role("combobox", name="Layer")
+        layer.click()
+        page.get_by_text("recurrent, layer 1, forward", exact=True).last.click()
+        expect(page.get_by_text("of recurrent, layer 1, forward", exact=False).first).to_be_visible()
+        seen.settle()
+        assert "layer=recurrent" in page.url
         step = page.get_by_role("slider", name="Step")
         before = step.get_attribute("aria-valuenow")
         step.press("ArrowLeft")

@@ -56,6 +56,7 @@ def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: l
     page = open_page("lab", task="temporal-order", model="gru")
     page.number_input(key="steps").set_value(60).run()
     page.number_input(key="seeds").set_value(2).run()
+    page.number_input(key="layers").set_value(3).run()
     press(page, "Start")
     assert not page.exception
     (request,) = started
@@ -65,6 +66,7 @@ def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: l
     assert arguments["--model"] == "gru"
     assert arguments["--steps"] == "60"
     assert arguments["--seeds"] == "0,1"
+    assert arguments["--layers"] == "3"
     assert arguments["--root"] == str(root)
     assert request.steps == 60 * 4
     assert page.query_params["job"]

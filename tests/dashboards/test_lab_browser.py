@@ -1,13 +1,16 @@
 """The Lab end to end in a real Chromium: a pair recorded from the page, watched, stopped, found again, compared."""
 
 import re
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from graddiag import schema
-from graddiag.jobs.files import read_jobs
+from graddiag.jobs.control import stop
+from graddiag.jobs.files import read_job, read_jobs
 from graddiag.overview import list_runs
 from tests.dashboards.serving import serve
 from tests.dashboards.watched import Scheme, Watched, watched
@@ -57,9 +60,20 @@ def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Pa
         assert seen.trouble() == []
 
 
-@pytest.mark.slow
-def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(chromium: Browser, tmp_path: Path) -> None:
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    """A runs folder whose jobs are ended with the test, however that ends."""
     root = tmp_path / "runs"
+    yield root
+    for job in read_jobs(root):
+        while read_job(root, job.id).at_work and stop(root, job.id):  # asked first, then ended at once
+            time.sleep(1)
+
+
+@pytest.mark.slow
+def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(
+    chromium: Browser, root: Path, tmp_path: Path
+) -> None:
     with serve(root, tmp_path) as served:
         with watched(chromium, served) as seen:
             begin(seen, steps=100_000)
@@ -74,6 +88,6 @@ def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(chromi
         seen.go("/lab")
         expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
         seen.page.get_by_role("button", name="Stop").click()
-        expect(seen.page.get_by_text("stopped")).to_be_visible()
+        expect(seen.page.get_by_text("stopped").first).to_be_visible()
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["interrupted"]
         assert seen.trouble() == []

@@ -28,7 +28,7 @@ def test_a_page_at_rest_shows_a_run_that_starts_later(chromium: Browser, tmp_pat
         run = Growing(root, LATER)
         run.grow(to=10)
         expect(runs.page.get_by_text("2 runs in 1 experiment, 1 being written now")).to_be_visible()
-        expect(experiment.page.get_by_role("button", name="Compare the 2 runs")).to_be_visible()
+        expect(experiment.page.get_by_role("link", name="Compare the 2 runs")).to_be_visible()
         run.writer.close()
         expect(runs.page.get_by_text("2 runs in 1 experiment.")).to_be_visible()
         assert runs.trouble() == experiment.trouble() == []

@@ -118,14 +118,18 @@ def test_several_seeds_are_drawn_as_bands(open_page: Open, root: Path) -> None:
     assert len(drawn(page)) >= 4
 
 
+def links(page: AppTest) -> dict[str, bool]:
+    """The links of the page, and whether they can be followed."""
+    assert not page.exception
+    return {element.proto.label: not element.proto.disabled for element in page.get("page_link")}
+
+
 def test_selected_runs_are_in_the_address(open_page: Open, root: Path) -> None:
     off, on = write_all(root, pair())
-    buttons = {button.label: button for button in open_page("runs").button}
-    assert buttons["Open"].disabled
-    buttons = {button.label: button for button in open_page("runs", selected=on).button}
-    assert not buttons["Open"].disabled
-    buttons = {button.label: button for button in open_page("runs", selected=[off, on, "gone"]).button}
-    assert not buttons["Compare"].disabled
+    assert links(open_page("runs")) == {"Open": False, "Compare": False}
+    assert links(open_page("runs", selected=on)) == {"Open": True, "Compare": False, "Its experiment": True}
+    both = open_page("runs", selected=[off, on, "gone"])
+    assert links(both) == {"Open": False, "Compare": True, "Its experiment": True}
 
 
 def test_filter_and_sort_are_in_the_address(open_page: Open, root: Path) -> None:

@@ -1,0 +1,40 @@
+"""What comes over the network for a page of a long run: under 2 MB, whichever section is looked at."""
+
+from collections.abc import Iterator
+from urllib.parse import urlencode
+
+import pytest
+from playwright.sync_api import Browser
+
+from benchmarks.dashboard import Size, make_big
+from tests.dashboards.serving import Served, serve
+from tests.dashboards.watched import watched
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+MOST = 2_000_000
+LONG = Size(steps=2000, timesteps=200, layers=1)
+SECTIONS = ("through time", "training", "gates", "weights", "clipping")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Two copies of a run with more steps, timesteps and norms than a picture has pixels."""
+    root = tmp_path_factory.mktemp("root") / "runs"
+    make_big(root / "a", LONG)
+    make_big(root / "b", LONG)
+    with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
+        yield one
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("runs", [["a/big"], ["a/big", "b/big"]], ids=["run", "compare"])
+def test_a_page_of_a_long_run_is_small(chromium: Browser, served: Served, runs: list[str], section: str) -> None:
+    with watched(chromium, served) as seen:
+        received: list[int] = []
+        seen.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
+        page = "run" if len(runs) == 1 else "compare"
+        seen.go(f"/{page}?" + urlencode([("section", section), *(("run", run) for run in runs)]))
+        assert seen.page.get_by_test_id("stPlotlyChart").count() > 0
+        assert 20_000 < sum(received) < MOST
+        assert seen.trouble() == []
