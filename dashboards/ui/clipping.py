@@ -27,7 +27,17 @@ def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     captioned(figure, *captions, key="what_if")
     if any(clip.clipped_steps for clip in statistics):
         effective_lr(runs, choice)
+    directions(runs, choice)
     looked_at(runs, choice)
+
+
+def directions(runs: Sequence[OpenRun], choice: Choice | None) -> None:
+    """How far clipping turned the gradient, where it clipped any."""
+    found = [each for run in runs if len((each := of(run, analysis.direction_change)).steps)]
+    if found:
+        st.subheader("Direction of the gradient after clipping")
+        captions = [each.caption for each in found]
+        over_steps(figures.direction(found, theme=theme(), title=False), *captions, key="direction", choice=choice)
 
 
 def effective_lr(runs: Sequence[OpenRun], choice: Choice | None) -> None:

@@ -6,16 +6,17 @@ from typing import Any, Final
 import streamlit as st
 
 from graddiag import analysis, figures, schema
-from ui import clipping, weights
+from ui import clipping, health, weights
 from ui.charts import captioned, picked, theme
 from ui.pickers import Choice, choose, take
 from ui.results import OpenRun, of, of_all
 from ui.zoom import over_steps
 
 MAX_CELLS: Final = 60_000
-THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING = "through time", "training", "gates", "weights", "clipping"
-SECTIONS: Final = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING)
-UNTRACED: Final = (TRAINING, CLIPPING)
+THROUGH, TRAINING, GATES, WEIGHTS = "through time", "training", "gates", "weights"
+CLIPPING, HEALTH = "clipping", "health"
+SECTIONS: Final = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING, HEALTH)
+UNTRACED: Final = (TRAINING, CLIPPING, HEALTH)
 
 
 def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
@@ -33,6 +34,8 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
         in_gates(runs, choice)
     elif choice and section == WEIGHTS:
         weights.section(runs, choice)
+    elif section == HEALTH:
+        health.section(runs, choice)
     else:
         clipping.section(runs, choice)
     return section, choice
@@ -50,6 +53,7 @@ def through_time(runs: Sequence[OpenRun], choice: Choice) -> None:
         ratio(runs, choice)
     profile(runs, choice)
     reach(runs, choice)
+    regulariser(runs, choice)
 
 
 def training(runs: Sequence[OpenRun], choice: Choice | None) -> None:
@@ -73,6 +77,7 @@ def in_gates(runs: Sequence[OpenRun], choice: Choice) -> None:
         gate_profile(runs, choice)
     if any(schema.GRAD_C_PATH in of(run, analysis.signals, choice.selection) for run in runs):
         cell_path(runs, choice)
+    dead(runs, choice)
 
 
 def loss(runs: Sequence[OpenRun], choice: Choice | None) -> None:
@@ -157,6 +162,22 @@ def reach(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Reach: how far back the gradient carries")
     found = [of(run, analysis.reach, choice.selection) for run in runs]
     over_steps(figures.transport(found, theme=theme(), title=False), *_captions(found), key="transport", choice=choice)
+
+
+def regulariser(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """Omega over training, of the runs that were trained with it."""
+    found = [of(run, analysis.omega, choice.selection) for run in runs if run.manifest.config.get("omega")]
+    if found:
+        st.subheader("Omega: the cost of vanishing")
+        over_steps(figures.omega(found, theme=theme(), title=False), *_captions(found), key="omega", choice=choice)
+
+
+def dead(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """The units that do nothing or learn nothing, where snapshots show any."""
+    found = [each for run in runs if len((each := of(run, analysis.dead_units, choice.selection)).dead)]
+    if found:
+        st.subheader("Dead units")
+        captioned(figures.dead_units(found, theme=theme(), title=False), *_captions(found), key="dead_units")
 
 
 def _closely(runs: Sequence[OpenRun], choice: Choice) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from graddiag import analysis, figures
-from ui.charts import theme
+from graddiag import analysis, figures, schema
+from ui.charts import captioned, theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted
@@ -35,8 +35,7 @@ def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Weights in time: which timesteps teach")
     found = [of(run, analysis.weights_in_time, choice.selection) for run in runs]
     captions = [each.caption for each in found]
-    cut = [of(run, analysis.truncation, choice.selection) for run in runs]
-    muted(*dict.fromkeys(each.caption for each in cut))
+    cuts(runs, choice)
     left, right = st.columns(2)
     with left:
         over_steps(
@@ -45,6 +44,17 @@ def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
     with right:
         words = "How many timesteps teach, and how much of their contributions is left when they are summed."
         over_steps(figures.teaching(found, theme=theme(), title=False), words, key="teaching", choice=choice)
+
+
+def cuts(runs: Sequence[OpenRun], choice: Choice) -> None:
+    """Whether back-propagation is cut short, and a picture of where, at the step that is looked at."""
+    found = [of(run, analysis.truncation, choice.selection) for run in runs]
+    captions = dict.fromkeys(each.caption for each in found)
+    if not any(each.found for each in found):
+        muted(*captions)
+        return
+    along = [of(run, analysis.profile, choice.step, choice.selection, (schema.GRAD_H,)) for run in runs]
+    captioned(figures.truncation(found, along, theme=theme(), title=False), *captions, key="truncation")
 
 
 def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:

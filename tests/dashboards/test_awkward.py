@@ -9,7 +9,7 @@ from tests.dashboards.synthetic import Made, awkward, pair, write_all
 from tests.dashboards.test_pages import charts, words
 
 AWKWARD = awkward()
-SECTIONS = ("through time", "training", "gates", "weights", "clipping")
+SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 
 
 @pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)

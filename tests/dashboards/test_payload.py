@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 MOST = 2_000_000
 LONG = Size(steps=2000, timesteps=200, layers=1)
-SECTIONS = ("through time", "training", "gates", "weights", "clipping")
+SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 
 
 @pytest.fixture(scope="module")

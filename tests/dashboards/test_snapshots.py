@@ -60,7 +60,7 @@ def test_a_run_whose_snapshots_hold_no_exponents_shows_none(
     open_page: Open, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graddiag.tracing.snapshots.leading_growth", lambda trace: None)
-    page = open_page("run", run=record(root, 2))
+    page = open_page("run", run=record(root, 2), section="weights")
     assert not page.exception
     assert "Spectrum of the recurrent weight" in subheaders(page)
     assert "Lyapunov exponents over training" not in subheaders(page)

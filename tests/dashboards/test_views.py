@@ -62,7 +62,7 @@ def test_one_section_is_computed_at_a_time(open_page: Open, root: Path) -> None:
     link = write(root, pair()[0])
     heads = {
         section: [element.value for element in open_page("run", run=link, section=section).subheader]
-        for section in ("through time", "training", "gates", "weights", "clipping")
+        for section in ("through time", "training", "gates", "weights", "clipping", "health")
     }
     assert "Through the sequence, over training" in heads["through time"]
     assert "Loss" in heads["training"]

@@ -1,0 +1,85 @@
+"""Whatever else can be wrong: findings in order of time, updates, noise, depth, zeros, the edge of stability."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import streamlit as st
+
+from graddiag import analysis, figures
+from ui.charts import captioned, theme
+from ui.pickers import Choice
+from ui.results import OpenRun, of
+from ui.text import muted
+from ui.zoom import over_steps
+
+STORY: Final = (
+    "Each row is a finding, from the step at which it begins to the last one that bears witness to it; what began "
+    "earlier may be the cause of what began later."
+)
+
+
+def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
+    """What was recorded of these; where it was nothing, what to record."""
+    shown = [
+        story(runs, choice),
+        over_training(runs, choice, "Size of the updates", analysis.updates, figures.updates),
+        over_training(runs, choice, "Noise of the gradient", analysis.gradient_noise, figures.noise),
+        over_training(runs, choice, "Edge of stability", analysis.edge_of_stability, figures.stability),
+        *(depth(run, len(runs)) for run in runs),
+        *(zeros(run, len(runs)) for run in runs),
+    ]
+    if not any(shown):
+        muted(
+            "No finding has a step of its own, and no updates, noise or depth are known: graddiag.watch(model, optimizer) "
+            "records them over more steps."
+        )
+
+
+def story(runs: Sequence[OpenRun], choice: Choice | None) -> bool:
+    found = [of(run, analysis.diagnose) for run in runs]
+    timed = [each for each in found if any(finding.onset is not None for finding in each.findings)]
+    if timed:
+        st.subheader("Findings in order of time")
+        over_steps(figures.story(timed, theme=theme(), title=False), STORY, key="story", choice=choice)
+    return bool(timed)
+
+
+def over_training(
+    runs: Sequence[OpenRun],
+    choice: Choice | None,
+    head: str,
+    analyse: Callable[..., Any],
+    draw: Callable[..., Any],
+) -> bool:
+    """One picture of all runs, where at least one has it; says whether."""
+    found = [of(run, analyse) for run in runs]
+    known = [each for each in found if each.missing is None]
+    if known:
+        st.subheader(head)
+        captions = [each.caption for each in known]
+        over_steps(draw(found, theme=theme(), title=False), *captions, key=analyse.__name__, choice=choice)
+    return bool(known)
+
+
+def depth(run: OpenRun, runs: int) -> bool:
+    """The gradient from layer to layer, where there are several."""
+    found = of(run, analysis.depth)
+    shown = found.missing is None and len(found.layers) > 1
+    if shown:
+        st.subheader(_head("Gradient across depth", found, runs))
+        captioned(figures.depth(found, theme=theme(), title=False), found.caption, key=f"depth-{run.link}")
+    return shown
+
+
+def zeros(run: OpenRun, runs: int) -> bool:
+    """Exact zeros of the gradient, where there are any."""
+    found = of(run, analysis.numerics)
+    shown = any(each.largest > 0 for each in found.zeros)
+    if shown:
+        st.subheader(_head("Exact zeros in the gradient", found, runs))
+        captioned(figures.numerics(found, theme=theme(), title=False), found.caption, key=f"zeros-{run.link}")
+    return shown
+
+
+def _head(words: str, found: Any, runs: int) -> str:
+    return words if runs == 1 else f"{words}: {found.source.label}"
