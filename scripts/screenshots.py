@@ -1,7 +1,8 @@
 """Pictures of the dashboard, light and dark, wide and narrow: ``scripts/screenshots.py --root runs --out shots``.
 
 Starts a dashboard of its own over the runs under ROOT, opens every page in a headless Chromium and saves what it sees:
-the table of runs, one run, and the runs of an experiment compared.
+the table of runs, each section of one run and of the runs of an experiment compared, that experiment, a report to be
+made, both forms of the Lab, every lesson. At a desk, on a tablet and on a phone, by day and by night.
 """
 
 import re
@@ -35,6 +36,7 @@ SWITCHES: Final = (
     "--disable-sync",
 )
 SETTLE_MS: Final = 60_000
+SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping")
 
 Scheme = Literal["light", "dark"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
@@ -52,17 +54,17 @@ def main(
     root: Annotated[Path, typer.Option(help="Folder of the runs to show")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Folder for the pictures")] = Path("screenshots"),
     experiment: Annotated[str | None, typer.Option(help="Experiment to compare; the first one if left out")] = None,
-    only: Annotated[str | None, typer.Option(help="Only the page of this name: runs, run or compare")] = None,
-    widths: Annotated[str, typer.Option(help="Widths in pixels")] = "1440,390",
+    only: Annotated[str | None, typer.Option(help="Only pages whose names begin so: run, say, or lab")] = None,
+    widths: Annotated[str, typer.Option(help="Widths in pixels")] = "1440,1024,390",
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one")] = 0,
 ) -> None:
     """Takes the pictures; prints the path of each."""
-    chosen = [view for view in views(root, experiment) if only in (None, view.name)]
+    chosen = [view for view in views(root, experiment) if view.name.startswith(only or "")]
     out.mkdir(parents=True, exist_ok=True)
     with serve(root, port or free_port()) as url, sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=list(SWITCHES))
         for view, width, scheme in product(chosen, map(int, widths.split(",")), SCHEMES):
-            path = out / f"{view.name}-{width}-{scheme}.png"
+            path = out / f"{view.name.replace(' ', '-')}-{width}-{scheme}.png"
             take(chromium, url + view.address, path, width, scheme)
             typer.echo(path)
 
@@ -75,16 +77,30 @@ def chromium_path() -> str:
 
 
 def views(root: Path, experiment: str | None) -> list[View]:
-    """The table, and from one experiment its first run and all of its runs side by side."""
+    """Every page; those that show runs show one experiment, its first run and all of its runs side by side."""
     found = list_runs(root)
     name = experiment or next(iter(found[EXPERIMENT].dropna()), None)
     arms = list(found.loc[found[EXPERIMENT] == name, RUN])
-    if not arms:
-        return [View("runs", "/")]
-    return [
+    general = [
         View("runs", "/"),
-        View("run", "/run?" + urlencode({"run": arms[0]})),
-        View("compare", "/compare?" + urlencode([("run", arm) for arm in arms])),
+        View("lab-pair", "/lab"),
+        View("lab-preset", "/lab?kind=preset"),
+        *(View(path.stem, f"/{path.stem}") for path in sorted((APP.parent / "pages").glob("learn_*.py"))),
+    ]
+    return [*general, *_of_runs(str(name), arms)] if arms else general
+
+
+def _of_runs(experiment: str, arms: list[str]) -> list[View]:
+    several = [(RUN, arm) for arm in arms]
+    asked = {"run": several[:1], "compare": several}
+    return [
+        *(
+            View(f"{page}-{section}", f"/{page}?" + urlencode([*query, ("section", section)]))
+            for page, query in asked.items()
+            for section in SECTIONS
+        ),
+        View("experiment", "/experiment?" + urlencode({EXPERIMENT: experiment})),
+        View("report", "/report?" + urlencode(several)),
     ]
 
 

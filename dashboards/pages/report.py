@@ -40,10 +40,17 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     """Draws the form; gives the runs and their revisions, the sections, the title and the format."""
     cells = st.columns([3, 2])
     sections = cells[0].pills(
-        "Sections", SECTIONS, selection_mode="multi", default=SECTIONS, key="sections", bind="query-params"
+        "Sections", SECTIONS, selection_mode="multi", default=SECTIONS, key="sections", bind="query-params", wrap=True
     )
     form = cells[1].segmented_control(
-        "Format", list(FORMS), default="html", required=True, format_func=FORMS.get, key="format", bind="query-params"
+        "Format",
+        list(FORMS),
+        default="html",
+        required=True,
+        format_func=FORMS.get,
+        key="format",
+        bind="query-params",
+        wrap=True,
     )
     title = st.text_input(
         "Title", max_chars=200, key="title", bind="query-params", placeholder="the experiment's or the run's own name"

@@ -52,7 +52,7 @@ def table(entries: Sequence[RunEntry]) -> None:
     muted(summary(entries))
     found = narrowed(entries)
     shown = found if len(found) <= SHOWN_AT_FIRST or st.session_state.get("all") else found[:SHOWN_AT_FIRST]
-    above = st.container(horizontal=True, vertical_alignment="bottom")
+    above = st.container(horizontal=True, vertical_alignment="center")
     chosen = select(shown) if shown else []
     with above:
         actions(chosen)
