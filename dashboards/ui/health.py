@@ -30,8 +30,8 @@ def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     ]
     if not any(shown):
         muted(
-            "No finding has a step of its own, and no updates, noise or depth are known: graddiag.watch(model, optimizer)"
-            " records them over more steps."
+            "No finding has a step of its own, and no updates, noise or depth are known: "
+            "graddiag.watch(model, optimizer) records them over more steps."
         )
 
 

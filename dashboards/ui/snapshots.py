@@ -26,7 +26,7 @@ def section(run: OpenRun, choice: Choice) -> None:
     with right:
         credit(run, choice)
     spectrum(run, choice.selection, choice.step)
-    exponents(run, choice.selection)
+    exponents(run, choice)
 
 
 def units(run: OpenRun, choice: Choice) -> None:
@@ -50,11 +50,12 @@ def spectrum(run: OpenRun, selection: Selection, step: int) -> None:
     captioned(figures.spectrum(found, theme=theme(), title=False), *captions, key="spectrum")
 
 
-def exponents(run: OpenRun, selection: Selection) -> None:
-    found = of(run, analysis.lyapunov_history, selection)
+def exponents(run: OpenRun, choice: Choice) -> None:
+    found = of(run, analysis.lyapunov_history, choice.selection)
     if found.missing is None:
         st.subheader("Lyapunov exponents over training")
-        captioned(figures.lyapunov_history(found, theme=theme(), title=False), found.caption, key="lyapunov_history")
+        figure = figures.lyapunov_history(found, theme=theme(), title=False)
+        over_steps(figure, found.caption, key="lyapunov_history", choice=choice)
 
 
 def weights_over_training(run: OpenRun, choice: Choice) -> None:
