@@ -36,7 +36,7 @@ SWITCHES: Final = (
     "--disable-sync",
 )
 SETTLE_MS: Final = 60_000
-SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping")
+SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping", "health")
 
 Scheme = Literal["light", "dark"]
 SCHEMES: Final[tuple[Scheme, ...]] = ("light", "dark")
