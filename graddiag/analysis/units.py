@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
@@ -107,23 +106,29 @@ class _Tally:
     timesteps: int
 
 
+_Columns = dict[str, tuple[NDArray[np.float64], NDArray[np.bool_]]]
+
+
 def _tallies(run: Run, selection: Selection) -> Iterator[_Tally]:
     for part in snapshot_parts(run, selection, [schema.UNIT, schema.GRAD_H, *_ACTIVATIONS]):
-        for step in part[schema.STEP].unique():
-            yield _tally(int(step), part[part[schema.STEP] == step])
+        steps, units = (part[name].to_numpy(dtype=np.int64) for name in (schema.STEP, schema.UNIT))
+        columns = {name: numbers(part[name]) for name in (schema.GRAD_H, *_ACTIVATIONS)}
+        for step in np.unique(steps):
+            rows = steps == step
+            own = {name: (values[rows], missing[rows]) for name, (values, missing) in columns.items()}
+            yield _tally(int(step), units[rows], own)
 
 
-def _tally(step: int, rows: pd.DataFrame) -> _Tally:
-    units = rows[schema.UNIT].to_numpy(dtype=np.int64)
+def _tally(step: int, units: Ints, columns: _Columns) -> _Tally:
     order, count = np.argsort(units, kind="stable"), int(units.max()) + 1
     starts = np.searchsorted(units[order], np.arange(count))
-    grad, absent = numbers(rows[schema.GRAD_H])
+    grad, absent = columns[schema.GRAD_H]
     untaught = np.logical_and.reduceat(grad[order] == 0, starts)
-    values = [numbers(rows[name]) for name in _ACTIVATIONS]
+    values = [columns[name] for name in _ACTIVATIONS]
     low = np.stack([np.minimum.reduceat(each[order], starts) for each, _ in values])
     high = np.stack([np.maximum.reduceat(each[order], starts) for each, _ in values])
     recorded = np.array([not missing.all() for _, missing in values])
-    return _Tally(step, low, high, recorded, untaught, not absent.all(), len(rows) // count)
+    return _Tally(step, low, high, recorded, untaught, not absent.all(), len(units) // count)
 
 
 def _silent(tallies: list[_Tally]) -> NDArray[np.bool_]:
