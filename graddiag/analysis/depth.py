@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
-from graddiag.analysis.selection import Selection, selections
+from graddiag.analysis.selection import Selection, recorded_steps, selections
+from graddiag.analysis.stretches import ends_of
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import listed, number
 from graddiag.run import Run, numbers
@@ -106,16 +107,29 @@ def _why_no_ratio(source: Source, layers: tuple[LayerNorm, ...]) -> str:
 
 
 def _layer(run: Run, selection: Selection) -> LayerNorm:
-    rows = run.read(schema.TABLE_TIMESTEPS, columns=[schema.STEP, schema.GRAD_H], where=selection.where)
+    parts = [_norms(run, selection, ends) for ends in ends_of(recorded_steps(run, selection))]
+    steps, total, absent, bounded = (
+        np.concatenate([part[at] for part in parts]) if parts else np.zeros(0) for at in range(4)
+    )
+    line = series(schema.GRAD_H, f"Gradient of {selection.label}", _UNIT, total, absent.astype(bool))
+    usable = np.isfinite(line.values) & (line.values > 0)
+    typical = float(np.exp(np.log(line.values[usable]).mean())) if usable.any() else None
+    return LayerNorm(selection, steps.astype(np.int64), line, typical, bounded.astype(bool))
+
+
+Norms = tuple[Ints, Floats, NDArray[np.bool_], NDArray[np.bool_]]
+
+
+def _norms(run: Run, selection: Selection, ends: tuple[int, int]) -> Norms:
+    """The steps between ``ends`` with the norm of a whole layer at each, whether none was measured, whether bounded."""
+    where = {**selection.where, schema.STEP: range(ends[0], ends[1] + 1)}
+    rows = run.read(schema.TABLE_TIMESTEPS, columns=[schema.STEP, schema.GRAD_H], where=where)
     norms, missing = numbers(rows[schema.GRAD_H])
     steps, places = np.unique(rows[schema.STEP].to_numpy(dtype=np.int64), return_inverse=True)
     counted = np.bincount(places[~missing], minlength=len(steps))
     with np.errstate(invalid="ignore"):
         total = np.sqrt(np.bincount(places[~missing], norms[~missing] ** 2, len(steps)))
-    line = series(schema.GRAD_H, f"Gradient of {selection.label}", _UNIT, total, counted == 0)
-    usable = np.isfinite(line.values) & (line.values > 0)
-    typical = float(np.exp(np.log(line.values[usable]).mean())) if usable.any() else None
-    return LayerNorm(selection, steps, line, typical, _bounded(norms, places, len(steps)))
+    return steps, total, counted == 0, _bounded(norms, places, len(steps))
 
 
 def _bounded(norms: Floats, places: Ints, steps: int) -> NDArray[np.bool_]:

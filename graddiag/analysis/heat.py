@@ -8,8 +8,10 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.grid import read_grid
-from graddiag.analysis.selection import Selection
+from graddiag import schema
+from graddiag.analysis.grid import Grid
+from graddiag.analysis.selection import Selection, recorded_steps
+from graddiag.analysis.stretches import ends_of, stretches
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
 from graddiag.analysis.words import SIGNED, plural, signal_title, signal_unit, span
 from graddiag.errors import SettingError
@@ -106,30 +108,67 @@ def heat(
     """
     if max_cells < 1:
         raise SettingError(f"max_cells {max_cells}: a heatmap needs at least one cell; give 60000, for example.")
-    grid = read_grid(run, selection, [signal], steps=steps)
-    within = slice(None) if timesteps is None else slice(max(0, timesteps[0]), timesteps[1] + 1)
-    values, missing = grid.values[signal][:, within], grid.missing[signal][:, within]
-    states = states_of(values, missing)
-    step_bin, timestep_bin = bins(values.shape, max_cells)
-    shown, shown_states = binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
+    looked = recorded_within(run, selection, steps)
+    times = np.arange(longest(run, selection, looked))
+    if timesteps is not None:
+        times = times[max(0, timesteps[0]) : timesteps[1] + 1]
+    step_bin, timestep_bin = bins((len(looked), len(times)), max_cells)
+    parts = []
+    for grid in stretches(run, selection, [signal], steps=looked, multiple=step_bin):
+        states, values = _cells(grid, signal, times)
+        part = binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
+        parts.append((grid.steps[::step_bin], counted(states), *part))
+    shown, shown_states = (np.concatenate([part[at] for part in parts]) for at in (2, 3))
+    counts = {state: sum(part[1][state] for part in parts) for state in parts[0][1]}
     positive = shown[shown > 0]
     return Heat(
         source_of(run),
         selection,
         signal,
         signal_unit(signal),
-        grid.steps[::step_bin],
-        grid.timesteps[within][::timestep_bin],
+        np.concatenate([part[0] for part in parts]),
+        times[::timestep_bin],
         step_bin,
         timestep_bin,
         shown,
         shown_states,
-        {state.name.lower(): int((states == state).sum()) for state in CellState},
+        counts,
         known(float(positive.min(initial=np.inf))) if len(positive) else None,
         float(positive.max()) if len(positive) else None,
         reduce,
-        _what_is_missing(states, signal, selection),
+        _what_is_missing(counts, signal, selection),
     )
+
+
+def recorded_within(run: Run, selection: Selection, steps: tuple[int, int] | None) -> Ints:
+    """The recorded steps of a layer from the first to the last of ``steps``, or all of them."""
+    found = recorded_steps(run, selection)
+    return found if steps is None else found[(found >= steps[0]) & (found <= steps[1])]
+
+
+def counted(states: States) -> dict[str, int]:
+    """How many cells are of each state, by its name."""
+    return {state.name.lower(): int((states == state).sum()) for state in CellState}
+
+
+def longest(run: Run, selection: Selection, steps: Ints) -> int:
+    """Timesteps of the longest sequence at any of ``steps``."""
+    found = 0
+    for first, last in ends_of(steps):
+        where = {**selection.where, schema.STEP: range(first, last + 1)}
+        times = run.read(schema.TABLE_TIMESTEPS, columns=[schema.TIMESTEP], where=where)[schema.TIMESTEP]
+        found = max(found, int(times.max()) + 1)
+    return found
+
+
+def _cells(grid: Grid, signal: str, times: Ints) -> tuple[States, Floats]:
+    """What the cells of ``times`` are and hold, [S, T]; missing beyond the longest sequence of the grid."""
+    states = np.full((len(grid.steps), len(times)), CellState.MISSING, dtype=np.int8)
+    values = np.full(states.shape, np.nan)
+    there = times[times < len(grid.timesteps)]
+    values[:, : len(there)] = grid.values[signal][:, there]
+    states[:, : len(there)] = states_of(values[:, : len(there)], grid.missing[signal][:, there])
+    return states, values
 
 
 def bins(shape: tuple[int, ...], max_cells: int) -> tuple[int, int]:
@@ -196,9 +235,10 @@ def _as_float32(values: Floats) -> NDArray[np.float32]:
     return np.asarray(np.where(values == 0, 0.0, np.copysign(size, values)), dtype=np.float32)
 
 
-def _what_is_missing(states: States, signal: str, selection: Selection) -> str | None:
-    if not states.size:
+def _what_is_missing(counts: Mapping[str, int], signal: str, selection: Selection) -> str | None:
+    cells = sum(counts.values())
+    if not cells:
         return f"No timestep was recorded for {selection.label}."
-    if (states == CellState.MISSING).all():
+    if counts[CellState.MISSING.name.lower()] == cells:
         return f"{signal_title(signal)} was not recorded for {selection.label}."
     return None

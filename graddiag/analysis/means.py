@@ -25,13 +25,13 @@ class StepMeans:
     def add(self, values: NDArray[np.floating], missing: NDArray[np.bool_]) -> None:
         """Adds the steps of ``values`` [S, T]; where ``missing`` nothing was measured."""
         finite = np.isfinite(values) & ~missing
-        self._total = _added(self._total, np.where(finite, values, 0.0).sum(axis=0, dtype=np.float64))
-        self._count = _added(self._count, finite.sum(axis=0))
-        self._measured = _added(self._measured, (~missing).sum(axis=0))
+        self._total = added(self._total, np.where(finite, values, 0.0).sum(axis=0, dtype=np.float64))
+        self._count = added(self._count, finite.sum(axis=0))
+        self._measured = added(self._measured, (~missing).sum(axis=0))
 
     def mean(self, length: int) -> tuple[Floats, NDArray[np.bool_]]:
         """The means of timesteps 0 to ``length``, NaN where none is finite, and where nothing was measured."""
-        total, count, measured = (_added(np.zeros(length), each) for each in (self._total, self._count, self._measured))
+        total, count, measured = (added(np.zeros(length), each) for each in (self._total, self._count, self._measured))
         return np.where(count > 0, total / np.maximum(count, 1), np.nan), measured == 0
 
     def overall(self) -> float | None:
@@ -63,7 +63,7 @@ class SomeSteps:
         return np.concatenate(padded) if padded else np.zeros((0, 0), np.float32)
 
 
-def _added(a: Floats, b: Floats | Ints) -> Floats:
+def added(a: Floats, b: Floats | Ints) -> Floats:
     """Their sum; the shorter one is 0 beyond its end."""
     out = np.zeros(max(len(a), len(b)))
     out[: len(a)] += a

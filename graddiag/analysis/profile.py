@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.grid import read_grid
+from graddiag.analysis.means import added
 from graddiag.analysis.selection import Selection, recorded_steps
+from graddiag.analysis.stretches import stretches
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import SIGNED, number, signal_title, signal_unit, span
 from graddiag.run import Run
@@ -52,11 +53,15 @@ def profile(run: Run, step: Asked, selection: Selection, signals: Sequence[str] 
     found = steps_asked_for(recorded_steps(run, selection), step)
     if not len(found):
         return Profile(source_of(run), selection, step, found, found, (), _none_recorded(selection, step))
-    grid = read_grid(run, selection, signals, steps=(int(found[0]), int(found[-1])))
-    lines = tuple(_line(name, grid.values[name], grid.missing[name]) for name in signals)
+    means = {name: _Means(signed=name in SIGNED) for name in signals}
+    for grid in stretches(run, selection, signals, steps=found):
+        for name, mean in means.items():
+            mean.add(grid.values[name], grid.missing[name])
+    lines = tuple(series(name, signal_title(name), signal_unit(name), *mean.found()) for name, mean in means.items())
     lacking = [line.title for line in lines if (line.states == CellState.MISSING).all()]
     missing = f"Not recorded for {selection.label}: {', '.join(lacking)}." if len(lacking) == len(lines) else None
-    return Profile(source_of(run), selection, step, found, grid.timesteps, lines, missing)
+    timesteps = np.arange(max((len(line.values) for line in lines), default=0))
+    return Profile(source_of(run), selection, step, found, timesteps, lines, missing)
 
 
 def steps_asked_for(recorded: Ints, step: Asked) -> Ints:
@@ -68,22 +73,35 @@ def steps_asked_for(recorded: Ints, step: Asked) -> Ints:
     return recorded[[np.abs(recorded - step).argmin()]]
 
 
-def _line(name: str, values: Floats, missing: NDArray[np.bool_]) -> Series:
-    title, unit = signal_title(name), signal_unit(name)
-    if len(values) == 1:
-        return series(name, title, unit, values[0], missing[0])
-    return series(name, title, unit, *mean_over_steps(values, missing, signed=name in SIGNED))
+class _Means:
+    """The mean of each timestep over steps that come stretch by stretch; the only step there is stays as it is."""
 
+    def __init__(self, *, signed: bool) -> None:
+        self._signed = signed
+        self._total, self._usable, self._zero, self._measured = (np.zeros(0) for _ in range(4))
+        self._only: tuple[Floats, NDArray[np.bool_]] | None = None
+        self._steps = 0
 
-def mean_over_steps(values: Floats, missing: NDArray[np.bool_], *, signed: bool) -> tuple[Floats, NDArray[np.bool_]]:
-    """The mean of each column over steps, [S, T] to [T], and where none was measured, [T]."""
-    usable = np.isfinite(values) & (signed | (values > 0))
-    terms = np.where(usable, values, 1.0)
-    total = terms if signed else np.log(terms)
-    mean = np.where(usable, total, 0.0).sum(axis=0) / np.maximum(usable.sum(axis=0), 1)
-    mean = mean if signed else np.exp(mean)
-    some, zero = usable.any(axis=0), (values == 0).any(axis=0)
-    return np.where(some, mean, np.where(zero, 0.0, np.nan)), np.asarray(missing.all(axis=0))
+    def add(self, values: Floats, missing: NDArray[np.bool_]) -> None:
+        """Adds the steps of ``values`` [S, T]; where ``missing`` nothing was measured."""
+        self._steps += len(values)
+        self._only = (values[0], missing[0]) if len(values) else self._only
+        usable = np.isfinite(values) & (self._signed | (values > 0))
+        terms = np.where(usable, values, 1.0)
+        terms = terms if self._signed else np.log(terms)
+        self._total = added(self._total, np.where(usable, terms, 0.0).sum(axis=0))
+        self._usable = added(self._usable, usable.sum(axis=0))
+        self._zero = added(self._zero, (values == 0).sum(axis=0))
+        self._measured = added(self._measured, (~missing).sum(axis=0))
+
+    def found(self) -> tuple[Floats, NDArray[np.bool_]]:
+        """The mean of each timestep, and where none was measured, [T]."""
+        if self._steps == 1 and self._only is not None:
+            return self._only
+        mean = self._total / np.maximum(self._usable, 1)
+        mean = mean if self._signed else np.exp(mean)
+        mean = np.where(self._usable > 0, mean, np.where(self._zero > 0, 0.0, np.nan))
+        return mean, np.asarray(self._measured == 0)
 
 
 def _none_recorded(selection: Selection, step: Asked) -> str:

@@ -1,14 +1,15 @@
 """One signal of two runs against each other: their ratio over training and sequence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graddiag.analysis.grid import Grid, read_grid
-from graddiag.analysis.heat import Reduce, binned, bins
+from graddiag.analysis.heat import Reduce, binned, bins, counted, longest, recorded_within
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.stretches import NO_STEP, ends_of
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
 from graddiag.analysis.words import SIGNED, number, signal_title
 from graddiag.errors import SettingError
@@ -74,15 +75,17 @@ def heat_ratio(
     """
     if len(runs) != 2:
         raise SettingError(f"a ratio needs two runs, the baseline and the other; {len(runs)} were given.")
-    baseline, treated = (read_grid(run, selection, [signal], steps=steps) for run in runs)
-    shared, rows_a, rows_b = np.intersect1d(baseline.steps, treated.steps, return_indices=True)
-    first, last = timesteps or (0, max(len(baseline.timesteps), len(treated.timesteps)))
-    times = np.arange(max(0, first), min(last + 1, len(baseline.timesteps), len(treated.timesteps)))
-    a, b = _cells(baseline, signal, rows_a, times), _cells(treated, signal, rows_b, times)
-    values, states = _ratio(a, b)
-    step_bin, timestep_bin = bins(values.shape, max_cells)
-    shown, shown_states = _binned(values, states, step_bin, timestep_bin, reduce)
-    known = values[states == CellState.VALUE]
+    looked = [recorded_within(run, selection, steps) for run in runs]
+    shared = np.intersect1d(looked[0], looked[1])
+    length = min(longest(run, selection, each) for run, each in zip(runs, looked, strict=True))
+    first, last = timesteps or (0, length)
+    times = np.arange(max(0, first), min(last + 1, length))
+    step_bin, timestep_bin = bins((len(shared), len(times)), max_cells)
+    parts, known = [], [np.zeros(0, np.float32)]
+    for values, states in _stretches(runs, signal, selection, (shared, times), step_bin):
+        known.append(values[states == CellState.VALUE].astype(np.float32))
+        parts.append((_binned(values, states, step_bin, timestep_bin, reduce), counted(states)))
+    ratios = np.concatenate(known)
     return HeatRatio(
         source_of(runs[0]),
         source_of(runs[1]),
@@ -92,20 +95,35 @@ def heat_ratio(
         times[::timestep_bin],
         step_bin,
         timestep_bin,
-        shown,
-        shown_states,
-        {state.name.lower(): int((states == state).sum()) for state in CellState},
-        float(10.0 ** np.median(known)) if len(known) else None,
-        _what_is_missing(values, known, signal),
+        np.concatenate([shown for (shown, _), _ in parts]),
+        np.concatenate([kinds for (_, kinds), _ in parts]),
+        {state: sum(counts[state] for _, counts in parts) for state in parts[0][1]},
+        float(10.0 ** np.median(ratios)) if len(ratios) else None,
+        _what_is_missing(len(shared) * len(times), ratios, signal),
     )
+
+
+def _stretches(
+    runs: Sequence[Run], signal: str, selection: Selection, where: tuple[Ints, Ints], multiple: int
+) -> Iterator[tuple[Floats, States]]:
+    """log10 of the ratio at some steps and timesteps, a stretch of steps at a time, with what each cell is."""
+    steps, times = where
+    for ends in ends_of(steps, multiple) if len(steps) else [NO_STEP]:
+        a, b = (read_grid(run, selection, [signal], steps=ends) for run in runs)
+        _, rows_a, rows_b = np.intersect1d(a.steps, b.steps, return_indices=True)
+        yield _ratio(_cells(a, signal, rows_a, times), _cells(b, signal, rows_b, times))
 
 
 Cells = tuple[Floats, NDArray[np.bool_]]
 
 
 def _cells(grid: Grid, signal: str, rows: Ints, times: Ints) -> Cells:
-    at = np.ix_(rows, times)
-    return grid.values[signal][at], grid.missing[signal][at]
+    """The cells of a grid at some rows and ``times``, [S, T]; missing beyond its longest sequence."""
+    values, missing = np.full((len(rows), len(times)), np.nan), np.ones((len(rows), len(times)), dtype=bool)
+    there = times[times < len(grid.timesteps)]
+    at = np.ix_(rows, there)
+    values[:, : len(there)], missing[:, : len(there)] = grid.values[signal][at], grid.missing[signal][at]
+    return values, missing
 
 
 def _ratio(a: Cells, b: Cells) -> tuple[Floats, States]:
@@ -133,10 +151,10 @@ def _binned(
     return np.where(kinds == CellState.VALUE, logs, np.float32(np.nan)), kinds
 
 
-def _what_is_missing(values: Floats, known: Floats, signal: str) -> str | None:
+def _what_is_missing(cells: int, known: NDArray[np.float32], signal: str) -> str | None:
     if signal in SIGNED:
         return f"{signal_title(signal)} has a sign: there is no ratio to draw."
-    if not values.size:
+    if not cells:
         return "The two runs have no recorded step and timestep in common."
     if not len(known):
         return "There is no cell in which both runs have a number above 0."

@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from graddiag import schema
-from graddiag.analysis import Selection, reach, stretches
+from graddiag.analysis import Selection, depth, heat, heat_ratio, profile, reach, stretches
+from graddiag.analysis.heat import Reduce
 from graddiag.analysis.stretches import _AT_ONCE
 from graddiag.run import Run
-from tests.analysis.runs import INF, NAN, manifest, timesteps_frame, travelled
+from tests.analysis.runs import INF, LAYER, NAN, manifest, timesteps_frame, travelled
 
 SIGNALS = (schema.GRAD_H, schema.TRANSPORT_GAIN)
 
@@ -67,3 +68,65 @@ def test_a_stretch_has_the_length_of_its_own_longest_sequence(monkeypatch: pytes
     monkeypatch.setattr("graddiag.analysis.stretches._AT_ONCE", 2)
     assert [len(grid.timesteps) for grid in stretches.stretches(run, layer, SIGNALS)] == [3, 5]
     assert len(reach(run, layer).gain_by_timestep) == 5
+
+
+def ragged(lengths: tuple[int, ...] = (3, 3, 7, 5, 9, 9, 2)) -> Run:
+    """A step of each of these lengths, with NaN, inf, 0 and a null among the numbers."""
+    random = np.random.default_rng(6)
+    frames = []
+    for step, length in enumerate(lengths):
+        values = random.lognormal(0, 3, (1, length)).astype(object)
+        values[0, 1] = [NAN, 0.0, INF, None, 2.0, 1e30, 0.0][step]
+        frames.append(timesteps_frame({schema.GRAD_H: values}, LAYER, steps=[step]))
+    return Run.from_frames(manifest(), timesteps=pd.concat(frames, ignore_index=True))
+
+
+def same(parts: object, whole: object) -> None:
+    for name, value in vars(whole).items():
+        if isinstance(value, np.ndarray):
+            np.testing.assert_allclose(getattr(parts, name), value, rtol=1e-12, err_msg=name)
+        elif hasattr(value, "states"):
+            same(getattr(parts, name), value)
+        else:
+            assert getattr(parts, name) == value, name
+
+
+@pytest.mark.parametrize("reduce", ["max", "geomean"])
+@pytest.mark.parametrize("max_cells", [1, 4, 9, 100])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_heatmap_is_the_same_in_stretches(
+    reduce: Reduce, max_cells: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = ragged()
+    looks = ({}, {"steps": (1, 5)}, {"timesteps": (2, 6)})
+    whole = [heat(run, schema.GRAD_H, LAYER, max_cells=max_cells, reduce=reduce, **look) for look in looks]
+    monkeypatch.setattr("graddiag.analysis.stretches._AT_ONCE", at_once)
+    for look, found in zip(looks, whole, strict=True):
+        assert sum(found.counts.values()) == found.states.size or max_cells < 100
+        same(heat(run, schema.GRAD_H, LAYER, max_cells=max_cells, reduce=reduce, **look), found)
+
+
+@pytest.mark.parametrize("reduce", ["max", "geomean"])
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_ratio_is_the_same_in_stretches(reduce: Reduce, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [ragged(), ragged((3, 5, 7, 5, 8, 9, 4))]
+    looks = ({}, {"max_cells": 4}, {"steps": (1, 5)}, {"timesteps": (2, 6)})
+    whole = [heat_ratio(runs, schema.GRAD_H, LAYER, reduce=reduce, **look) for look in looks]
+    monkeypatch.setattr("graddiag.analysis.stretches._AT_ONCE", at_once)
+    for look, found in zip(looks, whole, strict=True):
+        assert found.missing is None
+        same(heat_ratio(runs, schema.GRAD_H, LAYER, reduce=reduce, **look), found)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_a_profile_and_the_depth_are_the_same_in_stretches(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = ragged()
+    whole, deep = profile(run, (0, 6), LAYER), depth(run)
+    assert len(whole.timesteps) == 9
+    monkeypatch.setattr("graddiag.analysis.stretches._AT_ONCE", at_once)
+    parts = profile(run, (0, 6), LAYER)
+    np.testing.assert_array_equal(parts.timesteps, whole.timesteps)
+    same(parts.series[0], whole.series[0])
+    (layer,), (all_of_it,) = depth(run).layers, deep.layers
+    same(layer.norm, all_of_it.norm)
+    assert (layer.typical, layer.bounded.tolist()) == (all_of_it.typical, all_of_it.bounded.tolist())
