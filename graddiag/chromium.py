@@ -154,10 +154,14 @@ async def _printed(browser: Any, page: str, ready: str, footer: str) -> bytes:
         folder.clean()
 
 
+# a new tab is an empty page, complete as well, until it goes to the file
+_LOADED: Final = "location.protocol === 'file:' && document.readyState === 'complete'"
+
+
 async def _file_printed(browser: Any, file: Path, ready: str, footer: str) -> bytes:
     tab = await browser.create_tab(file.as_uri())
     try:
-        while not await _value(tab, "document.readyState === 'complete'"):
+        while not await _value(tab, _LOADED):
             await asyncio.sleep(_SOON)
         await _value(tab, ready)
         answer = await _asked(tab, "Page.printToPDF", {**_PRINTED, "footerTemplate": footer})

@@ -1,6 +1,7 @@
 """Images and pages out of a Chromium that nobody sees, and what is said where there is none."""
 
 import asyncio
+import base64
 import re
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 import pytest
 
-from graddiag.chromium import BrowserError, Chromium, ImageSize, chromium
+from graddiag.chromium import BrowserError, Chromium, ImageSize, _file_printed, chromium
 from graddiag.errors import MissingLibraryError
 from tests.needs import needs, needs_chromium
 
@@ -109,3 +110,31 @@ def test_a_chromium_that_does_not_start_is_one_sentence(monkeypatch: pytest.Monk
     monkeypatch.setenv("BROWSER_PATH", "/bin/false")
     with pytest.raises(BrowserError, match=r"^a test: Chromium failed \(.*\)\. Try it again\.$"), chromium("a test"):
         pass
+
+
+class Tab:
+    """A tab that stands at an empty page, complete, before it goes to the file: as one does on a busy machine."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def send_command(self, command: str, params: dict[str, object]) -> dict[str, object]:
+        self.asked.append(f"{command} {params.get('expression', '')}")
+        there = len(self.asked) > 2
+        value = there if "location.protocol === 'file:'" in self.asked[-1] else True
+        return {"result": {"result": {"value": value}, "data": base64.b64encode(b"%PDF").decode()}}
+
+    async def close(self) -> None: ...
+
+
+def test_the_empty_page_of_a_new_tab_is_not_printed(tmp_path: Path) -> None:
+    tab = Tab()
+
+    class Browser:
+        async def create_tab(self, address: str) -> Tab:
+            return tab
+
+    printed = asyncio.run(_file_printed(Browser(), tmp_path / "page.html", "window.drawn", ""))
+    assert printed == b"%PDF"
+    assert [asked.partition(" ")[0] for asked in tab.asked] == ["Runtime.evaluate"] * 4 + ["Page.printToPDF"]
+    assert "window.drawn" in tab.asked[3]

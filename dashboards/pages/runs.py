@@ -100,8 +100,10 @@ def _many(count: int, noun: str) -> str:
 def actions(chosen: Sequence[RunEntry]) -> None:
     """What can be done with the selected runs."""
     links = [entry.run for entry in chosen]
-    link("run", "Open", ":material/search_insights:", {"run": links[:1]}, disabled=len(links) != 1)
-    link("compare", "Compare", ":material/compare:", {"run": links}, disabled=len(links) < 2)
+    if len(links) == 1:
+        link("run", "Open", ":material/search_insights:", {"run": links})
+    elif links:
+        link("compare", "Compare", ":material/compare:", {"run": links})
     experiments = {entry.manifest.experiment for entry in chosen if entry.manifest}
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:

@@ -61,21 +61,14 @@ def _forget(page: str) -> None:
             del st.session_state[key]
 
 
-def link(
-    name: str,
-    label: str,
-    icon: str,
-    query: Mapping[str, str | list[str]] | None = None,
-    *,
-    disabled: bool = False,
-) -> None:
+def link(name: str, label: str, icon: str, query: Mapping[str, str | list[str]] | None = None) -> None:
     """A link to another page, by the name of its file, with what stands behind the ? in its address.
 
     Links alone lead to another page: st.switch_page out of a part that refreshes itself can meet a refresh that is on
     its way, and Streamlit then draws the one page into the other.
     """
     page = st.Page(APP.parent / "pages" / f"{name}.py")
-    st.page_link(page, label=label, icon=icon, query_params=query, disabled=disabled)
+    st.page_link(page, label=label, icon=icon, query_params=query)
 
 
 def enter() -> None:

@@ -118,18 +118,17 @@ def test_several_seeds_are_drawn_as_bands(open_page: Open, root: Path) -> None:
     assert len(drawn(page)) >= 4
 
 
-def links(page: AppTest) -> dict[str, bool]:
-    """The links of the page, and whether they can be followed."""
+def links(page: AppTest) -> list[str]:
+    """The links of the page."""
     assert not page.exception
-    return {element.proto.label: not element.proto.disabled for element in page.get("page_link")}
+    return [element.proto.label for element in page.get("page_link")]
 
 
 def test_selected_runs_are_in_the_address(open_page: Open, root: Path) -> None:
     off, on = write_all(root, pair())
-    assert links(open_page("runs")) == {"Open": False, "Compare": False}
-    assert links(open_page("runs", selected=on)) == {"Open": True, "Compare": False, "Its experiment": True}
-    both = open_page("runs", selected=[off, on, "gone"])
-    assert links(both) == {"Open": False, "Compare": True, "Its experiment": True}
+    assert links(open_page("runs")) == []
+    assert links(open_page("runs", selected=on)) == ["Open", "Its experiment"]
+    assert links(open_page("runs", selected=[off, on, "gone"])) == ["Compare", "Its experiment"]
 
 
 def test_filter_and_sort_are_in_the_address(open_page: Open, root: Path) -> None:

@@ -14,6 +14,12 @@ SETTLE_MS: Final = 120_000  # a busy machine with two cores
 expect.set_options(timeout=SETTLE_MS)
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
+# Streamlit's own: it closes a websocket that a browser left while it was being accepted
+_DEPARTURE: Final = re.compile(
+    r"^.*Exception in ASGI application\n(?:(?!.*Exception in ASGI).*\n)*?"
+    r'.*WebSocketDisconnected: Cannot call "send" once a close message has been sent\.\n?',
+    re.MULTILINE,
+)
 Scheme = Literal["light", "dark"]
 
 
@@ -53,7 +59,7 @@ class Watched:
     def trouble(self) -> list[str]:
         """Every error on the page, in its console and in the log of the server."""
         boxes = self.page.get_by_test_id("stException").all_inner_texts()
-        log = [line for line in self.served.said().splitlines() if not _GREETING.search(line)]
+        log = [line for line in _DEPARTURE.sub("", self.served.said()).splitlines() if not _GREETING.search(line)]
         return [*boxes, *self.errors, *log, *self.foreign]
 
 
