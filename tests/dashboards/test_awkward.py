@@ -38,6 +38,14 @@ def test_the_experiment_page(open_page: Open, root: Path, made: Made) -> None:
     assert {element.value for element in page.subheader} == {"Success", "Every run", "Every run across its settings"}
 
 
+@pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
+def test_the_runs_and_the_lab_beside_it(open_page: Open, root: Path, made: Made) -> None:
+    (link,) = write_all(root, [made])
+    for page in (open_page("runs", selected=link), open_page("lab"), open_page("lab", kind="preset")):
+        assert not page.exception
+        assert "Could not be read" not in words(page)
+
+
 def test_an_experiment_tells_which_runs_succeed(open_page: Open, root: Path) -> None:
     write_all(root, [made for seed in range(2) for made in pair(seed=seed)])
     page = open_page("experiment", experiment="pair")
