@@ -134,7 +134,9 @@ def test_the_empty_page_of_a_new_tab_is_not_printed(tmp_path: Path) -> None:
         async def create_tab(self, address: str) -> Tab:
             return tab
 
-    printed = asyncio.run(_file_printed(Browser(), tmp_path / "page.html", "window.drawn", ""))
+    with ThreadPoolExecutor(1) as pool:  # another test may have left a loop running in this thread
+        task = pool.submit(lambda: asyncio.run(_file_printed(Browser(), tmp_path / "page.html", "window.drawn", "")))
+        printed = task.result()
     assert printed == b"%PDF"
     assert [asked.partition(" ")[0] for asked in tab.asked] == ["Runtime.evaluate"] * 4 + ["Page.printToPDF"]
     assert "window.drawn" in tab.asked[3]

@@ -27,23 +27,28 @@ _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and t
 
 
 def load_run(path: Path | str) -> Run:
-    """The run in the folder ``path``, running or done; its manifest and index are read now, its tables when asked for.
+    """The run in the folder ``path``, running or done, as it stands: its manifest and index are read now, its tables
+    when asked for. What a running one gets after that is seen by those who load it again.
 
     Raises:
         RunFormatError: it is not a run, is damaged, or of a schema this graddiag does not read.
     """
     folder = Path(path)
     manifest = read_manifest(folder)
-    read_index(folder)
-    return Run(manifest, FolderReader(folder, manifest), folder)
+    return Run(manifest, FolderReader(folder, manifest, read_index(folder)), folder)
 
 
 @dataclass(frozen=True)
 class FolderReader:
-    """Reads tables of a run folder. Each call sees what the run holds by then; text keys and nulls as ``to_frame``."""
+    """Reads tables of a run folder as they stood at ``index``, so that what is read one after the other fits together
+    while the run is being written; text keys and nulls as ``to_frame``.
+
+    Parts that have been put together since are looked for by the index of now.
+    """
 
     folder: Path
     manifest: RunManifest
+    index: Index
 
     def __call__(
         self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
@@ -59,7 +64,7 @@ class FolderReader:
             SettingError: an unknown table or column, or a value that cannot be compared with it.
             RunFormatError: a part is damaged, gone, or lacks a column.
         """
-        declared, index = table_named(table), read_index(self.folder)
+        declared, index = table_named(table), self.index
         for _ in range(_ATTEMPTS):
             try:
                 return to_frame(self._scan(declared, index, columns, where or {}))

@@ -59,11 +59,11 @@ def test_late_steps_in_a_later_part_are_put_in_order(tmp_path: Path) -> None:
 
 def test_a_reader_meanwhile_never_fails_and_never_loses_rows(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path, manifest(), part_steps=1)
-    run, seen, done = load_run(writer.path), [0], threading.Event()
+    old, seen, done = load_run(writer.path), [0], threading.Event()
 
     def read() -> None:
         while not done.is_set():
-            seen.append(len(run.read("timesteps", columns=["timestep"])))
+            seen.append(len(load_run(writer.path).read("timesteps", columns=["timestep"])))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -75,4 +75,15 @@ def test_a_reader_meanwhile_never_fails_and_never_loses_rows(tmp_path: Path) -> 
         done.set()
         reader.join()
     assert seen == sorted(seen)
-    assert len(run.timesteps) == 1200
+    assert len(load_run(writer.path).timesteps) == 1200
+    assert old.timesteps.empty
+
+
+def test_a_run_that_was_loaded_before_its_parts_were_put_together_is_read_all_the_same(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, manifest(), part_steps=1) as writer:
+        for step in range(20):
+            writer.append("timesteps", layer_rows(step))
+        writer.flush()
+        run = load_run(writer.path)
+        assert len(run.timesteps) == 80
+    assert len(run.timesteps) == 80

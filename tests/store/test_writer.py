@@ -28,10 +28,23 @@ def test_a_run_can_be_read_while_it_is_written(tmp_path: Path) -> None:
         run = load_run(writer.path)
         assert run.steps.empty
         writer.append("steps", {"step": 0})
-        assert run.steps.empty
+        assert load_run(writer.path).steps.empty
         writer.flush()
-        assert len(run.steps) == 1
+        assert len(load_run(writer.path).steps) == 1
         assert load_run(writer.path).manifest.status == "running"
+
+
+def test_a_run_that_was_loaded_stays_as_it_was_while_it_is_written(tmp_path: Path) -> None:
+    """Two readings of it fit together: as many steps in one as in the other."""
+    with RunWriter(tmp_path, manifest(), part_steps=1) as writer:
+        writer.append("steps", {"step": 0})
+        writer.flush()
+        run = load_run(writer.path)
+        losses = run.read("steps", columns=["loss"])
+        writer.append("steps", {"step": 1})
+        writer.flush()
+        assert len(run.steps) == len(losses) == 1
+        assert len(load_run(writer.path).steps) == 2
 
 
 def test_a_part_is_closed_after_its_steps_and_holds_whole_steps(tmp_path: Path) -> None:

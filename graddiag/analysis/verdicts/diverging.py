@@ -60,8 +60,8 @@ def _advice(measured: Measured) -> tuple[Advice, ...]:
 
 def _rate(measured: Measured) -> Advice:
     """A smaller learning rate; where it was higher when the loss rose than when it was lowest, a smaller peak."""
-    rates = numbers(measured.run.read(schema.TABLE_STEPS, columns=[schema.LR])[schema.LR])[0]
-    steps, loss = measured.history.steps, measured.loss
+    frame, loss = measured.run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LR]), measured.loss
+    steps, rates = frame[schema.STEP].to_numpy(), numbers(frame[schema.LR])[0]
     early, late = (float(rates[steps == step][0]) for step in (loss.best_step, loss.risen_from))
     if late > early:
         why = f"it was still being raised, from {number(early)} to {number(late)}"
