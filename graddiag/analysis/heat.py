@@ -108,7 +108,7 @@ def heat(
     """
     if max_cells < 1:
         raise SettingError(f"max_cells {max_cells}: a heatmap needs at least one cell; give 60000, for example.")
-    looked = recorded_within(run, selection, steps)
+    looked = recorded_steps(run, selection, within=steps)
     times = np.arange(longest(run, selection, looked))
     if timesteps is not None:
         times = times[max(0, timesteps[0]) : timesteps[1] + 1]
@@ -138,12 +138,6 @@ def heat(
         reduce,
         _what_is_missing(counts, signal, selection),
     )
-
-
-def recorded_within(run: Run, selection: Selection, steps: tuple[int, int] | None) -> Ints:
-    """The recorded steps of a layer from the first to the last of ``steps``, or all of them."""
-    found = recorded_steps(run, selection)
-    return found if steps is None else found[(found >= steps[0]) & (found <= steps[1])]
 
 
 def counted(states: States) -> dict[str, int]:

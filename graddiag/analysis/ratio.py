@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag.analysis.grid import Grid, read_grid
-from graddiag.analysis.heat import Reduce, binned, bins, counted, longest, recorded_within
-from graddiag.analysis.selection import Selection
+from graddiag.analysis.heat import Reduce, binned, bins, counted, longest
+from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import NO_STEP, ends_of
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
 from graddiag.analysis.words import SIGNED, number, signal_title
@@ -75,7 +75,7 @@ def heat_ratio(
     """
     if len(runs) != 2:
         raise SettingError(f"a ratio needs two runs, the baseline and the other; {len(runs)} were given.")
-    looked = [recorded_within(run, selection, steps) for run in runs]
+    looked = [recorded_steps(run, selection, within=steps) for run in runs]
     shared = np.intersect1d(looked[0], looked[1])
     length = min(longest(run, selection, each) for run, each in zip(runs, looked, strict=True))
     first, last = timesteps or (0, length)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
 import numpy as np
 import pandas as pd
@@ -94,9 +94,10 @@ def common_selections(runs: Sequence[Run]) -> tuple[Selection, ...]:
     return tuple(each for each in first if all(each in other for other in others))
 
 
-def recorded_steps(run: Run, selection: Selection | None = None) -> Ints:
-    """The steps at which timesteps were recorded, ascending, [S]; of one layer, or of any."""
-    return _steps_of(run, schema.TABLE_TIMESTEPS, selection)
+def recorded_steps(run: Run, selection: Selection | None = None, *, within: tuple[int, int] | None = None) -> Ints:
+    """The steps at which timesteps were recorded, ascending, [S]; of one layer, or of any; from the first to the last
+    step of ``within`` alone where it is given."""
+    return _steps_of(run, schema.TABLE_TIMESTEPS, selection, within)
 
 
 def signals(run: Run, selection: Selection) -> tuple[str, ...]:
@@ -110,10 +111,12 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
     return tuple(name for name in names if not numbers(frame[name])[1].all())
 
 
-def _steps_of(run: Run, table: str, selection: Selection | None = None) -> Ints:
+def _steps_of(run: Run, table: str, selection: Selection | None = None, within: tuple[int, int] | None = None) -> Ints:
     """The steps of ``table``, by their rows of timestep 0, which every sequence has: of a long run all its rows are
     hundreds of times as many. By all rows where there is none of that timestep."""
-    where = {} if selection is None else selection.where
+    where: dict[str, Any] = {} if selection is None else {**selection.where}
+    if within is not None:
+        where[schema.STEP] = range(within[0], within[1] + 1)
     steps = run.read(table, columns=[schema.STEP], where={**where, schema.TIMESTEP: 0})[schema.STEP].to_numpy()
     if not len(steps):
         steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
