@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-import numpy as np
-
 from graddiag import schema
 from graddiag.analysis.grid import Grid, grid_of
-from graddiag.analysis.selection import Selection
+from graddiag.analysis.selection import Selection, steps_of
 from graddiag.analysis.values import Ints
 from graddiag.run import Run
 
@@ -20,10 +18,7 @@ _AT_ONCE: Final = 500
 
 def recorded_gate_steps(run: Run, selection: Selection) -> Ints:
     """The steps at which the gates of a layer were recorded, ascending, [S]."""
-    steps = run.read(schema.TABLE_GATES, columns=[schema.STEP], where=selection.where)[schema.STEP]
-    values = steps.to_numpy(dtype=np.int64)
-    changes = np.flatnonzero(np.diff(values)) + 1
-    return np.unique(values[np.concatenate([[0], changes])]) if len(values) else values
+    return steps_of(run, schema.TABLE_GATES, selection)
 
 
 def gate_grids(

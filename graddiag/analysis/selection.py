@@ -74,7 +74,7 @@ def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ..
     """
     for table in (schema.TABLE_TIMESTEPS, schema.TABLE_GATES):
         known = recorded if table == schema.TABLE_TIMESTEPS else None
-        steps = _steps_of(run, table) if known is None else known
+        steps = steps_of(run, table) if known is None else known
         if len(steps):
             rows = run.read(table, columns=_KEYS, where={schema.STEP: [int(step) for step in looked_at(steps)]})
             return _ordered(rows.drop_duplicates())
@@ -97,7 +97,7 @@ def common_selections(runs: Sequence[Run]) -> tuple[Selection, ...]:
 def recorded_steps(run: Run, selection: Selection | None = None, *, within: tuple[int, int] | None = None) -> Ints:
     """The steps at which timesteps were recorded, ascending, [S]; of one layer, or of any; from the first to the last
     step of ``within`` alone where it is given."""
-    return _steps_of(run, schema.TABLE_TIMESTEPS, selection, within)
+    return steps_of(run, schema.TABLE_TIMESTEPS, selection, within)
 
 
 def signals(run: Run, selection: Selection) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
     return tuple(name for name in names if not numbers(frame[name])[1].all())
 
 
-def _steps_of(run: Run, table: str, selection: Selection | None = None, within: tuple[int, int] | None = None) -> Ints:
+def steps_of(run: Run, table: str, selection: Selection | None = None, within: tuple[int, int] | None = None) -> Ints:
     """The steps of ``table``, by their rows of timestep 0, which every sequence has: of a long run all its rows are
     hundreds of times as many. By all rows where there is none of that timestep."""
     where: dict[str, Any] = {} if selection is None else {**selection.where}
