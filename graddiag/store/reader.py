@@ -43,7 +43,8 @@ class FolderReader:
     """Reads tables of a run folder as they stood at ``index``, so that what is read one after the other fits together
     while the run is being written; text keys and nulls as ``to_frame``.
 
-    Parts that have been put together since are looked for by the index of now.
+    Parts that have been put together since are looked for by the index of now, and read up to the step that was the
+    last one then.
     """
 
     folder: Path
@@ -65,9 +66,11 @@ class FolderReader:
             RunFormatError: a part is damaged, gone, or lacks a column.
         """
         declared, index = table_named(table), self.index
+        last = max((part.last_step for part in index.parts(table)), default=-1)
         for _ in range(_ATTEMPTS):
             try:
-                return to_frame(self._scan(declared, index, columns, where or {}))
+                found = self._scan(declared, index, columns, where or {}, None if index is self.index else last)
+                return to_frame(found)
             except FileNotFoundError as error:
                 lost, known, index = error, index, read_index(self.folder)
                 if index == known:
@@ -78,8 +81,14 @@ class FolderReader:
         ) from lost
 
     def _scan(
-        self, table: schema.Table, index: Index, columns: Sequence[str] | None, where: Mapping[str, Any]
+        self,
+        table: schema.Table,
+        index: Index,
+        columns: Sequence[str] | None,
+        where: Mapping[str, Any],
+        last: int | None,
     ) -> pa.Table:
+        """The rows that ``where`` asks for, up to the ``last`` step where it is given."""
         target = arrow_schema(table, index.extra(table.name))
         _check_columns(table, target.names, [*(columns or ()), *where])
         where = _within(where, index.parts(table.name))
@@ -87,6 +96,9 @@ class FolderReader:
         parts = [part for part in index.parts(table.name) if _may_hold(part, wanted.get(schema.STEP))]
         names = list(dict.fromkeys(target.names if columns is None else columns))
         source, condition = self._dataset(table, target, parts), _condition(wanted)
+        if last is not None:
+            known = pc.field(schema.STEP) <= last
+            condition = known if condition is None else condition & known
         if all(before.last_step <= after.first_step for before, after in pairwise(parts)):
             return self._rows(source, names, condition)
         found = self._rows(source, list(dict.fromkeys([*names, schema.STEP])), condition)

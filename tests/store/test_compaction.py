@@ -86,4 +86,8 @@ def test_a_run_that_was_loaded_before_its_parts_were_put_together_is_read_all_th
         writer.flush()
         run = load_run(writer.path)
         assert len(run.timesteps) == 80
-    assert len(run.timesteps) == 80
+        for step in range(20, 200):
+            writer.append("timesteps", layer_rows(step))
+    assert not (writer.path / "timesteps" / "000001.parquet").exists()
+    assert len(run.timesteps) == len(run.read("timesteps", columns=["timestep"])) == 80
+    assert len(load_run(writer.path).timesteps) == 800
