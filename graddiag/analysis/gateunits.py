@@ -8,6 +8,7 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.gategrids import in_order
+from graddiag.analysis.means import UnitMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
@@ -76,7 +77,7 @@ def gate_units(run: Run, selection: Selection) -> GateUnits:
     Source: Karpathy, Johnson & Li (2016), section 4.2, figure 4.
     """
     names = [schema.gate_column(side, gate) for gate in in_order(_known_gates()) for side in _SIDES]
-    sums, taken = {name: _Shares() for name in names}, []
+    sums, taken = {name: UnitMeans() for name in names}, []
     for frame in snapshot_parts(run, selection, [schema.UNIT, *names]):
         taken.append(frame[schema.STEP].unique())
         units = frame[schema.UNIT].to_numpy(dtype=np.int64)
@@ -88,29 +89,11 @@ def gate_units(run: Run, selection: Selection) -> GateUnits:
     return GateUnits(source_of(run), selection, steps, count, gates, _what_is_missing(steps, gates, selection))
 
 
-class _Shares:
-    """The finite shares of each unit summed up, snapshot by snapshot, and how many they are."""
-
-    def __init__(self) -> None:
-        self.total, self.count = np.zeros(0), np.zeros(0)
-
-    def add(self, units: Ints, values: Floats) -> None:
-        finite = np.isfinite(values)
-        length = max(len(self.count), int(units.max()) + 1 if len(units) else 0)
-        grown = [np.pad(each, (0, length - len(each))) for each in (self.total, self.count)]
-        self.total = grown[0] + np.bincount(units[finite], weights=values[finite], minlength=length)
-        self.count = grown[1] + np.bincount(units[finite], minlength=length)
-
-    def mean(self) -> Floats:
-        """[U], NaN where no share is finite."""
-        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)
-
-
 def _known_gates() -> tuple[str, ...]:
     return tuple(dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates))
 
 
-def _gate(gate: str, sums: Mapping[str, _Shares]) -> UnitSaturation | None:
+def _gate(gate: str, sums: Mapping[str, UnitMeans]) -> UnitSaturation | None:
     low, high = (sums[schema.gate_column(side, gate)].mean() for side in _SIDES)
     if not (np.isfinite(low).any() or np.isfinite(high).any()):
         return None

@@ -69,3 +69,21 @@ def added(a: Floats, b: Floats | Ints) -> Floats:
     out[: len(a)] += a
     out[: len(b)] += b
     return out
+
+
+class UnitMeans:
+    """The mean of each unit's finite numbers, summed up snapshot by snapshot."""
+
+    def __init__(self) -> None:
+        self.total, self.count = np.zeros(0), np.zeros(0)
+
+    def add(self, units: Ints, values: Floats) -> None:
+        """Adds the numbers of ``values`` [rows], each of the unit that ``units`` [rows] names."""
+        finite = np.isfinite(values)
+        length = int(units.max()) + 1 if len(units) else 0
+        self.total = added(self.total, np.bincount(units[finite], weights=values[finite], minlength=length))
+        self.count = added(self.count, np.bincount(units[finite], minlength=length))
+
+    def mean(self) -> Floats:
+        """[U], NaN where no number is finite."""
+        return np.where(self.count > 0, self.total / np.maximum(self.count, 1), np.nan)

@@ -7,6 +7,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.findings import Note
 from graddiag.analysis.measured import Measured
+from graddiag.analysis.selection import steps_of
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
 
@@ -41,7 +42,7 @@ def _about_tables(measured: Measured) -> Iterator[Note]:
             "no-immediate-gradient",
             "The immediate gradient was not recorded: the loss is taken to be at the last timestep.",
         )
-    if not len(run.read(schema.TABLE_GATES, columns=[schema.STEP])):
+    if not len(steps_of(run, schema.TABLE_GATES)):
         yield Note("no-gates", "No gate was recorded: nothing is known about saturation.")
     if all(each.missing for each in measured.dead):
         yield Note(

@@ -11,10 +11,13 @@ from graddiag import schema
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
+from graddiag.analysis.stretches import stretches
 from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
 from graddiag.run import Run, numbers
+
+_NOTHING: Final = "No loss, gradient or norm of this run was recorded."
 
 # smallest normal number and smallest number above 0 of each dtype
 SMALLEST: Final = {
@@ -120,16 +123,18 @@ def numerics(run: Run) -> Numerics:
         lost,
         dead,
         tuple(_unknown(kind, activations, scale, zeros, dead)),
-        None if origin.found or zeros or _any_number(run) else "No loss, gradient or norm of this run was recorded.",
+        None if origin.found or zeros or _any_number(run, layers) else _NOTHING,
         activations,
     )
 
 
-def _any_number(run: Run) -> bool:
+def _any_number(run: Run, layers: Sequence[Selection]) -> bool:
     """Whether a loss, a norm or a gradient at a timestep was recorded, whatever it is."""
-    columns = ((schema.TABLE_STEPS, (schema.LOSS, schema.GRAD_NORM)), (schema.TABLE_TIMESTEPS, (schema.GRAD_H,)))
-    frames = [(run.read(table, columns=list(names)), names) for table, names in columns]
-    return any(not numbers(frame[name])[1].all() for frame, names in frames for name in names)
+    scalars = run.read(schema.TABLE_STEPS, columns=[schema.LOSS, schema.GRAD_NORM])
+    if any(not numbers(scalars[name])[1].all() for name in scalars):
+        return True
+    grids = (grid for layer in layers for grid in stretches(run, layer, [schema.GRAD_H]))
+    return any(not grid.missing[schema.GRAD_H].all() for grid in grids)
 
 
 def _dtype(run: Run, of: str) -> str | None:

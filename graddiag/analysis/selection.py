@@ -112,12 +112,13 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
 
 
 def steps_of(run: Run, table: str, selection: Selection | None = None, within: tuple[int, int] | None = None) -> Ints:
-    """The steps of ``table``, by their rows of timestep 0, which every sequence has: of a long run all its rows are
-    hundreds of times as many. By all rows where there is none of that timestep."""
+    """The steps of ``table``, by their rows of timestep 0, which every sequence has, or of the first index: of a long
+    run all its rows are hundreds of times as many. By all rows where there is none of those."""
     where: dict[str, Any] = {} if selection is None else {**selection.where}
     if within is not None:
         where[schema.STEP] = range(within[0], within[1] + 1)
-    steps = run.read(table, columns=[schema.STEP], where={**where, schema.TIMESTEP: 0})[schema.STEP].to_numpy()
+    first = next(c.name for c in schema.TABLES[table].columns if c.name in (schema.TIMESTEP, schema.INDEX))
+    steps = run.read(table, columns=[schema.STEP], where={**where, first: 0})[schema.STEP].to_numpy()
     if not len(steps):
         steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
     changes = np.flatnonzero(steps[1:] != steps[:-1]) + 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.heat import binned, bins
-from graddiag.analysis.selection import Selection
+from graddiag.analysis.selection import Selection, steps_of
 from graddiag.analysis.values import CellState, Ints, Result, Source, States, source_of, states_of
 from graddiag.analysis.words import gate_title, number, plural
 from graddiag.errors import SettingError
@@ -74,19 +74,27 @@ class UnitHeat(Result):
 
 def snapshot_steps(run: Run, selection: Selection | None = None, table: str = schema.TABLE_SNAPSHOTS) -> Ints:
     """The steps at which snapshots were taken, ascending; of one layer, or of any."""
-    where = None if selection is None else selection.where
-    return np.unique(run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy(dtype=np.int64))
+    return steps_of(run, table, selection)
 
 
 def snapshot_parts(run: Run, selection: Selection, columns: Sequence[str]) -> Iterator[pd.DataFrame]:
     """The snapshots of one layer with their step, whole and several at a time, so that few passes over the files do and
     memory does not grow with the training; in the order of the steps."""
-    rows = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=selection.where)[schema.STEP]
-    steps, counts = np.unique(rows.to_numpy(dtype=np.int64), return_counts=True)
-    parts = (counts.cumsum() - counts) // _ROWS_AT_ONCE
+    steps, rows = _rows_by_step(run, selection)
+    parts = (rows.cumsum() - rows) // _ROWS_AT_ONCE
     for part in np.unique(parts):
         where = {**selection.where, schema.STEP: steps[parts == part].tolist()}
         yield run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP, *columns], where=where)
+
+
+def _rows_by_step(run: Run, selection: Selection) -> tuple[Ints, Ints]:
+    """The steps of the snapshots of a layer and the rows of each, [S]: its timesteps, which are the rows of unit 0,
+    times the units that the first has."""
+    where = {**selection.where, schema.UNIT: 0}
+    of_one = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=where)[schema.STEP].to_numpy(dtype=np.int64)
+    steps, timesteps = np.unique(of_one, return_counts=True)
+    first = {**selection.where, schema.STEP: steps[:1].tolist(), schema.TIMESTEP: 0}
+    return steps, timesteps * len(run.read(schema.TABLE_SNAPSHOTS, columns=[schema.STEP], where=first))
 
 
 def nearest(steps: Ints, step: int) -> int:

@@ -223,7 +223,7 @@ def _recorded(run: Run) -> pd.DataFrame:
 def _of_snapshots(run: Run) -> pd.DataFrame:
     """The same out of the whole spectra of the snapshots: the largest over the gates of each weight."""
     names = [schema.SINGULAR_VALUE, schema.EIGENVALUE_REAL, schema.EIGENVALUE_IMAG]
-    rows = run.read(schema.TABLE_SPECTRA, columns=[*_KEYS, *names])
+    rows = run.read(schema.TABLE_SPECTRA, columns=[*_KEYS, *names], where={schema.INDEX: 0})
     (singular, untaken), (real, absent), (imag, _) = (numbers(rows[name]) for name in names)
     every = _course(rows, np.where(absent, np.nan, np.hypot(real, imag)), singular, absent)[~untaken]
     largest = every.groupby(list(_KEYS), sort=False, as_index=False)

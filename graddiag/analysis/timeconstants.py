@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.gategrids import gate_grids, recorded_gate_steps
-from graddiag.analysis.means import StepMeans
+from graddiag.analysis.means import StepMeans, UnitMeans
 from graddiag.analysis.selection import Selection
+from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_title, number, plural
 from graddiag.run import Run, numbers
@@ -114,13 +115,10 @@ def _constants(means: Floats, missing: NDArray[np.bool_]) -> Series:
 def _by_unit(run: Run, selection: Selection, gate: str) -> Floats:
     """Of each unit's mean over all snapshots [U], NaN where none of its activations is finite."""
     column = schema.gate_column(schema.ACTIVATION, gate)
-    frame = run.read(schema.TABLE_SNAPSHOTS, columns=[schema.UNIT, column], where=selection.where)
-    units, values = frame[schema.UNIT].to_numpy(dtype=np.int64), numbers(frame[column])[0]
-    finite = np.isfinite(values)
-    length = int(units.max()) + 1 if len(units) else 0
-    count = np.bincount(units[finite], minlength=length)
-    total = np.bincount(units[finite], weights=values[finite], minlength=length)
-    return np.where(count > 0, _constant(total / np.maximum(count, 1)), np.nan)
+    means = UnitMeans()
+    for frame in snapshot_parts(run, selection, [schema.UNIT, column]):
+        means.add(frame[schema.UNIT].to_numpy(dtype=np.int64), numbers(frame[column])[0])
+    return _constant(means.mean())
 
 
 def _what_is_missing(
