@@ -18,23 +18,18 @@ from graddiag import schema
 from graddiag.beginning import check_optimizer, new_manifest, open_writer
 from graddiag.clipping.counterfactual import Looked, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
+from graddiag.journal import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
-from graddiag.tracing.events import Event, Seen, misplaced_event, skipped_event, step_events, stopped_event
+from graddiag.tracing.events import misplaced_event, skipped_event, stopped_event
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.host import Tree, to_host
-from graddiag.tracing.lyapunov import lyapunov_columns
-from graddiag.tracing.nonfinite import Origin, origin
+from graddiag.tracing.host import Tree
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
-from graddiag.tracing.rows import counterfactual_columns, gate_columns, parameter_columns, timestep_columns
+from graddiag.tracing.rows import counterfactual_columns
 from graddiag.tracing.scaling import Scale
-from graddiag.tracing.signals import Signals, as_tree, from_tree, signals, unscaled
+from graddiag.tracing.signals import Signals, signals, unscaled
 from graddiag.tracing.snapshots import (
     Snapshot,
-    credit_columns,
     snapshot,
-    snapshot_columns,
-    snapshot_from,
-    snapshot_tree,
     unscaled_snapshot,
 )
 from graddiag.tracing.spectra import full_spectra, spectra_columns
@@ -45,10 +40,6 @@ from graddiag.tracing.turning import Turning
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
-# rows of unrecorded steps that may wait on an accelerator before they are fetched in one transfer
-_ROWS_ON_DEVICE = 50
-
-Scalar = Tensor | float | int | None
 
 # the parts of a recording that can fail by themselves, beside the modules by name
 _PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
@@ -146,21 +137,19 @@ class Recorder:
         self._module = module
         self._optimizer = optimizer
         self._writer = writer
+        self._journal = Journal(writer)
         self._every = every
         self._step = 0
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
-        self._rows: list[dict[str, Scalar]] = []
         self._weights: Weights | None = None
         self._norms: GradientNorms | None = None
         self._turning = Turning(module)
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
-        self._seen = Seen()
         self._stopped: set[str] = set()
         self._said_misplaced = False
-        self._events: list[Event] = []
         self._closed = False
         self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
         scale = Scale(scaler, optimizer)
@@ -248,7 +237,7 @@ class Recorder:
         self._weights = self._norms = None
         self._turning.forget()
         self._signals, self._snapshots = [], []
-        self._guard(_STEPS, lambda: self._drain({}))
+        self._guard(_STEPS, self._journal.write)
         self._writer.close(status, error)
 
     def __enter__(self) -> Self:
@@ -313,9 +302,9 @@ class Recorder:
         self._norms = self._meter.take()
         if self._norms.changed_after_update and not self._said_misplaced:
             self._said_misplaced = True
-            self._events.append(misplaced_event(self._step))
+            self._journal.tell(misplaced_event(self._step))
         if self._norms.skipped:
-            self._events.append(skipped_event(self._step))
+            self._journal.tell(skipped_event(self._step))
 
     def _take_signals(self) -> None:
         with torch.no_grad():
@@ -364,36 +353,11 @@ class Recorder:
             row[schema.UPDATE_RATIO] = ratio
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._rows.append(row)
-        if self._recording or self._on_cpu or len(self._rows) >= _ROWS_ON_DEVICE:
-            self._drain(parameters)
-
-    def _drain(self, parameters: Tree) -> None:
-        """Writes what waits on the device, fetched in one transfer."""
-        rows, self._rows = self._rows, []
-        waiting = [[as_tree(each) for each in self._signals], [snapshot_tree(each) for each in self._snapshots]]
-        host_rows, host_parameters, (trees, taken) = to_host([rows, parameters, waiting])
-        measured = [from_tree(each, tree) for each, tree in zip(self._signals, trees, strict=True)]
-        for row in host_rows:
-            self._write_row(row, origin(measured) if row[schema.STEP] == self._step else None)
-        for each in measured:
-            self._writer.append(schema.TABLE_TIMESTEPS, timestep_columns(self._step, each))
-            if each.gates:
-                self._writer.append(schema.TABLE_GATES, gate_columns(self._step, each))
-        for snap, tree in zip(self._snapshots, taken, strict=True):
-            self._write_snapshot(snapshot_from(snap, tree))
-        if host_parameters:
-            columns = parameter_columns(self._step, host_parameters, self._spectra())
-            self._writer.append(schema.TABLE_PARAMETERS, columns)
-            if self._snapshotting:
-                self._guard(_SPECTRA, self._write_spectra)
-
-    def _write_snapshot(self, taken: Snapshot) -> None:
-        self._writer.append(schema.TABLE_SNAPSHOTS, snapshot_columns(self._step, taken))
-        if taken.credit is not None:
-            self._writer.append(schema.TABLE_CREDIT, credit_columns(self._step, taken))
-        if taken.grown is not None:
-            self._writer.append(schema.TABLE_LYAPUNOV, lyapunov_columns(self._step, taken.key, taken.grown))
+        self._journal.add(row)
+        if self._recording or self._on_cpu or self._journal.full:
+            self._journal.write(Taken(self._step, self._signals, self._snapshots, parameters), self._spectra)
+        if parameters and self._snapshotting:
+            self._guard(_SPECTRA, self._write_spectra)
 
     def _write_spectra(self) -> None:
         spectra = full_spectra(self._module)
@@ -402,18 +366,6 @@ class Recorder:
 
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
-
-    def _write_row(self, row: dict[str, Any], began: Origin | None) -> None:
-        scalars = {name: float(value) if isinstance(value, Tensor) else value for name, value in row.items()}
-        scalars[schema.NONFINITE] = _whole(scalars.get(schema.NONFINITE))
-        before, after = scalars.get(schema.GRAD_NORM), scalars.get(schema.GRAD_NORM_CLIPPED)
-        if before is not None and after is not None:
-            scalars[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
-        self._writer.append(schema.TABLE_STEPS, scalars)
-        events, self._seen = step_events(scalars, began, self._seen, self._writer.manifest.clip)
-        waiting, self._events = self._events, []
-        for event in waiting + events:
-            self._writer.append(schema.TABLE_EVENTS, event)
 
     def _guard(self, part: str, task: Callable[[], None]) -> None:
         """Runs a piece of graddiag's own work; an error in it stops that part of the recording, never the training."""
@@ -437,10 +389,6 @@ class Recorder:
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")
-
-
-def _whole(count: float | None) -> int | None:
-    return None if count is None else int(count)
 
 
 def _lr(optimizer: torch.optim.Optimizer | None) -> Scalar:

@@ -389,16 +389,4 @@ TABLES: Final[dict[str, Table]] = {
     )
 }
 
-RUN_LIST_COLUMNS: Final = (
-    RUN,
-    EXPERIMENT,
-    ARM,
-    SEED,
-    TASK,
-    MODEL,
-    CLIP,
-    STATUS,
-    STEPS,
-    FINAL_LOSS,
-    VERDICT,
-)
+RUN_LIST_COLUMNS: Final = (RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS, VERDICT)

@@ -121,11 +121,11 @@ def broken(*_: object, **__: object) -> None:
 
 PLACES = {
     "signals": "graddiag.recorder.signals",
-    "rows": "graddiag.recorder.timestep_columns",
+    "rows": "graddiag.journal.timestep_columns",
     "weights": "graddiag.recorder.Weights",
     "update": "graddiag.recorder.update_sizes",
     "spectra": "graddiag.recorder.recurrent_spectra",
-    "host": "graddiag.recorder.to_host",
+    "host": "graddiag.journal.to_host",
     "norms": "graddiag.tracing.parameters._norm",
     "take": "graddiag.tracing.parameters.GradientMeter.take",
     "recover": "graddiag.tracing.overheard.recover",

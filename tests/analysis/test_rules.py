@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,8 @@ import pytest
 
 import graddiag
 from graddiag import schema
-from graddiag.analysis import FINDING_NAMES, RULES, Evidence, Finding, Measured, Selection, Thresholds, diagnose
+from graddiag.analysis import Finding, Selection, Thresholds, diagnose
 from graddiag.analysis.distance import DISTANCE_KEY as DISTANCE
-from graddiag.analysis.findings import FindingName
-from graddiag.analysis.rules import Rule
-from graddiag.errors import SettingError
 from graddiag.run import Run
 from tests.analysis.runs import INF, LAYER, NAN, gates_frame, manifest, net, steps_frame, timesteps_frame, travelled
 
@@ -345,61 +342,6 @@ def test_a_nan_is_placed_in_the_pass_the_layer_and_the_timestep() -> None:
         Run.from_frames(manifest(), timesteps=timesteps_frame(signals), steps=norms)
     )
     assert (forward.during, forward.timestep) == ("forward", 3)
-
-
-# the registry
-
-
-def test_every_rule_has_a_name_of_its_own_and_the_names_are_in_kebab_case() -> None:
-    assert {each.name for each in RULES} == set(FINDING_NAMES) - {"healthy", "not-measured"}
-    assert all(name == name.lower() and " " not in name for name in get_args(FindingName))
-
-
-@graddiag.rule("loss-above-two")
-def loss_above_two(measured: Measured) -> Finding | None:
-    """The loss ends above 2."""
-    end = measured.loss.end
-    if end is None or end <= 2:
-        return None
-    return Finding("loss-above-two", "warning", f"The loss ends at {end:g}.", (Evidence("loss", end, "", "the end"),))
-
-
-def test_a_rule_of_ones_own_takes_part_in_the_verdict() -> None:
-    run = run_of([3.0] * 12)
-    assert diagnose(run).verdict == "healthy"
-    found = diagnose(run, rules=[loss_above_two])
-    assert (found.verdict, [each.name for each in found.findings]) == ("loss-above-two", ["loss-above-two"])
-    assert diagnose(run).verdict == "healthy", "a diagnosis leaves nothing behind"
-    assert diagnose(run_of([1.0] * 12), rules=[loss_above_two]).verdict == "healthy"
-    assert loss_above_two(Measured(run, Thresholds())) == found.findings[0]
-
-
-def test_graddiags_findings_come_before_ones_own_of_the_same_severity() -> None:
-    found = diagnose(run_of([3.0 + each for each in NOISE]), rules=[loss_above_two])
-    assert [each.name for each in found.findings] == ["plateau", "loss-above-two"]
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("Loss Too High", "write its name in lower case with hyphens, 'loss-too-high' for example"),
-        ("", "write its name in lower case"),
-        ("vanishing", "graddiag has a finding of that name; choose another one"),
-    ],
-)
-def test_names_that_a_rule_cannot_have(name: str, message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        graddiag.rule(name)
-
-
-def test_rules_that_cannot_be_used() -> None:
-    misnamed = Rule("mine", lambda measured: Finding("yours", "info", "It is."))
-    with pytest.raises(SettingError, match="rule 'mine': its finding is named 'yours'; give it the rule's own name"):
-        diagnose(run_of(), rules=[misnamed])
-    with pytest.raises(SettingError, match=r"this is no rule; put @graddiag\.rule"):
-        diagnose(run_of(), rules=[lambda measured: None])  # type: ignore[list-item]
-    with pytest.raises(SettingError, match="two of them are named 'loss-above-two'; a name stands for one rule"):
-        diagnose(run_of(), rules=[loss_above_two, loss_above_two])
 
 
 def test_thresholds_decide() -> None:
