@@ -56,7 +56,8 @@ lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/lint-imports --no-logo
 
 bench: $(DEV)  ## the figures of the README
-	@for script in benchmarks/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit; done
+	@for each in recording analysis dashboard watching; do \
+	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit; done
 
 browser:  ## Debian's chromium for the tests of the dashboard, when it is missing
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \

@@ -8,7 +8,8 @@ from typing import get_type_hints
 import pytest
 
 import graddiag
-from benchmarks.analysis import ANALYSES, EXEMPT, Asked, Cost, Size, asked_by, beyond, do, make_run, table
+from benchmarks._long_run import Size, make_run
+from benchmarks.analysis import ANALYSES, EXEMPT, Asked, Cost, asked_by, beyond, do, table
 from graddiag import analysis, schema
 from graddiag.run import Run
 

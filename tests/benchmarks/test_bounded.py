@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 import graddiag
-from benchmarks.analysis import ANALYSES, Size, make_run
+from benchmarks._long_run import Size, make_run
+from benchmarks.analysis import ANALYSES
 from graddiag import schema
 from graddiag.run import Run
 
@@ -20,8 +21,8 @@ LONG = (schema.TABLE_TIMESTEPS, schema.TABLE_GATES, schema.TABLE_SNAPSHOTS)
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.analysis.UNITS", 8)
-        patch.setattr("benchmarks.analysis.SNAPSHOT_EVERY", 50)
+        patch.setattr("benchmarks._long_run.UNITS", 8)
+        patch.setattr("benchmarks._long_run.SNAPSHOT_EVERY", 50)
         yield graddiag.load_run(make_run(tmp_path_factory.mktemp("bench"), Size(steps=STEPS, timesteps=20)))
 
 

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, expect
 
-from benchmarks.dashboard import Size, make_big
+from benchmarks._long_run import Size, make_run
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.watched import watched
 
@@ -21,8 +21,8 @@ SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health"
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Two copies of a run with more steps, timesteps and norms than a picture has pixels."""
     root = tmp_path_factory.mktemp("root") / "runs"
-    make_big(root / "a", LONG)
-    make_big(root / "b", LONG)
+    make_run(root / "a", LONG, "big")
+    make_run(root / "b", LONG, "big")
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
 
