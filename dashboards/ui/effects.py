@@ -16,33 +16,33 @@ def show_effects(comparison: Comparison) -> None:
         effects = [effect for effect in comparison.effects if effect.arm == arm.arm]
         if len(comparison.arms) > 2:
             heading(arm.arm, level=3)
-        table(_heads(effects), [_row(effect, _any_interval(effects)) for effect in effects])
+        notes = {effect.note for effect in effects}
+        shared = notes.pop() if len(notes) == 1 else ""
+        table(_heads(effects), [_row(effect, "" if shared else effect.note) for effect in effects])
+        if shared:
+            muted(f"Each row: {shared}.")
     muted(*map(_parting, comparison.parting))
 
 
 def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:
     several = max(effect.n for effect in effects) > 1
-    heads = ("Quantity", effects[0].baseline_arm, effects[0].arm, "Mean difference" if several else "Difference")
-    return (*heads, "95% interval") if _any_interval(effects) else heads
+    difference = "Mean difference" if several else "Difference"
+    with_interval = f"{difference}, 95% interval" if any(effect.interval for effect in effects) else difference
+    return ("Quantity", effects[0].baseline_arm, effects[0].arm, with_interval)
 
 
-def _row(effect: Effect, with_interval: bool) -> tuple[tuple[str, str], ...]:
-    """The cells of a row: what stands in each, and the quiet words after it."""
-    cells = (
+def _row(effect: Effect, note: str) -> tuple[tuple[str, ...], ...]:
+    """The cells of a row: what stands in each, and the quiet lines below it."""
+    return (
         (effect.title, effect.unit),
-        (_values(effect.baseline_values), ""),
-        (_values(effect.values), ""),
-        (number(effect.difference), ""),
+        (_values(effect.baseline_values),),
+        (_values(effect.values),),
+        (number(effect.difference), _interval(effect), note),
     )
-    return (*cells, _interval(effect)) if with_interval else cells
 
 
-def _any_interval(effects: Sequence[Effect]) -> bool:
-    return any(effect.interval for effect in effects)
-
-
-def _interval(effect: Effect) -> tuple[str, str]:
-    return (" to ".join(number(end) for end in effect.interval) if effect.interval else "", effect.note)
+def _interval(effect: Effect) -> str:
+    return f"{number(effect.interval[0])} to {number(effect.interval[1])}" if effect.interval else ""
 
 
 def _values(values: Sequence[float | None]) -> str:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import streamlit as st
 
 _MUTED: Final = "opacity:.72;font-size:.875rem;line-height:1.45;overflow-wrap:anywhere"
+_ASIDE: Final = "display:block;opacity:.72;font-size:.875rem;line-height:1.45"
 _TABLE: Final = "width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums"
 _RULE: Final = "border-bottom:1px solid rgba(128,128,128,.25)"
 _LIST: Final = "margin:0;padding-left:1.2rem;line-height:1.5;overflow-wrap:anywhere"
@@ -33,8 +34,8 @@ def bullets(items: Iterable[str]) -> None:
     st.html(f'<ul style="{_LIST}">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>')
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> None:
-    """A table to read. A cell is what stands in it and the quiet words after that; the first of a row is its head."""
+def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]]) -> None:
+    """A table to read. A cell is what stands in it and the quiet lines below that; the first of a row is its head."""
     columns = "".join(f'<th scope="col" style="{_side(place)}">{escape(head)}</th>' for place, head in enumerate(heads))
     lines = "".join(f"<tr>{''.join(_cell(place, *cell) for place, cell in enumerate(row))}</tr>" for row in rows)
     st.html(
@@ -43,16 +44,21 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> No
     )
 
 
-def _cell(place: int, words: str, quiet: str) -> str:
-    aside = f' <span style="{_MUTED}">{escape(quiet)}</span>' if quiet else ""
+def _cell(place: int, words: str, *quiet: str) -> str:
+    aside = "".join(f'<span style="{_ASIDE}">{escape(_unbroken(line))}</span>' for line in quiet if line)
     style = f"{_side(place)};{_RULE};font-weight:400;vertical-align:top"
     if place:
-        return f'<td style="{style}">{escape(words)}{aside}</td>'
+        return f'<td style="{style}">{escape(_unbroken(words))}{aside}</td>'
     return f'<th scope="row" style="{style}">{escape(words)}{aside}</th>'
 
 
+def _unbroken(numbers: str) -> str:
+    """Numbers in a row may part behind a dot, the ends of a range may not."""
+    return numbers.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}").replace(" ·", "\N{NO-BREAK SPACE}·")
+
+
 def _side(place: int) -> str:
-    return f"padding:.35rem .75rem;text-align:{'right' if place else 'left'};font-weight:600"
+    return f"padding:.35rem .5rem;text-align:{'right' if place else 'left'};font-weight:600"
 
 
 def refusal(title: str, message: str) -> None:

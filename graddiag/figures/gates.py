@@ -40,7 +40,7 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
         return nothing(why, theme, title=name if title else None)
     titles = {gate.gate: gate.title for _, _, found in drawn for gate in found}
     heads = [words for gate in titles.values() for words in (gate, "saturated ↑ high, ↓ low")]
-    spacing = {"horizontal_spacing": 0.12, "vertical_spacing": _GAP / (_PANEL * len(titles))}
+    spacing = {"horizontal_spacing": 0.2, "vertical_spacing": _GAP / (_PANEL * len(titles))}
     figure = panels(len(titles), 2, heads, shared_xaxes=True, **spacing)
     styles = arm_styles([source for source, _, _ in drawn], theme)
     for (source, x, found), style in zip(drawn, styles, strict=True):
