@@ -13,28 +13,36 @@ from ui.text import muted
 
 Span = tuple[int, int]
 
-_STEP, _STEPS, _TIMESTEPS, _WIDER = "step", "steps", "timesteps", "wider"
+_STEP, _STEPS, _TIMESTEPS = "step", "steps", "timesteps"
+_SIGNAL, _REDUCE, _POINTING = "signal", "cells", "pointing"
 _CLICK, _BOX = "a click moves the step", "a box looks closer"
 _CELLS: Final = {"max": "largest", "geomean": "log-mean"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which layer, which signal of it, the step at which to cut through, and the part of training and sequence to look
-    at: first and last of each, None for all; what a cell of a heatmap shows where it stands for many numbers; and
-    whether boxes are drawn in it."""
+    """Which layer, the step at which to cut through, and the part of training to look at: first and last step, None
+    for all of it."""
 
     selection: Selection
-    signal: str
     step: int
     steps: Span | None = None
-    timesteps: Span | None = None
+
+
+@dataclass(frozen=True)
+class Closer:
+    """How heatmaps show a choice: the signal; what a cell shows where it stands for many numbers; the part of the
+    sequence, None for all of it; and whether boxes are drawn in them."""
+
+    signal: str
     reduce: Any = "max"
+    timesteps: Span | None = None
     boxes: bool = False
 
 
 def choose(runs: Sequence[OpenRun]) -> Choice | None:
-    """The pickers; None, and a sentence why, where nothing was recorded per timestep in all of the runs."""
+    """The pickers of every section; None, and a sentence why, where nothing was recorded per timestep in all runs."""
+    _keep(_SIGNAL, _REDUCE, _TIMESTEPS, _POINTING)
     layers = [one for one in of_all(runs, analysis.common_selections) if _measured(runs, one)]
     if not layers:
         muted(_nothing(runs))
@@ -42,26 +50,41 @@ def choose(runs: Sequence[OpenRun]) -> Choice | None:
     left, middle, right = st.columns([4, 4, 3])
     with left:
         selection = _layer(layers)
-    with middle:
-        signal = _signal(runs, selection)
-    with right:
-        reduce = _reduce()
     ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
-    left, middle, right = st.columns([4, 4, 3])
-    with left:
-        step = _step(min(ends), max(ends))
     with middle:
-        steps = _span("Zoom into the training", _STEPS, min(ends), max(ends))
+        step = _step(min(ends), max(ends))
     with right:
-        timesteps = _span("Zoom into the sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        boxes = _pointing() == _BOX
-        peak = _peak(runs)
+        steps = _span("Zoom into the training", _STEPS, min(ends), max(ends))
+    peak = _peak(runs)
+    with st.container(horizontal=True):
         if peak is not None and min(ends) <= peak <= max(ends):
             st.button(f"Go to the largest norm, step {peak}", icon=":material/north_east:", on_click=_go, args=(peak,))
-        if steps or timesteps:
+        if _zoomed(_STEPS) or _zoomed(_TIMESTEPS):
             st.button("Look at all of it again", icon=":material/zoom_out_map:", on_click=_wider)
-    return Choice(selection, signal, step, steps, timesteps, reduce, boxes)
+    return Choice(selection, step, steps)
+
+
+def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
+    """The pickers of what heatmaps show, in the order of ``choose``'s."""
+    left, middle, right = st.columns([4, 4, 3])
+    with left:
+        signal = _signal(runs, selection)
+    with middle:
+        reduce = _reduce()
+    with right:
+        timesteps = _span("Zoom into the sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
+    return Closer(signal, reduce, timesteps, _pointing() == _BOX)
+
+
+def _keep(*keys: str) -> None:
+    """Keeps what was chosen where it is not shown: the state of a widget goes when the widget does."""
+    for key in keys:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
+def _zoomed(key: str) -> bool:
+    return st.session_state.get(key) not in (None, st.session_state.get(f"{key}-ends"))
 
 
 def take(selection: Any) -> None:
@@ -103,7 +126,7 @@ def _reduce() -> str:
         "A cell shows the",
         list(_CELLS),
         format_func=lambda each: f"{_CELLS[each]} of its numbers",
-        key="cells",
+        key=_REDUCE,
         bind="query-params",
         help="Where a heatmap has more numbers than pixels. The largest keeps every peak; the log-mean shows the usual "
         "size, and the largest where that is over 10 times as much.",
@@ -129,7 +152,9 @@ def _layer(layers: Sequence[Selection]) -> Selection:
 
 def _signal(runs: Sequence[OpenRun], selection: Selection) -> str:
     found = _measured(runs, selection)
-    return st.selectbox("Signal", found, format_func=analysis.signal_title, key="signal", bind="query-params")
+    if st.session_state.get(_SIGNAL) not in (None, *found):
+        del st.session_state[_SIGNAL]  # it was kept from another layer
+    return st.selectbox("Signal", found, format_func=analysis.signal_title, key=_SIGNAL, bind="query-params")
 
 
 def _step(first: int, last: int) -> int:
@@ -153,7 +178,7 @@ def _follow(key: str, ends: Span, default: Any) -> None:
 def _pointing() -> str:
     """What pointing at a heatmap does: a browser tells a page either of clicks or of boxes."""
     return st.segmented_control(
-        "In a heatmap", [_CLICK, _BOX], default=_CLICK, required=True, key="pointing", bind="query-params"
+        "In a heatmap", [_CLICK, _BOX], default=_CLICK, required=True, key=_POINTING, bind="query-params"
     )
 
 

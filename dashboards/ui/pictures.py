@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag import analysis, figures, schema
 from ui import clipping, health, weights
 from ui.charts import captioned, picked, theme
-from ui.pickers import Choice, choose, take
+from ui.pickers import Choice, Closer, choose, closer, take
 from ui.results import OpenRun, of, of_all
 from ui.zoom import over_steps
 
@@ -24,8 +24,10 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
 
     Only what is looked at is computed. Runs without timesteps have their training and their clipping alone.
     """
+    head = st.container()
     choice = choose(runs)
-    section = _section(SECTIONS if choice else UNTRACED)
+    with head:
+        section = _section(SECTIONS if choice else UNTRACED)
     if choice and section == THROUGH:
         through_time(runs, choice)
     elif section == TRAINING:
@@ -48,10 +50,11 @@ def _section(offered: Sequence[str]) -> str:
 
 
 def through_time(runs: Sequence[OpenRun], choice: Choice) -> None:
-    heatmaps(runs, choice)
+    look = closer(runs, choice.selection)
+    heatmaps(runs, choice, look)
     if len(runs) == 2:
-        ratio(runs, choice)
-    profile(runs, choice)
+        ratio(runs, choice, look)
+    profile(runs, choice, look.signal)
     reach(runs, choice)
     regulariser(runs, choice)
 
@@ -111,19 +114,18 @@ def norms(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     over_steps(figures.norms(found, theme=theme(), title=False), *_captions(found), key="norms", choice=choice)
 
 
-def heatmaps(runs: Sequence[OpenRun], choice: Choice) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.subheader("Through the sequence, over training")
-    found = [of(run, analysis.heat, choice.signal, choice.selection, **_closely(runs, choice)) for run in runs]
-    _point_at(figures.heatmap(found, theme=theme(), title=False), found, choice, key="heat")
+def heatmaps(runs: Sequence[OpenRun], choice: Choice, look: Closer) -> None:
+    st.subheader("Through the sequence, over training")
+    how = _closely(runs, choice, look)
+    found = [of(run, analysis.heat, look.signal, choice.selection, **how) for run in runs]
+    _point_at(figures.heatmap(found, theme=theme(), title=False), found, choice, look, key="heat")
 
 
-def ratio(runs: Sequence[OpenRun], choice: Choice) -> None:
+def ratio(runs: Sequence[OpenRun], choice: Choice, look: Closer) -> None:
     """The second run over the first, at the same steps and timesteps as the heatmaps above."""
     st.subheader("Their ratio")
-    how = _closely(runs, choice)
-    found = of_all(runs, analysis.heat_ratio, choice.signal, choice.selection, **how)
-    _point_at(figures.heat_ratio(found, theme=theme(), title=False), [found], choice, key="ratio")
+    found = of_all(runs, analysis.heat_ratio, look.signal, choice.selection, **_closely(runs, choice, look))
+    _point_at(figures.heat_ratio(found, theme=theme(), title=False), [found], choice, look, key="ratio")
 
 
 def events(runs: Sequence[OpenRun], choice: Choice | None) -> None:
@@ -140,9 +142,9 @@ def cell_path(runs: Sequence[OpenRun], choice: Choice) -> None:
     over_steps(figures.cell_path(found, theme=theme(), title=False), *_captions(found), key="cell_path", choice=choice)
 
 
-def profile(runs: Sequence[OpenRun], choice: Choice) -> None:
+def profile(runs: Sequence[OpenRun], choice: Choice, signal: str) -> None:
     st.subheader(f"Through the sequence, at step {choice.step}")
-    found = [of(run, analysis.profile, choice.step, choice.selection, (choice.signal,)) for run in runs]
+    found = [of(run, analysis.profile, choice.step, choice.selection, (signal,)) for run in runs]
     captioned(figures.profile(found, theme=theme(), title=False), *_captions(found), key="profile")
 
 
@@ -180,18 +182,18 @@ def dead(runs: Sequence[OpenRun], choice: Choice) -> None:
         captioned(figures.dead_units(found, theme=theme(), title=False), *_captions(found), key="dead_units")
 
 
-def _closely(runs: Sequence[OpenRun], choice: Choice) -> dict[str, Any]:
+def _closely(runs: Sequence[OpenRun], choice: Choice, look: Closer) -> dict[str, Any]:
     """How finely, and which part: as arguments of ``heat`` and ``heat_ratio``."""
     cells = MAX_CELLS // len(runs)
-    return {"max_cells": cells, "reduce": choice.reduce, "steps": choice.steps, "timesteps": choice.timesteps}
+    return {"max_cells": cells, "reduce": look.reduce, "steps": choice.steps, "timesteps": look.timesteps}
 
 
-def _point_at(figure: Any, found: Sequence[Any], choice: Choice, *, key: str) -> None:
+def _point_at(figure: Any, found: Sequence[Any], choice: Choice, look: Closer, *, key: str) -> None:
     """A heatmap in which a drag looks closer and a click moves the step; both heatmaps of a page obey."""
     steps = max((each.steps for each in found), key=len)
     if figure.data:
-        figures.pickable(figure, steps, choice.step, boxes=choice.boxes, theme=theme())
-    part = f"{key}-{choice.signal}-{choice.steps}-{choice.timesteps}-{choice.step}"
+        figures.pickable(figure, steps, choice.step, boxes=look.boxes, theme=theme())
+    part = f"{key}-{look.signal}-{choice.steps}-{look.timesteps}-{choice.step}"
     picked(figure, *_captions(found), key=part, take=take)
 
 
