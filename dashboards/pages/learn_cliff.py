@@ -22,7 +22,7 @@ EXAMPLES: Final = (
 def body() -> None:
     st.markdown(
         "One recurrent unit, no input, 50 timesteps; two numbers to learn, the weight $w$ and the bias $b$. The unit "
-        "starts at $x_0 = 0.5$ and is to end at 0.7:"
+        "starts at $x_0 = 0.5$, and its output $\\sigma(x_{50})$ is to be 0.7:"
     )
     st.latex(r"x_t = w\,\sigma(x_{t-1}) + b")
     st.latex(r"E = \big(\sigma(x_{50}) - 0.7\big)^2")
@@ -30,7 +30,7 @@ def body() -> None:
         "For $w > 4$ such a unit can have two states it stays in, one high and one low. Which of the two it falls "
         "into changes along a line in the plane of $w$ and $b$, and there the error has a wall: at $w = 4.6$ the "
         "gradient on it is over a thousand times the median beside it. A step of gradient descent that starts on the "
-        "wall is thrown across the picture, and what was learned is lost. Clipping the norm keeps the direction and "
+        "wall is thrown far away from it, and what was learned is lost. Clipping the norm keeps the direction and "
         "takes a step of ordinary length. This is the error surface of Pascanu, Mikolov and Bengio (2013), figure 6."
     )
     examples(EXAMPLES)

@@ -33,7 +33,7 @@ def body() -> None:
     left, right = st.columns(2)
     with left:
         g1 = slider("First entry of the gradient", -5.0, 5.0, 3.0, key="g1", step=0.1)
-        g2 = slider("Second entry", -5.0, 5.0, 0.1, key="g2", step=0.1)
+        g2 = slider("Second entry", -5.0, 5.0, 2.0, key="g2", step=0.1)
         first = st.segmented_control(
             "The first entry is", list(FIRST), default="the slider's", required=True, key="first", bind="query-params"
         )

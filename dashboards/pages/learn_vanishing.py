@@ -32,7 +32,7 @@ def body() -> None:
     st.markdown(
         "Below, $W_{hh}$ is a *gain* times an orthogonal matrix, which turns a vector and leaves its length alone. "
         "Without a nonlinearity (identity) the norm is multiplied by exactly the gain at every timestep: 0.9 leaves "
-        "0.2% after 60 timesteps, 1.1 makes 277 times as much. With tanh the slopes are at most 1, and near 0 where "
+        "0.2% after 60 timesteps, 1.1 makes 304 times as much. With tanh the slopes are at most 1, and near 0 where "
         "a unit is saturated. So the gain says what could happen; the slopes decide what does."
     )
     examples(EXAMPLES)

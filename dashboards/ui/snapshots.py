@@ -20,6 +20,10 @@ def section(run: OpenRun, choice: Choice) -> None:
             "credit matrix and the spectrum of its recurrent weight at every hundredth step."
         )
         return
+    steps = of(run, analysis.snapshot_steps, choice.selection)
+    taken = min(map(int, steps), key=lambda step: abs(step - choice.step))
+    if taken != choice.step:
+        muted(f"The snapshot of step {taken}, the nearest to step {choice.step}.")
     left, right = st.columns(2)
     with left:
         units(run, choice)

@@ -112,7 +112,8 @@ class Comparison(Result):
             else f" ({loss.note})"
         )
         over = f"over {plural(loss.n, 'pair')}{sure}"
-        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}.{self._never}"
+        unsure = ": the interval holds 0, so no difference is shown" if loss.difference and _holds_zero(loss) else ""
+        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}{unsure}.{self._never}"
 
     @property
     def _never(self) -> str:
@@ -257,6 +258,10 @@ def _note(pairs: int, finite: int, never: tuple[int, int]) -> str:
     lost = f"{pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""
     few = "one seed: no interval" if finite == 1 else told_over_seeds(finite)
     return "; ".join(filter(None, (few, lost)))
+
+
+def _holds_zero(effect: Effect) -> bool:
+    return effect.interval is not None and effect.interval[0] <= 0 <= effect.interval[1]
 
 
 def _by(effect: Effect) -> str:

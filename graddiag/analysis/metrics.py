@@ -33,10 +33,10 @@ METRICS: Final[Mapping[str, tuple[str, str]]] = {
     STEPS_TO_TARGET: ("Steps to the target loss", "steps"),
     NORM_MAX: ("Largest gradient norm before clipping", "L2 over all parameters"),
     SPIKES: ("Spikes of the norm before clipping", "steps"),
-    CLIPPED_SHARE: ("Share of clipped steps", "share of steps"),
+    CLIPPED_SHARE: ("Clipped steps", "share of all steps"),
     NONFINITE_STEPS: ("Steps with NaN or inf", "steps"),
-    EXPONENT: ("Exponent, mean ln of the transport gain", "a timestep"),
-    HORIZON: ("Memory horizon", "timesteps"),
+    EXPONENT: ("Exponent, mean ln of the transport gain", "a timestep, in the layer that passes on least"),
+    HORIZON: ("Memory horizon", "timesteps, in the layer that passes on least"),
     SATURATION: ("Saturated gate activations", "share, last recorded step"),
 }
 

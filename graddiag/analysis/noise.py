@@ -62,11 +62,19 @@ class GradientNoise(Result):
             return self.missing
         who = f"Estimated from {plural(len(self.steps), 'cosine')} between successive gradients of {self.source.label}"
         if self.signal is None or self.noise_scale is None:
-            return f"{who}: their mean cannot be told from 0 or less, so that noise or swinging hides the signal."
+            return f"{who}: {self._hidden}"
         text = f"{who}: {percent(self.signal)} of a gradient's square is signal"
         samples = f" ({number(self.noise_scale * self.batch)} samples)" if self.batch else ""
         buys = f"twice the batch would make a step {number(self.gain[2])} times as useful"
         return f"{text}; the noise scale is {number(self.noise_scale)} batches{samples}, and {buys}."
+
+    @property
+    def _hidden(self) -> str:
+        """Why no signal can be told."""
+        mean = number(float(self.cosine.values[np.isfinite(self.cosine.values)].mean()))
+        if self.interval is not None and self.interval[1] < 0:
+            return f"their mean is {mean}: each turns against the one before, and such swinging hides the signal."
+        return f"their mean, {mean}, cannot be told from 0, so that noise hides the signal."
 
 
 def gradient_noise(run: Run) -> GradientNoise:

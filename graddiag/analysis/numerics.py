@@ -93,7 +93,8 @@ class Numerics(Result):
             lost = sum(each.below + each.gone for each in self.underflow)
             cells = sum(each.cells for each in self.underflow)
             kind = self.activations or self.dtype
-            parts.append(f"Of {plural(cells, 'gradient')} at a timestep {lost:,} underflowed in {kind}.")
+            count = f"{lost:,}" if lost else "None"
+            parts.append(f"{count} of {plural(cells, 'gradient')} of single timesteps underflowed in {kind}.")
         if self.zeros and self.zeros[0].median > 0:
             most = self.zeros[0]
             parts.append(f"Most exact zeros are in the gradient of {most.parameter}: {percent(most.median)}.")

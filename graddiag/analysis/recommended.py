@@ -68,7 +68,7 @@ class RecommendedThresholds(Result):
         few = f"; rough, from {plural(self.steps, 'step')} alone" if self.few else ""
         start = f"{number(self.safety_net)}, which would have clipped {percent(self.share_at_net or 0.0)}"
         return (
-            f"For {self.source.label} thresholds from {number(self.low)} to {number(self.high)} are in reason"
+            f"For {self.source.label} thresholds from {number(self.low)} to {number(self.high)} are reasonable"
             f"{reduction}: half to ten times the usual norm {number(self.mean_norm)}{spikes}; they would have clipped "
             f"{self.share_at_low:.1%} to {self.share_at_high:.1%} of the steps. Start at {start}{few}; AutoClip would "
             f"come to {number(self.autoclip)}.{self._own}"

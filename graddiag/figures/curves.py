@@ -39,24 +39,26 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
 
 def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The gradient norm over steps: before clipping above, after clipping below, on one shared log scale, with the
-    threshold where there is one."""
+    threshold where there is one; one panel where clipping changed nothing."""
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Gradient norm, before and after clipping"
     if not drawn:
         return nothing(_why(results), theme, title=name if title else None)
-    figure = panels(
-        2, 1, ("before clipping", "after clipping"), shared_xaxes=True, shared_yaxes="all", vertical_spacing=0.12
-    )
-    for row, part in enumerate(("before", "after"), start=1):
+    heads = {"before": "before clipping", "after": "after clipping"}
+    if all(np.array_equal(each.before.values, each.after.values, equal_nan=True) for each in drawn):
+        heads = {"before": "before and after clipping, which changed nothing"}
+    spacing = {"shared_xaxes": True, "shared_yaxes": "all", "vertical_spacing": 0.12}
+    figure = panels(len(heads), 1, tuple(heads.values()), **spacing)
+    for row, part in enumerate(heads, start=1):
         lines = [(each.source, each.steps, getattr(each, part)) for each in drawn]
         add_lines(figure, lines, theme, log=True, place=Place(row))
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
-        _add_threshold(figure, drawn, threshold, theme)
+        _add_threshold(figure, drawn, threshold, theme, rows=len(heads))
     values = drawn_values([line for each in drawn for line in (each.before, each.after)])
     figure.update_yaxes(title_text="L2 norm", **log_axis(values))
-    figure.update_xaxes(title_text="step", row=2, col=1)
-    return dressed(figure, theme, title=name if title else None, **size_of(2))
+    figure.update_xaxes(title_text="step", row=len(heads), col=1)
+    return dressed(figure, theme, title=name if title else None, **{**size_of(len(heads)), "heads": True})
 
 
 def clip_coefficient(
@@ -122,9 +124,9 @@ def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Sour
     add_line(figure, x, y, style, name, place, showlegend=first, hovertemplate=hover, opacity=0.9)
 
 
-def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: float, theme: Theme) -> None:
+def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: float, theme: Theme, rows: int) -> None:
     ends = [int(step) for each in drawn for step in each.steps[[0, -1]]]
-    for row in (1, 2):
+    for row in range(1, rows + 1):
         figure.add_trace(
             go.Scatter(
                 x=[min(ends), max(ends)],

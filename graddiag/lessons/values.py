@@ -225,8 +225,16 @@ class Descent:
         w, b = self.points[-1]
         return (
             f"{name}: the longest step is {number(self.length)}, the end is w = {number(w)}, b = {number(b)} with "
-            f"error {number(float(self.errors[-1]))} (at the start {number(float(self.errors[0]))})."
+            f"error {number(float(self.errors[-1]))} (at the start {number(float(self.errors[0]))}, at the lowest "
+            f"{number(float(self.errors.min()))}){self._restless}."
         )
+
+    @property
+    def _restless(self) -> str:
+        """Whether the last steps go up and down, so that the end says little."""
+        last = np.diff(self.errors[-5:])
+        restless = len(last) > 1 and (last > 0).any() and (last < 0).any()
+        return "; its last steps go to and fro" if restless else ""
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def test_float32_underflows_below_its_own() -> None:
     found = numerics(run_of("float32", timesteps=frame))
     assert found.underflow is not None
     assert found.underflow[0].below == 1
-    assert "Of 3 gradients at a timestep 1 underflowed in float32." in found.caption
+    assert "1 of 3 gradients of single timesteps underflowed in float32." in found.caption
 
 
 def test_norms_stored_as_float32_say_nothing_of_what_underflows_in_float64() -> None:
@@ -48,7 +48,7 @@ def test_what_the_layers_ran_in_counts_not_what_their_parameters_are() -> None:
     assert (found.dtype, found.activations) == ("float32", "float16")
     assert found.underflow is not None
     assert (found.underflow[0].below, found.underflow[0].gone) == (1, 1)
-    assert "Of 12 gradients at a timestep 2 underflowed in float16." in found.caption
+    assert "2 of 12 gradients of single timesteps underflowed in float16." in found.caption
 
 
 def test_a_loss_scale_lifts_gradients_out_of_underflow_at_its_own_steps() -> None:

@@ -84,6 +84,13 @@ def test_norms_stand_before_and_after_with_the_threshold() -> None:
     assert list(figures.clip_coefficient(history).data[0].y) == [1, 0.25]
 
 
+def test_norms_that_clipping_left_alone_are_drawn_once() -> None:
+    run = Run.from_frames(manifest(), steps=steps_frame([1.0, 2.0], **{schema.GRAD_NORM_CLIPPED: [1.0, 2.0]}))
+    figure = figures.norms(analysis.norm_history(run))
+    assert len(figure.data) == 1
+    assert [note.text for note in figure.layout.annotations] == ["before and after clipping, which changed nothing"]
+
+
 def test_gates_have_mean_and_saturation() -> None:
     gate = {schema.MEAN: [[0.5], [0.6]], schema.STD: [[0.0], [0.0]]}
     gate |= {schema.SATURATED_LOW: [[0.1], [0.2]], schema.SATURATED_HIGH: [[0.3], [0.4]]}
