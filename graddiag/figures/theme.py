@@ -92,6 +92,11 @@ def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style
     return tuple(styles if len(taken) > 1 else [Style(each.color, _DASHES[0]) for each in styles])
 
 
+def dash_of(place: int) -> str:
+    """The dash of what is told apart within an arm, by its place."""
+    return _DASHES[place % len(_DASHES)]
+
+
 def labels(sources: Sequence[Source]) -> list[str]:
     """A label for each source; where two would be alike, the runs' names tell them apart."""
     plain = [source.label for source in sources]

@@ -100,7 +100,8 @@ def test_reach_shows_gain_and_ratio() -> None:
     gain, ratio = figures.reach(found).data
     np.testing.assert_allclose(gain.y, [0.5, 0.5])
     np.testing.assert_allclose(ratio.y, [0.125, 0.125])
-    _, line = figures.transport(found).data
+    _, line, entry = figures.transport(found).data
+    assert (entry.name, entry.x) == ("10 to 90 % of the steps", (None,))
     np.testing.assert_allclose(line.y, [np.nan, 0.5, 0.5, 0.5])
 
 
