@@ -1,12 +1,18 @@
 """That a figure can be read: ticks, legends that name what is drawn, ranges that fit, colours that mean one thing."""
 
+from itertools import product
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from graddiag import analysis, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
-from tests.analysis.runs import LAYER, manifest, timesteps_frame
+from tests.analysis.runs import LAYER, gates_frame, manifest, steps_frame, timesteps_frame
+from tests.analysis.snapped import PLAIN, snapped
+from tests.analysis.test_noise import run_of as noisy
+from tests.figures.test_snapshots import EXPONENTS
 from tests.figures.test_theme import EYES, lab
 
 
@@ -47,3 +53,89 @@ def test_the_diverging_colours_are_told_apart_and_are_not_those_of_arms(theme: T
     if eye == "normal":
         arms = [lab(color, eye) for color in palette.arms[:2]]
         assert min(np.linalg.norm(lab(color, eye) - arm) for color in (below, above) for arm in arms) > 30
+
+
+def weights_of(arm: str, clip: str, parameters: tuple[str, ...]) -> analysis.SpectrumHistory:
+    rows = [
+        {schema.STEP: step, schema.PARAMETER: name, schema.SPECTRAL_RADIUS: 0.9, schema.SPECTRAL_NORM: 1.1}
+        for step in range(2)
+        for name in parameters
+    ]
+    run = Run.from_frames(manifest(arm, arm=arm, clip=clip), parameters=pd.DataFrame(rows))
+    return analysis.spectrum_history(run)
+
+
+WEIGHTS = ("rnn.weight_hh_l0", "rnn.weight_hh_l1")
+
+
+def test_the_weights_of_one_run_have_a_colour_and_a_name_each() -> None:
+    figure = figures.spectrum_history(weights_of("clip off", "none", WEIGHTS))
+    assert [trace.name for trace in figure.data if trace.showlegend] == list(WEIGHTS)
+    assert len({trace.line.color for trace in figure.data}) == 2
+
+
+def test_the_weights_of_several_runs_have_a_dash_each_and_the_colour_of_the_arm() -> None:
+    figure = figures.spectrum_history(
+        [weights_of("clip off", "none", WEIGHTS), weights_of("clip on", "norm:1", WEIGHTS)]
+    )
+    entries = {trace.name: trace.line for trace in figure.data if trace.showlegend is not False}
+    assert list(entries) == ["clip off", "clip on", *WEIGHTS]
+    lines = {(trace.line.color, trace.line.dash) for trace in figure.data if trace.x[0] is not None}
+    colors, dashes = ({entries[name][look] for name in names} for look, names in LOOKS)
+    assert lines == set(product(colors, dashes))
+    assert len(lines) == 4
+
+
+LOOKS = (("color", ("clip off", "clip on")), ("dash", WEIGHTS))
+
+
+def test_a_cosine_without_a_signal_is_drawn_in_full_and_one_with_it_names_it() -> None:
+    (alone,) = figures.noise(analysis.gradient_noise(noisy([-0.3] * 50))).data
+    assert alone.opacity == 1
+    faint, bold = figures.noise(analysis.gradient_noise(noisy([0.8] * 100))).data
+    assert faint.opacity < 0.5
+    assert (bold.name, bold.showlegend) == ("clip off: signal, by part", True)
+
+
+def test_the_panels_of_a_spectrum_leave_room_for_the_title_between_them() -> None:
+    figure = figures.spectrum(analysis.weight_spectra(snapped()[PLAIN], 0))
+    assert figure.layout.xaxis2.domain[0] - figure.layout.xaxis.domain[1] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("largest", "end"), [(0.0, 0.25), (0.2, 0.25), (0.3, 0.5), (0.7, 1.0)])
+def test_all_gates_share_one_range_that_fits_their_saturation(largest: float, end: float) -> None:
+    high = [[[0.1]], [[largest]]]
+    gate = {
+        name: {
+            schema.MEAN: [[0.5]],
+            schema.STD: [[0.0]],
+            schema.SATURATED_LOW: [[0.0]],
+            schema.SATURATED_HIGH: share,
+        }
+        for name, share in zip("if", high if largest else [[[0.0]]] * 2, strict=True)
+    }
+    layout = figures.gates(analysis.gate_history(Run.from_frames(manifest(), gates=gates_frame(gate)), LAYER)).layout
+    for axis in (layout.yaxis2, layout.yaxis4):
+        assert axis.range == pytest.approx((-1.05 * end, 1.05 * end))
+        assert axis.tickvals == (-end, -end / 2, 0, end / 2, end)
+
+
+def test_a_band_and_the_windows_of_exponents_are_named() -> None:
+    names = [trace.name for trace in figures.lyapunov(EXPONENTS["plain"]).data if trace.showlegend is not False]
+    assert names[1:] == ["smallest to largest sample", "windows of the way"]
+    alone = [trace.name for trace in figures.lyapunov(EXPONENTS["one sample"]).data]
+    assert "smallest to largest sample" not in alone
+
+
+def test_the_rule_of_thumb_is_named_and_has_room_below_it() -> None:
+    steps = steps_frame([1.0] * 2, **{schema.UPDATE_RATIO: [1e-2, 2e-2]})
+    figure = figures.updates(analysis.updates(Run.from_frames(manifest(), steps=steps)))
+    assert figure.data[-1].name == "rule of thumb 0.001"
+    assert figure.layout.yaxis.range[0] < -3.05
+
+
+def test_a_share_is_called_a_share() -> None:
+    frame = timesteps_frame({schema.GRAD_W_HH: [[1.0, 3.0]], schema.GRAD_W_HH_COSINE: [[0.6, 0.8]]})
+    found = analysis.weights_in_time(Run.from_frames(manifest(), timesteps=frame), LAYER)
+    titles = (figures.weights_in_time(found).layout.yaxis.title.text, figures.teaching(found).layout.yaxis2.title.text)
+    assert titles == ("share", "share")
