@@ -14,6 +14,7 @@ from tests.analysis.snapped import PLAIN, snapped
 from tests.analysis.test_noise import run_of as noisy
 from tests.figures.test_snapshots import EXPONENTS
 from tests.figures.test_theme import EYES, lab
+from tests.figures.test_values import clipped_run
 
 
 def ratio_of(factor: float) -> analysis.HeatRatio:
@@ -139,3 +140,12 @@ def test_a_share_is_called_a_share() -> None:
     found = analysis.weights_in_time(Run.from_frames(manifest(), timesteps=frame), LAYER)
     titles = (figures.weights_in_time(found).layout.yaxis.title.text, figures.teaching(found).layout.yaxis2.title.text)
     assert titles == ("share", "share")
+
+
+def test_the_dotted_median_is_called_dotted_and_a_legend_of_two_rows_has_room() -> None:
+    found, reason = analysis.what_if(clipped_run()), analysis.recommended_thresholds(clipped_run())
+    figure = figures.what_if(found, reason)
+    assert figure.layout.annotations[1].text == "clip coefficient, mean, and median (dotted line)"
+    assert figure.layout.yaxis3.title.text == "lr \N{MULTIPLICATION SIGN} coefficient"
+    assert figure.layout.margin.t > figures.what_if(found).layout.margin.t
+    assert figure.layout.legend.tracegroupgap < 5
