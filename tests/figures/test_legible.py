@@ -9,7 +9,7 @@ import pytest
 from graddiag import analysis, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
-from tests.analysis.runs import LAYER, gates_frame, manifest, steps_frame, timesteps_frame
+from tests.analysis.runs import LAYER, gates_frame, manifest, snapshots_frame, steps_frame, timesteps_frame
 from tests.analysis.snapped import PLAIN, snapped
 from tests.analysis.test_noise import run_of as noisy
 from tests.figures.test_snapshots import EXPONENTS
@@ -149,3 +149,28 @@ def test_the_dotted_median_is_called_dotted_and_a_legend_of_two_rows_has_room() 
     assert figure.layout.yaxis3.title.text == "lr \N{MULTIPLICATION SIGN} coefficient"
     assert figure.layout.margin.t > figures.what_if(found).layout.margin.t
     assert figure.layout.legend.tracegroupgap < 5
+
+
+@pytest.mark.parametrize(("largest", "end"), [(0.1, 0.2), (0.3, 0.5), (0.8, 1.0)])
+def test_the_panels_of_units_share_a_range_that_fits_and_have_titles(largest: float, end: float) -> None:
+    columns = {
+        schema.gate_column(schema.SATURATED_LOW, gate): [[[0.0, share]]]
+        for gate, share in (("f", largest), ("o", 0.05))
+    }
+    run = Run.from_frames(manifest(), snapshots=snapshots_frame(columns))
+    figure = figures.gate_units(analysis.gate_units(run, LAYER))
+    layout = figure.layout
+    assert any(trace.name == "always saturated" for trace in figure.data) == (end == 1)
+    assert bool(layout.shapes) == (end == 1)
+    for axis in (layout.xaxis, layout.yaxis, layout.xaxis2, layout.yaxis2):
+        assert axis.range == pytest.approx((-0.04 * end, 1.04 * end))
+        assert axis.title.text.endswith("-saturated")
+
+
+def test_the_axes_of_heatmaps_end_at_the_edges_of_the_cells() -> None:
+    cells = np.array([[1.0, 0.0, 2.0], [1.0, 3.0, 0.0]])
+    run = Run.from_frames(manifest(), timesteps=timesteps_frame({schema.GRAD_H: cells}))
+    heat = figures.heatmap(analysis.heat(run, schema.GRAD_H, LAYER)).layout
+    ratio = figures.heat_ratio(ratio_of(2.0)).layout
+    assert (heat.xaxis.range, heat.yaxis.range) == ((-0.5, 1.5), (-0.5, 2.5))
+    assert (ratio.xaxis.range, ratio.yaxis.range) == ((-0.5, 0.5), (-0.5, 1.5))
