@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from graddiag import schema
 from graddiag.analysis import CellState, Heat, number
+from graddiag.analysis.values import Ints
 from graddiag.figures.frame import dressed, log_ticks, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
@@ -66,7 +67,21 @@ def heatmap(
     figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
     legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
     dressed(figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend)
+    figure.update_xaxes(range=edges([heat.steps for heat in drawn]))
+    figure.update_yaxes(range=edges([heat.timesteps for heat in drawn]))
     return _labelled(figure, rows, columns)
+
+
+def edges(places: Sequence[Ints]) -> list[float] | None:
+    """From the outer edge of the first cell to that of the last, of cells that stand at ``places``."""
+    ends = [end for each in places if len(each) for end in _ends(each)]
+    return [min(ends), max(ends)] if ends else None
+
+
+def _ends(places: Ints) -> tuple[float, float]:
+    """As plotly draws cells: each reaches halfway to the next, the outer ones as far outwards."""
+    first, last = (places[1] - places[0], places[-1] - places[-2]) if len(places) > 1 else (1, 1)
+    return float(places[0] - first / 2), float(places[-1] + last / 2)
 
 
 def shared_limits(heats: Sequence[Heat]) -> Limits | None:

@@ -5,7 +5,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, HeatRatio, signal_title
 from graddiag.figures.frame import dressed, nothing, panels
-from graddiag.figures.heat import BAR, PANEL, around_one, color_bar
+from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
@@ -29,8 +29,8 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
     figure.update_layout(coloraxis=_color_axis(result, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
     dressed(figure, theme, title=safe(result.title) if title else None, body=PANEL + BAR, legend=legend)
-    figure.update_xaxes(showgrid=False, title_text="step")
-    figure.update_yaxes(showgrid=False, title_text="timestep")
+    figure.update_xaxes(showgrid=False, title_text="step", range=edges([result.steps]))
+    figure.update_yaxes(showgrid=False, title_text="timestep", range=edges([result.timesteps]))
     return figure.update_layout(margin_b=BAR)
 
 
