@@ -14,7 +14,7 @@ from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _HEADS: Final = (
     "share of the steps clipped",
-    "clip coefficient, mean (line) and median (dots)",
+    "clip coefficient, mean, and median (dotted line)",
     "mean effective learning rate",
 )
 
@@ -44,7 +44,7 @@ def what_if(
     figure.update_yaxes(title_text="norm after / before", range=[-0.03, 1.03], row=2, col=1)
     if with_lr:
         rates = [float(rate) for each in drawn for rate in each.drawn.mean_lr if rate > 0]
-        figure.update_yaxes(title_text="lr x coefficient", row=3, col=1, **log_axis(rates))
+        figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", row=3, col=1, **log_axis(rates))
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
     figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
@@ -57,7 +57,7 @@ def effective_lr(
     """Learning rate x clip coefficient over steps, on a log axis; NaN, inf and exact zeros are marked."""
     results = (results,) if isinstance(results, EffectiveLr) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Effective learning rate, lr x clip coefficient"
+    name = "Effective learning rate, lr \N{MULTIPLICATION SIGN} clip coefficient"
     if not drawn:
         return nothing(_why(results), theme, title=name if title else None)
     figure = panels(1, 1)
@@ -65,7 +65,7 @@ def effective_lr(
     for each in drawn:
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
-    figure.update_yaxes(title_text="lr x coefficient", **log_axis(drawn_values(lines)))
+    figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 

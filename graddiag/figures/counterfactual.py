@@ -15,7 +15,7 @@ from graddiag.figures.lines import Place, add_entry, add_oddities, as_float32, p
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
 _NAME: Final = "Whether clipping saved a step"
-_HEAD: Final = "loss after the update, on the same batch"
+_HEAD: Final = "loss with clipping \N{MINUS SIGN} without; below 0 it helped"
 _WITH, _WITHOUT, _BEFORE = "with clipping", "without clipping", "before the update"
 _SYMBOLS: Final = {_WITH: "circle", _WITHOUT: "x-thin-open"}
 _BEYOND: Final = 1.6  # times the largest threshold: there stands what is without any
@@ -28,12 +28,13 @@ def counterfactual(
     theme: Theme = "light",
     title: bool = True,
 ) -> go.Figure:
-    """Above, by step, the loss on the same batch after the update, with the judged threshold and without clipping.
+    """Above, by step, the loss on the same batch after the update with the judged threshold less that without clipping:
+    below 0 clipping helped.
     Below, by threshold, that of one step, which its head names: the one nearest to ``step``, or where clipping made the
     largest difference, of the steps that all runs have where there are any. Its last point, a cross, is without
     clipping: it stands at the norm, or beyond the largest threshold where that is larger.
 
-    A loss axis is a log one where every loss is above 0. NaN and inf are marked at the top.
+    The loss axis is a log one where every loss is above 0. NaN and inf are marked at the top.
     """
     results = (results,) if isinstance(results, Counterfactuals) else tuple(results)
     drawn = [each for each in results if each.missing is None and each.steps]
@@ -45,34 +46,33 @@ def counterfactual(
     styles, log = arm_styles([each.source for each in drawn], theme), _is_positive(drawn)
     names = labels([each.source for each in drawn])
     for each, looked, style, name in zip(drawn, chosen, styles, names, strict=True):
-        _add_by_step(figure, each, style, safe(name), log=log)
+        _add_by_step(figure, each, style, safe(name))
         _add_cliff(figure, each, looked, style, safe(name), theme, log=log)
     _add_key(figure, theme)
-    lines = [(_steps(each), _series(each, of)) for each in drawn for of in (_clipped, _free)]
+    lines = [(_steps(each), _gaps(each, theirs)) for each in drawn for theirs in (_clipped, _free)]
     whose = [f"{safe(name)}, {words}" for name in names for words in (_WITH, _WITHOUT)]
-    add_oddities(figure, lines, theme, log=log, place=Place(1), names=whose)
+    add_oddities(figure, lines, theme, log=False, place=Place(1), names=whose)
+    figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
     _dress_axes(figure, drawn, chosen, log=log)
     return dressed(figure, theme, title=_NAME if title else None, body=2 * PANEL, heads=True)
 
 
-def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: str, *, log: bool) -> None:
-    for of, mode, words in ((_clipped, "lines+markers", _WITH), (_free, "markers", _WITHOUT)):
-        values = _series(each, of).values
-        figure.add_trace(
-            go.Scatter(
-                x=_steps(each),
-                y=as_float32(positive(values) if log else values),
-                mode=mode,
-                name=name,
-                legendgroup=name,
-                showlegend=of is _clipped,
-                line={"color": style.color, "dash": style.dash, "width": 1.4},
-                marker={"color": style.color, "size": 5 if of is _clipped else 7, "symbol": _SYMBOLS[words]},
-                hovertemplate=f"step %{{x}}, {words}: %{{y:.4g}}<extra>{name}</extra>",
-            ),
-            row=1,
-            col=1,
-        )
+def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: str) -> None:
+    figure.add_trace(
+        go.Scatter(
+            x=_steps(each),
+            y=as_float32(_gaps(each, None).values),
+            mode="lines+markers",
+            name=name,
+            legendgroup=name,
+            line={"color": style.color, "dash": style.dash, "width": 1.4},
+            marker={"color": style.color, "size": 6},
+            text=[f"{number(of.with_clipping)} with, {number(of.free)} without clipping" for of in each.steps],
+            hovertemplate=f"step %{{x}}: %{{y:.4g}}<br>%{{text}}<extra>{name}</extra>",
+        ),
+        row=1,
+        col=1,
+    )
 
 
 def _add_cliff(
@@ -135,7 +135,8 @@ def _dress_axes(
 ) -> None:  # fmt: skip
     losses = np.concatenate([_all_losses(each) for each in drawn])
     shown = losses[np.isfinite(losses)]
-    figure.update_yaxes(title_text="loss, as logged", **(log_axis(shown) if log else {}))
+    figure.update_yaxes(title_text="difference of loss", row=1, col=1)
+    figure.update_yaxes(title_text="loss, as logged", row=2, col=1, **(log_axis(shown) if log else {}))
     figure.update_xaxes(title_text="step", row=1, col=1)
     at = np.concatenate([_places(looked) for looked in chosen])
     at = at[np.isfinite(at) & (at > 0)]
@@ -156,9 +157,9 @@ def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[LookedSt
 
 def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep]) -> str:
     if len({looked.step for looked in chosen}) == 1:
-        return f"the same by clip threshold, at step {chosen[0].step:,}"
+        return f"loss by clip threshold, at step {chosen[0].step:,}"
     told = (f"{each.source.arm_label} {looked.step:,}" for each, looked in zip(drawn, chosen, strict=True))
-    return f"the same by clip threshold; steps: {', '.join(told)}"
+    return f"loss by clip threshold; steps: {', '.join(told)}"
 
 
 def _is_positive(drawn: Sequence[Counterfactuals]) -> bool:
@@ -175,10 +176,16 @@ def _steps(each: Counterfactuals) -> np.ndarray:
     return np.array([looked.step for looked in each.steps], dtype=np.int64)
 
 
-def _series(each: Counterfactuals, of: Callable[[LookedStep], float]) -> Series:
-    values = np.array([of(looked) for looked in each.steps], dtype=np.float64)
-    absent = np.array([looked.judged is None and of is _clipped for looked in each.steps], dtype=bool)
-    return series(schema.LOSS_AFTER, "loss after", "loss", values, absent)
+def _gaps(each: Counterfactuals, shown: Callable[[LookedStep], float] | None) -> Series:
+    """The loss with clipping less that without; where ``shown``, one of the two, is NaN or inf, that instead."""
+    values = np.array([_clipped(looked) - _free(looked) for looked in each.steps], dtype=np.float64)
+    if shown is not None:
+        own = np.array([shown(looked) for looked in each.steps], dtype=np.float64)
+        values = np.where(np.isfinite(own), np.where(np.isfinite(values), values, 0.0), own)
+    else:
+        values = np.where(np.isfinite(values), values, np.nan)
+    absent = np.array([looked.judged is None for looked in each.steps], dtype=bool)
+    return series(schema.LOSS_AFTER, "loss with clipping less without", "loss", values, absent)
 
 
 def _clipped(looked: LookedStep) -> float:

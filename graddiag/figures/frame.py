@@ -17,7 +17,7 @@ BODY: Final = 280
 PANEL: Final = 200
 
 _TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
-_NARROWEST, _MOST_ROWS = 340, 4  # pixels of a legend on a phone; rows of it that room is kept for
+_NARROWEST, _MOST_ROWS = 320, 5  # pixels of a legend on a phone; rows of it that room is kept for
 _FEW_DECADES, _NARROW, _MOST_TICKS = 2, 0.7, 7
 _CONSTANT: Final = 1e-4  # numbers that differ by less, in decades or of their size, are one number to the eye
 
@@ -47,6 +47,7 @@ def dressed(
             "y": 1 - (above + 2) / (body + top),
             "yref": "container",
             "yanchor": "top",
+            "tracegroupgap": 2,
             "bgcolor": "rgba(0,0,0,0)",
         },
         title=None if title is None else _title(title),

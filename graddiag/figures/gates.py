@@ -1,6 +1,7 @@
 """Gates as small multiples: a row a gate, its mean on the left, its saturation on the right."""
 
 from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -12,6 +13,7 @@ from graddiag.figures.tables import noted
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 _PANEL, _GAP = 150, 34
+_ENDS: Final = (0.25, 0.5, 1.0)
 
 Drawn = tuple[Source, np.ndarray, tuple[GateSeries, ...]]
 
@@ -52,13 +54,23 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
     for row, name_of in enumerate(titles, start=1):
         means = [(x, gate.mean) for _, x, found in drawn for gate in found if gate.gate == name_of]
         add_oddities(figure, means, theme, log=False, place=Place(row, 1))
-    ticks = {"tickvals": [-1, -0.5, 0, 0.5, 1], "ticktext": ["100%", "50%", "0", "50%", "100%"]}
+    saturation = _saturation_axis(drawn)
     for row in range(1, len(titles) + 1):
         figure.update_yaxes(title_text="mean activation", row=row, col=1)
-        figure.update_yaxes(title_text="share of units", range=[-1.05, 1.05], row=row, col=2, **ticks)
+        figure.update_yaxes(title_text="share of units", row=row, col=2, **saturation)
     for column in (1, 2):
         figure.update_xaxes(title_text=axis, row=len(titles), col=column)
     return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
+
+
+def _saturation_axis(drawn: Sequence[Drawn]) -> dict[str, Any]:
+    """One axis for all gates, as far down as up: the smallest of 25, 50 and 100 % that holds every share."""
+    sides = [side.values for _, _, found in drawn for gate in found for side in (gate.high, gate.low)]
+    largest = max((float(side[np.isfinite(side)].max(initial=0.0)) for side in sides), default=0.0)
+    end = next((end for end in _ENDS if largest <= end), _ENDS[-1])
+    ticks = [-end, -end / 2, 0.0, end / 2, end]
+    texts = [f"{100 * abs(tick):.3g}%" if tick else "0" for tick in ticks]
+    return {"range": [-1.05 * end, 1.05 * end], "tickvals": ticks, "ticktext": texts}
 
 
 def _add_line(

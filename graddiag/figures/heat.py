@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 
 from graddiag import schema
-from graddiag.analysis import CellState, Heat
+from graddiag.analysis import CellState, Heat, number
+from graddiag.analysis.values import Ints
 from graddiag.figures.frame import dressed, log_ticks, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
@@ -16,6 +17,8 @@ from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 Limits = tuple[float, float]
 
 PANEL, BAR = 240, 100
+
+_ENDS: Final = (1.5, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)  # of a scale about 1
 
 
 def heatmap(
@@ -64,7 +67,21 @@ def heatmap(
     figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
     legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
     dressed(figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend)
+    figure.update_xaxes(range=edges([heat.steps for heat in drawn]))
+    figure.update_yaxes(range=edges([heat.timesteps for heat in drawn]))
     return _labelled(figure, rows, columns)
+
+
+def edges(places: Sequence[Ints]) -> list[float] | None:
+    """From the outer edge of the first cell to that of the last, of cells that stand at ``places``."""
+    ends = [end for each in places if len(each) for end in _ends(each)]
+    return [min(ends), max(ends)] if ends else None
+
+
+def _ends(places: Ints) -> tuple[float, float]:
+    """As plotly draws cells: each reaches halfway to the next, the outer ones as far outwards."""
+    first, last = (places[1] - places[0], places[-1] - places[-2]) if len(places) > 1 else (1, 1)
+    return float(places[0] - first / 2), float(places[-1] + last / 2)
 
 
 def shared_limits(heats: Sequence[Heat]) -> Limits | None:
@@ -147,6 +164,8 @@ def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) 
     if heats[0].signed:
         return {"colorscale": palette.diverging, "cmin": -1, "cmax": 1, "colorbar": bar}
     low, high = (math.log10(each) for each in (limits or (0.1, 1.0)))
+    if heats[0].signal == schema.TRANSPORT_GAIN:
+        return around_one(max(abs(low), abs(high)), bar, palette)
     low, high = (low, high) if high - low > 0.1 else (low - 0.3, high + 0.3)
     ticks, texts = log_ticks(low, high)
     return {
@@ -154,15 +173,23 @@ def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) 
         "cmin": low,
         "cmax": high,
         "colorbar": {**bar, "tickvals": ticks, "ticktext": texts},
-    } | _around_one(heats[0], low, high, palette)
+    }
 
 
-def _around_one(heat: Heat, low: float, high: float, palette: Palette) -> dict[str, Any]:
-    """A gain is read against 1: a diverging scale about it, as far down as up."""
-    if heat.signal != schema.TRANSPORT_GAIN:
-        return {}
-    size = max(abs(low), abs(high))
-    return {"colorscale": palette.diverging, "cmin": -size, "cmax": size}
+def around_one(size: float, bar: dict[str, Any], palette: Palette) -> dict[str, Any]:
+    """A diverging colour axis about 1, as far down as up, that holds 10^-size to 10^size; it ends at a round number,
+    with ticks at both ends, at 1 and halfway."""
+    end = next((math.log10(end) for end in _ENDS if math.log10(end) >= size), float(math.ceil(size)))
+    plain = 10.0**end <= _ENDS[-1]
+    half = end / 2 if plain else float(end // 2)
+    ticks = [-end, -half, 0.0, half, end]
+    texts = [number(float(f"{10.0**tick:.2g}")) for tick in ticks] if plain else [_power(int(tick)) for tick in ticks]
+    scale = {"colorscale": palette.diverging, "cmin": -end, "cmax": end}
+    return {**scale, "colorbar": {**bar, "tickvals": ticks, "ticktext": texts}}
+
+
+def _power(exponent: int) -> str:
+    return f"10<sup>{exponent}</sup>".replace("-", "\N{MINUS SIGN}") if exponent else "1"
 
 
 def _bar_title(heat: Heat) -> str:

@@ -101,6 +101,12 @@ def add_entry(figure: go.Figure, words: str, **look: Any) -> None:
     figure.add_trace(go.Scatter(x=[None], y=[None], mode=mode, name=words, hoverinfo="skip", **look))
 
 
+def add_band_entry(figure: go.Figure, words: str, theme: Theme) -> None:
+    """What the bands of a figure reach from and to, in the legend alone: of no colour of an arm."""
+    marker = {"symbol": "square", "color": PALETTES[theme].muted, "opacity": 0.35, "size": 11}
+    add_entry(figure, words, marker=marker)
+
+
 def positive(values: NDArray[Any]) -> NDArray[Any]:
     """``values`` for a log axis: NaN where they are not above 0."""
     return np.where(values > 0, values, np.nan)

@@ -13,8 +13,8 @@ from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
 def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """The cosine at each recorded step, faint; over it the estimated share of signal by part of the training. Near 1 a
-    gradient repeats the one before, near 0 it is noise, below 0 it turns back."""
+    """The cosine at each recorded step; where a share of signal is known by part of the training, faint, with that over
+    it. Near 1 a gradient repeats the one before, near 0 it is noise, below 0 it turns back."""
     results = (results,) if isinstance(results, GradientNoise) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Cosine between successive gradients"
@@ -24,8 +24,11 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         add_named_line(figure, each.steps, each.cosine.values, each.source, style, Place())
-        figure.data[-1].opacity = 0.35
-        _add_blocks(figure, each, style.color)
+        if any(block.signal is not None for block in each.blocks):
+            figure.data[-1].opacity = 0.35
+            _add_blocks(figure, each, style.color)
+        else:
+            figure.data[-1].opacity = 1
     names = [safe(each.source.label) for each in drawn]
     add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
@@ -35,15 +38,16 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
 
 
 def _add_blocks(figure: go.Figure, each: GradientNoise, color: str) -> None:
+    name = safe(f"{each.source.arm_label}: signal, by part")
     known = [block for block in each.blocks if block.signal is not None]
     figure.add_trace(
         go.Scatter(
             x=np.array([(block.first + block.last) / 2 for block in known]),
             y=as_float32(np.array([block.signal for block in known], dtype=float)),
             mode="lines+markers",
-            name=safe(f"{each.source.arm_label}: signal"),
-            legendgroup=safe(each.source.arm_label),
-            showlegend=False,
+            name=name,
+            legendgroup=name,
+            showlegend=not any(trace.name == name for trace in figure.data),
             line={"color": color, "width": 2},
             hovertemplate=f"signal %{{y:.3f}}<extra>{safe(each.source.label)}</extra>",
         )

@@ -4,8 +4,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, HeatRatio, signal_title
-from graddiag.figures.frame import dressed, log_ticks, nothing, panels
-from graddiag.figures.heat import BAR, PANEL, color_bar
+from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
@@ -29,8 +29,8 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
     figure.update_layout(coloraxis=_color_axis(result, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
     dressed(figure, theme, title=safe(result.title) if title else None, body=PANEL + BAR, legend=legend)
-    figure.update_xaxes(showgrid=False, title_text="step")
-    figure.update_yaxes(showgrid=False, title_text="timestep")
+    figure.update_xaxes(showgrid=False, title_text="step", range=edges([result.steps]))
+    figure.update_yaxes(showgrid=False, title_text="timestep", range=edges([result.timesteps]))
     return figure.update_layout(margin_b=BAR)
 
 
@@ -47,8 +47,6 @@ def _kinds(result: HeatRatio, palette: Palette) -> list[tuple[CellState, str, st
 
 def _color_axis(result: HeatRatio, palette: Palette) -> dict[str, object]:
     shown = np.abs(result.values[np.isfinite(result.values)])
-    size = max(0.1, float(shown.max()) if len(shown) else 0.1)
-    ticks, texts = log_ticks(-size, size)
     over = f"{safe(result.treated.arm_label)} / {safe(result.baseline.arm_label)}"
-    bar = {**color_bar(f"{signal_title(result.signal)}<br>{over}"), "tickvals": ticks, "ticktext": texts}
-    return {"colorscale": palette.diverging, "cmin": -size, "cmax": size, "colorbar": bar}
+    bar = color_bar(f"{signal_title(result.signal)}<br>{over}")
+    return around_one(float(shown.max()) if len(shown) else 0.0, bar, palette)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Reach
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, as_float32, positive
+from graddiag.figures.lines import Place, add_band_entry, as_float32, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
@@ -46,6 +46,8 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         _add_band(figure, each, style.color)
         add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, Place())
+    if any(len(trace.x) for trace in figure.data if trace.fill):
+        add_band_entry(figure, "10 to 90 % of the steps", theme)
     _add_one(figure, theme, 1)
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
     figure.update_yaxes(title_text="‖Jᵀλ‖ / ‖λ‖", **log_axis(_ends(bounds)))

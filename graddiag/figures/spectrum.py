@@ -7,10 +7,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
-from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, Place, add_line, as_float32, positive
-from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+from graddiag.figures.lines import MOST_POINTS, Place, add_band_entry, add_entry, add_line, as_float32, positive
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, dash_of, safe
 
 _CIRCLE: Final = np.linspace(0, 2 * np.pi, 181)
 
@@ -31,7 +30,7 @@ def spectrum(
         why = next((each.missing for each in weights if each.missing), "There is no finite recurrent weight to draw.")
         return nothing(why, theme, title=name)
     heads = ["eigenvalues", "singular values", *(["Lyapunov exponents"] if exponents else [])]
-    figure = panels(1, len(heads), heads, horizontal_spacing=0.09)
+    figure = panels(1, len(heads), heads, horizontal_spacing=0.2 if len(heads) == 2 else 0.14)
     _add_circle(figure, theme)
     sizes = _add_blocks(figure, drawn, theme)
     for place, each in enumerate(exponents):
@@ -64,6 +63,10 @@ def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", 
             y = np.where(np.isfinite(window), window, np.nan)
             add_line(figure, _index(y), y, style, "", Place(), showlegend=False, opacity=0.3, hovertemplate=thin)
         _add_exponents(figure, each, style, Place())
+    if any(trace.fill for trace in figure.data):
+        add_band_entry(figure, "smallest to largest sample", theme)
+    if any(len(each.windows) for each in drawn):
+        add_entry(figure, "windows of the way", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_xaxes(title_text="index")
     figure.update_yaxes(title_text="nats a timestep")
@@ -73,7 +76,8 @@ def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", 
 def spectrum_history(
     results: SpectrumHistory | Sequence[SpectrumHistory], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
-    """Over training, a line a run and weight: the largest singular value above, the spectral radius below."""
+    """Over training, a line a run and weight, both named in the legend: the largest singular value above, the spectral
+    radius below."""
     results = (results,) if isinstance(results, SpectrumHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Recurrent weights over training" if title else None
@@ -81,11 +85,7 @@ def spectrum_history(
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
         return nothing(why, theme, title=name)
     figure = panels(2, 1, ("largest singular value", "spectral radius"), shared_xaxes=True, vertical_spacing=0.14)
-    styles = arm_styles([each.source for each in drawn], theme)
-    for each, style in zip(drawn, styles, strict=True):
-        for weight in each.weights:
-            for row, line in ((1, weight.norm), (2, weight.radius)):
-                add_named_line(figure, each.steps, positive(line.values), each.source, style, Place(row))
+    _add_weights(figure, drawn, theme)
     figure.update_yaxes(title_text="largest of the gates")
     for row in (1, 2):
         figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
@@ -94,6 +94,39 @@ def spectrum_history(
     if len(steps) == 1:
         figure.update_xaxes(tickvals=list(steps))
     return dressed(figure, theme, title=name, body=2 * PANEL, heads=True)
+
+
+def _add_weights(figure: go.Figure, drawn: Sequence[SpectrumHistory], theme: Theme) -> None:
+    """Of one run a colour a weight; of several the colour of the arm and a dash a weight, named by themselves."""
+    names = list(dict.fromkeys(weight.parameter for each in drawn for weight in each.weights))
+    alone, several = len(drawn) == 1, len(names) > 1
+    for each, arm in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
+        for weight in each.weights:
+            place, parameter = names.index(weight.parameter), safe(weight.parameter)
+            style = _style(place, theme) if alone else Style(arm.color, dash_of(place) if several else arm.dash)
+            name = parameter if alone else safe(each.source.arm_label)
+            hover = f"%{{x}}: %{{y:.4g}}<extra>{parameter}<br>{safe(each.source.label)}</extra>"
+            for row, line in ((1, weight.norm), (2, weight.radius)):
+                first = alone and row == 1
+                y = positive(line.values)
+                add_line(figure, each.steps, y, style, name, Place(row), showlegend=first, hovertemplate=hover)
+    if not alone:
+        _add_arms_and_dashes(figure, drawn, names if several else (), theme)
+
+
+def _add_arms_and_dashes(
+    figure: go.Figure, drawn: Sequence[SpectrumHistory], names: Sequence[str], theme: Theme
+) -> None:  # fmt: skip
+    """In the legend: the colour of each arm, and the dash of each of the weights ``names``."""
+    arms = {
+        each.source.arm_label: style
+        for each, style in zip(drawn, arm_styles([e.source for e in drawn], theme), strict=True)
+    }
+    for label, style in arms.items():
+        dash = "solid" if names else style.dash
+        add_entry(figure, safe(label), line={"color": style.color, "dash": dash, "width": 1.6}, legendgroup=safe(label))
+    for place, parameter in enumerate(names):
+        add_entry(figure, safe(parameter), line={"color": PALETTES[theme].muted, "dash": dash_of(place), "width": 1.6})
 
 
 def _legend_below(figure: go.Figure) -> go.Figure:

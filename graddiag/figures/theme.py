@@ -15,7 +15,8 @@ FONT_SIZE: Final = 12
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes."""
+    """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes.
+    diverging: purple and green as in ColorBrewer's PRGn, which no arm has, with the ground between them."""
 
     text: str
     muted: str
@@ -43,7 +44,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         nan="#d7191c",
         inf="#a000e0",
         threshold="#1f2430",
-        diverging=((0, "#00497a"), (0.25, "#3f8fc0"), (0.5, "#f4f4f2"), (0.75, "#E8823A"), (1, "#8a3800")),
+        diverging=((0, "#40104f"), (0.25, "#9a78ad"), (0.5, "#f4f4f2"), (0.75, "#63b06a"), (1, "#00481c")),
     ),
     "dark": Palette(
         text="#e6e9ef",
@@ -56,7 +57,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         nan="#ff5a4f",
         inf="#b53dff",
         threshold="#e6e9ef",
-        diverging=((0, "#c4e6fa"), (0.25, "#56B4E9"), (0.5, "#20252f"), (0.75, "#F0803C"), (1, "#ffdcc2")),
+        diverging=((0, "#ecd9f5"), (0.25, "#a583ba"), (0.5, "#20252f"), (0.75, "#4ba55c"), (1, "#c9f0cf")),
     ),
 }
 
@@ -89,6 +90,11 @@ def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style
             taken[source.arm_label] = free[0] if free else own
     styles = [_style(taken[source.arm_label], theme) for source in sources]
     return tuple(styles if len(taken) > 1 else [Style(each.color, _DASHES[0]) for each in styles])
+
+
+def dash_of(place: int) -> str:
+    """The dash of what is told apart within an arm, by its place."""
+    return _DASHES[place % len(_DASHES)]
 
 
 def labels(sources: Sequence[Source]) -> list[str]:

@@ -8,16 +8,18 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import GateUnits, UnitSaturation
 from graddiag.figures.frame import dressed, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, as_float32
+from graddiag.figures.lines import MOST_POINTS, add_entry, as_float32
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _PANEL: Final = 250
 _COLUMNS: Final = 2
+_ENDS: Final = (0.2, 0.5, 1.0)
 
 
 def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """A panel a gate, a dot a unit: the share of its activations that is left-saturated (below .1; of a tanh below -.9)
-    against the right-saturated one (above .9). On the dotted line a unit is always saturated; at 0, 0 never."""
+    against the right-saturated one (above .9). On the dotted line, where the axes reach
+    to 1, a unit is always saturated; at 0, 0 never."""
     results = (results,) if isinstance(results, GateUnits) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Saturation, unit by unit"
@@ -26,20 +28,29 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
     titles = {gate.gate: gate.title for each in drawn for gate in each.gates}
     columns = min(_COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
-    spacing = {"horizontal_spacing": 0.12, "vertical_spacing": 0.2 / rows}
+    spacing = {"horizontal_spacing": 0.2, "vertical_spacing": 0.28 / rows}
     figure = panels(rows, columns, list(titles.values()), **spacing)
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         for gate in each.gates:
             _add_units(figure, each, gate, style, _place(list(titles).index(gate.gate), columns))
-    for index in range(len(titles)):
-        row, column = _place(index, columns)
+    end = _end(figure)
+    if end == _ENDS[-1]:
         line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
-        figure.add_shape(type="line", x0=0, y0=1, x1=1, y1=0, line=line, row=row, col=column)
-    figure.update_xaxes(range=[-0.04, 1.04], tickformat=".0%")
-    figure.update_yaxes(range=[-0.04, 1.04], tickformat=".0%")
-    figure.update_xaxes(title_text="left-saturated", row=rows)
-    figure.update_yaxes(title_text="right-saturated", col=1)
+        for index in range(len(titles)):
+            row, column = _place(index, columns)
+            figure.add_shape(type="line", x0=0, y0=1, x1=1, y1=0, line=line, row=row, col=column)
+        add_entry(figure, "always saturated", line=line)
+    axis = {"range": [-0.04 * end, 1.04 * end], "tickformat": ".0%"}
+    figure.update_xaxes(title_text="left-saturated", **axis)
+    figure.update_yaxes(title_text="right-saturated", **axis)
     return dressed(figure, theme, title=name if title else None, body=rows * _PANEL, heads=True)
+
+
+def _end(figure: go.Figure) -> float:
+    """Where the axes of all panels end: at a fifth, at half or at the whole, whichever holds every dot."""
+    sides = [side for trace in figure.data for side in (trace.x, trace.y)]
+    shares = [float(share) for side in sides for share in side if share is not None]
+    return next((end for end in _ENDS if max(shares, default=0.0) <= end), _ENDS[-1])
 
 
 def _place(index: int, columns: int) -> tuple[int, int]:

@@ -1,13 +1,15 @@
 """Updates against weights over training, beside the rule of thumb."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
-from graddiag.analysis import RULE_OF_THUMB, Updates
+from graddiag.analysis import RULE_OF_THUMB, Updates, number
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_oddities, positive
+from graddiag.figures.lines import Place, add_entry, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
@@ -24,8 +26,17 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
         add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, Place())
     names = [safe(each.source.label) for each in drawn]
     add_oddities(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True, names=names)
-    figure.add_hline(y=RULE_OF_THUMB, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
+    line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
+    figure.add_hline(y=RULE_OF_THUMB, line=line)
+    add_entry(figure, f"rule of thumb {number(RULE_OF_THUMB)}", line=line)
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
-    figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **log_axis([*values, RULE_OF_THUMB]))
+    figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
+
+
+def _axis(values: Sequence[float]) -> dict[str, Any]:
+    """A log axis with room beyond the smallest and the largest, so that no line lies on its edge."""
+    placed = [math.log10(value) for value in values if 0 < value < math.inf]
+    room = 0.08 * (max(placed) - min(placed)) + 0.05
+    return {**log_axis(values), "range": [min(placed) - room, max(placed) + room]}

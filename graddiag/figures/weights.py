@@ -14,7 +14,7 @@ from graddiag.figures.theme import Theme
 
 _BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
 _OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
-_UNITS: Final = {_BY_TIMESTEP: ("share of 1", "cosine"), _OVER_STEPS: ("timesteps", "share of 1")}
+_UNITS: Final = {_BY_TIMESTEP: ("share", "cosine"), _OVER_STEPS: ("timesteps", "share")}
 
 
 def weights_in_time(

@@ -19,17 +19,19 @@ def traces(figure: object, name: str) -> list[object]:
 def test_the_numbers_are_those_of_the_result() -> None:
     found = analysis.counterfactual(steps_of_every_kind(clip="norm:1.0"))
     figure = figures.counterfactual(found, step=0)
-    clipped, free, cliff = traces(figure, "clip off, seed 0")
-    np.testing.assert_allclose(clipped.y, [1.9, 1.8, 1.9, 1.8, 1.9, np.nan, np.nan, 2.5], rtol=1e-6)
-    np.testing.assert_allclose(free.y, [30.0, 1.85, 1.5, 1.8, np.nan, np.nan, 1.0, 3.0], rtol=1e-6)
-    assert list(clipped.x) == [0, 10, 20, 30, 40, 50, 60, 70]
+    gap, cliff = traces(figure, "clip off, seed 0")
+    np.testing.assert_allclose(gap.y, [-28.1, -0.05, 0.4, 0.0, np.nan, np.nan, np.nan, -0.5], rtol=1e-5)
+    assert gap.text[0] == "1.9 with, 30 without clipping"
+    assert list(gap.x) == [0, 10, 20, 30, 40, 50, 60, 70]
     assert cliff.name.endswith("step 0")
     np.testing.assert_allclose(cliff.x, [0.5, 1.0, 8.0])
     assert cliff.text == ("threshold 0.5", "threshold 1", "without clipping")
     np.testing.assert_allclose(cliff.y, [1.95, 1.9, 30.0], rtol=1e-6)
     bad = {at for trace in figure.data if trace.name in ("NaN", "inf") and trace.yaxis == "y" for at in trace.x}
     assert bad == {40, 50, 60}
-    assert figure.layout.yaxis.type == figure.layout.yaxis2.type == "log"
+    assert (figure.layout.yaxis.type, figure.layout.yaxis2.type) == (None, "log")
+    assert any(shape.yref == "y" and shape.y0 == 0 for shape in figure.layout.shapes)
+    assert figure.layout.annotations[0].text.endswith("below 0 it helped")
     assert len(traces(figure, "set: C = 1")) == 1
     assert [note.text for note in figure.layout.annotations[:2]][1].endswith("at step 0")
 
@@ -55,7 +57,7 @@ def test_of_several_runs_one_and_the_same_step_is_drawn_where_all_have_it() -> N
     figure = figures.counterfactual([analysis.counterfactual(run) for run in runs])
     cliffs = [trace for trace in figure.data if ", step " in (trace.name or "")]
     assert [trace.name for trace in cliffs] == ["clip off, seed 0, step 0", "clip on, seed 0, step 0"]
-    assert figure.layout.annotations[1].text == "the same by clip threshold, at step 0"
+    assert figure.layout.annotations[1].text == "loss by clip threshold, at step 0"
     other = looked_run((1.0, 2.0, [(None, 1.9)]), (8.0, 2.0, [(1.0, 1.9), (None, 2.0)]), arm="b")
     alone = looked_run((8.0, 2.0, [(1.0, 1.9), (None, 30.0)]))
     figure = figures.counterfactual([analysis.counterfactual(run) for run in (alone, other)])
@@ -64,7 +66,7 @@ def test_of_several_runs_one_and_the_same_step_is_drawn_where_all_have_it() -> N
 
 def test_a_loss_that_is_not_above_zero_has_a_linear_axis() -> None:
     found = analysis.counterfactual(looked_run((8.0, -2.0, [(1.0, -2.5), (None, 3.0)])))
-    assert figures.counterfactual(found).layout.yaxis.type != "log"
+    assert figures.counterfactual(found).layout.yaxis2.type != "log"
 
 
 AWKWARD = {

@@ -107,7 +107,8 @@ def test_reach_shows_gain_and_ratio() -> None:
     gain, ratio = figures.reach(found).data
     np.testing.assert_allclose(gain.y, [0.5, 0.5])
     np.testing.assert_allclose(ratio.y, [0.125, 0.125])
-    _, line = figures.transport(found).data
+    _, line, entry = figures.transport(found).data
+    assert (entry.name, entry.x) == ("10 to 90 % of the steps", (None,))
     np.testing.assert_allclose(line.y, [np.nan, 0.5, 0.5, 0.5])
 
 
@@ -235,11 +236,12 @@ def test_karpathys_plot_has_a_dot_a_unit_and_a_panel_a_gate() -> None:
         schema.gate_column(schema.SATURATED_LOW, "o"): [[[0.2, NAN]]],
     }
     run = Run.from_frames(manifest(), snapshots=snapshots_frame(columns))
-    forget, output = figures.gate_units(analysis.gate_units(run, LAYER)).data
+    forget, output, line = figures.gate_units(analysis.gate_units(run, LAYER)).data
     np.testing.assert_allclose([forget.x, forget.y], [[0.1, 0.9], [0.4, 0.0]], rtol=1e-6)
     assert list(forget.text) == ["unit 0", "unit 1"]
     assert list(output.text) == ["unit 0"]
     assert (forget.xaxis, output.xaxis) == ("x", "x2")
+    assert line.name == "always saturated"
 
 
 def test_the_cell_path_and_time_constants_stand_by_timestep_and_over_training() -> None:
