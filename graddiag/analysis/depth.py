@@ -67,11 +67,12 @@ class Depth(Result):
             return _why_no_ratio(self.source, self.layers)
         worst = max(self.ratios, key=lambda each: abs(np.log(each.typical)))
         where = f"from {worst.upper.label} down to layer {worst.lower.layer}"
+        by = f"{number(worst.typical)} in the geometric mean"
+        told = f"the gradient of {self.source.label} is multiplied by {by} {where}"
+        if len(self.ratios) == 1:
+            return f"Across depth {told}."
         of = " of the deepest module" if len({each.selection.module for each in self.layers}) > 1 else ""
-        return (
-            f"Across depth the gradient of {self.source.label} is multiplied by {number(worst.typical)} {where}; from "
-            f"top to bottom{of} by {number(self.across)}."
-        )
+        return f"Across depth {told}; from top to bottom{of} by {number(self.across)}."
 
 
 def depth(run: Run) -> Depth:

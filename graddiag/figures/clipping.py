@@ -105,7 +105,7 @@ def _add_marks(
         return
     band = {"fillcolor": palette.zero, "opacity": 0.18, "line_width": 0, "layer": "below"}
     figure.add_vrect(x0=recommended.low, x1=recommended.high, row="all", col=1, **band)
-    words = f"in reason: {number(recommended.low)} to {number(recommended.high)}"
+    words = f"reasonable: {number(recommended.low)} to {number(recommended.high)}"
     add_entry(figure, words, marker={"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
 
 
