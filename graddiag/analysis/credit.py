@@ -54,7 +54,8 @@ class CreditMatrix(Result):
         s, back = longest
         far = len(self.timesteps) - 1 if self.selection.reverse else 0
         fading = "" if self.fading is None else f"; it is below 1 % after {self.fading} timesteps"
-        return f"{found}: of timestep {s}, {number(float(back[-1] / back[0]))} of it is left at timestep {far}{fading}."
+        share = number(float(back[-1] / back[0]))
+        return f"{found}: of what timestep {s} sends, {share} is left at timestep {far}{fading}."
 
 
 def credit_matrix(run: Run, step: int, selection: Selection) -> CreditMatrix:

@@ -26,7 +26,7 @@ def credit(
         ("loss timestep s", result.loss_timesteps[rows]),
         "log",
         f"‖dL_s/dh_t‖<br>{UNIT}",
-        "behind the loss",
+        "after the loss timestep",
         limits,
     )
     return draw(cells, theme, name)

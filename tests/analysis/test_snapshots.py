@@ -61,7 +61,7 @@ def test_the_credit_matrix_by_value() -> None:
     assert (found.step, found.fading) == (0, None)
     np.testing.assert_allclose(found.values[5], 0.5 ** np.arange(5, -1, -1.0))
     assert (found.states[0] == [CellState.VALUE, *[CellState.MISSING] * 5]).all()
-    assert "of timestep 5, 0.0312 of it is left at timestep 0." in found.caption
+    assert "of what timestep 5 sends, 0.0312 is left at timestep 0." in found.caption
 
 
 def test_credit_of_a_loss_at_the_last_timestep_alone_and_in_reverse() -> None:
@@ -73,11 +73,11 @@ def test_credit_of_a_loss_at_the_last_timestep_alone_and_in_reverse() -> None:
     reverse = Selection("lstm", 0, "reverse")
     found = credit_matrix(Run.from_frames(manifest(), credit=credit_frame(last[::-1, ::-1], 4, reverse)), 0, reverse)
     assert (found.step, found.fading) == (4, 7)
-    assert "of timestep 0, 0.00391 of it is left at timestep 8" in found.caption
+    assert "of what timestep 0 sends, 0.00391 is left at timestep 8" in found.caption
     earlier = np.zeros((9, 9))
     earlier[5, :6] = 2.0
     found = credit_matrix(Run.from_frames(manifest(), credit=credit_frame(earlier)), 0, LAYER)
-    assert "of timestep 5, 1 of it is left at timestep 0." in found.caption
+    assert "of what timestep 5 sends, 1 is left at timestep 0." in found.caption
 
 
 def test_units_by_value_and_by_the_nearest_snapshot() -> None:

@@ -259,5 +259,5 @@ def test_the_credit_matrix_of_a_trace() -> None:
     assert np.isnan(found.values[4, 5:]).all()
     assert found.fading == 7  # .5^7 is below 1 %
     assert found.caption.endswith(
-        "of timestep 8, 0.00391 of it is left at timestep 0; it is below 1 % after 7 timesteps."
+        "of what timestep 8 sends, 0.00391 is left at timestep 0; it is below 1 % after 7 timesteps."
     )

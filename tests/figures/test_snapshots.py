@@ -69,8 +69,8 @@ def test_what_is_no_value_is_told_apart(theme: Theme) -> None:
         return {trace.name: trace.marker.color for trace in figure.data if trace.type == "scatter"}
 
     palette = PALETTES[theme]
-    assert named(FIGURES["credit"](snapped()[PLAIN], theme=theme)) == {"behind the loss": palette.missing}
-    zeros = {"exactly zero": palette.zero, "behind the loss": palette.missing}
+    assert named(FIGURES["credit"](snapped()[PLAIN], theme=theme)) == {"after the loss timestep": palette.missing}
+    zeros = {"exactly zero": palette.zero, "after the loss timestep": palette.missing}
     assert named(FIGURES["credit"](snapped()["all zero"], theme=theme)) == zeros
     assert named(FIGURES["units"](snapped()["all NaN"], theme=theme)) == {"NaN": palette.nan}
     assert named(FIGURES["units of f"](snapped()["all zero"], theme=theme)) == {}
