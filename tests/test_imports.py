@@ -23,7 +23,8 @@ MAP = {
     "clipping": {"errors", "cells"},
     "store": VALUES,
     "beginning": VALUES | {"tracing", "store"},
-    "recorder": VALUES | {"beginning", "cells", "tracing", "store", "clipping"},
+    "journal": VALUES | {"tracing", "store"},
+    "recorder": VALUES | {"beginning", "journal", "cells", "tracing", "store", "clipping"},
     "analysis": VALUES,
     "analysis.spectrum": VALUES | {"cells", "tracing"},
     "checkpoint": VALUES | {"nn"},
@@ -55,7 +56,7 @@ MAP = {
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
 HOMES = {
-    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "recorder", "lab", "presets", *TRAINERS}
+    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "journal", "recorder", "lab", "presets", *TRAINERS}
     | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
     "plotly": {"figures", "report"},
