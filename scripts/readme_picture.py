@@ -18,7 +18,7 @@ WIDTH: Final = 1200
 def main(
     root: Annotated[Path, typer.Option(help="Folder of the demonstration's runs")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Where the picture goes")] = Path("docs/images/compare.png"),
-    height: Annotated[int, typer.Option(help="How much of the page, in pixels")] = 1752,
+    height: Annotated[int, typer.Option(help="How much of the page, in pixels")] = 2000,
 ) -> None:
     from PIL import Image
 

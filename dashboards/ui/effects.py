@@ -19,7 +19,7 @@ def show_effects(comparison: Comparison) -> None:
         notes = {effect.note for effect in effects}
         shared = notes.pop() if len(notes) == 1 else ""
         table(_heads(effects), [_row(effect, "" if shared else effect.note) for effect in effects])
-        if shared:
+        if shared and shared not in comparison.caption:
             muted(f"Each row: {shared}.")
     muted(*map(_parting, comparison.parting))
 
