@@ -18,8 +18,8 @@ _ENDS: Final = (0.2, 0.5, 1.0)
 
 def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """A panel a gate, a dot a unit: the share of its activations that is left-saturated (below .1; of a tanh below -.9)
-    against the right-saturated one (above .9). On the dotted line, where the axes reach
-    to 1, a unit is always saturated; at 0, 0 never."""
+    against the right-saturated one (above .9). On the dotted line, where the axes reach to 1, a unit is always
+    saturated; at 0, 0 never."""
     results = (results,) if isinstance(results, GateUnits) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Saturation, unit by unit"

@@ -58,6 +58,21 @@ def test_a_step_outside_the_zoom_is_not_marked_and_nothing_is_narrowed_without_o
     )
 
 
+def test_what_heatmaps_show_is_kept_while_another_section_is_looked_at(open_page: Open, root: Path) -> None:
+    link = write(root, pair()[1])
+    page = open_page("run", run=link, section="through time")
+    signal = next(each for each in page.selectbox if each.label == "Signal")
+    other = signal.options[1]
+    signal.select_index(1).run()
+    assert other != signal.options[0]
+    for section in ("training", "through time"):
+        next(each for each in page.segmented_control if each.label == "Look at").set_value(section).run()
+        assert not page.exception
+        shown = [each for each in page.selectbox if each.label == "Signal"]
+        assert bool(shown) is (section == "through time")
+    assert shown[0].options[shown[0].index] == other
+
+
 def test_one_section_is_computed_at_a_time(open_page: Open, root: Path) -> None:
     link = write(root, pair()[0])
     heads = {
