@@ -16,21 +16,17 @@ from graddiag.store import replace_text
 VOCABULARY: Final = "vocabulary.json"  # in a run's folder: its symbols in the order of their numbers
 
 
-def is_due(spec: TrainingSpec, step: int) -> bool:
-    """Whether the held-out loss is measured at ``step``, before its update: at every so many steps, and at the last."""
-    if spec.evaluate_every is None:
-        return False
-    return (step + 1) % spec.evaluate_every == 0 or step + 1 == spec.steps
-
-
-def held_out_losses(model: SequenceModel, task: Task, spec: TrainingSpec, step: int) -> dict[str, float]:
-    """``held_out_loss`` where it is due at ``step``, and at the last step ``test_loss``, if there is a test text."""
-    if not is_due(spec, step):
+def held_out_losses(
+    model: SequenceModel, task: Task, spec: TrainingSpec, step: int, *, last: bool
+) -> dict[str, float]:
+    """``held_out_loss``, before the update of ``step``, at every so many steps and at the last one, wherever that is;
+    at the last step ``test_loss`` too, if there is a test text."""
+    if spec.evaluate_every is None or not (last or (step + 1) % spec.evaluate_every == 0):
         return {}
     assert isinstance(task, Reads)
     assert task.held_out is not None
     found = {"held_out_loss": loss_on(task.held_out, model, spec)}
-    if step + 1 == spec.steps and task.tested_on is not None:
+    if last and task.tested_on is not None:
         found["test_loss"] = loss_on(task.tested_on, model, spec)
     return found
 

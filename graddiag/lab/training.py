@@ -72,6 +72,7 @@ def train(
     """
     spec, stopped, state = plan.spec, None, None
     task = make_task(spec)
+    summed = is_summed(spec, task)
     with seeded(spec.seed, spec.threads):
         model = SequenceModel(spec, task.shape, task.counts if isinstance(task, Reads) else None)
         chance = torch.Generator().manual_seed(spec.seed)
@@ -91,7 +92,7 @@ def train(
             for step, batch in zip(range(spec.steps), batches(task, chance), strict=False):
                 start = cut(state) if batch.goes_on else None
                 outputs, state = model(batch.inputs, start)
-                loss = model.head.loss(outputs, batch.targets) * summed(spec, outputs)
+                loss = model.head.loss(outputs, batch.targets) * (len(outputs) if summed else 1)
                 set_lr(optimizer, spec.lr * schedule.rate(step))
 
                 optimizer.zero_grad()
@@ -99,14 +100,15 @@ def train(
                 if omega is not None:
                     recorder.log(omega=omega())
                 if spec.look_every is not None and step % spec.look_every == 0:
-                    recorder.look(loss_again(spec, model, batch, start))
+                    recorder.look(loss_again(model, batch, start, summed=summed))
                 clipped = clip(model.parameters())
 
                 scores = model.head.scores(outputs, batch.targets)
+                last = solved(scores) or step + 1 == spec.steps
                 recorder.log(loss=loss.item(), **scores)
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)
-                recorder.log(**held_out_losses(model, task, spec, step))
+                recorder.log(**held_out_losses(model, task, spec, step, last=last))
                 optimizer.step()
 
                 on_step(StepSeen(step, spec.steps, loss.item(), clipped.norm_before.item()))
@@ -116,7 +118,7 @@ def train(
                     )
                     recorder.close(status="failed", error=stopped)
                     break
-                if solved(scores):
+                if last:
                     break
             on_end(model, task)
     return Trained(plan, recorder.path, loss.item(), stopped)
@@ -135,14 +137,19 @@ def about(plan: Plan, task: Task) -> dict[str, Any]:
         "clip": spec.clip,
         "every": spec.every,
         "snapshot_every": spec.snapshot_every,
-        "loss_reduction": "sum over timesteps, mean over batch" if spec.loss == "sum" else task.loss_reduction,
+        "loss_reduction": "sum over timesteps, mean over batch" if is_summed(spec, task) else task.loss_reduction,
         "config": {**spec.model_dump(mode="json"), **_known(spec, task), "command": repeat_command(spec)},
     }
 
 
 def _known(spec: TrainingSpec, task: Task) -> dict[str, Any]:
     """What the task keeps; the loss of guessing is that of a mean, and says nothing of a sum."""
-    return {name: value for name, value in task.config.items() if spec.loss == "mean" or name != "chance_loss"}
+    return {name: value for name, value in task.config.items() if not is_summed(spec, task) or name != "chance_loss"}
+
+
+def is_summed(spec: TrainingSpec, task: Task) -> bool:
+    """Whether the loss is a sum over timesteps: asked for, of a task that answers at each of them."""
+    return spec.loss == "sum" and task.shape.answers == "each"
 
 
 @contextmanager
@@ -163,19 +170,14 @@ def omega_of(spec: TrainingSpec, model: SequenceModel) -> AbstractContextManager
     return nullcontext() if spec.omega is None else Omega(model, spec.omega, spec.omega_form or "squared")
 
 
-def loss_again(spec: TrainingSpec, model: SequenceModel, batch: Batch, start: Any) -> Callable[[], Tensor]:
+def loss_again(model: SequenceModel, batch: Batch, start: Any, *, summed: bool) -> Callable[[], Tensor]:
     """The loss of a batch from the state that it started with, whatever the parameters are by then."""
 
     def loss() -> Tensor:
         outputs, _ = model(batch.inputs, start)
-        return model.head.loss(outputs, batch.targets) * summed(spec, outputs)
+        return model.head.loss(outputs, batch.targets) * (len(outputs) if summed else 1)
 
     return loss
-
-
-def summed(spec: TrainingSpec, outputs: Tensor) -> int:
-    """By what the mean over timesteps is multiplied: T where their sum is asked for."""
-    return len(outputs) if spec.loss == "sum" else 1
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -96,3 +96,16 @@ def test_words_are_learned_with_every_output(tmp_path: Path, output: str) -> Non
     run = load_run(train(plan_run(training_spec("words", "gru", text=text, output=output, **settings)), tmp_path).path)
     assert run.steps["held_out_loss"].dropna().iloc[-1] < 2.0  # ln 8 = 2.08, eight words
     assert run.steps["lr"].tolist()[::10] == [1, 1, 1, 0.5, 0.25, 0.125]
+
+
+def test_a_training_that_ends_early_measures_at_its_last_step(tmp_path: Path) -> None:
+    (tmp_path / "ptb.train.txt").write_text("on " * 600)
+    (tmp_path / "ptb.valid.txt").write_text("on " * 30)
+    (tmp_path / "ptb.test.txt").write_text("on " * 30)
+    spec = training_spec(
+        "words", "rnn", text=tmp_path, until_error=0.99, evaluate_every=150, **{**SMALL, "steps": 500}
+    )
+    steps = load_run(train(plan_run(spec), tmp_path / "runs").path).steps
+    assert len(steps) == 100
+    for name in ("held_out_loss", "test_loss"):
+        assert steps[name].notna().tolist() == [False] * 99 + [True]

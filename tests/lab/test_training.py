@@ -57,6 +57,18 @@ def test_the_arms_of_a_pair_are_one_until_the_first_clipped_step(
     assert int(clipped.idxmax()) == parting
 
 
+@pytest.mark.parametrize("task", get_args(TaskName))
+def test_a_sum_is_over_the_timesteps_that_answer(task: str, tmp_path: Path) -> None:
+    size = {"steps": 1, "length": 20, "batch": 4, "hidden": 8}
+    specs = [training_spec(task, "rnn", loss=reduction, **size) for reduction in ("mean", "sum")]
+    mean, summed = (load_run(train(plan_run(spec), tmp_path / spec.loss).path) for spec in specs)
+    answers = {"text": 20, "words": 20, "memorisation": 20 + 20}.get(task, 1)
+    assert summed.steps["loss"].iloc[0] == pytest.approx(answers * mean.steps["loss"].iloc[0], rel=1e-5)
+    reduction = "sum over timesteps, mean over batch" if answers > 1 else mean.manifest.loss_reduction
+    assert summed.manifest.loss_reduction == reduction
+    assert ("chance_loss" in summed.manifest.config) == (answers == 1 and "chance_loss" in mean.manifest.config)
+
+
 def test_equal_specs_give_equal_runs_whatever_was_drawn_before(tmp_path: Path) -> None:
     plan = plan_run(training_spec("temporal-order", "lstm", **SMALL))
     first = load_run(train(plan, tmp_path).path)
