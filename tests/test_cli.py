@@ -61,6 +61,16 @@ def test_arms_of_any_setting_are_compared(tmp_path: Path) -> None:
     assert compare([load_run(tmp_path / run) for run in found.run]).arms[0].arm == "baseline"
 
 
+def test_what_an_arm_changes_without_naming_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["pair", "--task", "temporal-order", "--model", "rnn", "--arms", "model=lstm,lr=0.2", "--arms", "steps=4"]
+    assert main([*given, "--root", str(tmp_path), *SMALL]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("arm ")]
+    assert told == [
+        "arm model=lstm,lr=0.2: takes what suits its model, and so differs in init_std none (baseline 0.1), "
+        "forget_bias 2.0 (baseline none); name these in the arm to set them."
+    ]
+
+
 @pytest.mark.parametrize(
     ("arm", "said"),
     [

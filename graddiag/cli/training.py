@@ -10,7 +10,7 @@ from graddiag.cli.options import Root, TrainingOptions, arm_of, seeds_of, spread
 from graddiag.cli.progress import training_bar
 
 if TYPE_CHECKING:
-    from graddiag.lab import Plan, Trained
+    from graddiag.lab import Plan, Trained, TrainingSpec
 
 POLICIES = (
     "none; norm:C, the norm of all gradients together (norm:C:inf, their largest entry); value:C, each entry; agc:C, "
@@ -67,7 +67,24 @@ def pair(
         return
     spec = options.spec(clip=clip or "none", seed=chosen[0])
     changed = {arm: options.spec(clip=spec.clip, seed=chosen[0], changed=arm_of(arm)) for arm in arms}
+    for arm, other in changed.items():
+        _say_what_else_changes(arm, spec, other)
     record(plan_arms({BASELINE: spec, **changed}, chosen, experiment or unused_experiment(spec, root)), root)
+
+
+def _say_what_else_changes(arm: str, baseline: "TrainingSpec", other: "TrainingSpec") -> None:
+    from graddiag.lab import unnamed_changes
+
+    changes = unnamed_changes(baseline, other, arm_of(arm))
+    if changes:
+        told = ", ".join(f"{name} {_value(to)} (baseline {_value(of)})" for name, (of, to) in changes.items())
+        typer.echo(
+            f"arm {arm}: takes what suits its model, and so differs in {told}; name these in the arm to set them."
+        )
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else str(value)
 
 
 def record(plans: "tuple[Plan, ...]", root: Path) -> None:

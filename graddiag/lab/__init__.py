@@ -7,6 +7,7 @@ from graddiag.lab.experiments import (
     plan_arms,
     plan_pair,
     plan_run,
+    unnamed_changes,
     unused_experiment,
 )
 from graddiag.lab.spec import TrainingSpec, training_spec
@@ -25,5 +26,6 @@ __all__ = [
     "plan_run",
     "train",
     "training_spec",
+    "unnamed_changes",
     "unused_experiment",
 ]

@@ -1,12 +1,13 @@
 """Experiments: the runs made to be compared, and what they are called."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from graddiag import schema
 from graddiag.errors import SettingError
+from graddiag.lab.settings import RecordingSettings
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.training import Plan
 
@@ -52,6 +53,17 @@ def plan_arms(arms: Mapping[str, TrainingSpec], seeds: Sequence[int], experiment
         for seed in seeds
         for arm, spec in arms.items()
     )
+
+
+def unnamed_changes(baseline: TrainingSpec, arm: TrainingSpec, named: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    """Settings in which an arm differs from the baseline without naming them, with the value of each.
+
+    An arm of another model takes the defaults that suit that model; what is compared then is more than the model. How
+    often it is recorded does not count.
+    """
+    before, after = baseline.model_dump(), arm.model_dump()
+    aside = {*named, *RecordingSettings.model_fields}
+    return {name: (before[name], after[name]) for name in after if name not in aside and before[name] != after[name]}
 
 
 def _check_seeds(seeds: Sequence[int]) -> None:

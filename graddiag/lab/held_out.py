@@ -16,9 +16,7 @@ from graddiag.store import replace_text
 VOCABULARY: Final = "vocabulary.json"  # in a run's folder: its symbols in the order of their numbers
 
 
-def held_out_losses(
-    model: SequenceModel, task: Task, spec: TrainingSpec, step: int, *, last: bool
-) -> dict[str, float]:
+def held_out_losses(model: SequenceModel, task: Task, spec: TrainingSpec, step: int, *, last: bool) -> dict[str, float]:
     """``held_out_loss``, before the update of ``step``, at every so many steps and at the last one, wherever that is;
     at the last step ``test_loss`` too, if there is a test text."""
     if spec.evaluate_every is None or not (last or (step + 1) % spec.evaluate_every == 0):

@@ -104,7 +104,10 @@ def training_spec(task: str, model: str, **settings: Any) -> TrainingSpec:
         SettingError: an unknown setting, task, model or clip policy, or a number out of range.
     """
     given = {name: value for name, value in settings.items() if value is not None}
-    merged = {**_defaults(task, model), **given, "task": task, "model": model}
+    suits = _defaults(task, model)
+    if "init_uniform" in given:
+        suits.pop("init_std", None)
+    merged = {**suits, **given, "task": task, "model": model}
     try:
         spec = TrainingSpec.model_validate(merged)
     except ValidationError as error:
@@ -123,7 +126,7 @@ def _every(spec: TrainingSpec) -> int:
 def _defaults(task: str, model: str) -> dict[str, Any]:
     if task in _SYNTHETIC:
         return {**_ORDER, **_OF_MODEL.get(model, {}), **_SYNTHETIC[task]}
-    return DEFAULTS.get((task, model), _TEXT)
+    return dict(DEFAULTS.get((task, model), _TEXT))
 
 
 def _setting_error(error: ValidationError) -> SettingError:

@@ -102,9 +102,7 @@ def test_a_training_that_ends_early_measures_at_its_last_step(tmp_path: Path) ->
     (tmp_path / "ptb.train.txt").write_text("on " * 600)
     (tmp_path / "ptb.valid.txt").write_text("on " * 30)
     (tmp_path / "ptb.test.txt").write_text("on " * 30)
-    spec = training_spec(
-        "words", "rnn", text=tmp_path, until_error=0.99, evaluate_every=150, **{**SMALL, "steps": 500}
-    )
+    spec = training_spec("words", "rnn", text=tmp_path, until_error=0.99, evaluate_every=150, **{**SMALL, "steps": 500})
     steps = load_run(train(plan_run(spec), tmp_path / "runs").path).steps
     assert len(steps) == 100
     for name in ("held_out_loss", "test_loss"):

@@ -63,3 +63,12 @@ def test_snapshots_are_taken_at_steps_that_are_recorded() -> None:
     assert (spec.every, spec.snapshot_every) == (5, 100)  # 2500 // 300 is 8, and 8 does not divide 100
     assert training_spec("text", "lstm").snapshot_every is None
     assert training_spec("text", "lstm", snapshot_every=7, every=7).every == 7
+
+
+def test_a_uniform_start_takes_the_place_of_the_normal_one_that_suits_the_task() -> None:
+    for task in ("temporal-order", "adding"):
+        spec = training_spec(task, "rnn", init_uniform=0.2)
+        assert (spec.init_std, spec.init_uniform) == (None, 0.2)
+        assert training_spec(task, "rnn").init_std == 0.1
+    with pytest.raises(SettingError, match="leave one out"):
+        training_spec("adding", "rnn", init_uniform=0.2, init_std=0.1)
