@@ -19,6 +19,7 @@ from graddiag.errors import RunFormatError
 from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (
     ANNOTATIONS,
+    as_left,
     fingerprint,
     frame_of,
     load_run,
@@ -132,12 +133,21 @@ def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
     link = folder.relative_to(root).as_posix()
     known = _read(folder, _stamp(folder))
     if isinstance(known, RunEntry):
-        return replace(known, run=link)
+        return _as_left(replace(known, run=link))
+    manifest, before = known
     try:
-        summary = _summary(folder, *known, judge=deadline is None or time.monotonic() < deadline)
+        summary = _summary(folder, manifest, before, judge=deadline is None or time.monotonic() < deadline)
     except RunFormatError:  # what was read before the damage was met is shown
-        return RunEntry(link, known[0])
-    return _complete(link, known[0], summary)
+        return RunEntry(link, manifest)
+    return _as_left(_complete(link, manifest, summary))
+
+
+def _as_left(entry: RunEntry) -> RunEntry:
+    """The entry with the status it has by now: that its process was killed is written nowhere."""
+    if entry.manifest is None or entry.status == DAMAGED:
+        return entry
+    manifest = as_left(entry.manifest)
+    return replace(entry, manifest=manifest, status=manifest.status)
 
 
 def _stamp(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:

@@ -19,6 +19,7 @@ class RunManifest(BaseModel):
 
     ``clip`` is the policy as ``graddiag.clipping.parse`` reads it, or None where graddiag was not told. A threshold
     means nothing without ``loss_reduction`` (mean or sum, over what). ``config`` is free, for filters and reports.
+    ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``).
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -42,6 +43,7 @@ class RunManifest(BaseModel):
     tags: tuple[str, ...] = ()
     notes: str = ""
     status: schema.Status = "running"
+    writer: str | None = None
     error: str | None = None
     created: datetime
     finished: datetime | None = None

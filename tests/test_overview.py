@@ -1,6 +1,8 @@
 import json
 import math
 import os
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -149,3 +151,30 @@ def test_a_running_run_is_judged_again_when_it_has_grown_by_a_tenth(
 def test_runs_in_the_trash_are_not_listed(root: Path) -> None:
     trash_run(root, "alone")
     assert list_runs(root)["run"].tolist() == ["pair/clip-off", "pair/clip-on"]
+
+
+WRITES_AND_WAITS = """
+import sys
+from tests.store.runs import manifest
+from graddiag.store import RunWriter
+
+writer = RunWriter(sys.argv[1], manifest("left"))
+writer.append("steps", {"step": [0, 1], "loss": [2.0, 1.0]})
+writer.flush()
+print("written", flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a system without /proc")
+def test_a_run_is_interrupted_once_its_process_was_killed(tmp_path: Path) -> None:
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-c", WRITES_AND_WAITS, str(tmp_path)]
+    with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        assert [entry.status for entry in overview(tmp_path)] == ["running"]
+        process.kill()
+    assert [entry.status for entry in overview(tmp_path)] == ["interrupted"]
+    assert list_runs(tmp_path)["status"].tolist() == ["interrupted"]
+    assert graddiag.load_run(tmp_path / "left").manifest.status == "interrupted"

@@ -11,9 +11,9 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import streamlit as st
 
-from graddiag.errors import InputError
+from graddiag.errors import GraddiagError
 from graddiag.run import Run, RunManifest
-from graddiag.store import fingerprint, load_run
+from graddiag.store import fingerprint, load_run, read_manifest
 from ui.root import run_folder, runs_root
 
 P = ParamSpec("P")
@@ -64,8 +64,9 @@ def open_run(link: str) -> OpenRun:
         RunFormatError: the folder holds no run that this graddiag reads.
     """
     folder = run_folder(runs_root(), link)
-    revision = fingerprint(folder)
-    return OpenRun(link, str(folder), revision, load_run(folder).manifest)
+    before = fingerprint(folder)
+    manifest = load_run(folder).manifest
+    return OpenRun(link, str(folder), f"{before} {manifest.status}", manifest)
 
 
 def state_of(links: Sequence[str]) -> tuple[str, ...]:
@@ -74,9 +75,11 @@ def state_of(links: Sequence[str]) -> tuple[str, ...]:
 
 
 def _revision(link: str) -> str:
+    """As that of ``open_run``, without reading the tables; the status is a part, since a killed run writes nothing."""
     try:
-        return fingerprint(run_folder(runs_root(), link))
-    except InputError:
+        folder = run_folder(runs_root(), link)
+        return f"{fingerprint(folder)} {read_manifest(folder).status}"
+    except GraddiagError:
         return "gone"
 
 

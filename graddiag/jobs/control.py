@@ -13,8 +13,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
+from graddiag import processes
 from graddiag.errors import InputError
-from graddiag.jobs import processes
 from graddiag.jobs.files import ASKED, FOLDER, JOB, LOG, REPORT, folder_of, read_job, read_jobs
 from graddiag.jobs.values import Job, Request, Started
 from graddiag.store import replace_text

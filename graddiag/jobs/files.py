@@ -8,8 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
+from graddiag import processes
 from graddiag.errors import InputError
-from graddiag.jobs import processes
 from graddiag.jobs.supervise import ENDED
 from graddiag.jobs.values import Job, Started, State
 

@@ -5,7 +5,7 @@ from graddiag.store.arrow import frame_of
 from graddiag.store.blocks import check_scalar_name
 from graddiag.store.catalog import fingerprint, read_manifests, root_fingerprint, run_folders
 from graddiag.store.files import replace_file, replace_text
-from graddiag.store.manifests import read_manifest
+from graddiag.store.manifests import as_left, read_manifest
 from graddiag.store.reader import load_run
 from graddiag.store.slugs import slug
 from graddiag.store.tables import TableFormat, write_table
@@ -19,6 +19,7 @@ __all__ = [
     "TableFormat",
     "Trashed",
     "annotate",
+    "as_left",
     "check_scalar_name",
     "fingerprint",
     "frame_of",

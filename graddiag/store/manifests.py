@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from graddiag import schema
 from graddiag.errors import RunFormatError
+from graddiag.processes import has_ended
 from graddiag.run import RunManifest
 from graddiag.store.annotations import annotated
 from graddiag.store.files import MANIFEST, replace_text
@@ -20,6 +21,8 @@ _EXPECTED = "Expected a JSON object as graddiag writes it; was the folder copied
 
 def read_manifest(folder: Path) -> RunManifest:
     """The manifest of a run folder, with the tags and notes that people have given the run since.
+
+    A run whose process was killed could not write how it ended; where that is known, it reads as interrupted.
 
     Raises:
         RunFormatError: ``folder`` is not a run, its manifest is damaged, or its schema is not one this graddiag reads.
@@ -35,11 +38,18 @@ def read_manifest(folder: Path) -> RunManifest:
         raise RunFormatError(f"{path} is damaged: found a JSON {type(content).__name__}. {_EXPECTED}")
     _check_version(path, content.get("schema_version"))
     try:
-        return annotated(RunManifest.model_validate_json(json.dumps(content)), folder)
+        return as_left(annotated(RunManifest.model_validate_json(json.dumps(content)), folder))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise RunFormatError(f"{path} is damaged: {first['msg']} at {place!r}. {_EXPECTED}") from error
+
+
+def as_left(manifest: RunManifest) -> RunManifest:
+    """The manifest with the status that it has by now: interrupted once the process that wrote the run is gone."""
+    if manifest.status == "running" and has_ended(manifest.writer):
+        return manifest.model_copy(update={"status": "interrupted"})
+    return manifest
 
 
 def write_manifest(folder: Path, manifest: RunManifest) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.errors import InputError, SettingError
+from graddiag.processes import this_process
 from graddiag.run import RunManifest
 from graddiag.store.blocks import Block, Values, make_block, table_named
 from graddiag.store.compaction import compacted
@@ -44,7 +45,7 @@ class RunWriter:
     ) -> None:
         if part_steps < 1 or part_seconds <= 0:
             raise SettingError(f"part_steps and part_seconds must be positive, found {part_steps} and {part_seconds}")
-        self.manifest = manifest.model_copy(update={"config": plain(manifest.config)})
+        self.manifest = manifest.model_copy(update={"config": plain(manifest.config), "writer": this_process()})
         self.path = _start_folder(Path(root), self.manifest)
         self._part_steps = part_steps
         self._part_seconds = part_seconds
@@ -109,7 +110,7 @@ class RunWriter:
             raise
         finally:
             self._thread.shutdown()
-            ending = {"status": status, "error": error, "finished": datetime.now(UTC)}
+            ending = {"status": status, "error": error, "finished": datetime.now(UTC), "writer": None}
             self.manifest = self.manifest.model_copy(update=ending)
             with _disk(self.path):
                 write_manifest(self.path, self.manifest)

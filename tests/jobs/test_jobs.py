@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from graddiag import processes
 from graddiag.errors import InputError
-from graddiag.jobs import control, processes
+from graddiag.jobs import control
 from graddiag.jobs.control import forget, start, stop
 from graddiag.jobs.files import read_job, read_jobs, said
 from graddiag.jobs.values import Job, Request
