@@ -38,6 +38,7 @@ from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.numerics import Numerics, Underflow, Zeros, numerics
 from graddiag.analysis.omega import Omega, OmegaForm, omega
+from graddiag.analysis.pairing import length_of
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
@@ -172,6 +173,7 @@ __all__ = [
     "gradient_noise",
     "heat",
     "heat_ratio",
+    "length_of",
     "logged_scalars",
     "loss_curve",
     "loss_dynamics",

@@ -1,6 +1,7 @@
 """``graddiag compare``: the effect of one arm against another, seed by seed."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,19 +12,46 @@ from graddiag.cli.rows import print_grid, print_json, printable
 
 if TYPE_CHECKING:
     from graddiag.analysis import Comparison
+    from graddiag.run import Run
 
 
-def compare(runs: RunFolders, as_json: AsJson = False) -> None:
-    """Compare runs: their arms, paired by seed, and what differs."""
+def compare(
+    runs: RunFolders,
+    length: Annotated[
+        int | None, typer.Option(help="Only runs on sequences of this length; by default all, each with its like.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs: their arms, paired by seed and length, and what differs."""
     from graddiag.analysis import compare as comparison_of
 
     with telling() as tell:
         tell(f"comparing {len(runs)} folders of runs" if len(runs) > 1 else "comparing")
-        compared = comparison_of(load_runs(runs))
+        compared = comparison_of(_of_length(load_runs(runs), length))
     if as_json:
         print_json(compared.to_dict())
     else:
         _show(compared)
+
+
+def _of_length(runs: "Sequence[Run]", length: int | None) -> "Sequence[Run]":
+    """Those of ``runs`` on sequences of ``length``; all where it is None.
+
+    Raises:
+        SettingError: none is.
+    """
+    from graddiag.analysis import length_of
+    from graddiag.errors import SettingError
+
+    if length is None:
+        return runs
+    found = [run for run in runs if length_of(run) == length]
+    if not found:
+        known = ", ".join(map(str, sorted({each for run in runs if (each := length_of(run)) is not None})))
+        raise SettingError(
+            f"length {length}: none of the runs has it; {f'they have {known}' if known else 'leave it out'}."
+        )
+    return found
 
 
 def _show(compared: "Comparison") -> None:

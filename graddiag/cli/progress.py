@@ -1,8 +1,10 @@
-"""What is seen while something takes its time; silent where nobody looks."""
+"""What is seen while something takes its time: bars where there is a terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -32,14 +34,20 @@ def training_bar(plans: "tuple[Plan, ...]") -> Iterator[OnStep]:
 def runs_bar(runs: int, workers: int) -> Iterator[OnRun]:
     """One bar over runs that are recorded elsewhere, ``workers`` at a time: how many are done and how many running.
 
-    Gives what to call after each, with its plan and what became of it in a few words.
+    Gives what to call after each, with its plan and what became of it in a few words. Where stderr is no terminal, a
+    log say, each run is a line.
     """
     with _bar() as progress:
         bar = progress.add_task(_running(runs, workers), total=runs, seen="")
+        done = 0
 
         def on_run(plan: "Plan", seen: str) -> None:
-            progress.update(bar, advance=1, seen=f"{plan.experiment}/{plan.name}: {seen}")
-            progress.update(bar, description=_running(int(progress.tasks[bar].remaining or 0), workers))
+            nonlocal done
+            done += 1
+            told = f"{plan.experiment}/{plan.name}: {seen}"
+            progress.update(bar, completed=done, seen=told, description=_running(runs - done, workers))
+            if progress.disable:
+                typer.echo(f"{done} of {runs}  {told}", err=True)
 
         yield on_run
 
@@ -53,9 +61,14 @@ def work_bar() -> "Iterator[Callable[[Work], None]]":
     """One bar for whatever a preset is at; gives what to call as it goes on."""
     with _bar() as progress:
         bar = progress.add_task("starting", total=None, seen="")
+        last: Work | None = None
 
         def tell(work: "Work") -> None:
-            progress.update(bar, description=work.what, completed=work.done, total=work.total, seen=work.seen)
+            nonlocal last
+            if last is None or work.done < last.done or work.total != last.total:
+                progress.reset(bar, total=work.total)  # other work, whose time left is told from its own beginning
+            progress.update(bar, description=work.what, completed=work.done, seen=work.seen)
+            last = work
 
         yield tell
 
@@ -79,7 +92,9 @@ def telling() -> Iterator[Callable[[str], None]]:
 def _bar() -> "Progress":
     """A bar on stderr, if that is a terminal: what is done, of how much, what was seen, time left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from graddiag.cli.timeleft import TimeLeft
 
     console = Console(stderr=True)
     return Progress(
@@ -87,7 +102,7 @@ def _bar() -> "Progress":
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
         TextColumn("{task.fields[seen]}", markup=False),
-        TimeRemainingColumn(),
+        TimeLeft(),
         TextColumn("left"),
         console=console,
         disable=not console.is_terminal,

@@ -45,7 +45,9 @@ def sweep(
     for path in before.failed:
         typer.echo(f"failed before: {path}; --retry trains it again", err=True)
     folder = root / (before.finished[0].parent.name if before.finished else _folder(plans[0].experiment))
-    typer.echo(f"Next: graddiag compare {shlex.quote(str(folder))}")
+    lengths = dict.fromkeys(plan.spec.length for plan in plans)
+    apart = f" --length {next(iter(lengths))}" if len(lengths) > 1 else ""
+    typer.echo(f"Next: graddiag compare {shlex.quote(str(folder))}{apart}")
     if failures or before.failed:
         raise typer.Exit(1)
 

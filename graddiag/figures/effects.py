@@ -65,7 +65,7 @@ def _amount(effect: Effect, named: bool) -> str:
 def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: int) -> None:
     name = safe(f"{effect.arm} less {effect.baseline_arm}")
     seen = any(trace.name == name for trace in figure.data)
-    pairs = list(zip(effect.seeds, effect.baseline_values, effect.values, strict=True))
+    pairs = list(zip(_names(effect), effect.baseline_values, effect.values, strict=True))
     gaps = np.array([_gap(before, after) for _, before, after in pairs])
     figure.add_trace(
         go.Scatter(
@@ -76,7 +76,7 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             name=f"{name}, one pair",
             legendgroup=name,
             showlegend=False,
-            text=[f"seed {seed}: {number(before)} to {number(after)}" for seed, before, after in pairs],
+            text=[f"{name}: {number(before)} to {number(after)}" for name, before, after in pairs],
             hovertemplate="%{text}, %{x:+.4g}<extra></extra>",
             meta=noted(x_title=_DIFFERENCE, y_title=""),
             customdata=[""] * len(pairs),
@@ -102,6 +102,15 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
         row=row,
         col=1,
     )
+
+
+def _names(effect: Effect) -> list[str]:
+    """What to call each pair: its seed, and its length where they have several."""
+    several = len(set(effect.lengths)) > 1
+    return [
+        f"seed {seed}, length {length}" if several else f"seed {seed}"
+        for seed, length in zip(effect.seeds, effect.lengths, strict=True)
+    ]
 
 
 def _range(found: Sequence[Effect]) -> list[float]:

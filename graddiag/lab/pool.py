@@ -42,14 +42,15 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
                 running[pool.submit(train, plan, root)] = plan
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
-                yield _outcome(running.pop(future), future)
+                yield _outcome(running.pop(future), future, [plan.name for plan in running.values()])
 
 
-def _outcome(plan: Plan, future: "Future[Trained]") -> Outcome:
+def _outcome(plan: Plan, future: "Future[Trained]", others: Sequence[str]) -> Outcome:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
+        names = " or ".join([plan.name, *others])
         raise GraddiagError(
-            f"the process that trained {plan.name} died, for want of memory perhaps. What was recorded is readable; "
-            "the same command goes on from there."
+            f"a process that trained {names} was killed, for want of memory perhaps; it ended the others with it. What "
+            "was recorded is readable; the same command goes on from there."
         ) from error
     return Outcome(plan, error=error) if error is not None else Outcome(plan, trained=future.result())

@@ -76,6 +76,8 @@ class Bench:
         return waiting
 
     def _train(self, plans: Sequence[Plan]) -> None:
+        if plans:
+            self.tell(Progress(f"recording {plans[0].experiment}", 0, len(plans)))
         for done, outcome in enumerate(outcomes(plans, self.root, workers=self.workers), start=1):
             if outcome.trained is None:
                 assert outcome.error is not None

@@ -123,3 +123,45 @@ def test_the_caption_tells_the_effect_on_the_loss() -> None:
     assert compare(pairs(1)).caption == (
         "Against clip off, clip on lowers the final loss by 0.5 over 1 pair (one seed: no interval)."
     )
+
+
+def of_length(length: int, arm: str, seed: int, loss: float, **fields: object) -> Run:
+    clip = "none" if arm == "clip off" else "norm:2.0"
+    name = f"{arm}-{length}-{seed}"
+    return run_of(name, arm, clip, seed, [4.0, 3.0, loss], config={"length": length}, **fields)
+
+
+def test_runs_of_a_seed_and_a_length_make_a_pair() -> None:
+    losses = {("clip off", 3): 2.0, ("clip off", 6): 8.0, ("clip on", 3): 1.0, ("clip on", 6): 5.0}
+    found = compare([of_length(length, arm, seed, loss) for (arm, length), loss in losses.items() for seed in (0, 1)])
+    assert [(pair.length, pair.seed) for pair in found.pairs] == [(3, 0), (3, 1), (6, 0), (6, 1)]
+    loss = effect(found)
+    assert (loss.baseline_values, loss.values) == ((2.0, 2.0, 8.0, 8.0), (1.0, 1.0, 5.0, 5.0))
+    assert (loss.lengths, loss.seeds) == ((3, 3, 6, 6), (0, 1, 0, 1))
+    assert loss.difference == -2.0
+    assert loss.note == "Student's t of 4 pairs; lengths 3 and 6 together"
+    assert "over 4 pairs of lengths 3 and 6 together (95% interval" in found.caption
+    assert found.left_out == ()
+
+
+def test_of_repeated_runs_of_an_arm_the_finished_one_is_compared_and_the_others_are_named() -> None:
+    killed = run_of("killed", "clip on", "norm:2.0", 0, [4.0, 3.9, 3.8], status="interrupted")
+    again = run_of("again", "clip on", "norm:2.0", 0, [4.0, 3.0, 1.0], status="finished")
+    later = run_of("later", "clip on", "norm:2.0", 0, [4.0, 3.0, 0.5], status="finished")
+    found = compare([run_of("off", "clip off", "none", 0, [4.0, 3.0, 2.0]), killed, again, later])
+    assert [(pair.baseline, pair.treated) for pair in found.pairs] == [("off", "again")]
+    assert effect(found).difference == -1.0
+    assert [run.source.run for run in found.arms[1].runs] == ["again"]
+    assert found.left_out == ("killed", "later")
+    assert found.caption.endswith("Left out, as their arm has another run of the same seed: killed, later.")
+
+
+def test_runs_without_a_seed_are_all_kept() -> None:
+    runs = [run_of(name, "mine", "none", None, [4.0, 3.0, 2.0]) for name in ("one", "two")]
+    found = compare([*runs, run_of("other", "other", "norm:2.0", None, [4.0, 3.0, 1.0])])
+    assert [len(arm.runs) for arm in found.arms] == [2, 1]
+    assert (len(found.pairs), found.left_out) == (1, ())
+
+
+def test_no_runs_are_no_comparison() -> None:
+    assert compare([]).caption == "There is no run to compare."

@@ -1,5 +1,6 @@
 """An experiment from its spec: which trainings it is, what is not trained twice, and what an error says."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,7 +16,8 @@ from graddiag.cli import main
 from graddiag.errors import InputError, SettingError
 from graddiag.lab import train
 from graddiag.lab.pool import outcomes
-from graddiag.lab.sweeps import plan_sweep, read_sweep, standing, sweep_spec
+from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing, sweep_spec
+from graddiag.store import trashed_runs
 
 SMALL: dict[str, Any] = {"steps": 3, "batch": 3, "hidden": 4}
 SPEC: dict[str, Any] = {
@@ -165,12 +167,8 @@ def test_an_error_of_one_training_is_its_outcome(tmp_path: Path) -> None:
     assert isinstance(bad.error, InputError)
 
 
-@pytest.mark.slow
-def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
-    """As a terminal does it: the signal reaches the workers too. What is finished stays, what was at work is readable,
-    and the same command goes on."""
-    endless = TOML.replace("steps = 3", "steps = 100000").replace("seeds = [0, 1]", "seeds = [0]")
-    root, spec = tmp_path / "runs", write(tmp_path, endless)
+def stopped_by(sent: signal.Signals, spec: Path, root: Path) -> tuple[int, str]:
+    """Exit status and stderr of a sweep of which all processes got a signal once both runs were at work."""
     process = subprocess.Popen(
         [sys.executable, "-m", "graddiag", "sweep", str(spec), "--root", str(root)],
         stdout=subprocess.DEVNULL,
@@ -183,12 +181,55 @@ def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
         while process.poll() is None and len({path.parent for path in root.glob("mine/*/steps/*.parquet")}) < 2:
             time.sleep(0.05)
     finally:
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, sent)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
+    return process.returncode, err
+
+
+ENDLESS = TOML.replace("steps = 3", "steps = 100000").replace("seeds = [0, 1]", "seeds = [0]")
+
+
+@pytest.mark.slow
+def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
+    """As a terminal does it: the signal reaches the workers too. What is finished stays, what was at work is readable,
+    and the same command goes on."""
+    root, spec = tmp_path / "runs", write(tmp_path, ENDLESS)
+    status, err = stopped_by(signal.SIGINT, spec, root)
+    assert status == 130, err
     assert err == "interrupted after 0 of 2 runs; the same command goes on.\n"
     assert set(list_runs(root).status) == {"interrupted"}
     assert all(len(load_run(root / run).steps) for run in list_runs(root).run)
 
     again = standing(plan_sweep(read_sweep(spec)), root)
     assert [plan.arm for plan in again.waiting] == ["baseline", "clipped"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a system without /proc")
+def test_what_a_killed_sweep_left_makes_room_for_the_runs_that_are_trained_again(tmp_path: Path) -> None:
+    root, spec = tmp_path / "runs", write(tmp_path, ENDLESS)
+    stopped_by(signal.SIGKILL, spec, root)
+    assert set(list_runs(root).status) == {"interrupted"}
+    plans = plan_sweep(read_sweep(spec))
+    waiting = standing(plans, root).waiting
+    assert waiting == plans
+    clear(waiting, root)
+    assert list_runs(root).empty
+    assert len(trashed_runs(root)) == 2
+
+
+def test_runs_of_several_lengths_are_compared_a_length_at_a_time(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, spec = tmp_path / "runs", write(tmp_path, TOML.replace("lengths = [5]", "lengths = [5, 9]"))
+    assert main(["sweep", str(spec), "--root", str(root)]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-1] == f"Next: graddiag compare {root}/mine --length 5"
+    assert [line[:6] for line in told.err.splitlines()] == [f"{done} of 8" for done in range(1, 9)]
+    assert main(["compare", str(root / "mine"), "--length", "9", "--json"]) == 0
+    pairs = json.loads(capsys.readouterr().out)["pairs"]
+    assert [(pair["length"], pair["seed"]) for pair in pairs] == [(9, 0), (9, 1)]
+    assert main(["compare", str(root / "mine"), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 4
+    assert main(["compare", str(root / "mine"), "--length", "7"]) == 2
+    assert capsys.readouterr().err == "graddiag: length 7: none of the runs has it; they have 5, 9.\n"
