@@ -133,6 +133,29 @@ def test_several_seeds_are_drawn_as_bands(open_page: Open, root: Path) -> None:
     assert len(drawn(page)) >= 4
 
 
+def cards(page: AppTest) -> dict[str, float]:
+    """What stands last in each card of a run, and the share of the row that the card has."""
+    assert not page.exception
+    last = {str(html[-1].proto.body): column.weight for column in page.columns if (html := column.get("html"))}
+    return {body: weight for body, weight in last.items() if "arm: " in body}
+
+
+@pytest.mark.parametrize(("seeds", "across"), [(1, 2), (2, 2), (3, 3)])
+def test_cards_stand_in_full_rows(open_page: Open, root: Path, seeds: int, across: int) -> None:
+    links = [link for seed in range(seeds) for link in write_all(root, pair(seed=seed))]
+    found = cards(open_page("compare", run=links))
+    assert len(found) == len(links)
+    assert {round(1 / weight) for weight in found.values()} == {across}
+
+
+def test_a_card_has_the_line_of_its_arm(open_page: Open, root: Path) -> None:
+    page = open_page("compare", run=write_all(root, pair()), section="training")
+    lines = {trace["name"]: trace["line"]["color"] for trace in drawn(page)[0]["data"] if "line" in trace}
+    off, on = cards(page)
+    assert f"background:{lines['clip off']}" in off
+    assert f"repeating-linear-gradient(90deg,{lines['clip on']} 0px 6px,transparent 6px 8px)" in on
+
+
 def links(page: AppTest) -> list[str]:
     """The links of the page."""
     assert not page.exception
