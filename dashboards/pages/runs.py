@@ -25,7 +25,7 @@ def page() -> None:
     if not entries:
         first_steps()
     keeping.trash()
-    with st.expander("Record a small pair", icon=":material/add_circle:", expanded=not entries):
+    with st.expander("Record a small pair", expanded=not entries):
         offer_pair()
 
 
