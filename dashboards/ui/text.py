@@ -13,7 +13,7 @@ import streamlit as st
 
 _SIZES: Final = {1: "1.75rem", 3: "1.05rem"}  # of headings, as in config.toml
 _MUTED: Final = "opacity:.72;font-size:.875rem;line-height:1.45;overflow-wrap:anywhere"
-_ASIDE: Final = "display:block;opacity:.72;font-size:.875rem;line-height:1.45"
+_ASIDE: Final = "display:block;max-width:18rem;opacity:.72;font-size:.875rem;line-height:1.45"
 _TABLE: Final = "width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums"
 _RULE: Final = "border-bottom:1px solid rgba(128,128,128,.25)"
 _LIST: Final = "margin:0;padding-left:1.2rem;line-height:1.5;overflow-wrap:anywhere"
@@ -63,16 +63,23 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]]) -> No
 
 
 def _cell(place: int, words: str, *quiet: str) -> str:
-    aside = "".join(f'<span style="{_ASIDE}">{escape(_unbroken(line))}</span>' for line in quiet if line)
+    beside = f"{_ASIDE};margin-left:{'auto' if place else 0}"
+    aside = "".join(f'<span style="{beside}">{escape(_unbroken(line))}</span>' for line in quiet if line)
     style = f"{_side(place)};{_RULE};font-weight:400;vertical-align:top"
     if place:
-        return f'<td style="{style}">{escape(_unbroken(words))}{aside}</td>'
+        return f'<td style="{style}">{_numbers(words)}{aside}</td>'
     return f'<th scope="row" style="{style}">{escape(words)}{aside}</th>'
 
 
+def _numbers(words: str) -> str:
+    """Numbers in a row may part behind a dot, not within: 1e-4 has a hyphen."""
+    each = (f'<span style="white-space:nowrap">{escape(number)}</span>' for number in words.split(" · "))
+    return "\N{NO-BREAK SPACE}· ".join(each)
+
+
 def _unbroken(numbers: str) -> str:
-    """Numbers in a row may part behind a dot, the ends of a range may not."""
-    return numbers.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}").replace(" ·", "\N{NO-BREAK SPACE}·")
+    """The ends of a range may not part."""
+    return numbers.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
 
 
 def _side(place: int) -> str:

@@ -11,7 +11,7 @@ from graddiag.jobs import control
 from graddiag.jobs.values import Request
 from graddiag.store import load_run, trashed_runs
 from tests.dashboards.conftest import Open
-from tests.dashboards.synthetic import HOSTILE, pair, write, write_all
+from tests.dashboards.synthetic import HOSTILE, Made, pair, write, write_all
 from tests.dashboards.test_pages import words
 
 OVER_TRAINING = {"training": 3, "gates": 1, "clipping": 1}  # how many pictures of a clipped run have an axis of steps
@@ -154,6 +154,16 @@ def test_a_card_has_the_line_of_its_arm(open_page: Open, root: Path) -> None:
     off, on = cards(page)
     assert f"background:{lines['clip off']}" in off
     assert f"repeating-linear-gradient(90deg,{lines['clip on']} 0px 6px,transparent 6px 8px)" in on
+
+
+def test_a_note_of_most_effects_is_told_once(open_page: Open, root: Path) -> None:
+    links = [link for seed in range(2) for link in write_all(root, pair(seed=seed))]
+    links += [write(root, Made("other", "pair", "clip off", clip="none", seed=2, broken_from=5))]
+    links += [write(root, Made("another", "pair", "clip on", clip="norm:1.0", seed=2))]
+    said = words(open_page("compare", run=links))
+    assert said.count("t of 3 pairs") == 1
+    assert "Each row that says nothing else: Student&#x27;s t of 3 pairs." in said
+    assert "t of 2 pairs; 1 of 3 pairs not finite" in said
 
 
 def links(page: AppTest) -> list[str]:
