@@ -72,9 +72,12 @@ def _cell(place: int, words: str, *quiet: str) -> str:
 
 
 def _numbers(words: str) -> str:
-    """Numbers in a row may part behind a dot, not within: 1e-4 has a hyphen."""
-    each = (f'<span style="white-space:nowrap">{escape(number)}</span>' for number in words.split(" · "))
-    return "\N{NO-BREAK SPACE}· ".join(each)
+    """Numbers in a row may part behind a dot, not within, where 1e-4 has a hyphen; words among them may fold."""
+    return "\N{NO-BREAK SPACE}· ".join(_whole(part) for part in words.split(" · "))
+
+
+def _whole(part: str) -> str:
+    return escape(part) if " " in part else f'<span style="white-space:nowrap">{escape(part)}</span>'
 
 
 def _unbroken(numbers: str) -> str:
