@@ -5,8 +5,9 @@ from typing import Final
 
 import streamlit as st
 
-from graddiag import analysis
+from graddiag import analysis, figures
 from ui import badges, pictures
+from ui.charts import theme
 from ui.effects import show_effects
 from ui.live import FOLLOWS, live
 from ui.opening import opened
@@ -14,9 +15,9 @@ from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, facts
 from ui.settings import show_differences
 from ui.shell import enter, link
-from ui.text import heading, muted
+from ui.text import heading, keyed, muted
 
-CARDS: Final = 3  # in a row
+ROWS: Final = (3, 2)  # cards in a row, as many as leave fewer places empty
 
 
 def page() -> None:
@@ -48,19 +49,22 @@ def body(runs: Sequence[OpenRun]) -> None:
 
 
 def who(runs: Sequence[OpenRun]) -> None:
-    for first in range(0, len(runs), CARDS):
-        for run, column in zip(runs[first : first + CARDS], st.columns(min(CARDS, len(runs))), strict=False):
-            with column, st.container(border=True):
-                card(run)
+    styles = figures.arm_styles([of(run, analysis.diagnose).source for run in runs], theme())
+    cards = list(zip(runs, styles, strict=True))
+    across = min(ROWS, key=lambda places: -len(cards) % places)
+    for first in range(0, len(cards), across):
+        for (run, style), column in zip(cards[first : first + across], st.columns(across), strict=False):
+            with column, st.container(border=True, height="stretch", gap="xsmall"):
+                card(run, style)
 
 
-def card(run: OpenRun) -> None:
-    """Who the run is, and how it ended."""
+def card(run: OpenRun, style: figures.Style) -> None:
+    """Who the run is, how it ended, and how the pictures draw its arm."""
     heading(run.link, level=3)
     with st.container(horizontal=True):
         badges.show(of(run, analysis.diagnose).verdict, badges.VERDICTS)
         badges.show(run.manifest.status, badges.STATUSES)
-    muted(facts(run.manifest))
+    keyed(facts(run.manifest), color=style.color, dash=style.dash)
 
 
 def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:

@@ -1,4 +1,4 @@
-"""A report: choose runs, sections and a format, look at it, download it. ``?run=one&run=another&format=pdf``"""
+"""A report: choose runs, sections and a format, look at it, download it. ``?run=one&run=another&format=PDF``"""
 
 from typing import Final
 
@@ -15,6 +15,11 @@ from ui.text import heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
+ABOUT: Final = {
+    HTML: "One file, its figures can be zoomed and pointed at.",
+    "md": "A ZIP: Markdown and its figures as PNG.",
+    "pdf": "To print and to send.",
+}
 MEGABYTE: Final = 1e6
 PREVIEW: Final = 900  # pixels
 
@@ -42,16 +47,11 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     sections = cells[0].pills(
         "Sections", SECTIONS, selection_mode="multi", default=SECTIONS, key="sections", bind="query-params", wrap=True
     )
-    form = cells[1].segmented_control(
-        "Format",
-        list(FORMS),
-        default="html",
-        required=True,
-        format_func=FORMS.get,
-        key="format",
-        bind="query-params",
-        wrap=True,
-    )
+    with cells[1]:
+        form = st.segmented_control(
+            "Format", list(FORMS), default=HTML, required=True, format_func=FORMS.get, key="format", bind="query-params"
+        )
+        muted(ABOUT[form])
     title = st.text_input(
         "Title", max_chars=200, key="title", bind="query-params", placeholder="the experiment's or the run's own name"
     )
@@ -99,7 +99,7 @@ def download(packed: Packed) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-        muted(f"{len(packed.content) / MEGABYTE:.1f} MB. It opens offline and asks nothing of a network.")
+        muted(f"{len(packed.content) / MEGABYTE:.1f} MB. It opens offline.")
 
 
 enter()

@@ -25,7 +25,7 @@ def page() -> None:
     if not entries:
         first_steps()
     keeping.trash()
-    with st.expander("Record a small pair", icon=":material/add_circle:", expanded=not entries):
+    with st.expander("Record a small pair", expanded=not entries):
         offer_pair()
 
 
@@ -66,9 +66,7 @@ def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
     """The runs that answer to the words and settings asked for, in the order asked for."""
     left, middle, right = st.columns([4, 5, 3])
     with left:
-        words = st.text_input(
-            "Find", key="find", bind="query-params", placeholder="Words that a run holds: lstm exploding lr=0.5"
-        )
+        words = st.text_input("Find", key="find", bind="query-params", placeholder="Words: lstm exploding lr=0.5")
     with middle:
         chosen = st.multiselect(
             "Filter",

@@ -60,7 +60,8 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:
         muted(*dict.fromkeys((*captions, *notes)))
         return False
     figure.update_layout(font_family=PAGE_FONT)
-    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+    # of two columns the shorter one makes up for it here, so that the pictures of both stand level
+    with st.container(horizontal=True, wrap=False, height="stretch"):
         muted(*captions)
         st.download_button(
             "CSV",
@@ -69,6 +70,7 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:
             mime="text/csv",
             key=f"csv-{key}",
             help="The numbers of this picture, as a table",
+            icon=":material/download:",
             type="tertiary",
             on_click="ignore",
             width="content",

@@ -1,6 +1,7 @@
 """What an arm changes, quantity by quantity, as a table to read: both arms, their difference and its interval."""
 
 from collections.abc import Sequence
+from statistics import mode
 from typing import Final
 
 from graddiag.analysis import Comparison, Effect, Parting, number
@@ -16,12 +17,17 @@ def show_effects(comparison: Comparison) -> None:
         effects = [effect for effect in comparison.effects if effect.arm == arm.arm]
         if len(comparison.arms) > 2:
             heading(arm.arm, level=3)
-        notes = {effect.note for effect in effects}
-        shared = notes.pop() if len(notes) == 1 else ""
-        table(_heads(effects), [_row(effect, "" if shared else effect.note) for effect in effects])
+        shared = _shared_note(effects)
+        table(_heads(effects), [_row(effect, "" if effect.note == shared else effect.note) for effect in effects])
         if shared and shared not in comparison.caption:
-            muted(f"Each row: {shared}.")
+            muted(f"Each row that says nothing else: {shared}.")
     muted(*map(_parting, comparison.parting))
+
+
+def _shared_note(effects: Sequence[Effect]) -> str:
+    """The note of most of the effects, to be told once; none where some have no note, and would seem to have it."""
+    notes = [effect.note for effect in effects]
+    return mode(notes) if all(notes) else ""
 
 
 def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:

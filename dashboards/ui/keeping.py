@@ -63,7 +63,7 @@ def trash() -> None:
     inside = trashed_runs(runs_root())
     if not inside:
         return
-    with st.expander(f"Trash: {len(inside)}", icon=":material/delete:"):
+    with st.expander(f"Trash: {len(inside)}"):
         muted("These runs lie in the folder .trash under the runs folder until you remove them there.")
         wanted = st.multiselect("Runs to put back", inside, format_func=_label, key="trash", placeholder="Choose runs")
         if st.button("Put back", icon=":material/undo:", disabled=not wanted):

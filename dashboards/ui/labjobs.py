@@ -161,7 +161,7 @@ def curves(runs: Sequence[RunEntry]) -> None:
 
 
 def words(job: Job) -> None:
-    with st.expander("Command and last words", icon=":material/terminal:"):
+    with st.expander("Command and last words"):
         st.code(" ".join(("graddiag", *job.started.arguments)), language=None, wrap_lines=True)
         lines = said(runs_root(), job.id, LINES)
         st.code("\n".join(lines) or "It has printed nothing yet.", language=None, wrap_lines=True)

@@ -42,7 +42,6 @@ class Closer:
 
 def choose(runs: Sequence[OpenRun]) -> Choice | None:
     """The pickers of every section; None, and a sentence why, where nothing was recorded per timestep in all runs."""
-    _keep(_SIGNAL, _REDUCE, _TIMESTEPS, _POINTING)
     layers = [one for one in of_all(runs, analysis.common_selections) if _measured(runs, one)]
     if not layers:
         muted(_nothing(runs))
@@ -74,13 +73,6 @@ def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
     with right:
         timesteps = _span("Zoom into the sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
     return Closer(signal, reduce, timesteps, _pointing() == _BOX)
-
-
-def _keep(*keys: str) -> None:
-    """Keeps what was chosen where it is not shown: the state of a widget goes when the widget does."""
-    for key in keys:
-        if key in st.session_state:
-            st.session_state[key] = st.session_state[key]
 
 
 def _zoomed(key: str) -> bool:

@@ -40,7 +40,7 @@ def choose() -> Chosen:
     sentence(about.about)
     muted(f"Source: {about.source}")
     own = _texts(preset, quick=quick)
-    with st.expander("Settings", icon=":material/tune:"):
+    with st.expander("Settings"):
         places = st.columns(COLUMNS)
         found = {
             field: places[number % COLUMNS].text_input(

@@ -24,12 +24,15 @@ _COLUMNS: Final = {
     schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
     schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
     _LOSS: st.column_config.LineChartColumn(
-        "Loss", width=CURVE, help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT}"
+        "Loss",
+        width=CURVE,
+        help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT} A grey line is 0.",
     ),
     _NORM: st.column_config.LineChartColumn(
         "Gradient norm",
         width=CURVE,
-        help=f"log10 of the gradient norm before clipping, the largest of each stretch; 0 has none. {_LEFT_OUT}",
+        help="log10 of the gradient norm before clipping, the largest of each stretch; 0 has none. "
+        f"{_LEFT_OUT} The grey line is a norm of 1.",
     ),
     schema.FINAL_LOSS: st.column_config.NumberColumn(
         "Final loss", format="%.4g", help="Mean of the last 5% of the steps"
@@ -40,10 +43,10 @@ _COLUMNS: Final = {
     schema.ARM: st.column_config.TextColumn("Arm"),
     schema.CLIP: st.column_config.TextColumn("Clip", help="Clip policy: none, norm:C, value:C"),
     schema.SEED: st.column_config.NumberColumn("Seed", format="%d"),
+    _CREATED: st.column_config.DatetimeColumn("Created", format="YYYY-MM-DD HH:mm"),
     _TAGS: st.column_config.ListColumn("Tags", help="Select runs to give them tags and notes"),
     _NOTES: st.column_config.TextColumn("Notes", width="medium"),
     schema.EXPERIMENT: st.column_config.TextColumn("Experiment"),
-    _CREATED: st.column_config.DatetimeColumn("Created", format="YYYY-MM-DD HH:mm"),
 }
 _WORST_FIRST: Final = {verdict: place for place, verdict in enumerate(badges.VERDICTS)}
 
@@ -123,11 +126,18 @@ def tags_of(entry: RunEntry) -> tuple[str, ...]:
 
 
 def _shown_columns(entries: Sequence[RunEntry]) -> list[str]:
-    """All but tags and notes that nobody has given yet."""
+    """All but tags and notes that nobody has given yet, and experiments that the names of the runs tell."""
     empty = set() if any(map(tags_of, entries)) else {_TAGS}
+    if all(map(_names_experiment, entries)):
+        empty.add(schema.EXPERIMENT)
     if not any(entry.manifest and entry.manifest.notes for entry in entries):
         empty.add(_NOTES)
     return [name for name in _COLUMNS if name not in empty]
+
+
+def _names_experiment(entry: RunEntry) -> bool:
+    told = entry.manifest.experiment if entry.manifest else None
+    return told is None or entry.run.startswith(f"{told}/")
 
 
 def _cells(entry: RunEntry) -> dict[str, Any]:

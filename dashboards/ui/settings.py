@@ -11,7 +11,7 @@ from ui.results import OpenRun, of
 
 
 def show_settings(manifest: RunManifest) -> None:
-    with st.expander("Configuration and versions", icon=":material/tune:"):
+    with st.expander("Configuration and versions"):
         rows = [("run", key, value) for key, value in _about(manifest).items() if value]
         for group in ("config", "versions", "environment"):
             rows += [(group, key, _plain(value)) for key, value in sorted(getattr(manifest, group).items())]
@@ -24,7 +24,7 @@ def show_events(run: OpenRun) -> None:
     """What happened in the run, step by step; nothing where nothing did."""
     events = of(run, _events)
     if len(events):
-        with st.expander("Events", icon=":material/flag:"):
+        with st.expander("Events"):
             st.dataframe(events, hide_index=True, width="stretch", alt="Events of the run")
 
 
@@ -33,7 +33,7 @@ def _events(run: Run) -> Any:
 
 
 def show_differences(comparison: Comparison) -> None:
-    with st.expander("What differs in their configurations", icon=":material/tune:"):
+    with st.expander("What differs in their configurations"):
         rows = [{"setting": difference.key, **difference.values} for difference in comparison.differences]
         _table(rows or [{"setting": "nothing"}], "What differs in the configurations")
 

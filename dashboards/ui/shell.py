@@ -20,6 +20,8 @@ _PAGE: Final = "page"
 _KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
 # what is about to be drawn again stays as it is until then: by default Streamlit fades it
 _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !important }'
+# the button beside a caption is no taller than a line of it
+_FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
 # Streamlit writes white on the primary colour, which by night has to be bright enough to be read as text
 _READABLE: Final = (
     '[data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid^="stBaseButton-primary"]:not(:disabled) *, '
@@ -33,7 +35,7 @@ def navigation() -> st.Page:
     They have no icons: Streamlit would make them the icon of the browser's tab, and fetch that from elsewhere.
     """
     st.session_state[_ENTERED] = True
-    st.html(f"<style>{_CALM} {_READABLE if st.context.theme.type == 'dark' else ''}</style>")
+    st.html(f"<style>{_CALM} {_FLAT} {_READABLE if st.context.theme.type == 'dark' else ''}</style>")
     page = st.navigation(
         {
             "": [

@@ -31,15 +31,17 @@ from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
 from graddiag.figures.stability import stability
 from graddiag.figures.story import story
 from graddiag.figures.tables import csv, table
-from graddiag.figures.theme import Theme, arm_style
+from graddiag.figures.theme import Style, Theme, arm_style, arm_styles
 from graddiag.figures.truncation import truncation
 from graddiag.figures.units import gate_units
 from graddiag.figures.updates import updates
 from graddiag.figures.weights import teaching, weights_in_time
 
 __all__ = [
+    "Style",
     "Theme",
     "arm_style",
+    "arm_styles",
     "bands",
     "caption",
     "cell_path",

@@ -13,7 +13,7 @@ from graddiag.report.write import write_report
 from graddiag.run import Run
 
 Form = Literal["html", "md", "pdf"]
-FORMS: Final[dict[Form, str]] = {"html": "HTML, interactive", "md": "Markdown with PNG", "pdf": "PDF, to print"}
+FORMS: Final[dict[Form, str]] = {"html": "HTML", "md": "Markdown", "pdf": "PDF"}
 _MIMES: Final[dict[Form, str]] = {"html": "text/html", "md": "application/zip", "pdf": "application/pdf"}
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # so that equal reports give equal bytes
 

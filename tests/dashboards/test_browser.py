@@ -98,3 +98,35 @@ def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
     seen.go("/run?run=" + quote("../" + HOSTILE[0]))
     expect(seen.page.get_by_text("Not opened")).to_be_visible()
     expect(seen.page.get_by_text(HOSTILE[0], exact=False)).to_be_visible()
+
+
+@pytest.mark.parametrize("section", ["training", "weights", "gates"])
+def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, section: str) -> None:
+    with watched(chromium, served, width=1024) as seen:
+        seen.go(f"{COMPARE}&section={section}")
+        columns = seen.page.get_by_test_id("stColumn").filter(has=seen.page.get_by_test_id("stPlotlyChart"))
+        expect(columns).to_have_count(2)
+        left, right = (columns.nth(place).locator(".xtick").last.bounding_box() for place in range(2))
+        assert left
+        assert right
+        assert left["x"] < right["x"]
+        assert left["y"] == pytest.approx(right["y"], abs=1.5)
+
+
+def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> None:
+    seen.go("/run?run=pair/lstm-on&section=training")
+    button = seen.page.get_by_role("button", name="CSV", exact=True).first
+    box = button.bounding_box()
+    assert box
+    assert box["height"] >= 24  # pixels: WCAG 2.5.8
+    with seen.page.expect_download() as waiting:
+        button.press("Enter")
+    assert waiting.value.suggested_filename == "norms.csv"
+
+
+@pytest.mark.parametrize("width", [1024, 390])
+def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Served, width: int) -> None:
+    with watched(chromium, served, width=width) as seen:
+        seen.go("/report?run=pair/lstm-on")
+        boxes = [seen.page.get_by_role("radio", name=name).bounding_box() for name in ("HTML", "Markdown", "PDF")]
+        assert len({box["y"] for box in boxes if box}) == 1

@@ -52,6 +52,17 @@ def test_find_keeps_the_rows_that_hold_all_words(open_page: Open, root: Path) ->
     assert "No run holds these words" in words(page)
 
 
+def test_an_experiment_has_a_column_where_the_names_of_runs_do_not_tell_it(open_page: Open, root: Path) -> None:
+    def columns() -> list[str]:
+        return list(open_page("runs").dataframe[0].proto.column_order)
+
+    write_all(root, pair())
+    assert "experiment" not in columns()
+    assert columns().index("created") < columns().index("seed") + 2  # not pushed out of sight by notes
+    (root / "pair").rename(root / "moved")
+    assert "experiment" in columns()
+
+
 def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
     links = write_all(root, list(AWKWARD.values()))
     page = open_page("runs")

@@ -1,5 +1,7 @@
 """The Report page: what is chosen is what is made, of plain runs and of awkward ones, and what cannot be is told."""
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -63,11 +65,12 @@ def test_what_changed_since_is_told(open_page: Open, root) -> None:  # type: ign
 
 
 def test_what_is_not_installed_is_told(open_page: Open, root, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    def missing(*arguments: object, **how: object) -> packed.Packed:
+    def missing(runs: object, path: Path, **how: object) -> packed.Packed:
+        assert path.suffix == ".pdf"
         raise MissingLibraryError("a report as PDF needs kaleido: pip install 'graddiag[figures]'.")
 
     monkeypatch.setattr(packed, "write_report", missing)
-    page = make(open_page("report", run=write_all(root, pair()), format="pdf"))
+    page = make(open_page("report", run=write_all(root, pair()), format="PDF"))
     assert "Not made" in words(page)
     assert "pip install" in words(page)
 

@@ -11,7 +11,7 @@ from graddiag.jobs import control
 from graddiag.jobs.values import Request
 from graddiag.store import load_run, trashed_runs
 from tests.dashboards.conftest import Open
-from tests.dashboards.synthetic import HOSTILE, pair, write, write_all
+from tests.dashboards.synthetic import HOSTILE, Made, pair, write, write_all
 from tests.dashboards.test_pages import words
 
 OVER_TRAINING = {"training": 3, "gates": 1, "clipping": 1}  # how many pictures of a clipped run have an axis of steps
@@ -131,6 +131,39 @@ def test_several_seeds_are_drawn_as_bands(open_page: Open, root: Path) -> None:
     page = open_page("compare", run=links)
     assert "Over all seeds" in [element.value for element in page.subheader]
     assert len(drawn(page)) >= 4
+
+
+def cards(page: AppTest) -> dict[str, float]:
+    """What stands last in each card of a run, and the share of the row that the card has."""
+    assert not page.exception
+    last = {str(html[-1].proto.body): column.weight for column in page.columns if (html := column.get("html"))}
+    return {body: weight for body, weight in last.items() if "arm: " in body}
+
+
+@pytest.mark.parametrize(("seeds", "across"), [(1, 2), (2, 2), (3, 3)])
+def test_cards_stand_in_full_rows(open_page: Open, root: Path, seeds: int, across: int) -> None:
+    links = [link for seed in range(seeds) for link in write_all(root, pair(seed=seed))]
+    found = cards(open_page("compare", run=links))
+    assert len(found) == len(links)
+    assert {round(1 / weight) for weight in found.values()} == {across}
+
+
+def test_a_card_has_the_line_of_its_arm(open_page: Open, root: Path) -> None:
+    page = open_page("compare", run=write_all(root, pair()), section="training")
+    lines = {trace["name"]: trace["line"]["color"] for trace in drawn(page)[0]["data"] if "line" in trace}
+    off, on = cards(page)
+    assert f"background:{lines['clip off']}" in off
+    assert f"repeating-linear-gradient(90deg,{lines['clip on']} 0px 6px,transparent 6px 8px)" in on
+
+
+def test_a_note_of_most_effects_is_told_once(open_page: Open, root: Path) -> None:
+    links = [link for seed in range(2) for link in write_all(root, pair(seed=seed))]
+    links += [write(root, Made("other", "pair", "clip off", clip="none", seed=2, broken_from=5))]
+    links += [write(root, Made("another", "pair", "clip on", clip="norm:1.0", seed=2))]
+    said = words(open_page("compare", run=links))
+    assert said.count("t of 3 pairs") == 1
+    assert "Each row that says nothing else: Student&#x27;s t of 3 pairs." in said
+    assert "t of 2 pairs; 1 of 3 pairs not finite" in said
 
 
 def links(page: AppTest) -> list[str]:
