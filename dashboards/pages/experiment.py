@@ -115,7 +115,10 @@ def every_run(found: Experiment) -> str:
 
 
 def across(found: Experiment) -> str:
-    return "A line a run, from its arm to what it came to. A full dot is a run that succeeded, a ring one that did not."
+    same = ", ".join(f"{name} {value}" for name, value in found.shared.items())
+    left_out = f" The same in all runs and left out: {same}." if same else ""
+    dots = "A full dot is a run that succeeded, a ring one that did not."
+    return f"A line a run, from its settings to what it came to. {dots}{left_out}"
 
 
 enter()

@@ -8,7 +8,7 @@ from graddiag.figures import lesson_maps as maps
 from graddiag.figures import lessons as figures
 from graddiag.lessons import cliff
 from ui.charts import captioned, theme
-from ui.learn import Example, examples, lesson, slider
+from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 
 SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")
 EXAMPLES: Final = (
@@ -17,45 +17,49 @@ EXAMPLES: Final = (
     Example("a small learning rate", {"w": 4.6, "b": -2.0, "lr": 0.05, "c": 0.1, "steps": 30}),
     Example("no cliff near", {"w": 3.5, "b": -1.2, "lr": 0.5, "c": 0.1, "steps": 30}),
 )
+SAMPLED: Final = (
+    f"The colours are those of {cliff.GRID} x {cliff.GRID} points; between them, on the wall, the norm is far larger."
+)
 
 
 def body() -> None:
-    st.markdown(
+    prose(
         "One recurrent unit, no input, 50 timesteps; two numbers to learn, the weight $w$ and the bias $b$. The unit "
         "starts at $x_0 = 0.5$, and its output $\\sigma(x_{50})$ is to be 0.7:"
     )
-    st.latex(r"x_t = w\,\sigma(x_{t-1}) + b")
-    st.latex(r"E = \big(\sigma(x_{50}) - 0.7\big)^2")
-    st.markdown(
+    formula(r"x_t = w\,\sigma(x_{t-1}) + b")
+    formula(r"E = \big(\sigma(x_{50}) - 0.7\big)^2")
+    prose(
         "For $w > 4$ such a unit can have two states it stays in, one high and one low. Which of the two it falls "
         "into changes along a line in the plane of $w$ and $b$, and there the error has a wall: at $w = 4.6$ the "
-        "gradient on it is over a thousand times the median beside it. A step of gradient descent that starts on the "
+        "gradient on it is thousands of times the median beside it. A step of gradient descent that starts on the "
         "wall is thrown far away from it, and what was learned is lost. Clipping the norm keeps the direction and "
         "takes a step of ordinary length. This is the error surface of Pascanu, Mikolov and Bengio (2013), figure 6."
     )
     examples(EXAMPLES)
-    left, right = st.columns(2)
-    with left:
+    controls, pictures = bench()
+    with controls:
         w = slider("Start: w", 3.0, 7.0, 4.6, key="w", step=0.05)
         b = slider("Start: b", -4.0, -1.0, -2.0, key="b", step=0.05)
-    with right:
         lr = slider("Learning rate", 0.05, 2.0, 0.5, key="lr", step=0.05)
         threshold = slider("Threshold of the norm", 0.02, 1.0, 0.1, key="c", step=0.02)
-    steps = slider("Steps", 1, 60, 30, key="steps", step=1)
-    shown = st.segmented_control(
-        "Colour by the error, or by the norm of its gradient",
-        SHOWN,
-        default="error",
-        required=True,
-        key="colour",
-        bind="query-params",
-    )
+        steps = slider("Steps", 1, 60, 30, key="steps", step=1)
+        shown = st.segmented_control(
+            "Colour: the error, or its gradient's norm",
+            SHOWN,
+            default="error",
+            required=True,
+            key="colour",
+            bind="query-params",
+        )
     descents = [cliff.descend((w, b), lr, clip, steps) for clip in ("none", f"norm:{threshold:g}")]
-    captioned(
-        maps.cliff(cliff.surface(), descents, shown=shown, theme=theme()),
-        *(descent.caption for descent in descents),
-        key="surface",
-    )
+    with pictures:
+        captioned(
+            maps.cliff(cliff.surface(), descents, shown=shown, theme=theme()),
+            *(descent.caption for descent in descents),
+            *([SAMPLED] if shown == "gradient" else []),
+            key="surface",
+        )
     st.subheader("The wall from the side")
     found = cliff.section(w)
     captioned(figures.section(found, theme=theme()), found.caption, key="section")

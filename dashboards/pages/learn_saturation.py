@@ -8,7 +8,7 @@ from graddiag.analysis import number
 from graddiag.figures import lessons as figures
 from graddiag.lessons import losses
 from ui.charts import captioned, theme
-from ui.learn import Example, examples, lesson, slider
+from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
 
 GIVEN: Final = (0.5, 0.1, 0.01, 0.0001)
@@ -21,34 +21,37 @@ ROUNDED: Final = (1.0, 20.0, 88.0, 89.0, 709.0, 710.0)
 
 
 def body() -> None:
-    st.markdown(
+    prose(
         "A unit answers with $p = \\sigma(z)$ and the right answer is 1. How much it learns from a mistake is the "
         "slope of the loss in $z$:"
     )
-    st.latex(r"C = -\ln p: \quad \frac{dC}{dz} = p - 1")
-    st.latex(r"C = \tfrac12(1-p)^2: \quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
-    st.markdown(
-        "The first is cross-entropy, the second half the squared error. The factor $p\\,(1-p)$ is the slope of the "
+    formula(r"C = -\ln p: \quad \frac{dC}{dz} = p - 1")
+    formula(r"C = \tfrac12(1-p)^2: \quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
+    prose(
+        "The first is cross-entropy, the second the squared error. The factor $p\\,(1-p)$ is the slope of the "
         "sigmoid, and it is nearly 0 where the unit is saturated. Under squared error a unit that is surely wrong "
         "therefore learns almost nothing from its worst mistakes; under cross-entropy the factor cancels, and the "
         "worst mistakes teach most."
     )
     examples(EXAMPLES)
-    z = slider("z, what goes into the sigmoid", -12.0, 12.0, -6.0, key="z", step=0.1)
+    controls, pictures = bench()
+    with controls:
+        z = slider("z, what goes into the sigmoid", -12.0, 12.0, -6.0, key="z", step=0.1)
     found = losses.slopes(z)
-    captioned(figures.slopes(found, theme=theme()), found.chosen.caption, key="slopes")
+    with pictures:
+        captioned(figures.slopes(found, theme=theme()), found.chosen.caption, key="slopes")
     st.subheader("Out of the same hole")
-    left, right = st.columns(2)
-    with left:
+    controls, pictures = bench()
+    with controls:
         lr = slider("Learning rate", 0.1, 10.0, 1.0, key="lr", step=0.1)
-    with right:
         steps = slider("Steps", 10, 1000, 300, key="steps", step=10)
     escaped = losses.escape(z, lr, steps)
-    captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape")
+    with pictures:
+        captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape")
     st.subheader("What a mistake costs")
-    table(("p given to the right answer", "Cross-entropy -ln p", "Squared error (1 - p)²"), costs())
+    table(("p given to the right answer", "Cross-entropy -ln p", "Squared error ½(1 - p)²"), costs())
     st.subheader("A sigmoid that breaks")
-    st.markdown(
+    prose(
         "Written as $e^x / (1 + e^x)$ the sigmoid overflows: in float32 it is NaN from $x = 89$, in float64 from "
         "710. The stable form, which libraries use, is 1. NaN then spreads through everything that is computed from "
         "it."

@@ -8,7 +8,7 @@ from graddiag.figures import lessons as figures
 from graddiag.lessons import vanishing
 from graddiag.lessons.values import Nonlinearity
 from ui.charts import captioned, theme
-from ui.learn import Example, examples, lesson, slider
+from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 
 EXAMPLES: Final = (
     Example("the gain alone", {"gain": 0.9, "length": 60, "phi": "identity", "drive": 1.0}),
@@ -16,20 +16,23 @@ EXAMPLES: Final = (
     Example("gain 1.5, and yet it vanishes", {"gain": 1.5, "length": 60, "phi": "tanh", "drive": 2.0}),
     Example("a linear unit that sums", {"gain": 1.0, "length": 60, "phi": "identity", "drive": 1.0}),
 )
+SLOPE: Final = (
+    "The mean slope of the units: at 1 everything passes, at 0 nothing. Raise the input drive, and tanh saturates."
+)
 
 
 def body() -> None:
-    st.markdown(
+    prose(
         "A recurrent network reads a sequence one timestep after the other and keeps what it needs in its state "
         "$h_t$. To learn from something read early, the gradient of the loss has to travel back through every "
         "timestep in between. Each of them multiplies it by the same matrix and by the slopes of the units:"
     )
-    st.latex(r"a_t = x_t + W_{hh}\,h_{t-1}, \qquad h_t = \varphi(a_t)")
-    st.latex(
+    formula(r"a_t = x_t + W_{hh}\,h_{t-1}, \qquad h_t = \varphi(a_t)")
+    formula(
         r"\frac{\partial L}{\partial h_{t-1}} = \frac{\partial L}{\partial h_t}\,"
         r"\mathrm{diag}\big(\varphi'(a_t)\big)\,W_{hh}"
     )
-    st.markdown(
+    prose(
         "Below, $W_{hh}$ is a *gain* times an orthogonal matrix, which turns a vector and leaves its length alone. "
         "Without a nonlinearity (identity) the norm is multiplied by exactly the gain at every timestep: 0.9 leaves "
         "0.2% after 60 timesteps, 1.1 makes 304 times as much. With tanh the slopes are at most 1, and near 0 where "
@@ -42,23 +45,19 @@ def body() -> None:
 
 
 def through_time() -> None:
-    left, right = st.columns(2)
-    with left:
+    controls, pictures = bench()
+    with controls:
         gain = slider("Gain g, the spectral radius of W_hh", 0.5, 1.6, 0.9, key="gain", step=0.05)
         length = slider("Timesteps T", 5, 120, 60, key="length", step=5)
-    with right:
         phi = st.segmented_control(
             "Nonlinearity φ", get_args(Nonlinearity), default="tanh", required=True, key="phi", bind="query-params"
         )
         drive = slider("Input drive, standard deviation of x", 0.0, 3.0, 0.5, key="drive", step=0.1)
     found = vanishing.decay(gain, length, phi, drive)
-    captioned(figures.decay(found, theme=theme()), found.caption, key="decay")
-    captioned(
-        figures.slopes_through_time(found, theme=theme()),
-        "The mean slope of the units: at 1 everything passes, at 0 nothing. Raise the input drive, and tanh saturates.",
-        key="slope",
-    )
-    st.markdown(
+    with pictures:
+        captioned(figures.decay(found, theme=theme()), found.caption, key="decay")
+        captioned(figures.slopes_through_time(found, theme=theme()), SLOPE, key="slope")
+    prose(
         "The dotted line is a bound that always holds: the largest singular value of $W_{hh}$ times the largest "
         "slope, multiplied over the timesteps. With tanh, a gain above 1 and strong inputs the gradient shrinks all "
         "the same: a diagnosis that reads the spectral radius alone would call that network exploding."
@@ -66,18 +65,18 @@ def through_time() -> None:
 
 
 def over_powers() -> None:
-    st.markdown(
+    prose(
         "A matrix that is not normal can stretch a vector for many steps before its eigenvalues win. Take "
         "$W = \\begin{pmatrix} d & u \\\\ 0 & d \\end{pmatrix}$: both eigenvalues are $d$, and yet the corner of "
         "$W^k$ is $k\\,d^{k-1}u$, which grows first."
     )
-    left, right = st.columns(2)
-    with left:
+    controls, pictures = bench()
+    with controls:
         diagonal = slider("Both eigenvalues d", 0.5, 1.0, 0.9, key="d", step=0.01)
-    with right:
         above = slider("The corner u", 0.0, 10.0, 5.0, key="u", step=0.5)
     found = vanishing.powers(diagonal, above, 80)
-    captioned(figures.powers(found, theme=theme()), found.caption, key="powers")
+    with pictures:
+        captioned(figures.powers(found, theme=theme()), found.caption, key="powers")
 
 
 lesson(

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ui.shell import LESSONS, enter, link
 from ui.text import heading, muted
 
-COLUMN: Final = 920  # pixels: a line of text that can be read
+TEXT: Final = 920  # pixels: a line of text that can be read
+PAGE: Final = 1180  # pixels: controls and pictures side by side
 
 
 @dataclass(frozen=True)
@@ -21,14 +23,15 @@ class Example:
 
 
 def lesson(name: str, body: Callable[[], None], *, shows: str, settings: Mapping[str, str]) -> None:
-    """The page ``name``: its title, its body in one readable column, then the ways on.
+    """The page ``name``: its title and its place among the lessons, its body, then the ways on.
 
     Args:
         shows: what a training of the Lab shows of it; settings: those of the Lab's form for it.
     """
     enter()
-    with st.container(horizontal_alignment="center"), st.container(width=COLUMN):
+    with st.container(horizontal_alignment="center"), st.container(width=PAGE):
         heading(dict(LESSONS)[name])
+        muted(f"Learn, lesson {list(dict(LESSONS)).index(name) + 1} of {len(LESSONS)}")
         body()
         st.divider()
         muted(f"The Lab trains real networks on it: {shows}.")
@@ -36,6 +39,22 @@ def lesson(name: str, body: Callable[[], None], *, shows: str, settings: Mapping
             link("lab", "See it in the Lab", ":material/science:", settings)
             following = _next(name)
             link(following, f"Next: {dict(LESSONS)[following]}", ":material/east:")
+
+
+def prose(text: str) -> None:
+    """Markdown in lines that can be read."""
+    st.markdown(text, width=TEXT)
+
+
+def formula(text: str) -> None:
+    """A line of LaTeX under such text."""
+    st.latex(text, width=TEXT)
+
+
+def bench() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Where the controls stand, and the pictures they move: beside them at a desk, below them on a phone."""
+    controls, pictures = st.columns([1, 3], gap="medium")
+    return controls, pictures
 
 
 def slider(label: str, low: float, high: float, value: float, *, key: str, step: float, help: str | None = None) -> Any:

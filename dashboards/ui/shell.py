@@ -22,6 +22,13 @@ _KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
 _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !important }'
 # the button beside a caption is no taller than a line of it
 _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
+# a formula is a box that scrolls, and would cut the tops off its tallest signs
+_WHOLE: Final = ".katex-display { padding: .25rem 0 }"
+# the menu of a section does not say by itself that the page is one of its own
+_WITHIN: Final = (
+    '[data-testid="stTopNavSection"] { background: rgba(153, 173, 194, .25) } [data-testid="stTopNavSection"] p '
+    "{ font-weight: 600 }"
+)
 # Streamlit writes white on the primary colour, which by night has to be bright enough to be read as text
 _READABLE: Final = (
     '[data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid^="stBaseButton-primary"]:not(:disabled) *, '
@@ -35,7 +42,6 @@ def navigation() -> st.Page:
     They have no icons: Streamlit would make them the icon of the browser's tab, and fetch that from elsewhere.
     """
     st.session_state[_ENTERED] = True
-    st.html(f"<style>{_CALM} {_FLAT} {_READABLE if st.context.theme.type == 'dark' else ''}</style>")
     page = st.navigation(
         {
             "": [
@@ -50,8 +56,15 @@ def navigation() -> st.Page:
         },
         position="top",
     )
+    _style(page.url_path)
     _forget(page.url_path)
     return page
+
+
+def _style(page: str) -> None:
+    """What Streamlit's own style lacks."""
+    dark, lesson = st.context.theme.type == "dark", page in dict(LESSONS)
+    st.html(f"<style>{_CALM} {_FLAT} {_WHOLE} {_READABLE if dark else ''} {_WITHIN if lesson else ''}</style>")
 
 
 def _forget(page: str) -> None:

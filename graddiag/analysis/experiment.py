@@ -16,6 +16,8 @@ from graddiag.run import Run, numbers
 
 ERROR: Final = "error"
 LENGTH: Final = "length"
+_UNTIL_ERROR: Final = "until_error"
+_SOLVABLE: Final = ("distance", "chance_error", _UNTIL_ERROR)
 _LOW_ERROR: Final = 0.05
 _FINAL_SHARE: Final = 0.05
 _POINTS: Final = 200  # of a curve among many
@@ -82,14 +84,30 @@ class Experiment(Result):
         told = "; ".join(f"{arm} {_sum(rate for rate in self.rates if rate.arm == arm)}" for arm in self.arms)
         return f"Runs that succeeded ({self.goal.words}): {told}."
 
+    @property
+    def shared(self) -> Mapping[str, str]:
+        """What is the same in all runs, of arm, length and seed; the settings of the members are those that differ."""
+        told: dict[str, list[Any]] = {
+            "arm": [each.source.arm_label for each in self.members],
+            LENGTH: [each.length for each in self.members],
+            "seed": [each.source.seed for each in self.members],
+        }
+        return {name: str(found[0]) for name, found in told.items() if len(set(found)) == 1 and found[0] is not None}
+
 
 def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
-    """What the runs could be held to, the likeliest first: the error at most 5% where it was logged, then the loss at
-    most half of its usual value in the first steps, then other scalars that people logged."""
+    """What the runs could be held to, the likeliest first.
+
+    The error at most 5%, or at most that at which the runs were to end as solved where it is more, if their task can be
+    solved: if their configurations name its distance, the error of guessing or when to end. A text, say, cannot. Then
+    the loss and other scalars that people logged, at most half of their usual value in the first steps.
+    """
     logged = dict.fromkeys(name for run in runs for name in logged_scalars(run))
     own = {column.name for column in schema.TABLES[schema.TABLE_STEPS].columns} - {schema.LOSS}
-    named = sorted((name for name in logged if name not in own), key=lambda name: (name != ERROR, name != schema.LOSS))
-    return tuple(Goal(name, _LOW_ERROR if name == ERROR else _half(runs, name)) for name in named)
+    solved = _solved(runs)
+    first = (schema.LOSS,) if solved is None else (ERROR, schema.LOSS)
+    named = sorted((name for name in logged if name not in own), key=lambda name: tuple(name != each for each in first))
+    return tuple(Goal(name, solved if name == ERROR and solved is not None else _half(runs, name)) for name in named)
 
 
 def experiment(runs: Sequence[Run], goal: Goal) -> Experiment:
@@ -165,6 +183,13 @@ def _varied(runs: Sequence[Run]) -> list[str]:
             if _is_number(value) and name not in _NOT_VARIED:
                 found.setdefault(name, set()).add(float(value))
     return [name for name, values in found.items() if len(values) > 1]
+
+
+def _solved(runs: Sequence[Run]) -> float | None:
+    """The error at which the task of the runs is solved; None where their configurations do not say that it can be."""
+    said = [value for run in runs for name in _SOLVABLE if (value := run.manifest.config.get(name)) is not None]
+    asked: list[Any] = [run.manifest.config.get(_UNTIL_ERROR) for run in runs]
+    return max([_LOW_ERROR, *(float(each) for each in asked if _is_number(each))]) if said else None
 
 
 def _half(runs: Sequence[Run], name: str) -> float:

@@ -13,7 +13,7 @@ from graddiag.figures.depth import depth
 from graddiag.figures.direction import direction
 from graddiag.figures.effects import effects
 from graddiag.figures.events import events
-from graddiag.figures.experiment import multiples, parallel, success
+from graddiag.figures.experiment import multiples, success
 from graddiag.figures.exponents import lyapunov_history
 from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
@@ -23,6 +23,7 @@ from graddiag.figures.matrix import limits_of
 from graddiag.figures.noise import noise
 from graddiag.figures.numerics import numerics
 from graddiag.figures.omega import omega
+from graddiag.figures.parallel import parallel
 from graddiag.figures.picking import pickable
 from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport

@@ -1,8 +1,7 @@
-"""An experiment in pictures: success by length and arm, every run as a small curve and as a line across settings."""
+"""An experiment in pictures: success by length and arm, and every run as a small curve."""
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -10,54 +9,81 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member, Rate
+from graddiag.analysis.values import Floats
 from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import as_float32
 from graddiag.figures.tables import noted
-from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, arm_styles, safe
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _PANEL, _GAP = 170, 40
+_ARM, _AXIS, _NAME = 36, 50, 24  # pixels of an arm and of the axis below them; letters of a name on one line
+_LENGTH: Final = "length of the sequence, timesteps"
+_SHARE: Final = "share of runs that succeeded"
 _SPREAD: Final = 0.08  # between arms at one length, so that their intervals stand side by side
 _MOST_COLUMNS: Final = 6
+_NEAR_ZERO: Final = 0.5  # of the largest value shown: from there on down the axis begins at 0
 _ROOM: Final = 0.5  # of the range without them: how far above the largest values may lie and be shown
 
 
 def success(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """The share of runs that succeeded, with its 95% interval: a point for each arm at each length."""
+    """The share of runs that succeeded, with its 95% interval: of several lengths a point for each arm at each length,
+    of one a line for each arm."""
     name = "Success by length and arm"
     if result.missing:
         return nothing(result.missing, theme, title=name if title else None)
-    figure, styles = panels(1, 1), _styles(result, theme)
+    figure = _by_length(result, theme) if len(result.lengths) > 1 else _by_arm(result, theme)
+    body = BODY if len(result.lengths) > 1 else _ARM * len(result.arms) + _AXIS
+    return dressed(figure, theme, title=name if title else None, body=body, legend=len(result.lengths) > 1)
+
+
+def _by_length(result: Experiment, theme: Theme) -> go.Figure:
+    figure, styles = panels(1, 1), member_styles(result, theme)
     for place, arm in enumerate(result.arms):
         found = [rate for rate in result.rates if rate.arm == arm]
         shift = _SPREAD * (place - (len(result.arms) - 1) / 2)
-        figure.add_trace(_points(result, found, styles[arm], shift))
+        across = [result.lengths.index(rate.length) + shift for rate in found]
+        shares, bars = _shares(found)
+        figure.add_trace(_points(found, styles[arm], x=across, y=shares, error_y=bars))
     ticks = list(range(len(result.lengths)))
-    figure.update_xaxes(
-        title_text="length of the sequence, timesteps", tickvals=ticks, ticktext=_lengths(result.lengths)
-    )
+    figure.update_xaxes(title_text=_LENGTH, tickvals=ticks, ticktext=_lengths(result.lengths))
     figure.update_xaxes(range=[-0.5, len(ticks) - 0.5])
-    figure.update_yaxes(title_text="share of runs that succeeded", range=[-0.04, 1.04], tickformat=".0%")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    figure.update_yaxes(title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
+    return figure
 
 
-def _points(result: Experiment, found: Sequence[Rate], style: Style, shift: float) -> go.Scatter:
+def _by_arm(result: Experiment, theme: Theme) -> go.Figure:
+    figure, styles = panels(1, 1), member_styles(result, theme)
+    for place, arm in enumerate(result.arms):
+        found = [rate for rate in result.rates if rate.arm == arm]
+        shares, bars = _shares(found)
+        points = _points(found, styles[arm], x=shares, y=[place] * len(found), error_x=bars)
+        figure.add_trace(points.update(customdata=shares))
+    names = ["<br>".join(safe(line) for line in textwrap.wrap(arm, _NAME)) for arm in result.arms]
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
+    figure.update_xaxes(title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
+    return figure
+
+
+def _shares(found: Sequence[Rate]) -> tuple[Floats, dict[str, Any]]:
+    """The rates, and the bars that are their intervals."""
     shares = np.array([rate.successes / rate.runs for rate in found])
     low, high = (np.array([rate.interval[end] for rate in found]) for end in (0, 1))
-    words = [
-        f"{rate.successes} of {rate.runs} runs, {rate.interval[0]:.0%} to {rate.interval[1]:.0%}" for rate in found
-    ]
+    return shares, {"type": "data", "array": high - shares, "arrayminus": shares - low, "thickness": 1.4, "width": 5}
+
+
+def _points(found: Sequence[Rate], style: Style, **places: Any) -> go.Scatter:
     name = safe(found[0].arm) if found else ""
     return go.Scatter(
-        x=[result.lengths.index(rate.length) + shift for rate in found],
-        y=shares,
-        error_y={"type": "data", "array": high - shares, "arrayminus": shares - low, "thickness": 1.4, "width": 5},
         mode="lines+markers",
         line={"color": style.color, "dash": style.dash, "width": 1.4},
         marker={"size": 9, "color": style.color},
         name=name,
-        text=words,
+        text=[
+            f"{rate.successes} of {rate.runs} runs, {rate.interval[0]:.0%} to {rate.interval[1]:.0%}" for rate in found
+        ],
         hovertemplate=f"%{{text}}<extra>{name}</extra>",
-        meta=noted(x=_lengths([rate.length for rate in found])),
+        meta=noted(x=_lengths([rate.length for rate in found]), x_title=_LENGTH, y_title=_SHARE),
+        **places,
     )
 
 
@@ -69,7 +95,7 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     if not drawn:
         return nothing(result.missing or "There is no run to draw.", theme, title=safe(name) if title else None)
     lengths = result.lengths[:_MOST_COLUMNS]
-    rows, columns, styles = len(result.arms), len(lengths), _styles(result, theme)
+    rows, columns, styles = len(result.arms), len(lengths), member_styles(result, theme)
     heads = [_head(arm, length, len(result.lengths)) for arm in result.arms for length in lengths]
     spacing = {"horizontal_spacing": 0.04, "vertical_spacing": _GAP / (_PANEL * rows)}
     figure = panels(rows, columns, heads, shared_xaxes="all", shared_yaxes="all", **spacing)
@@ -85,9 +111,10 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     cut = f", cut at {number(limits[1])}" if largest > limits[1] else ""
     figure.update_yaxes(title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)
     figure.update_yaxes(range=limits)
-    return dressed(
-        figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False
-    )
+    dressed(figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False)
+    place = {"x": 1, "xref": "x domain", "xanchor": "right", "y": result.goal.below, "yanchor": "bottom"}
+    figure.add_annotation(text=f"goal {number(result.goal.below)}", showarrow=False, font_color=line["color"], **place)
+    return figure
 
 
 def _largest(each: Member) -> float:
@@ -117,117 +144,14 @@ def _range(drawn: Sequence[Member], below: float) -> list[float]:
     low, high = min(low, below), max(high, below)
     if values.max() - high <= _ROOM * (high - low):
         high = max(high, float(values.max()))
+    if 0 < low <= _NEAR_ZERO * high:
+        low = 0.0
     margin = 0.05 * ((high - low) or 1.0)
     return [low - margin, high + margin]
 
 
-@dataclass(frozen=True)
-class _Axis:
-    """One upright of the parallel coordinates: its head, the number of a run on it, and whether it is a log one."""
-
-    head: str
-    of: Callable[[Member], float | None]
-    log: bool = False
-
-
-def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A line a run across uprights: arm, length, seed, the settings that differ, largest norm and the value at the end.
-
-    Each upright is scaled to its own smallest and largest number, which stand at its ends. A run lacks a point where
-    its number is not known, NaN or inf.
-    """
-    name = "Every run across its settings"
-    if not result.members:
-        return nothing("There is no run to draw.", theme, title=name if title else None)
-    axes = [axis for axis in _axes(result) if _ends(axis, result.members)]
-    figure, styles = panels(1, 1), _styles(result, theme)
-    for each in result.members:
-        figure.add_trace(_across(each, axes, result, styles[each.source.arm_label], figure))
-    for place, axis in enumerate(axes):
-        _add_upright(figure, place, axis, result, theme)
-    figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
-    figure.update_yaxes(range=[-0.18, 1.42], visible=False)
-    dressed(figure, theme, title=name if title else None, body=BODY + 80)
-    figure.update_annotations(font={"size": FONT_SIZE - 2})  # many of them have to stand side by side on a phone
-    return figure
-
-
-def _axes(result: Experiment) -> list[_Axis]:
-    settings = dict.fromkeys(name for each in result.members for name in each.settings)
-    return [
-        _Axis("arm", lambda each: float(result.arms.index(each.source.arm_label))),
-        _Axis("length", lambda each: each.length),
-        _Axis("seed", lambda each: each.source.seed),
-        *(_Axis(name, lambda each, name=name: each.settings.get(name), _decades(result, name)) for name in settings),  # type: ignore[misc]
-        _Axis("largest norm", lambda each: each.largest_norm, log=True),
-        _Axis(scalar_title(result.goal.name).lower() + " at the end", lambda each: each.final),
-    ]
-
-
-def _decades(result: Experiment, name: str) -> bool:
-    found = [each.settings[name] for each in result.members if name in each.settings]
-    return min(found) > 0 and max(found) / min(found) > 30
-
-
-def _number(axis: _Axis, each: Member) -> float | None:
-    value = axis.of(each)
-    if value is None or not math.isfinite(value) or (axis.log and value <= 0):
-        return None
-    return math.log10(value) if axis.log else float(value)
-
-
-def _ends(axis: _Axis, members: Sequence[Member]) -> tuple[float, float] | None:
-    found = [value for each in members if (value := _number(axis, each)) is not None]
-    return (min(found), max(found)) if found else None
-
-
-def _across(each: Member, axes: Sequence[_Axis], result: Experiment, style: Style, figure: go.Figure) -> go.Scatter:
-    heights, words, told = [], [], []
-    for axis in axes:
-        low, high = _ends(axis, result.members) or (0.0, 1.0)
-        value = _number(axis, each)
-        heights.append(None if value is None else 0.5 if low == high else (value - low) / (high - low))
-        words.append(f"{safe(axis.head)} {safe(_shown(axis, axis.of(each), result))}")
-        told.append(safe(each.source.arm_label) if axis.head == "arm" else axis.of(each))
-    name = safe(each.source.arm_label)
-    return go.Scatter(
-        x=list(range(len(axes))),
-        y=heights,
-        mode="lines+markers",
-        line={"color": style.color, "dash": style.dash, "width": 1.3},
-        marker={"size": 5, "color": style.color, "symbol": "circle" if each.success else "circle-open"},
-        opacity=0.8,
-        name=name,
-        legendgroup=name,
-        showlegend=not any(trace.name == name for trace in figure.data),
-        text=words,
-        hovertemplate=f"%{{text}}<extra>{safe(each.source.label)}</extra>",
-        customdata=told,
-        meta=noted(x=[safe(axis.head) for axis in axes], x_title="setting or result", y_title="value"),
-    )
-
-
-def _add_upright(figure: go.Figure, place: int, axis: _Axis, result: Experiment, theme: Theme) -> None:
-    palette = PALETTES[theme]
-    figure.add_shape(type="line", x0=place, x1=place, y0=0, y1=1, line={"color": palette.muted, "width": 1})
-    low, high = _ends(axis, result.members) or (0.0, 1.0)
-    back = (lambda value: 10.0**value) if axis.log else float
-    ends = [(0.5, low)] if low == high else [(0.0, low), (1.0, high)]
-    for height, value in ends:
-        words = _shown(axis, back(value), result)
-        beside = {"xanchor": "left", "xshift": 7} if low == high else {"yshift": -10 if height == 0 else 10}
-        figure.add_annotation(x=place, y=height, text=safe(words), showarrow=False, **beside)
-    head = safe(axis.head).replace(" ", "<br>").replace("_", "_<br>")
-    figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
-
-
-def _shown(axis: _Axis, value: float | None, result: Experiment) -> str:
-    if axis.head == "arm" and value is not None:
-        return result.arms[round(value)]
-    return number(value)
-
-
-def _styles(result: Experiment, theme: Theme) -> dict[str, Style]:
+def member_styles(result: Experiment, theme: Theme) -> dict[str, Style]:
+    """The style of each arm."""
     sources: dict[str, Any] = {each.source.arm_label: each.source for each in reversed(result.members)}
     return dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
 

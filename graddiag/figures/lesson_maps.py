@@ -12,9 +12,18 @@ from graddiag.figures.theme import PALETTES, Palette, Theme
 from graddiag.lessons.values import Clipped, Descent, Region, Surface
 
 Shown = Literal["error", "gradient"]
-_SURFACE: Final = 420
+_SURFACE: Final = 440
 _ARROW: Final = 250
-_BAR: Final = {"thickness": 12, "outlinewidth": 0, "ticklen": 3}
+_BAR: Final = {  # below the map: beside it there is no room on a phone
+    "orientation": "h",
+    "thickness": 10,
+    "outlinewidth": 0,
+    "ticklen": 3,
+    "y": 0,
+    "yref": "container",
+    "yanchor": "bottom",
+    "ypad": 0,
+}
 
 
 def cliff(
@@ -62,7 +71,7 @@ def _ground(surface: Surface, shown: Shown, palette: Palette) -> go.Heatmap:
         y=as_float32(surface.b),
         z=values.astype(np.float32),
         colorscale=palette.scale,
-        colorbar={**_BAR, **ticks, "title": {"text": words, "side": "top"}},
+        colorbar={**_BAR, **ticks, "title": {"text": words, "side": "bottom"}},
         hovertemplate=f"w = %{{x:.2f}}, b = %{{y:.2f}}<br>{words}: {number}<extra></extra>",
     )
 

@@ -14,14 +14,15 @@ from graddiag.lessons.values import Decay, Escape, Kept, Powers, Section, Slopes
 
 _SOLID, _DOTTED, _DASHED = "solid", "2px,3px", "8px,3px"
 _NAMED: Final = ("cross-entropy", "squared error")
+_SHARE: Final = "share of the last timestep's norm, L2"
 
 
 def decay(result: Decay, *, theme: Theme = "light") -> go.Figure:
-    """||dL/dh_t|| over timesteps as it is, as the gain alone foretells, and the bound; log scale."""
+    """||dL/dh_t|| over timesteps as it is, as the gain alone foretells, and the bound; 1 at the last, log scale."""
     arms, muted = PALETTES[theme].arms, PALETTES[theme].muted
     styles = (Style(arms[1], _SOLID), Style(arms[0], _DASHED), Style(muted, _DOTTED))
     lines = (result.norms, result.theory, result.bound)
-    return _lines(result.timesteps, lines, styles, theme, axes=("timestep t", "L2 norm, before clipping"))
+    return _lines(result.timesteps, lines, styles, theme, axes=("timestep t", _SHARE))
 
 
 def slopes_through_time(result: Decay, *, theme: Theme = "light") -> go.Figure:
@@ -42,12 +43,15 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
 
 
 def kept(result: Kept, *, theme: Theme = "light") -> go.Figure:
-    """What arrives of the last timestep's gradient, for each cell, beside the power of the gate; log scale."""
+    """What arrives of the last timestep's gradient, for each cell, beside the power of the gate; log scale.
+
+    The first line is wide and pale: where others lie on it, all of them are still seen.
+    """
     arms, text = PALETTES[theme].arms, PALETTES[theme].text
     styles = (Style(arms[1], _SOLID), Style(arms[2], _DASHED), Style(arms[0], _SOLID), Style(text, "2px,5px"))
-    return _lines(
-        result.timesteps, (*result.lines, result.theory), styles, theme, axes=("timestep t", "share of the last, L2")
-    )
+    figure = _lines(result.timesteps, (*result.lines, result.theory), styles, theme, axes=("timestep t", _SHARE))
+    figure.update_traces(line_width=5, opacity=0.5, selector=0)
+    return figure
 
 
 def section(result: Section, *, theme: Theme = "light") -> go.Figure:

@@ -25,6 +25,8 @@ W_RANGE: Final[Range] = (3.0, 7.0)
 B_RANGE: Final[Range] = (-4.0, -1.0)
 GRID: Final = 140
 ALONG: Final = 1501
+_LITTLE: Final = 0.01  # of h_50
+_BETWEEN, _ROUNDS = 33, 12
 
 
 def error_and_gradient(w: Floats | float, b: Floats | float) -> tuple[Floats, Floats, Floats]:
@@ -32,6 +34,13 @@ def error_and_gradient(w: Floats | float, b: Floats | float) -> tuple[Floats, Fl
 
     dx_t/dw = h_{t-1} + w h' dx_{t-1}/dw and dx_t/db = 1 + w h' dx_{t-1}/db with h' = h_{t-1} (1 - h_{t-1}).
     """
+    h, by_w, by_b = _unrolled(w, b)
+    outer = 2 * (h - TARGET) * h * (1 - h)
+    return (h - TARGET) ** 2, outer * by_w, outer * by_b
+
+
+def _unrolled(w: Floats | float, b: Floats | float) -> tuple[Floats, Floats, Floats]:
+    """h_50, dx_50/dw and dx_50/db."""
     w, b = np.broadcast_arrays(np.asarray(w, dtype=np.float64), np.asarray(b, dtype=np.float64))
     h = np.full(w.shape, sigmoid(np.array(START)))
     by_w = by_b = np.zeros(w.shape)
@@ -39,8 +48,7 @@ def error_and_gradient(w: Floats | float, b: Floats | float) -> tuple[Floats, Fl
         back = w * h * (1 - h)
         x, by_w, by_b = w * h + b, h + back * by_w, 1 + back * by_b
         h = sigmoid(x)
-    outer = 2 * (h - TARGET) * h * (1 - h)
-    return (h - TARGET) ** 2, outer * by_w, outer * by_b
+    return h, by_w, by_b
 
 
 def sigmoid(x: Floats) -> Floats:
@@ -56,10 +64,27 @@ def surface(w_range: Range = W_RANGE, b_range: Range = B_RANGE) -> Surface:
 
 
 def section(w: float) -> Section:
-    """The error and the norm of its gradient over b in [-4, -1] at one w."""
-    b = np.linspace(*B_RANGE, ALONG)
+    """The error and the norm of its gradient over b in [-4, -1] at one w.
+
+    1501 places at equal distances, over which the median is taken, and as many more on the wall as it needs to be seen:
+    at w = 7 it is narrower than 1e-9.
+    """
+    places = np.linspace(*B_RANGE, ALONG)
+    b = _resolved(w, places)
     error, by_w, by_b = error_and_gradient(w, b)
-    return Section(w, b, line("error", "error E", error), line("grad", "‖∇E‖", np.hypot(by_w, by_b)))
+    norm = np.hypot(by_w, by_b)
+    median = float(np.median(norm[np.isin(b, places)]))
+    return Section(w, b, line("error", "error E", error), line("grad", "‖∇E‖", norm), median)
+
+
+def _resolved(w: float, b: Floats) -> Floats:
+    """``b`` and places between, until h_50 moves little from each to the next; it grows with b, on the wall at once."""
+    for _ in range(_ROUNDS):
+        far = np.diff(_unrolled(w, b)[0]) > _LITTLE
+        if not far.any():
+            break
+        b = np.union1d(b, np.linspace(b[:-1][far], b[1:][far], _BETWEEN))
+    return b
 
 
 def descend(start: tuple[float, float], lr: float, clip: str, steps: int) -> Descent:

@@ -45,13 +45,13 @@ def slopes(z: float) -> Slopes:
 
 
 def unit_loss(z: float) -> UnitLoss:
-    """Both losses and their slopes at one z. ``squared_error`` is (1 - p)^2, its slope that of half of it."""
+    """Both losses, -ln p and (1 - p)^2 / 2, and their slopes at one z."""
     point = torch.tensor([z], dtype=torch.float64)
     return UnitLoss(
         z=z,
         p=float(torch.sigmoid(point)),
         cross_entropy=float(cross_entropy(point)),
-        squared_error=float(2 * half_squared_error(point)),
+        squared_error=float(half_squared_error(point)),
         cross_entropy_slope=float(_slope(cross_entropy, point)),
         squared_error_slope=float(_slope(half_squared_error, point)),
     )

@@ -19,7 +19,7 @@ class Decay:
 
     Attributes:
         timesteps: t, [T]; the loss is at the last.
-        norms: ||dL/dh_t||, L2 over units, [T].
+        norms: ||dL/dh_t||, L2 over units, [T]; 1 at the last.
         theory: gain^(T-1-t) ||dL/dh_{T-1}||, which the identity follows exactly.
         bound: ||dL/dh_{T-1}|| times the product of gain and the largest phi' of each timestep after t (FACTS 10).
         slope: mean phi'(a_t) over units, [T].
@@ -163,8 +163,8 @@ class Clipped:
     @property
     def caption(self) -> str:
         x, y = (number(float(value)) for value in self.after)
-        norm, coefficient = number(self.norm_after), number(self.coefficient)
-        return f"After: ({x}, {y}), norm {norm}, coefficient {coefficient}, {self.direction}."
+        after = f"After: ({x}, {y}), norm {number(self.norm_after)}"
+        return f"{after}." if self.nonfinite else f"{after}, coefficient {number(self.coefficient)}, {self.direction}."
 
 
 @dataclass(frozen=True)
@@ -188,20 +188,25 @@ class Surface:
 
 @dataclass(frozen=True)
 class Section:
-    """The error and the norm of its gradient along b at one w: the wall from the side."""
+    """The error and the norm of its gradient along b at one w: the wall from the side.
+
+    Attributes:
+        b: [n], ascending, closer together on the wall.
+        median: of the norm over b, places at equal distances.
+    """
 
     w: float
     b: Floats
     error: Series
     grad_norm: Series
+    median: float
 
     @property
     def caption(self) -> str:
         at = int(self.grad_norm.values.argmax())
         return (
             f"At w = {self.w:g} the gradient's norm is largest at b = {self.b[at]:.3f}: "
-            f"{number(float(self.grad_norm.values[at]))}; half of this section lies below "
-            f"{number(float(np.median(self.grad_norm.values)))}."
+            f"{number(float(self.grad_norm.values[at]))}; over half of this section it is below {number(self.median)}."
         )
 
 
@@ -239,7 +244,7 @@ class Descent:
 
 @dataclass(frozen=True)
 class Slopes:
-    """dC/dz of one sigmoid unit with target 1 against z, for cross-entropy and for squared error / 2, [n] each."""
+    """dC/dz of one sigmoid unit with target 1 against z, for -ln p and for (1 - p)^2 / 2, [n] each."""
 
     z: Floats
     cross_entropy: Floats
@@ -249,7 +254,7 @@ class Slopes:
 
 @dataclass(frozen=True)
 class UnitLoss:
-    """One sigmoid unit, target 1: p = sigmoid(z). ``squared_error`` is (1-p)^2, its slope that of half of it."""
+    """One sigmoid unit, target 1: p = sigmoid(z), its losses -ln p and (1 - p)^2 / 2, and their slopes in z."""
 
     z: float
     p: float
@@ -262,8 +267,8 @@ class UnitLoss:
     def caption(self) -> str:
         return (
             f"At z = {self.z:g} the unit says p = {number(self.p)}. Cross-entropy: loss {self.cross_entropy:.4g}, "
-            f"slope {self.cross_entropy_slope:.5g}. Squared error: loss {self.squared_error:.4g}, "
-            f"slope of its half {self.squared_error_slope:.3g}."
+            f"slope {self.cross_entropy_slope:.5g}. Squared error, ½(1 - p)²: loss {self.squared_error:.4g}, "
+            f"slope {self.squared_error_slope:.3g}."
         )
 
 
@@ -276,8 +281,8 @@ class Escape:
 
     @property
     def caption(self) -> str:
-        ends = " ".join(f"{name} ends at p = {number(float(line.values[-1]))}." for name, line in self.p.items())
-        return f"The same start, learning rate and number of steps. {ends}"
+        ends = " and ".join(f"p = {number(float(line.values[-1]))} under {name}" for name, line in self.p.items())
+        return f"The same start, learning rate and number of steps end at {ends}."
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def costs() -> pd.DataFrame:
         {
             "p": [row.p for row in rows],
             "-ln p": [row.cross_entropy for row in rows],
-            "(1 - p)²": [row.squared_error for row in rows],
+            "½(1 - p)²": [row.squared_error for row in rows],
             "d(-ln p)/dz": [row.cross_entropy_slope for row in rows],
             "d(½(1 - p)²)/dz": [row.squared_error_slope for row in rows],
         }

@@ -55,6 +55,12 @@ def test_an_experiment_tells_which_runs_succeed(open_page: Open, root: Path) -> 
     assert "0 of 2" in words(page)
 
 
+def test_an_experiment_says_what_is_the_same_in_all_of_its_runs(open_page: Open, root: Path) -> None:
+    write_all(root, pair())
+    page = open_page("experiment", experiment="pair")
+    assert "The same in all runs and left out: seed 0." in words(page)
+
+
 def test_without_experiments_it_says_how_to_make_one(open_page: Open, root: Path) -> None:
     write_all(root, [AWKWARD["no seed"]])
     page = open_page("experiment")

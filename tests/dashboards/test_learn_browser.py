@@ -37,6 +37,30 @@ def test_every_lesson_is_drawn_without_trouble(
         assert seen.trouble() == []
 
 
+@pytest.mark.parametrize("name", ["learn_vanishing", "learn_clipping", "learn_cliff"])
+def test_sliders_and_picture_are_seen_together_at_a_desk(seen: Watched, name: str) -> None:
+    seen.go(f"/{name}")
+    first = seen.page.get_by_test_id("stSlider").first.bounding_box()
+    picture = seen.page.get_by_test_id("stPlotlyChart").first.bounding_box()
+    assert first is not None
+    assert picture is not None
+    assert picture["x"] > first["x"] + first["width"]
+    assert picture["y"] + picture["height"] - first["y"] < 800
+
+
+def test_formulas_are_whole_and_the_menu_says_where_one_is(seen: Watched) -> None:
+    seen.go("/learn_saturation")
+    as_it_is = seen.page.screenshot()
+    seen.page.locator(".katex-display").evaluate_all(
+        "boxes => boxes.forEach(box => { box.style.overflow = 'visible' })"
+    )
+    assert seen.page.screenshot() == as_it_is
+    menu = seen.page.get_by_test_id("stTopNavSection")
+    expect(menu).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
+    seen.go("/lab")
+    expect(menu).to_have_css("background-color", "rgba(0, 0, 0, 0)")
+
+
 def test_a_slider_moved_by_the_keyboard_is_in_the_link_and_the_link_gives_the_view(seen: Watched) -> None:
     seen.go("/learn_vanishing?phi=identity")
     gain = seen.page.get_by_role("slider", name="Gain g, the spectral radius of W_hh")

@@ -52,6 +52,13 @@ def test_the_lines_are_the_numbers() -> None:
     assert drawn.x.tolist() == list(range(60))
 
 
+def test_lines_that_lie_on_each_other_are_all_seen() -> None:
+    result = gates.keep(2.0, 60, 0.0, 0.5)
+    lstm, gru, *_ = lessons.kept(result).data
+    np.testing.assert_allclose(lstm.y, gru.y, rtol=1e-5)
+    assert lstm.line.width > 2 * gru.line.width
+
+
 def test_exact_zeros_are_marked_on_the_log_axis() -> None:
     figure = lessons.decay(vanishing.decay(0.5, 60, "relu", 0.0))
     assert len(named(figure, "exactly zero").x) == 59

@@ -94,6 +94,12 @@ EXPERIMENT = [
         ("=clip on", "norm:1", 50, 0.3, 5.0, 0.1),
     )
 ]
+AT_FIFTY = [
+    Run.from_frames(
+        manifest("off-50", arm="clip off", clip="none", config={"length": 50, "lr": 0.1}),
+        steps=steps_frame([100.0], **{schema.LOSS: [2.0]}),
+    )
+]
 
 
 def test_every_run_across_its_settings_has_the_settings_themselves() -> None:
@@ -101,7 +107,6 @@ def test_every_run_across_its_settings_has_the_settings_themselves() -> None:
     assert rows(found[found["series"] == "clip off, seed 0"], "x value", "y value") == [
         ("arm", "clip off"),
         ("length", 20),
-        ("seed", 0),
         ("lr", 0.1),
         ("largest norm", 100.0),
         ("loss at the end", 2.0),
@@ -115,6 +120,25 @@ def test_success_has_lengths_and_intervals() -> None:
     assert rows(found, "series", "x value", "y value") == [("clip off", "20", 0.0), ("=clip on", "50", 1.0)]
     ends = [rate.interval for rate in result.rates]
     np.testing.assert_allclose(found[["low", "high"]].to_numpy(dtype=float), ends, atol=1e-12)
+
+
+def test_success_at_one_length_is_a_line_for_each_arm_and_the_same_table() -> None:
+    result = analysis.experiment(EXPERIMENT[1:] + AT_FIFTY, analysis.Goal(schema.LOSS, 1.0))
+    figure = figures.success(result)
+    assert figure.layout.yaxis.ticktext == ("=clip on", "clip off")
+    assert [trace.x[0] for trace in figure.data] == [1.0, 0.0]
+    assert figure.layout.height < 200
+    found = figures.table(figure)
+    assert rows(found, "series", "x value", "y value") == [("=clip on", "50", 1.0), ("clip off", "50", 0.0)]
+    np.testing.assert_allclose(found["low"].astype(float), [rate.interval[0] for rate in result.rates], atol=1e-12)
+
+
+def test_uprights_leave_out_what_is_the_same_and_keep_heads_on_few_lines() -> None:
+    result = analysis.experiment(EXPERIMENT[1:] + AT_FIFTY, analysis.Goal(schema.LOSS, 1.0))
+    assert result.shared == {"length": "50", "seed": "0"}
+    texts = [note.text for note in figures.parallel(result).layout.annotations]
+    assert {"arm", "lr", "largest norm"} <= set(texts)
+    assert "length" not in texts
 
 
 def test_effects_have_pairs_their_mean_and_its_interval() -> None:

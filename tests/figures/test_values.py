@@ -155,7 +155,9 @@ def test_an_axis_that_is_cut_says_where() -> None:
     loss = [1.0] * 39 + [1000.0]
     runs = [Run.from_frames(manifest(), steps=steps_frame([1.0] * 40, **{schema.LOSS: loss}))]
     figure = figures.multiples(analysis.experiment(runs, analysis.Goal(schema.LOSS, 0.5)))
-    assert figure.layout.yaxis.title.text == "loss, cut at 1.02"
+    assert figure.layout.yaxis.title.text == "loss, cut at 1.05"
+    assert figure.layout.yaxis.range[0] < 0
+    assert "goal 0.5" in [note.text for note in figure.layout.annotations]
     plain = [Run.from_frames(manifest(), steps=steps_frame([1.0] * 40, **{schema.LOSS: [1.0] * 40}))]
     figure = figures.multiples(analysis.experiment(plain, analysis.Goal(schema.LOSS, 0.5)))
     assert figure.layout.yaxis.title.text == "loss"

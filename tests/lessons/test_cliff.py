@@ -41,12 +41,22 @@ def test_it_is_a_sigmoid_rnn_of_one_unit(w: float, b: float) -> None:
     assert float(grads.b_ih) == pytest.approx(by_b, rel=1e-10)
 
 
-def test_the_wall_is_hundreds_of_times_steeper_than_the_rest() -> None:
+def test_the_wall_is_thousands_of_times_steeper_than_the_rest() -> None:
     found = cliff.section(4.6)
-    assert found.grad_norm.values.max() > 1000 * np.median(found.grad_norm.values)
+    assert found.grad_norm.values.max() > 4000 * found.median
     ground = cliff.surface()
     assert ground.error.shape == (len(ground.b), len(ground.w))
     assert ground.grad_norm.max() > 50
+
+
+@pytest.mark.parametrize("w", [3.0, 4.6, 5.0, 6.0])
+def test_the_top_of_the_wall_is_found_however_narrow_it_is(w: float) -> None:
+    found = cliff.section(w)
+    top = found.b[found.grad_norm.values.argmax()]
+    _, by_w, by_b = cliff.error_and_gradient(w, top + np.linspace(-1e-3, 1e-3, 200_001))
+    assert found.grad_norm.values.max() >= 0.999 * np.hypot(by_w, by_b).max()
+    _, by_w, by_b = cliff.error_and_gradient(w, np.linspace(-4, -1, 1501))
+    assert found.median == pytest.approx(np.median(np.hypot(by_w, by_b)))
 
 
 def test_one_step_from_the_wall_is_thrown_and_with_clipping_is_not() -> None:

@@ -4,7 +4,9 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
+from graddiag import clipping
 from graddiag.lessons.clipping import HISTORY, clip_each
 
 NAMES = ("none", "norm", "value", "agc", "auto", "zclip")
@@ -59,15 +61,27 @@ def test_one_inf_makes_that_entry_nan_and_the_other_zero() -> None:
         assert found[name].after[1] == 0.0
     assert found["value"].after.tolist() == [1.0, 1.0]
     assert found["none"].after.tolist() == [math.inf, 2.0]
+    assert math.isnan(found["agc"].after[0])
+    assert found["agc"].after[1] == 0.25
     assert {one.nonfinite for one in found.values()} == {1}
+    assert found["value"].caption == "After: (1, 1), norm 1.41."
     assert all(one.direction == "no direction" for one in found.values())
 
 
 def test_one_nan_stays_under_every_policy() -> None:
     found = by_name((math.nan, 2.0))
     assert all(math.isnan(one.after[0]) for one in found.values())
-    assert math.isnan(found["norm"].after[1])
-    assert found["value"].after[1] == 1.0
+    assert all(math.isnan(found[name].after[1]) for name in ("norm", "auto", "zclip"))
+    assert [found[name].after[1] for name in ("none", "value", "agc")] == [2.0, 1.0, 0.25]
+
+
+@pytest.mark.parametrize(("entry", "other"), [(math.inf, 0.0), (math.nan, 0.5)])
+def test_within_a_row_agc_lets_an_inf_take_the_others_along_and_a_nan_not(entry: float, other: float) -> None:
+    weight = torch.nn.Parameter(torch.tensor([[4.0, 4.0]]))
+    weight.grad = torch.tensor([[entry, 0.5]])
+    clipping.parse("agc:0.25")([weight])
+    assert math.isnan(weight.grad[0, 0])
+    assert weight.grad[0, 1] == other
 
 
 def test_a_gradient_of_zero_has_no_direction() -> None:

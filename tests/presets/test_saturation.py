@@ -14,8 +14,8 @@ def test_what_a_wrong_answer_costs() -> None:
     found.index = found.pop("p").round(10)
     assert found.loc[0.01, "-ln p"] == pytest.approx(4.605, abs=5e-4)
     assert found.loc[0.0001, "-ln p"] == pytest.approx(9.210, abs=5e-4)
-    assert found.loc[0.01, "(1 - p)²"] == pytest.approx(0.9801)
-    assert found.loc[0.0001, "(1 - p)²"] == pytest.approx(0.9998, abs=1e-6)
+    assert found.loc[0.01, "½(1 - p)²"] == pytest.approx(0.49005)
+    assert found.loc[0.0001, "½(1 - p)²"] == pytest.approx(0.4999, abs=1e-6)
     assert found.loc[0.5, ["d(-ln p)/dz", "d(½(1 - p)²)/dz"]].tolist() == pytest.approx([-0.5, -0.125])
 
 
