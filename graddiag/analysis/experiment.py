@@ -10,12 +10,12 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.curves import logged_scalars
 from graddiag.analysis.intervals import Interval
+from graddiag.analysis.pairing import LENGTH, length_of
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural, scalar_title
 from graddiag.run import Run, numbers
 
 ERROR: Final = "error"
-LENGTH: Final = "length"
 _UNTIL_ERROR: Final = "until_error"
 _SOLVABLE: Final = ("distance", "chance_error", _UNTIL_ERROR)
 _LOW_ERROR: Final = 0.05
@@ -153,7 +153,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
     return Member(
         source_of(run),
         run.manifest.status,
-        config[LENGTH] if isinstance(config.get(LENGTH), int) else None,
+        length_of(run),
         at,
         course,
         int((~np.isfinite(values)).sum()),
