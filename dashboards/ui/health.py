@@ -56,7 +56,7 @@ def over_training(
     known = [each for each in found if each.missing is None]
     if known:
         st.subheader(head)
-        captions = [each.caption for each in known]
+        captions = analysis.captions(known)
         over_steps(draw(found, theme=theme(), title=False), *captions, key=analyse.__name__, choice=choice)
     return bool(known)
 

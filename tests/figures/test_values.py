@@ -203,7 +203,7 @@ def test_what_if_shows_the_curves_the_threshold_and_the_range() -> None:
     np.testing.assert_allclose(mean.y, found.drawn.mean_coefficient, rtol=1e-6)
     np.testing.assert_allclose(median.y, found.drawn.median_coefficient, rtol=1e-6)
     np.testing.assert_allclose(lr.y, found.drawn.mean_lr, rtol=1e-6)
-    assert [entry.name for entry in entries] == ["set: C = 2", "reasonable: 1.17 to 23.3"]
+    assert [entry.name for entry in entries] == ["set: C = 2", "start at: C = 4.1", "reasonable: 1.17 to 23.3"]
     assert figure.layout.xaxis.type == "log"
     assert {shape.type for shape in figure.layout.shapes} == {"line", "rect"}
 
