@@ -79,7 +79,7 @@ def healthy(faded: Sequence[Fading], noted: bool) -> Finding:
         "info",
         sentence,
         evidence_of(weakest),
-        "none of the other rules is more than information.",
+        "no other rule gave a warning or worse.",
         (advice,),
     )
 
