@@ -51,7 +51,7 @@ class TimeConstants(Result):
     @property
     def told(self) -> Told:
         assert self.gate is not None
-        found = {"median {} timesteps": number(self.usual)}
+        found = {"{} timesteps, over all recorded steps": number(self.usual)}
         known = self.by_unit[~np.isnan(self.by_unit)]
         if len(known):
             found[f"longest of {plural(len(known), 'unit')}"] = number(float(known.max()))

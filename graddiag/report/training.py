@@ -90,7 +90,7 @@ def _health(runs: Sequence[Run], shown: Sequence[Run]) -> list[Drawing]:
         Drawing("noise", "Noise of the gradient", noise, figures.noise, optional=True),
         Drawing("layers", "Transport gain, layer by layer", layered, figures.layers, True, [_LAYERS]),
         *one_each("depth", "Gradient across depth", [analysis.depth(run) for run in deep], figures.depth),
-        *one_each("zeros", "Exact zeros in the gradient", zeros, figures.numerics),
+        Drawing("zeros", "Exact zeros in the gradient", zeros, figures.numerics, optional=True),
     ]
 
 

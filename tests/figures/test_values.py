@@ -267,6 +267,22 @@ def test_a_horizon_stands_against_its_distances_and_endless_steps_are_marked() -
     assert (list(task.y), task.name, list(length.y)) == ([2, 2], "task's distance 2", [3, 3])
 
 
+def test_a_distance_far_from_the_horizon_does_not_squash_it() -> None:
+    figure = figures.horizon(analysis.reach(net(0.5, timesteps=60), LAYER))
+    assert [trace.name for trace in figure.data[-1:]] == ["length of the sequence 60, above the axis"]
+    low, high = figure.layout.yaxis.range
+    assert low < np.log10(1 / np.log(2)) < high < np.log10(10)
+
+
+def test_the_chosen_step_has_its_name_once() -> None:
+    figure = figures.reach(analysis.reach(net(0.5, steps=30), LAYER))
+    for axis in ("", "2"):
+        figures.mark_step(figure, 20, f"x{axis}", f"y{axis}")
+    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [20, 20]
+    (name,) = [note for note in figure.layout.annotations if note.text.startswith("step")]
+    assert (name.text, name.x, name.xanchor) == ("step 20", 20, "right")
+
+
 def test_layers_have_their_gain_and_interval() -> None:
     (points,) = figures.layers(analysis.reaches(net(0.5, timesteps=4, steps=3))).data
     np.testing.assert_allclose(points.x, [0.5])
