@@ -12,15 +12,17 @@ OPEN_FINDINGS: Final = 2
 
 
 def show_findings(diagnosis: Diagnosis) -> None:
-    """The summary, the worst findings in full, the rest folded; the order in time, and what could not be known."""
-    sentence(diagnosis.summary)
-    for finding in diagnosis.findings[:OPEN_FINDINGS]:
-        _finding(finding, told=finding.sentence in diagnosis.summary)
-    rest = diagnosis.findings[OPEN_FINDINGS:]
+    """The account, the worst findings in full, the rest folded; the order in time, and what could not be known."""
+    sentence(diagnosis.account)
+    words = [finding.detail if finding is diagnosis.lead else finding.sentence for finding in diagnosis.findings]
+    told = list(zip(diagnosis.findings, words, strict=True))
+    for each in told[:OPEN_FINDINGS]:
+        _finding(*each)
+    rest = told[OPEN_FINDINGS:]
     if rest:
         with st.expander(f"{len(rest)} more"):
-            for finding in rest:
-                _finding(finding)
+            for each in rest:
+                _finding(*each)
     if diagnosis.story.missing is None:
         muted("In order of time")
         bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
@@ -29,14 +31,14 @@ def show_findings(diagnosis: Diagnosis) -> None:
             bullets(note.sentence for note in diagnosis.notes)
 
 
-def _finding(finding: Finding, *, told: bool = False) -> None:
-    """One finding; its sentence is left out where the summary has just told it."""
+def _finding(finding: Finding, words: str) -> None:
+    """One finding, in ``words``: of the one that the account begins with those that it leaves out."""
     with st.container(border=True):
         with st.container(horizontal=True):
             badges.show(finding.name, badges.VERDICTS)
             badges.show(finding.severity, badges.SEVERITIES)
-        if not told:
-            sentence(finding.sentence)
+        if words:
+            sentence(words)
         told_of = {"Evidence": finding.evidence, "What to try": finding.advice}
         parts = {head: items for head, items in told_of.items() if items}
         for (head, items), column in zip(parts.items(), st.columns(len(parts)) if parts else (), strict=True):

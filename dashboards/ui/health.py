@@ -25,8 +25,8 @@ def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
         over_training(runs, choice, "Size of the updates", analysis.updates, figures.updates),
         over_training(runs, choice, "Noise of the gradient", analysis.gradient_noise, figures.noise),
         over_training(runs, choice, "Edge of stability", analysis.edge_of_stability, figures.stability),
-        *(depth(run, len(runs)) for run in runs),
-        *(zeros(run, len(runs)) for run in runs),
+        *(depth(run, len(runs), choice) for run in runs),
+        zeros(runs),
     ]
     if not any(shown):
         muted(
@@ -56,29 +56,31 @@ def over_training(
     known = [each for each in found if each.missing is None]
     if known:
         st.subheader(head)
-        captions = [each.caption for each in known]
+        captions = analysis.captions(known)
         over_steps(draw(found, theme=theme(), title=False), *captions, key=analyse.__name__, choice=choice)
     return bool(known)
 
 
-def depth(run: OpenRun, runs: int) -> bool:
+def depth(run: OpenRun, runs: int, choice: Choice | None) -> bool:
     """The gradient from layer to layer, where there are several."""
     found = of(run, analysis.depth)
     shown = found.missing is None and len(found.layers) > 1
     if shown:
         st.subheader(_head("Gradient across depth", found, runs))
-        captioned(figures.depth(found, theme=theme(), title=False), found.caption, key=f"depth-{run.link}")
+        figure = figures.depth(found, theme=theme(), title=False)
+        over_steps(figure, found.caption, key=f"depth-{run.link}", choice=choice)
     return shown
 
 
-def zeros(run: OpenRun, runs: int) -> bool:
-    """Exact zeros of the gradient, where there are any."""
-    found = of(run, analysis.numerics)
-    shown = any(each.largest > 0 for each in found.zeros)
-    if shown:
-        st.subheader(_head("Exact zeros in the gradient", found, runs))
-        captioned(figures.numerics(found, theme=theme(), title=False), found.caption, key=f"zeros-{run.link}")
-    return shown
+def zeros(runs: Sequence[OpenRun]) -> bool:
+    """Exact zeros of the gradient, of the runs that have any."""
+    known = [of(run, analysis.numerics) for run in runs]
+    found = [each for each in known if any(zero.largest > 0 for zero in each.zeros)]
+    if found:
+        st.subheader("Exact zeros in the gradient")
+        captions = analysis.captions(found) if len(found) > 1 else [found[0].caption]
+        captioned(figures.numerics(found, theme=theme(), title=False), *captions, key="zeros")
+    return bool(found)
 
 
 def _head(words: str, found: Any, runs: int) -> str:

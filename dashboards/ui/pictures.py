@@ -6,6 +6,7 @@ from typing import Any, Final
 import streamlit as st
 
 from graddiag import analysis, figures, schema
+from graddiag.analysis import captions
 from ui import clipping, health, weights
 from ui.charts import captioned, picked, theme
 from ui.pickers import Choice, Closer, choose, closer, take
@@ -86,7 +87,7 @@ def in_gates(runs: Sequence[OpenRun], choice: Choice) -> None:
 def loss(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Loss")
     found = [of(run, analysis.loss_curve) for run in runs]
-    over_steps(figures.curves(found, theme=theme(), title=False), *_captions(found), key="loss", choice=choice)
+    over_steps(figures.curves(found, theme=theme(), title=False), *captions(found), key="loss", choice=choice)
 
 
 def over_seeds(runs: Sequence[OpenRun]) -> None:
@@ -111,7 +112,7 @@ def coefficients(runs: Sequence[OpenRun], choice: Choice | None) -> None:
 def norms(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     st.subheader("Gradient norm, before and after clipping")
     found = [of(run, analysis.norm_history) for run in runs]
-    over_steps(figures.norms(found, theme=theme(), title=False), *_captions(found), key="norms", choice=choice)
+    over_steps(figures.norms(found, theme=theme(), title=False), *captions(found), key="norms", choice=choice)
 
 
 def heatmaps(runs: Sequence[OpenRun], choice: Choice, look: Closer) -> None:
@@ -133,37 +134,37 @@ def events(runs: Sequence[OpenRun], choice: Choice | None) -> None:
     found = [of(run, analysis.events) for run in runs]
     if any(each.missing is None for each in found):
         st.subheader("Events")
-        over_steps(figures.events(found, theme=theme(), title=False), *_captions(found), key="events", choice=choice)
+        over_steps(figures.events(found, theme=theme(), title=False), *captions(found), key="events", choice=choice)
 
 
 def cell_path(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("The cell path: what the cells carry back by themselves")
     found = [of(run, analysis.cell_path, choice.selection) for run in runs]
-    over_steps(figures.cell_path(found, theme=theme(), title=False), *_captions(found), key="cell_path", choice=choice)
+    over_steps(figures.cell_path(found, theme=theme(), title=False), *captions(found), key="cell_path", choice=choice)
 
 
 def profile(runs: Sequence[OpenRun], choice: Choice, signal: str) -> None:
     st.subheader(f"Through the sequence, at step {choice.step}")
     found = [of(run, analysis.profile, choice.step, choice.selection, (signal,)) for run in runs]
-    captioned(figures.profile(found, theme=theme(), title=False), *_captions(found), key="profile")
+    captioned(figures.profile(found, theme=theme(), title=False), *captions(found), key="profile")
 
 
 def gates(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Gates over training")
     found = [of(run, analysis.gate_history, choice.selection) for run in runs]
-    over_steps(figures.gates(found, theme=theme(), title=False), *_captions(found), key="gates", choice=choice)
+    over_steps(figures.gates(found, theme=theme(), title=False), *captions(found), key="gates", choice=choice)
 
 
 def gate_profile(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader(f"Gates through the sequence, at step {choice.step}")
     found = [of(run, analysis.gate_profile, choice.step, choice.selection) for run in runs]
-    captioned(figures.gate_profile(found, theme=theme(), title=False), *_captions(found), key="gate_profile")
+    captioned(figures.gate_profile(found, theme=theme(), title=False), *captions(found), key="gate_profile")
 
 
 def reach(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Reach: how far back the gradient carries")
     found = [of(run, analysis.reach, choice.selection) for run in runs]
-    over_steps(figures.transport(found, theme=theme(), title=False), *_captions(found), key="transport", choice=choice)
+    over_steps(figures.transport(found, theme=theme(), title=False), *captions(found), key="transport", choice=choice)
 
 
 def regulariser(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -171,7 +172,7 @@ def regulariser(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [of(run, analysis.omega, choice.selection) for run in runs if run.manifest.config.get("omega")]
     if found:
         st.subheader("Omega: the cost of vanishing")
-        over_steps(figures.omega(found, theme=theme(), title=False), *_captions(found), key="omega", choice=choice)
+        over_steps(figures.omega(found, theme=theme(), title=False), *captions(found), key="omega", choice=choice)
 
 
 def dead(runs: Sequence[OpenRun], choice: Choice) -> None:
@@ -179,7 +180,7 @@ def dead(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [each for run in runs if len((each := of(run, analysis.dead_units, choice.selection)).dead)]
     if found:
         st.subheader("Dead units")
-        captioned(figures.dead_units(found, theme=theme(), title=False), *_captions(found), key="dead_units")
+        captioned(figures.dead_units(found, theme=theme(), title=False), *captions(found), key="dead_units")
 
 
 def _closely(runs: Sequence[OpenRun], choice: Choice, look: Closer) -> dict[str, Any]:
@@ -194,8 +195,5 @@ def _point_at(figure: Any, found: Sequence[Any], choice: Choice, look: Closer, *
     if figure.data:
         figures.pickable(figure, steps, choice.step, boxes=look.boxes, theme=theme())
     part = f"{key}-{look.signal}-{choice.steps}-{look.timesteps}-{choice.step}"
-    picked(figure, *_captions(found), key=part, take=take)
-
-
-def _captions(found: Sequence[Any]) -> tuple[str, ...]:
-    return tuple(result.caption for result in found)
+    told = captions(found) if len(found) > 1 else [found[0].caption]
+    picked(figure, *told, key=part, take=take)

@@ -50,7 +50,7 @@ def credit(run: OpenRun, choice: Choice) -> None:
 def spectrum(run: OpenRun, selection: Selection, step: int) -> None:
     st.subheader("Spectrum of the recurrent weight")
     found = of(run, analysis.weight_spectra, step, selection)
-    captions = [one.caption for one in found]
+    captions = analysis.captions(found)
     captioned(figures.spectrum(found, theme=theme(), title=False), *captions, key="spectrum")
 
 

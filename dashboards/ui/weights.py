@@ -24,17 +24,14 @@ def horizon(runs: Sequence[OpenRun], choice: Choice) -> None:
     """The memory horizon over training, against the sequence and the task's distance."""
     st.subheader("Memory horizon over training")
     found = [of(run, analysis.reach, choice.selection) for run in runs]
-    over = [one for each in found for one in (each.over_sequence, each.over_task) if one is not None]
-    captions = [one.sentence for one in over] or [found[0].caption]
-    over_steps(
-        figures.horizon(found, theme=theme(), title=False), *dict.fromkeys(captions), key="horizon", choice=choice
-    )
+    captions = analysis.horizon_captions(found) or analysis.captions(found)
+    over_steps(figures.horizon(found, theme=theme(), title=False), *captions, key="horizon", choice=choice)
 
 
 def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
     st.subheader("Weights in time: which timesteps teach")
     found = [of(run, analysis.weights_in_time, choice.selection) for run in runs]
-    captions = [each.caption for each in found]
+    captions = analysis.captions(found)
     cuts(runs, choice)
     left, right = st.columns(2)
     with left:
@@ -49,7 +46,7 @@ def in_time(runs: Sequence[OpenRun], choice: Choice) -> None:
 def cuts(runs: Sequence[OpenRun], choice: Choice) -> None:
     """Whether back-propagation is cut short, and a picture of where, at the step that is looked at."""
     found = [of(run, analysis.truncation, choice.selection) for run in runs]
-    captions = dict.fromkeys(each.caption for each in found)
+    captions = analysis.captions(found)
     if not any(each.found for each in found):
         muted(*captions)
         return
@@ -61,7 +58,7 @@ def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [of(run, analysis.time_constants, choice.selection) for run in runs]
     if any(each.missing is None for each in found):
         st.subheader("Time constants: how long the cells keep")
-        captions = [each.caption for each in found]
+        captions = analysis.captions(found)
         over_steps(
             figures.time_constants(found, theme=theme(), title=False), *captions, key="time_constants", choice=choice
         )
@@ -71,5 +68,5 @@ def units(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [of(run, analysis.gate_units, choice.selection) for run in runs]
     if any(each.missing is None for each in found):
         st.subheader("Saturation, unit by unit")
-        captions = [each.caption for each in found]
+        captions = analysis.captions(found)
         over_steps(figures.gate_units(found, theme=theme(), title=False), *captions, key="gate_units", choice=choice)

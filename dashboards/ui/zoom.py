@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from graddiag.figures.theme import PALETTES
+from graddiag import figures
 from ui.charts import captioned, theme
 from ui.pickers import Choice
 
@@ -35,6 +35,4 @@ def over_training(figure: Any, choice: Choice | None) -> Any:
 def _mark(figure: Any, x: str, y: str, choice: Choice) -> None:
     first, last = choice.steps or (choice.step, choice.step)
     if first <= choice.step <= last:
-        line = {"color": PALETTES[theme()].nan, "width": 1}
-        place = {"x0": choice.step, "x1": choice.step, "xref": x, "y0": 0, "y1": 1, "yref": f"{y} domain"}
-        figure.add_shape(type="line", layer="below", line=line, **place)
+        figures.mark_step(figure, choice.step, x, y, theme())

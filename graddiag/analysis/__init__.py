@@ -1,6 +1,7 @@
 """Analyses: a run in, a frozen result out. No torch, no plotly; what was not measured is said, never guessed."""
 
 from graddiag.analysis.bands import Band, Bands, bands
+from graddiag.analysis.captions import captions
 from graddiag.analysis.cellpath import CellPath, cell_path
 from graddiag.analysis.clipping import ClipStatistics, clip_statistics
 from graddiag.analysis.compare import ArmSummary, Comparison, Effect, Pair, compare
@@ -42,9 +43,9 @@ from graddiag.analysis.pairing import length_of
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
-from graddiag.analysis.reach import Reach, reach
+from graddiag.analysis.reach import Reach, horizon_captions, reach
 from graddiag.analysis.reaches import LayerReaches, reaches
-from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
+from graddiag.analysis.recommended import RecommendedThresholds, recommended_from, recommended_thresholds
 from graddiag.analysis.rules import RULES, RULES_VERSION, Rule, rule
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
@@ -150,6 +151,7 @@ __all__ = [
     "WhatIfCurves",
     "Zeros",
     "bands",
+    "captions",
     "cell_path",
     "clip_statistics",
     "common_selections",
@@ -173,6 +175,7 @@ __all__ = [
     "gradient_noise",
     "heat",
     "heat_ratio",
+    "horizon_captions",
     "length_of",
     "logged_scalars",
     "loss_curve",
@@ -187,6 +190,7 @@ __all__ = [
     "profile",
     "reach",
     "reaches",
+    "recommended_from",
     "recommended_thresholds",
     "recorded_steps",
     "rule",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
@@ -46,14 +47,14 @@ class CellPath(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         assert self.ratio is not None
-        return (
-            f"In {self.selection.label} of {self.source.label} the gradient that comes along the cell is "
-            f"{number(self.ratio)} of ‖dL/dc‖ in the median; what came through the gates and h is between "
-            f"{number(abs(1 - self.ratio))} and {number(1 + self.ratio)} of it, since norms do not add."
-        )
+        found = {"median": number(self.ratio), "rest": f"{number(abs(1 - self.ratio))} to {number(1 + self.ratio)}"}
+        note = "The rest came through the gates and h; norms do not add, so only its bounds are known."
+        return Told(f"Gradient along the cell over ‖dL/dc‖, {self.selection.short}", found, note)
 
 
 def cell_path(run: Run, selection: Selection) -> CellPath:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from graddiag.analysis.captions import Told
 from graddiag.analysis.norms import NormHistory, finite_norms, norm_history
 from graddiag.analysis.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
@@ -75,24 +76,23 @@ class ClipStatistics(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        bad = (
-            f" {plural(self.nonfinite_steps, 'step')} had NaN or inf, which clipping cannot help."
-            if self.nonfinite_steps
-            else ""
-        )
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         if not self.source.clipped:
-            return f"{self.source.label} was not clipped; its largest gradient norm is {number(self.norm_max)}.{bad}"
-        if not self.clipped_steps:
-            return (
-                f"Clipping ({self.policy}) never engaged in {plural(self.steps, 'step')} of {self.source.label}.{bad}"
-            )
-        return (
-            f"Clipping ({self.policy}) engaged at {plural(self.clipped_steps, 'step')} of {self.steps:,} "
-            f"({self.clipped_share:.1%}) of {self.source.label}, first at step {self.first_clipped_step}; in the "
-            f"median of those the gradient kept {self.coefficient_quantiles['50%']:.1%} of its length.{bad}"
-        )
+            found = {"": "none", "largest gradient norm": number(self.norm_max)}
+        elif not self.clipped_steps:
+            found = {"": f"{self.policy} never engaged in {plural(self.steps, 'step')}"}
+        else:
+            found = {
+                "": f"{self.policy} engaged at {self.clipped_steps:,} of {plural(self.steps, 'step')} "
+                f"({self.clipped_share:.1%}), first at step {self.first_clipped_step}",
+                "length left to the gradient, median": f"{self.coefficient_quantiles['50%']:.1%}",
+            }
+        if self.nonfinite_steps:
+            found["NaN or inf, which clipping cannot help, at"] = plural(self.nonfinite_steps, "step")
+        return Told("Clipping", found)
 
     @property
     def role_sentence(self) -> str:

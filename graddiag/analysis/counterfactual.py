@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
 from graddiag.analysis.words import number, plural
@@ -91,17 +92,18 @@ class Counterfactuals(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        counts, total = self.counts, len(self.steps)
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        counts = self.counts
         who = "the best of the thresholds tried" if self.threshold is None else f"norm:{number(self.threshold)}"
-        verb = "would have saved" if self.threshold is None else "saved"
-        text = (
-            f"Of {plural(total, 'step')} of {self.source.label} that were looked at, {who} {verb} {counts['saved']}, "
-            f"helped {counts['helped']} and slowed {counts['slowed']}; {counts['untouched']} untouched"
-        )
-        unknown = f"; {counts['unknown']} NaN or inf either way" if counts["unknown"] else ""
-        return f"{text}{unknown}. By the loss on the same batch after one update."
+        found = {"by": who}
+        found |= {f"{{}} {outcome}": str(count) for outcome, count in counts.items() if outcome != "unknown"}
+        if counts["unknown"]:
+            found["{} NaN or inf either way"] = str(counts["unknown"])
+        found["of"] = plural(len(self.steps), "step")
+        return Told("What clipping did at single steps", found, "By the loss on the same batch after one update.")
 
 
 def counterfactual(run: Run) -> Counterfactuals:

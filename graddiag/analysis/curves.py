@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
@@ -23,16 +24,19 @@ class Curves(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         line = next(each for each in self.series if (each.states != CellState.MISSING).any())
         at = np.flatnonzero(np.isfinite(line.values))
         if not len(at):
-            return f"{line.title} of {self.source.label} is NaN or inf throughout."
+            return Told(line.title, {"": "NaN or inf throughout"})
         first, last, best = at[0], at[-1], at[line.values[at].argmin()]
-        lowest = f"lowest {number(float(line.values[best]))} at step {self.steps[best]}"
-        change = f"from {number(float(line.values[first]))} to {number(float(line.values[last]))}"
-        return f"{line.title} of {self.source.label} goes {change}, {lowest}."
+        course = f"{number(float(line.values[first]))} to {number(float(line.values[last]))}"
+        return Told(
+            line.title, {"from": course, "lowest": f"{number(float(line.values[best]))} at step {self.steps[best]}"}
+        )
 
 
 def logged_scalars(run: Run) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """A diagnosis: the findings about a run in order, the verdict that follows, a summary, and what could not be known."""
 
 import json
-import re
 import textwrap
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +14,7 @@ from graddiag.analysis.words import listed, plural
 # information that asks for something though the run is healthy: keep clipping on, or lower a threshold out of reach
 _ASKING: Final = ("exploding", "threshold-above-all")
 
-_END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_FIRST: Final = "First thing to do:"
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,12 @@ class Diagnosis(Result):
     def lead(self) -> Finding:
         """The finding that the verdict is named after."""
         return next(each for each in self.findings if each.name == self.verdict)
+
+    @property
+    def account(self) -> str:
+        """The summary without what a page shows beside it: the story, and what to try."""
+        told = self.summary.rpartition(f" {_FIRST}")[0]
+        return told if self.story.missing else told.replace(f" {self.story.caption}", "")
 
     @property
     def caption(self) -> str:
@@ -112,8 +117,8 @@ def _summary(verdict: str, findings: tuple[Finding, ...], story: Story, basis: B
     middle = [story.caption] if story.missing is None else []
     middle += [f"Also found: {listed(others)}."] if others else []
     advising = next((each for each in findings if verdict == "healthy" and _asks(each)), lead)
-    do = f"First thing to do: {advising.advice[0].text}" if advising.advice else "First thing to do: see its rule."
-    return " ".join([_END.split(lead.sentence)[0], *middle, basis.sentence, do])
+    do = f"{_FIRST} {advising.advice[0].text if advising.advice else 'see its rule.'}"
+    return " ".join([lead.first_sentence, *middle, basis.sentence, do])
 
 
 def _asks(finding: Finding) -> bool:

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.clipping import ROUNDING
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, plural
@@ -54,19 +55,20 @@ class DirectionChange(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Direction of the gradient under clipping"
         if self.direction == "kept":
-            return f"Clipping ({self.policy}) of {self.source.label} kept the direction of every gradient."
+            return Told(of, {"": "kept at every step"})
         if not self.cosines:
-            return f"Clipping ({self.policy}) of {self.source.label} changed no gradient."
+            return Told(of, {"": f"{self.policy} changed no gradient"})
         least, most = ("", "") if self.direction == "measured" else ("at least ", "at most ")
         median, worst = (f"{least}{number(self.cosines[name])}" for name in ("50%", "min"))
-        return (
-            f"Clipping ({self.policy}) turned the gradient of {self.source.label} at "
-            f"{plural(self.clipped_steps, 'step')}: the cosine with the gradient before it is {median} "
-            f"in the median and {worst} at the worst ({most}{number(self.angle)} degrees)."
-        )
+        turned = f"turned by {self.policy} at {plural(self.clipped_steps, 'step')}"
+        angle = f"{most}{number(self.angle)} degrees"
+        return Told(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
 
 
 def direction_change(run: Run) -> DirectionChange:

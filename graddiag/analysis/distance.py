@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from graddiag.analysis.captions import Told
 from graddiag.analysis.intervals import Interval
 from graddiag.analysis.words import number, plural
 from graddiag.run import RunManifest
@@ -36,15 +37,32 @@ class Coverage:
     least: bool
 
     @property
+    def verb(self) -> str:
+        return {True: "covers", False: "does not cover", None: "may or may not cover"}[self.covers]
+
+    @property
     def sentence(self) -> str:
         """Plainly: whether the horizon covers the distance."""
-        verb = {True: "covers", False: "does not cover", None: "may or may not cover"}[self.covers]
         horizon = "without end" if math.isinf(self.horizon) else f"of {number(self.horizon)} timesteps"
-        interval = self.horizon_interval
-        sure = f"95% {number(interval[0])} to {number(interval[1])}" if interval else "one step: no interval"
         least = "; the loss joins in on the way, so part of it may go farther" if self.least and not self.covers else ""
-        distance = f"the {plural(self.timesteps, 'timestep')} {_OF[self.over]}"
-        return f"The horizon {horizon} ({sure}) {verb} {distance}{least}."
+        return f"The horizon {horizon} ({self._interval}) {self.verb} {self._distance}{least}."
+
+    @property
+    def told(self) -> Told:
+        """The same in the parts of a caption."""
+        horizon = "without end" if math.isinf(self.horizon) else f"{number(self.horizon)} timesteps"
+        least = "The loss joins in on the way, so part of it may go farther." if self.least and not self.covers else ""
+        of = f"Memory horizon (to 1/e) against {self._distance}"
+        return Told(of, {"": f"{horizon} ({self._interval}), {self.verb} them"}, least)
+
+    @property
+    def _interval(self) -> str:
+        interval = self.horizon_interval
+        return f"95% {number(interval[0])} to {number(interval[1])}" if interval else "one step: no interval"
+
+    @property
+    def _distance(self) -> str:
+        return f"the {plural(self.timesteps, 'timestep')} {_OF[self.over]}"
 
 
 def coverage(

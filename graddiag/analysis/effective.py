@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run, numbers
@@ -31,17 +32,17 @@ class EffectiveLr(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Effective learning rate, mean over steps"
         if self.mean_effective is None:
-            return f"The effective learning rate of {self.source.label} is NaN or inf at every step."
+            return Told(of, {"": "NaN or inf at every step"})
         if not self.source.clipped:
-            return f"{self.source.label} was not clipped: it trained at {number(self.mean_lr)} in the mean, as set."
+            return Told(of, {"": f"{number(self.mean_lr)}, as set"})
         kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
-        return (
-            f"With clipping, {self.source.label} trained at an effective learning rate of "
-            f"{number(self.mean_effective)} in the mean{kept}."
-        )
+        return Told(of, {"": f"{number(self.mean_effective)}{kept}"})
 
 
 def effective_lr(run: Run) -> EffectiveLr:
@@ -55,7 +56,8 @@ def effective_lr(run: Run) -> EffectiveLr:
     with np.errstate(invalid="ignore", over="ignore"):
         product = lr * kept
     nominal = series(schema.LR, "learning rate", "as set", lr, no_lr)
-    effective = series("effective_lr", "effective learning rate", "lr x clip coefficient", product, no_lr | not_kept)
+    unit = "lr \N{MULTIPLICATION SIGN} clip coefficient"
+    effective = series("effective_lr", "effective learning rate", unit, product, no_lr | not_kept)
     both = np.isfinite(product)
     mean, kept_mean = (float(each[both].mean()) if both.any() else None for each in (lr, product))
     ratio = kept_mean / mean if mean and kept_mean is not None else None

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
-from graddiag.analysis.words import listed, plural
+from graddiag.analysis.words import plural
 from graddiag.run import Run, numbers
 
 MOST_KEPT: Final = 300  # of one kind; of more, evenly spread over training, with the first and the last
@@ -46,10 +47,11 @@ class Events(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        told = listed([f"{each.title} {_times(each.total)} (first at step {each.steps[0]})" for each in self.kinds])
-        return f"Events of {self.source.label}: {told}."
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        return Told("Events", {each.title: _when(each) for each in self.kinds})
 
 
 def events(run: Run) -> Events:
@@ -73,5 +75,6 @@ def _kind(rows: pd.DataFrame, kind: str) -> EventKind:
     return EventKind(kind, _TITLES.get(kind, kind), steps, values, messages, len(rows))
 
 
-def _times(count: int) -> str:
-    return "once" if count == 1 else plural(count, "time")
+def _when(kind: EventKind) -> str:
+    times = "" if kind.total == 1 else f"{plural(kind.total, 'time')}, first "
+    return f"{times}at step {kind.steps[0]}"

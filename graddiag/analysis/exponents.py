@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, snapshot_steps
 from graddiag.analysis.values import Ints, Result, Series, Source, known, nonfinite, series, source_of
@@ -56,22 +57,25 @@ class LyapunovHistory(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        when = span(int(self.steps[0]), int(self.steps[-1]))
-        found = f"Lyapunov exponents of {self.source.label}, {self.selection.label}, over {when}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = f"Largest Lyapunov exponent of {self.selection.short}, {span(int(self.steps[0]), int(self.steps[-1]))}"
         largest = self.exponents[0]
         shown = np.flatnonzero(np.isfinite(largest.mean.values))
         if not len(shown):
-            return f"{found}: none of the largest is finite."
+            return Told(of, {"": "nowhere finite"})
         first, last = (number(float(largest.mean.values[at])) for at in shown[[0, -1]])
         low, high = (number(known(each.values[shown[-1]])) for each in (largest.low, largest.high))
-        spread = f", {low} to {high} over {plural(int(self.samples[shown[-1]]), 'sample')}"
-        lost = int(nonfinite(largest.mean.states).sum())
-        odd = f"; at {lost} it is NaN or inf" if lost else ""
-        course = f"is {first}" if len(shown) == 1 else f"goes from {first} to {last}"
-        above = f"it is above 0 at {self.growing} of {plural(len(self.steps), 'snapshot')}"
-        return f"{found}: the largest {course} a timestep{spread}; {above}{odd}."
+        found = {
+            "": first if len(shown) == 1 else f"{first} to {last}",
+            f"last over {plural(int(self.samples[shown[-1]]), 'sample')}": f"{low} to {high}",
+            "above 0 at": f"{self.growing} of {plural(len(self.steps), 'snapshot')}",
+        }
+        if lost := int(nonfinite(largest.mean.states).sum()):
+            found["NaN or inf at"] = str(lost)
+        return Told(of, found, "In nats a timestep.")
 
 
 def lyapunov_history(run: Run, selection: Selection) -> LyapunovHistory:

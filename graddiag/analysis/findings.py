@@ -1,5 +1,6 @@
 """What a diagnosis consists of: findings, each with its evidence, the rule behind it and what to try; and notes."""
 
+import re
 import textwrap
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -45,10 +46,11 @@ NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 CALM: Final = ("not-measured", "healthy")
 
-# the source of advice that is no paper's: the section of the documentation that gives the reason
-PRACTICE: Final = "graddiag docs/verdicts.md, practical advice"
+# the source of advice that is no paper's; docs/verdicts.md gives the reason
+PRACTICE: Final = "practical advice"
 
 WIDTH: Final = 100
+_END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")  # of a sentence
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to try, and who says so: a paper, or the page of graddiag's documentation that gives the reason."""
+    """One thing to try, and who says so: a paper, or practice."""
 
     text: str
     source: str = ""
@@ -114,6 +116,15 @@ class Finding:
     advice: tuple[Advice, ...] = ()
     thresholds: tuple[str, ...] = ()
     onset: int | None = None
+
+    @property
+    def first_sentence(self) -> str:
+        return _END.split(self.sentence, maxsplit=1)[0]
+
+    @property
+    def detail(self) -> str:
+        """What is said after the first sentence; empty where that is all."""
+        return self.sentence[len(self.first_sentence) :].lstrip()
 
     @property
     def alarming(self) -> bool:

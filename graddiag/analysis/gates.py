@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.gategrids import gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.profile import Asked, steps_asked_for
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
-from graddiag.analysis.words import gate_title, number, span
+from graddiag.analysis.words import gate_name, gate_title, number, recorded_span
 from graddiag.run import Run
 
 _TITLES: Final = {
@@ -48,7 +49,12 @@ class GateHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or f"Gates of {self.source.label}, at the last recorded step {_last(self.gates)}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        step = recorded_span(int(self.steps[-1]), int(self.steps[-1]))
+        return Told(f"Mean activation at {step}, the last", _last(self.gates))
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,12 @@ class GateProfile(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        when = span(int(self.steps[0]), int(self.steps[-1]))
-        return f"Gates of {self.source.label} at {when}, at the last timestep {_last(self.gates)}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        when = recorded_span(int(self.steps[0]), int(self.steps[-1]))
+        return Told(f"Mean activation at the last timestep, {when}", _last(self.gates))
 
 
 def gate_history(run: Run, selection: Selection) -> GateHistory:
@@ -137,14 +145,15 @@ def _what_is_missing(gates: Sequence[GateSeries], selection: Selection) -> str |
     return None
 
 
-def _last(gates: tuple[GateSeries, ...]) -> str:
+def _last(gates: tuple[GateSeries, ...]) -> dict[str, str]:
     """The gates' means at the end, and the one that is saturated most."""
-    means = ", ".join(f"{gate.gate} {number(_at_end(gate.mean))}" for gate in gates)
+    found = {gate_name(gate.gate): number(_at_end(gate.mean)) for gate in gates}
     ends = {gate.gate: np.array([gate.low.values[-1], gate.high.values[-1]]) for gate in gates}
     shares = {gate: float(np.nansum(each)) for gate, each in ends.items() if np.isfinite(each).any()}
     most = max(shares, key=lambda gate: shares[gate], default=None)
-    told = "" if most is None else f"; {most} is saturated most, {shares[most]:.0%} of its activations"
-    return f"the means are {means}{told}."
+    if most is not None:
+        found[f"most saturated {gate_name(most)}, {{}} of its activations"] = f"{shares[most]:.0%}"
+    return found
 
 
 def _at_end(line: Series) -> float | None:

@@ -7,12 +7,13 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.gategrids import in_order
 from graddiag.analysis.means import UnitMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
-from graddiag.analysis.words import gate_title, plural, span
+from graddiag.analysis.words import gate_name, gate_title, plural, span
 from graddiag.run import Run, numbers
 
 # a unit is stuck where at least this share of all its activations is saturated on one side
@@ -59,16 +60,18 @@ class GateUnits(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        when = f"{plural(len(self.steps), 'snapshot')} ({span(int(self.steps[0]), int(self.steps[-1]))})"
-        stuck = [
-            f"{gate.gate} {len(gate.open)} open, {len(gate.shut)} shut"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        stuck = {
+            gate_name(gate.gate): f"{len(gate.open)} open, {len(gate.shut)} shut"
             for gate in self.gates
             if len(gate.open) or len(gate.shut)
-        ]
-        found = f"stuck are: {'; '.join(stuck)}" if stuck else "none is stuck"
-        return f"Of {plural(self.units, 'unit')} of {self.selection.label} of {self.source.label}, by {when}, {found}."
+        }
+        when = f"{plural(len(self.steps), 'snapshot')} of {span(int(self.steps[0]), int(self.steps[-1]))}"
+        of = f"Stuck of the {plural(self.units, 'unit')} of {self.selection.short}, by {when}"
+        return Told(of, stuck or {"": "none"})
 
 
 def gate_units(run: Run, selection: Selection) -> GateUnits:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import ends_of, stretches
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
-from graddiag.analysis.words import SIGNED, plural, signal_title, signal_unit, span
+from graddiag.analysis.words import SIGNED, number, plural, recorded_span, signal_title, signal_unit
 from graddiag.errors import SettingError
 from graddiag.run import Run
 
@@ -60,20 +61,25 @@ class Heat(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        found = f"{self.title} at each timestep over {span(int(self.steps[0]), int(self.steps[-1]))}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = f"{self.title}, {recorded_span(int(self.steps[0]), int(self.steps[-1]))}"
         if self.low is None or self.high is None or self.signed:
-            return f"{found} of {self.source.label}."
-        decades = math.log10(self.high) - math.log10(self.low)
-        notes = "".join(
-            f"; {plural(self.counts[state.name.lower()], 'cell')} {state.words}"
-            for state in (CellState.ZERO, CellState.NAN, CellState.INF)
-            if self.counts[state.name.lower()]
-        )
-        return (
-            f"{found} of {self.source.label}: the darker, the smaller, over {decades:.1f} decades{notes}.{self._bins}"
-        )
+            return Told(of, {"": self._signed}, self._bins)
+        found = {"{} decades": f"{math.log10(self.high) - math.log10(self.low):.1f}"}
+        for state in (CellState.ZERO, CellState.NAN, CellState.INF):
+            if count := self.counts[state.name.lower()]:
+                found[f"{{}} {state.words}"] = plural(count, "cell")
+        scale = "Purple below 1, green above." if self.signal == schema.TRANSPORT_GAIN else "The darker, the smaller."
+        return Told(of, found, " ".join(filter(None, (scale, self._bins))))
+
+    @property
+    def _signed(self) -> str:
+        """From where to where the numbers go, of a signal that has no decades."""
+        shown = self.values[np.isfinite(self.values)]
+        return f"from {number(float(shown.min()))} to {number(float(shown.max()))}" if len(shown) else "no finite value"
 
     @property
     def _bins(self) -> str:
@@ -83,7 +89,7 @@ class Heat(Result):
         of = " by ".join(
             plural(*each) for each in ((self.step_bin, "step"), (self.timestep_bin, "timestep")) if each[0] > 1
         )
-        return f" Each cell is the {'largest' if self.reduce == 'max' else 'log-mean'} of {of}."
+        return f"Each cell is the {'largest' if self.reduce == 'max' else 'log-mean'} of {of}."
 
 
 def heat(

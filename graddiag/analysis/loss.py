@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.levels import Course, course_of, flat_from, levels_of, risen_from
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
@@ -103,24 +104,25 @@ class LossDynamics(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        who = f"The loss of {self.source.label}"
-        if self.course == "ended in NaN or inf":
-            return f"{who} ended in NaN or inf; {plural(self.nonfinite, 'step')} held such a loss."
-        way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
-        levels = f"from a level of {number(self.start)}{way} to {number(self.end)}"
-        jumps = f"; it jumps at {plural(len(self.jumps), 'step')}" if len(self.jumps) else ""
-        resting = self.flat_from is not None and self.course != "falling"
-        flat = f", flat from step {self.flat_from}" if resting else ""
-        rising = f", rising from step {self.risen_from}" if self.risen_from is not None else ""
-        return f"{who} {_WORDS.get(str(self.course), 'falls')}, {levels}{rising}{flat}{jumps}. {self._edge()}"
+        return self.missing or self.told.caption(self.source)
 
-    def _edge(self) -> str:
+    @property
+    def told(self) -> Told:
+        if self.course == "ended in NaN or inf":
+            return Told("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
+        way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
+        found = {"": _WORDS.get(str(self.course), "falls"), "level": f"{number(self.start)}{way} to {number(self.end)}"}
+        if self.risen_from is not None:
+            found["rising from step"] = str(self.risen_from)
+        if self.flat_from is not None and self.course != "falling":
+            found["flat from step"] = str(self.flat_from)
+        if len(self.jumps):
+            found["jumps at"] = plural(len(self.jumps), "step")
         if self.stability is None:
-            return f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged."
+            return Told("Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged.")
         s = self.stability
-        return f"Sharpness times learning rate is at or above 2 at {percent(s.share)} of {plural(s.steps, 'step')}."
+        found["sharpness times learning rate at or above 2 at"] = f"{percent(s.share)} of {plural(s.steps, 'step')}"
+        return Told("Loss", found)
 
 
 def loss_dynamics(run: Run, thresholds: Thresholds | None = None) -> LossDynamics:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.intervals import Interval, over_steps
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
@@ -58,23 +59,33 @@ class GradientNoise(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        who = f"Estimated from {plural(len(self.steps), 'cosine')} between successive gradients of {self.source.label}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Cosine between successive gradients"
+        cosines = plural(int(np.isfinite(self.cosine.values).sum()), "step")
         if self.signal is None or self.noise_scale is None:
-            return f"{who}: {self._hidden}"
-        text = f"{who}: {percent(self.signal)} of a gradient's square is signal"
-        samples = f" ({number(self.noise_scale * self.batch)} samples)" if self.batch else ""
-        buys = f"twice the batch would make a step {number(self.gain[2])} times as useful"
-        return f"{text}; the noise scale is {number(self.noise_scale)} batches{samples}, and {buys}."
+            return Told(of, {"mean": self._mean, "": self._hidden, "over": cosines})
+        samples = f", {number(self.noise_scale * self.batch)} samples" if self.batch else ""
+        found = {
+            "{} of a gradient's square is signal": percent(self.signal),
+            "noise scale": f"{number(self.noise_scale)} batches{samples}",
+            "twice the batch would make a step {} times as useful": number(self.gain[2]),
+            "over": cosines,
+        }
+        return Told(of, found)
+
+    @property
+    def _mean(self) -> str:
+        return number(float(self.cosine.values[np.isfinite(self.cosine.values)].mean()))
 
     @property
     def _hidden(self) -> str:
         """Why no signal can be told."""
-        mean = number(float(self.cosine.values[np.isfinite(self.cosine.values)].mean()))
         if self.interval is not None and self.interval[1] < 0:
-            return f"their mean is {mean}: each turns against the one before, and such swinging hides the signal."
-        return f"their mean, {mean}, cannot be told from 0, so that noise hides the signal."
+            return "each turns against the one before, and such swinging hides the signal"
+        return "cannot be told from 0: noise hides the signal"
 
 
 def gradient_noise(run: Run) -> GradientNoise:

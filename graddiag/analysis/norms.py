@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
@@ -31,20 +32,25 @@ class NormHistory(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Gradient norm before clipping"
         if not self.before.measured:
-            return f"The gradient norm of {self.source.label} is NaN or inf at every step."
+            return Told(of, {"": "NaN or inf at every step"})
         values = self.before.values
         top = int(np.nanargmax(values))
-        usual = float(np.nanmedian(values))
-        peak = f"the largest is {number(float(values[top]))}, at step {self.steps[top]}"
-        text = f"Before clipping the gradient norm of {self.source.label} is {number(usual)} in the median; {peak}"
+        found = {
+            "median": number(float(np.nanmedian(values))),
+            "largest": f"{number(float(values[top]))} at step {self.steps[top]}",
+        }
         if self.threshold is not None:
             above = int((values > self.threshold).sum())
-            text += f", and {plural(above, 'step')} lie above the threshold {number(self.threshold)}"
-        bad = int(nonfinite(self.before.states).sum())
-        return text + (f"; {plural(bad, 'step')} NaN or inf." if bad else ".")
+            found[f"above the threshold {number(self.threshold)} at"] = plural(above, "step")
+        if bad := int(nonfinite(self.before.states).sum()):
+            found["NaN or inf at"] = plural(bad, "step")
+        return Told(of, found)
 
 
 def norm_history(run: Run) -> NormHistory:

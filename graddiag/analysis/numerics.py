@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
@@ -60,6 +61,10 @@ class Underflow:
     below: int
     gone: int
 
+    @property
+    def lost(self) -> int:
+        return self.below + self.gone
+
 
 @dataclass(frozen=True)
 class Numerics(Result):
@@ -90,7 +95,7 @@ class Numerics(Result):
             return self.missing
         parts = [self.origin.caption]
         if self.underflow:
-            lost = sum(each.below + each.gone for each in self.underflow)
+            lost = sum(each.lost for each in self.underflow)
             cells = sum(each.cells for each in self.underflow)
             kind = self.activations or self.dtype
             count = f"{lost:,}" if lost else "None"
@@ -99,6 +104,18 @@ class Numerics(Result):
             most = self.zeros[0]
             parts.append(f"Most exact zeros are in the gradient of {most.parameter}: {percent(most.median)}.")
         return " ".join(parts)
+
+    @property
+    def told(self) -> Told:
+        """Of several runs: where the first NaN or inf is, what underflowed, and where most zeros are."""
+        found = {"first NaN or inf": f"at step {self.origin.step}" if self.origin.found else "nowhere"}
+        if self.underflow:
+            lost, cells = sum(each.lost for each in self.underflow), sum(each.cells for each in self.underflow)
+            kind = self.activations or self.dtype
+            found[f"{{}} gradients of single timesteps underflowed in {kind}"] = f"{lost:,} of {cells:,}"
+        if self.zeros and self.zeros[0].median > 0:
+            found[f"most exact zeros in {self.zeros[0].parameter},"] = percent(self.zeros[0].median)
+        return Told("Numerics", found)
 
 
 def numerics(run: Run) -> Numerics:

@@ -11,6 +11,7 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis import transport
+from graddiag.analysis.captions import Told
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.selection import Selection
@@ -70,20 +71,19 @@ class Omega(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         known = self.per_timestep.values[np.isfinite(self.per_timestep.values)]
-        course = (
-            f", from {number(float(known[0]))} at the first step to {number(float(known[-1]))} at the last"
-            if len(known) > 1
-            else ""
-        )
-        side = "" if self.from_growth is None else f"; {percent(self.from_growth)} of it is due to gains above 1"
-        bad = f" {self.nonfinite_gains:,} of the gains are NaN or inf." if self.nonfinite_gains else ""
-        return (
-            f"Omega ({self.words}) of {self.selection.label} of {self.source.label} is {number(self.usual)} a timestep "
-            f"in the median{course}{side}.{bad}"
-        )
+        found = {"median": number(self.usual)}
+        if len(known) > 1:
+            found["first to last"] = f"{number(float(known[0]))} to {number(float(known[-1]))}"
+        if self.from_growth is not None:
+            found["{} due to gains above 1"] = percent(self.from_growth)
+        if self.nonfinite_gains:
+            found["{} of the gains NaN or inf"] = f"{self.nonfinite_gains:,}"
+        return Told(f"Omega a timestep, by {self.words}, {self.selection.short}", found)
 
 
 def omega(run: Run, selection: Selection, *, form: OmegaForm = "squared") -> Omega:

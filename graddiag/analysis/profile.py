@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.means import added
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import stretches
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
-from graddiag.analysis.words import SIGNED, number, signal_title, signal_unit, span
+from graddiag.analysis.words import SIGNED, number, recorded_span, signal_title, signal_unit, span
 from graddiag.run import Run
 
 Asked = int | tuple[int, int]
@@ -31,15 +32,16 @@ class Profile(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         line = self.series[0]
         ends = np.flatnonzero(np.isfinite(line.values))
-        when = span(int(self.steps[0]), int(self.steps[-1]))
+        of = f"{line.title} at {recorded_span(int(self.steps[0]), int(self.steps[-1]))}"
         if not len(ends):
-            return f"{line.title} of {self.source.label} at {when}: no finite value."
-        first, last = (f"{number(float(line.values[t]))} at timestep {t}" for t in (ends[0], ends[-1]))
-        return f"{line.title} of {self.source.label} at {when}: {first}, {last}."
+            return Told(of, {"": "no finite value"})
+        return Told(of, {f"{{}} at timestep {t}": number(float(line.values[t])) for t in ends[[0, -1]]})
 
 
 def profile(run: Run, step: Asked, selection: Selection, signals: Sequence[str] = (schema.GRAD_H,)) -> Profile:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
+from graddiag.analysis.captions import Told, told_together
 from graddiag.analysis.distance import Coverage, coverage, task_distance
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.intervals import Interval, over_steps
@@ -87,24 +88,33 @@ class Reach(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        assert self.exponent is not None
-        gain = math.exp(self.exponent)
-        layer = f"{self.selection.label} of {self.source.label}"
-        where = f"In {layer} one step back through time multiplies the gradient by {number(gain)} on average"
-        if self.horizon is None or math.isinf(self.horizon):
-            return f"{where}: it does not fade over the {plural(self.length, 'timestep')}."
-        fades = f"{where}: it falls to a third in {number(self.horizon)} of {plural(self.length, 'timestep')}"
-        return f"{fades}{' (at least: a fresh gradient joins it at every timestep)' if self.dense else ''}{self._task}."
+        return self.missing or self.told.caption(self.source)
 
     @property
-    def _task(self) -> str:
-        """In the caption: whether the horizon covers the task's distance, where that is known."""
-        if self.over_task is None:
-            return ""
-        verb = {True: "covers", False: "does not cover", None: "may or may not cover"}[self.over_task.covers]
-        return f", which {verb} the task's distance of {self.over_task.timesteps}"
+    def told(self) -> Told:
+        assert self.exponent is not None
+        length = plural(self.length, "timestep")
+        found = {"mean": number(math.exp(self.exponent))}
+        note = ""
+        if self.horizon is None or math.isinf(self.horizon):
+            found[""] = f"does not fade over the {length}"
+        else:
+            found[f"falls to 1/e in {{}} of {length}"] = number(self.horizon)
+            if self.over_task is not None:
+                found[f"this {{}} the task's distance of {self.over_task.timesteps}"] = self.over_task.verb
+            note = "A fresh gradient joins it at every timestep, so part of it may go farther." if self.dense else ""
+        return Told(f"Gain of the gradient per step back through time, {self.selection.short}", found, note)
+
+    @property
+    def coverages(self) -> tuple[Told, ...]:
+        """In the caption of the horizon: whether it covers the sequence, and the task where its distance is known."""
+        return tuple(one.told for one in (self.over_sequence, self.over_task) if one is not None)
+
+
+def horizon_captions(reaches: Sequence[Reach]) -> tuple[str, ...]:
+    """The captions of the memory horizons: whether each covers the sequence and the task, as far as these are known."""
+    told = [(each.source, one) for each in reaches for one in each.coverages]
+    return told_together([source for source, _ in told], [one for _, one in told])
 
 
 def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Reach:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from graddiag.analysis.captions import Told
 from graddiag.analysis.reach import Reach, reach
 from graddiag.analysis.selection import selections
 from graddiag.analysis.thresholds import Thresholds
@@ -21,19 +22,18 @@ class LayerReaches(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         known = [each for each in self.layers if each.horizon is not None]
         least = min(known, key=lambda each: each.horizon or 0.0)
         assert least.horizon is not None
         length = plural(least.length, "timestep")
-        far = f"falls to 1/e in {number(least.horizon)} of {length}"
+        of, where = "Where the gradient reaches back least", least.selection.short
         if math.isinf(least.horizon):
-            far = f"does not fade over the {length}"
-        return (
-            f"Of all layers and directions of {self.source.label} the gradient reaches back least in "
-            f"{least.selection.label}: it {far}."
-        )
+            return Told(of, {"": f"{where}, where it does not fade over the {length}"})
+        return Told(of, {f"{where}, where it falls to 1/e in {{}} of {length}": number(least.horizon)})
 
 
 def reaches(run: Run, *, thresholds: Thresholds | None = None) -> LayerReaches:

@@ -6,9 +6,10 @@ from typing import Final
 
 import numpy as np
 
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import Floats, Result, Source
 from graddiag.analysis.whatif import EPSILON, WhatIf, what_if
-from graddiag.analysis.words import number, percent, plural
+from graddiag.analysis.words import number, plural
 from graddiag.run import Run
 
 LOW_FACTOR: Final = 0.5
@@ -59,26 +60,27 @@ class RecommendedThresholds(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        assert self.share_at_low is not None
-        assert self.share_at_high is not None
-        spikes = f", {plural(self.spikes, 'spike')} left out" if self.spikes else ""
-        reduction = f" (loss: {self.source.loss_reduction})" if self.source.loss_reduction else ""
-        few = f"; rough, from {plural(self.steps, 'step')} alone" if self.few else ""
-        start = f"{number(self.safety_net)}, which would have clipped {percent(self.share_at_net or 0.0)}"
-        return (
-            f"For {self.source.label} thresholds from {number(self.low)} to {number(self.high)} are reasonable"
-            f"{reduction}: half to ten times the usual norm {number(self.mean_norm)}{spikes}; they would have clipped "
-            f"{self.share_at_low:.1%} to {self.share_at_high:.1%} of the steps. Start at {start}{few}; AutoClip would "
-            f"come to {number(self.autoclip)}.{self._own}"
-        )
+        return self.missing or self.told.caption(self.source)
 
     @property
-    def _own(self) -> str:
-        if self.inside is None:
-            return ""
-        return f" The run's own threshold {number(self.threshold)} lies {'within' if self.inside else 'outside'}."
+    def told(self) -> Told:
+        assert self.share_at_low is not None
+        assert self.share_at_high is not None
+        ends = f"{number(self.low)} (clips {_clips(self.share_at_low)}) to {number(self.high)}"
+        found = {
+            "start at": number(self.safety_net),
+            "this clips {} of the steps": _clips(self.share_at_net or 0.0),
+            "reasonable": f"{ends} ({_clips(self.share_at_high)})",
+            "AutoClip": number(self.autoclip),
+        }
+        if self.inside is not None:
+            found["own"] = f"{number(self.threshold)}, {'within' if self.inside else 'outside'}"
+        if self.spikes:
+            found["{} left out"] = plural(self.spikes, "spike")
+        if self.few:
+            found["rough, from {} alone"] = plural(self.steps, "step")
+        reduction = f", for a loss that is the {self.source.loss_reduction}" if self.source.loss_reduction else ""
+        return Told("Clip threshold", found, f"Reasonable is half to ten times the mean norm{reduction}.")
 
 
 def recommended_thresholds(run: Run) -> RecommendedThresholds:
@@ -121,6 +123,10 @@ def recommended_from(found: WhatIf) -> RecommendedThresholds:
         count < FEW_STEPS,
         share_at_net=float(shares[2]),
     )
+
+
+def _clips(share: float) -> str:
+    return f"{100 * share:.2g}%" if 0 < share < 1 else "all" if share else "none"
 
 
 def _safety_net(norms: Floats) -> float:

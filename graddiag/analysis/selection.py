@@ -36,6 +36,13 @@ class Selection:
         return f"{self.module or '(model)'}, layer {self.layer}, {self.direction}{call}"
 
     @property
+    def short(self) -> str:
+        """As a caption calls it, forward and the only call unsaid: ``encoder.lstm layer 0``."""
+        turned = "" if self.direction == "forward" else f", {self.direction}"
+        call = f", call {self.call}" if self.call else ""
+        return f"{self.module or '(model)'} layer {self.layer}{turned}{call}"
+
+    @property
     def key(self) -> str:
         """In one word, for a link; ``from_key`` reads it back."""
         return f"{self.module}/{self.layer}/{self.direction}/{self.call}"

@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, known, series, source_of
-from graddiag.analysis.words import gate_title, number, plural, span
+from graddiag.analysis.words import gate_name, gate_title, number, plural, span
 from graddiag.run import Run, numbers
 
 Flags = NDArray[np.bool_]
@@ -58,14 +59,13 @@ class WeightSpectrum(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        found = "; ".join(
-            f"{block.gate}: largest singular value {number(block.norm)}, spectral radius {number(block.radius)}"
-            for block in self.blocks
-        )
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        found = {gate_name(block.gate): _sizes(block) for block in self.blocks}
         when = "" if self.step is None else f" at step {self.step}"
-        return f"{self.parameter}{when} of {self.source.label}, {found}."
+        return Told(f"Largest singular value and spectral radius of {self.parameter}{when}", found)
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,17 @@ class SpectrumHistory(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        ends = "; ".join(
-            f"{weight.parameter}: largest singular value {_ends(weight.norm)}, spectral radius {_ends(weight.radius)}"
-            for weight in self.weights
-        )
-        if len(self.steps) == 1:
-            return f"Recurrent weights of {self.source.label}, measured at step {self.steps[0]} alone: {ends}."
-        return f"Recurrent weights of {self.source.label} over {span(int(self.steps[0]), int(self.steps[-1]))}: {ends}."
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        found = {}
+        for each in self.weights:
+            found[f"{each.parameter} largest singular value"] = _ends(each.norm)
+            found[f"{each.parameter} spectral radius"] = _ends(each.radius)
+        when = span(int(self.steps[0]), int(self.steps[-1]))
+        alone = " alone" if len(self.steps) == 1 else ""
+        return Told(f"Recurrent weights, {when}{alone}", found)
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,11 @@ class Lyapunov(Result):
         zero = int(np.isneginf(self.exponents).sum())
         gone = f"; {zero} of them are -inf, directions that a single timestep takes to 0" if zero else ""
         return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{gone}."
+
+
+def _sizes(block: Block) -> str:
+    radius = np.nan if block.radius is None else block.radius
+    return " and ".join(number(known(size)) for size in (block.norm, radius))
 
 
 def _ends(line: Series) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.loss import SHARPNESS
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
@@ -30,15 +31,17 @@ class EdgeOfStability(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Sharpness \N{MULTIPLICATION SIGN} learning rate"
         known = self.product.values[np.isfinite(self.product.values)]
         if not len(known):
-            return f"Sharpness times learning rate of {self.source.label} is NaN or inf wherever it was logged."
-        return (
-            f"Sharpness times learning rate of {self.source.label} is {number(float(known[-1]))} at the end and at or "
-            f"above 2 at {percent(float((known >= EDGE).mean()))} of the steps: on a quadratic, it descends below."
-        )
+            return Told(of, {"": "NaN or inf wherever it was logged"})
+        above = percent(float((known >= EDGE).mean()))
+        found = {"{} at the end": number(float(known[-1])), "at or above 2 at": f"{above} of the steps"}
+        return Told(of, found, "Below 2 gradient descent on a quadratic descends.")
 
 
 def edge_of_stability(run: Run) -> EdgeOfStability:
@@ -50,7 +53,7 @@ def edge_of_stability(run: Run) -> EdgeOfStability:
         (sharpness, none), (lr, no_lr) = numbers(frame[SHARPNESS]), numbers(frame[schema.LR])
         with np.errstate(over="ignore", invalid="ignore"):
             values, unlogged = sharpness * lr, none | no_lr
-    line = series("sharpness_lr", "sharpness x learning rate", "1", values, unlogged)
+    line = series("sharpness_lr", "sharpness \N{MULTIPLICATION SIGN} learning rate", "1", values, unlogged)
     missing = None
     if (line.states == CellState.MISSING).all():
         missing = f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged with a learning rate."

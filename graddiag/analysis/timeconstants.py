@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.gategrids import gate_grids, recorded_gate_steps
 from graddiag.analysis.means import StepMeans, UnitMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
-from graddiag.analysis.words import gate_title, number, plural
+from graddiag.analysis.words import gate_name, gate_title, number, plural
 from graddiag.run import Run, numbers
 
 # the gate that multiplies the old state: c_t = f c_{t-1} + ..., h_t = z h_{t-1} + ...
@@ -45,15 +46,17 @@ class TimeConstants(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         assert self.gate is not None
+        found = {"{} timesteps, over all recorded steps": number(self.usual)}
         known = self.by_unit[~np.isnan(self.by_unit)]
-        units = f"; the longest of {plural(len(known), 'unit')} has {number(float(known.max()))}" if len(known) else ""
-        return (
-            f"By the mean of its {gate_title(self.gate)}, {self.selection.label} of {self.source.label} keeps a state "
-            f"for {number(self.usual)} timesteps (to 1/e){units}."
-        )
+        if len(known):
+            found[f"longest of {plural(len(known), 'unit')}"] = number(float(known.max()))
+        of = f"How long {self.selection.short} keeps a state, to 1/e, by its mean {gate_name(self.gate)}"
+        return Told(of, found)
 
 
 def time_constants(run: Run, selection: Selection) -> TimeConstants:

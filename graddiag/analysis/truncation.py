@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.distance import task_distance
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.selection import Selection, looked_at
@@ -72,14 +73,14 @@ class Truncation(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        calls = f" A step has {self.calls} separate sequences of this module." if self.calls > 1 else ""
-        layer = f"{self.selection.label} of {self.source.label}"
-        if self.found:
-            return f"In {layer} back-propagation ends early. {' '.join(self.found)}{calls}"
-        whole = plural(self.window, "timestep")
-        return f"Nothing cuts back-propagation short within the {whole} of {layer}.{calls}"
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        calls = f"A step has {self.calls} separate sequences of this module." if self.calls > 1 else ""
+        whole = f"not cut short within the {plural(self.window, 'timestep')}"
+        notes = " ".join(filter(None, (*self.found, calls)))
+        return Told(f"Back-propagation in {self.selection.short}", {"": "ends early" if self.found else whole}, notes)
 
 
 def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Truncation:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.thresholds import Thresholds
@@ -51,13 +52,14 @@ class DeadUnits(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
-        when = f"{plural(len(self.judged), 'snapshot')} ({span(int(self.judged[0]), int(self.judged[-1]))})"
-        return (
-            f"In {self.selection.label} of {self.source.label} {len(self.silent)} of {plural(self.units, 'unit')} "
-            f"never change and {len(self.untaught)} get no gradient, by {when}."
-        )
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        when = f"{plural(len(self.judged), 'snapshot')} of {span(int(self.judged[0]), int(self.judged[-1]))}"
+        of = f"Dead of the {plural(self.units, 'unit')} of {self.selection.short}, by {when}"
+        never, untaught = f"{len(self.silent):,}", f"{len(self.untaught):,}"
+        return Told(of, {"{} never change": never, "{} get no gradient": untaught})
 
 
 def dead_units(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> DeadUnits:

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, scalar_title
 from graddiag.run import Run, numbers
@@ -49,21 +50,21 @@ class Updates(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         assert self.median is not None
-        times = self.median / RULE_OF_THUMB
-        against = f"{number(times)} times the rule of thumb of 1e-3"
-        text = (
-            f"An update of {self.source.label} is {percent(self.median)} of the weights in the median step, {against}."
-        )
-        if not self.parameters:
-            return text
-        most, least = self.parameters[0], self.parameters[-1]
-        return (
-            f"{text} It is largest for {most.parameter} ({number(most.median)}) and smallest for {least.parameter} "
-            f"({number(least.median)})."
-        )
+        times = number(self.median / RULE_OF_THUMB)
+        found = {
+            "median step": percent(self.median),
+            f"{{}} times the rule of thumb of {percent(RULE_OF_THUMB)}": times,
+        }
+        if self.parameters:
+            most, least = self.parameters[0], self.parameters[-1]
+            found[f"most in {most.parameter},"] = percent(most.median)
+            found |= {f"least in {least.parameter},": percent(least.median)} if least is not most else {}
+        return Told("Update / weights", found)
 
 
 def updates(run: Run) -> Updates:

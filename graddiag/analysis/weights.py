@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.selection import Selection
@@ -54,20 +55,21 @@ class WeightsInTime(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = f"Timesteps that teach the recurrent weight of {self.selection.short}"
         if self.median_teaching is None:
-            return f"At no recorded step of {self.source.label} is the gradient of W_hh finite and above 0."
+            return Told(of, {"": "at no recorded step is its gradient finite and above 0"})
         most = int(np.nanargmax(self.share.values))
-        untaught = f" At {plural(self.untaught, 'step')} nothing taught the weight." if self.untaught else ""
-        kept = "" if self.median_cancellation is None else (
-            f", and {percent(self.median_cancellation)} of their lengths is left when they are summed"
-        )  # fmt: skip
-        return (
-            f"In {self.selection.label} of {self.source.label}: {number(self.median_teaching)} of "
-            f"{plural(self.length, 'timestep')} teach the recurrent weight (effective number, median){kept}; timestep "
-            f"{most} adds most, {percent(float(self.share.values[most]))}.{untaught}"
-        )
+        found = {f"{{}} of {self.length:,} (effective number, median)": number(self.median_teaching)}
+        if self.median_cancellation is not None:
+            found["{} of their lengths is left when they are summed"] = percent(self.median_cancellation)
+        found["most by"] = f"timestep {most}, {percent(float(self.share.values[most]))}"
+        if self.untaught:
+            found["none at"] = plural(self.untaught, "step")
+        return Told(of, found)
 
 
 def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:

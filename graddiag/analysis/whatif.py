@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from graddiag import schema
+from graddiag.analysis.captions import Told
 from graddiag.analysis.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
-from graddiag.analysis.words import listed, number, percent, plural
+from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, numbers
 
 # what clip_grad_norm_ adds to the norm it divides by
@@ -60,18 +61,18 @@ class WhatIf(Result):
 
     @property
     def caption(self) -> str:
-        if self.missing:
-            return self.missing
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
         told = np.array([_as_written(float(np.quantile(self.norms, 1 - p))) for p in _TOLD])
         told = np.array(list(dict.fromkeys(told[told > 0])))
-        shares = listed(
-            [f"{number(c)} would clip {percent(s)}" for c, s in zip(told, self.at(told).clipped_share, strict=True)]
-        )
-        left_out = f"; {plural(self.nonfinite_steps, 'step')} with NaN or inf left out" if self.nonfinite_steps else ""
-        return (
-            f"On the {len(self.norms):,} norms of {self.source.label} as they were recorded, a threshold of "
-            f"{shares} of the steps{left_out}; a run under another threshold would have gone another way."
-        )
+        clips = [f"{number(c)} clips {percent(s)}" for c, s in zip(told, self.at(told).clipped_share, strict=True)]
+        found = {"": ", ".join(clips), "of": plural(len(self.norms), "step")}
+        if self.nonfinite_steps:
+            found["{} with NaN or inf left out"] = plural(self.nonfinite_steps, "step")
+        note = "A run under another threshold would have gone another way."
+        return Told("Thresholds on the norms as recorded", found, note)
 
 
 def _as_written(value: float) -> float:

@@ -75,6 +75,16 @@ def gate_title(gate: str) -> str:
     return _GATES.get(gate, f"gate {gate}")
 
 
+def gate_name(gate: str) -> str:
+    """A gate in words, without its letter."""
+    return gate_title(gate).removesuffix(f" {gate}")
+
+
+def recorded_span(first: int, last: int) -> str:
+    """A range of the steps whose timesteps were recorded: they may begin after the first step, end before the last."""
+    return span(first, last, "recorded step")
+
+
 def number(value: float | None) -> str:
     """``value`` with three digits, as one would write it: 0.0123, 295, 3.1e-16, 12,400; "not known" for None."""
     if value is None:

@@ -24,7 +24,7 @@ from graddiag.figures.noise import noise
 from graddiag.figures.numerics import numerics
 from graddiag.figures.omega import omega
 from graddiag.figures.parallel import parallel
-from graddiag.figures.picking import pickable
+from graddiag.figures.picking import mark_step, pickable
 from graddiag.figures.ratio import heat_ratio
 from graddiag.figures.reach import reach, transport
 from graddiag.figures.snapshots import unit_heat
@@ -68,6 +68,7 @@ __all__ = [
     "loss",
     "lyapunov",
     "lyapunov_history",
+    "mark_step",
     "multiples",
     "noise",
     "norms",

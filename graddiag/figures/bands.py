@@ -9,7 +9,7 @@ from graddiag.analysis import Bands
 from graddiag.analysis.bands import Band
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, as_float32
+from graddiag.figures.lines import Place, add_band
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 
@@ -30,22 +30,8 @@ def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: boo
 
 def _add_range(figure: go.Figure, band: Band, style: Style, log: bool) -> None:
     shown = np.isfinite(band.low) & ((band.low > 0) | (not log))
-    at, low, high = band.steps[shown], band.low[shown], band.high[shown]
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([at, at[::-1]]),
-            y=as_float32(np.concatenate([high, low[::-1]])),
-            fill="toself",
-            fillcolor=style.color,
-            opacity=0.18,
-            mode="lines",
-            line={"width": 0},
-            name=f"{safe(band.source.arm_label)}: range",
-            legendgroup=safe(band.source.arm_label),
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    )
+    group = safe(band.source.arm_label)
+    add_band(figure, band.steps[shown], (band.low[shown], band.high[shown]), style, (f"{group}: range", group))
 
 
 def _log(result: Bands) -> dict[str, Any]:

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellPath, TimeConstants
-from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place
+from graddiag.figures.curves import add_log_panels
+from graddiag.figures.frame import PANEL, dressed, nothing, panels
 from graddiag.figures.theme import PALETTES, Theme
 
 Results = Sequence[CellPath] | Sequence[TimeConstants]
@@ -17,7 +16,8 @@ def cell_path(results: CellPath | Sequence[CellPath], *, theme: Theme = "light",
     """The gradient that came along the cell over all of dL/dc, norms, by timestep above and over training below; a
     ratio above the dotted line at 1 shows that the rest, through gates and h, opposes it. Log scales."""
     found: Sequence[CellPath] = (results,) if isinstance(results, CellPath) else tuple(results)
-    figure = _figure(found, "The cell path's part of dL/dc", theme, title)
+    heads = ("by timestep, median over steps", "over training, median over timesteps")
+    figure = _figure(found, "The cell path's part of dL/dc", heads, theme, title)
     if any(each.missing is None for each in found):
         for row in (1, 2):
             line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
@@ -31,23 +31,21 @@ def time_constants(
 ) -> go.Figure:
     """-1 / ln of the mean of the gate that keeps the state, in timesteps: by timestep above, over training below."""
     found: Sequence[TimeConstants] = (results,) if isinstance(results, TimeConstants) else tuple(results)
-    figure = _figure(found, "Time constants of the cells", theme, title)
+    heads = ("by timestep, of the mean over steps", "over training, of the mean over timesteps")
+    figure = _figure(found, "Time constants of the cells", heads, theme, title)
     if any(each.missing is None for each in found):
         figure.update_yaxes(title_text="timesteps")
     return figure
 
 
-def _figure(results: Results, name: str, theme: Theme, title: bool) -> go.Figure:
+def _figure(results: Results, name: str, heads: tuple[str, str], theme: Theme, title: bool) -> go.Figure:
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         return nothing(_why(results), theme, title=name if title else None)
-    figure = panels(2, 1, ("by timestep", "over training"), vertical_spacing=0.24)
+    figure = panels(2, 1, heads, vertical_spacing=0.24)
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]
     by_step = [(each.source, each.steps, each.by_step) for each in drawn]
-    for row, (lines, axis) in enumerate(((by_timestep, "timestep"), (by_step, "step")), start=1):
-        add_lines(figure, lines, theme, log=True, place=Place(row))
-        figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
-        figure.update_xaxes(title_text=axis, row=row, col=1)
+    add_log_panels(figure, [(by_timestep, "timestep"), (by_step, "step")], theme)
     return dressed(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
 
 

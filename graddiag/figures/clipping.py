@@ -27,8 +27,8 @@ def what_if(
     title: bool = True,
 ) -> go.Figure:
     """By threshold on a log axis: the share of the recorded steps it clips, the mean and median coefficient it leaves,
-    and the mean of learning rate x coefficient; a vertical line at the run's own threshold, a band over the
-    ``recommended`` range."""
+    and the mean of learning rate x coefficient; vertical lines at the run's own threshold and at the ``recommended``
+    one, a band over the recommended range."""
     results = (results,) if isinstance(results, WhatIf) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "What each clip threshold would have done"
@@ -105,6 +105,9 @@ def _add_marks(
         return
     band = {"fillcolor": palette.zero, "opacity": 0.18, "line_width": 0, "layer": "below"}
     figure.add_vrect(x0=recommended.low, x1=recommended.high, row="all", col=1, **band)
+    start = {"color": palette.zero, "dash": "solid", "width": 2}
+    figure.add_vline(x=recommended.safety_net, line=start, row="all", col=1)
+    add_entry(figure, f"start at: C = {number(recommended.safety_net)}", line=start)
     words = f"reasonable: {number(recommended.low)} to {number(recommended.high)}"
     add_entry(figure, words, marker={"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
 

@@ -6,7 +6,7 @@ from graddiag.analysis.credit import UNIT, CreditMatrix
 from graddiag.figures.frame import nothing
 from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, draw
-from graddiag.figures.theme import Theme
+from graddiag.figures.theme import PALETTES, Theme
 
 
 def credit(
@@ -25,9 +25,10 @@ def credit(
         ("timestep t", result.timesteps[columns]),
         ("loss timestep s", result.loss_timesteps[rows]),
         "log",
-        f"‖dL_s/dh_t‖<br>{UNIT}",
+        f"‖dL<sub>s</sub>/dh<sub>t</sub>‖<br>{UNIT}",
         "after the loss timestep",
         limits,
+        PALETTES[theme].outside,
     )
     return draw(cells, theme, name)
 

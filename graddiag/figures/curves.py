@@ -116,6 +116,16 @@ def add_lines(
     add_oddities(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place, names=names)
 
 
+def add_log_panels(
+    figure: go.Figure, rows: Sequence[tuple[Sequence[tuple[Source, np.ndarray, Series]], str]], theme: Theme
+) -> None:  # fmt: skip
+    """A panel a row, from the top: its lines on a log axis, and what its x axis counts."""
+    for row, (lines, axis) in enumerate(rows, start=1):
+        add_lines(figure, lines, theme, log=True, place=Place(row))
+        figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
+        figure.update_xaxes(title_text=axis, row=row, col=1)
+
+
 def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: Place) -> None:
     """A run's line: the arm stands in the legend once, arm and seed in the hover text."""
     name = safe(source.arm_label)

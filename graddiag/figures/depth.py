@@ -1,11 +1,15 @@
 """The gradient by layer over training: how it changes across depth."""
 
+from typing import Final
+
 import plotly.graph_objects as go
 
 from graddiag.analysis import Depth
 from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, safe
+
+_ARMS: Final = 2  # colours that stand for clipping off and on in the other figures
 
 
 def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -15,7 +19,7 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
     drawn = [each for each in result.layers if each.typical is not None]
     if result.missing or not drawn:
         return nothing(result.missing or "No layer has a gradient.", theme, title=name if title else None)
-    figure, colors = panels(1, 1), PALETTES[theme].arms
+    figure, colors = panels(1, 1), PALETTES[theme].arms[_ARMS:]
     for place, each in enumerate(drawn):
         style = Style(colors[place % len(colors)], "solid" if place == len(drawn) - 1 else f"{2 + 2 * place}px,2px")
         hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(each.selection.label)}</extra>"

@@ -1,6 +1,7 @@
 """Lyapunov exponents over training."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,8 +9,19 @@ import plotly.graph_objects as go
 from graddiag.analysis.exponents import UNIT, LyapunovHistory
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, dressed, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, Place, add_line, add_oddities, as_float32, decimated
+from graddiag.figures.lines import (
+    MOST_POINTS,
+    Place,
+    add_band,
+    add_band_entry,
+    add_entry,
+    add_line,
+    add_oddities,
+    decimated,
+)
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
+
+_FAINT: Final = 0.35
 
 
 def lyapunov_history(
@@ -29,6 +41,11 @@ def lyapunov_history(
         _add_others(figure, each, style)
         add_named_line(figure, each.steps, each.exponents[0].mean.values, each.source, style, Place())
     add_oddities(figure, [(each.steps, each.exponents[0].mean) for each in drawn], theme, log=False)
+    if any(trace.fill for trace in figure.data):
+        add_band_entry(figure, "smallest to largest sample", theme)
+    if any(len(each.exponents) > 1 for each in drawn):
+        thin = {"color": PALETTES[theme].muted, "width": 1.6}
+        add_entry(figure, "further exponents", line=thin, opacity=_FAINT)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_xaxes(title_text="step")
     figure.update_yaxes(title_text=f"exponent, {UNIT}")
@@ -42,22 +59,9 @@ def _add_band(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:
     if not len(shown):
         return
     shown = shown[decimated(high[shown], MOST_POINTS // 2)]
-    at, name = each.steps[shown], safe(each.source.arm_label)
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([at, at[::-1]]),
-            y=as_float32(np.concatenate([high[shown], low[shown][::-1]])),
-            fill="toself",
-            fillcolor=style.color,
-            opacity=0.18,
-            mode="lines",
-            line={"width": 0},
-            name=f"{name}: smallest to largest sample",
-            legendgroup=name,
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    )
+    name = safe(each.source.arm_label)
+    names = (f"{name}: smallest to largest sample", name)
+    add_band(figure, each.steps[shown], (low[shown], high[shown]), style, names)
 
 
 def _add_others(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:
@@ -74,6 +78,6 @@ def _add_others(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:
             label,
             legendgroup=group,
             showlegend=False,
-            opacity=0.35,
+            opacity=_FAINT,
             hovertemplate=hover,
         )

@@ -19,6 +19,7 @@ PANEL: Final = 200
 _TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
 _NARROWEST, _MOST_ROWS = 320, 5  # pixels of a legend on a phone; rows of it that room is kept for
 _FEW_DECADES, _NARROW, _MOST_TICKS = 2, 0.7, 7
+_POWER_SIZE: Final = round((FONT_SIZE - 1) / 1.25)  # plotly draws powers of ten a quarter larger than other ticks
 _CONSTANT: Final = 1e-4  # numbers that differ by less, in decades or of their size, are one number to the eye
 
 
@@ -110,7 +111,7 @@ def log_axis(values: Sequence[float]) -> dict[str, Any]:
         return axis
     low, high = math.log10(min(placed)), math.log10(max(placed))
     if high - low >= _FEW_DECADES:
-        return {**axis, "dtick": max(1, math.ceil((high - low) / _MOST_TICKS))}
+        return {**axis, "dtick": max(1, math.ceil((high - low) / _MOST_TICKS)), "tickfont": {"size": _POWER_SIZE}}
     if high - low < _CONSTANT:
         return {**axis, **_around(10.0**low, [low - 0.1, low + 0.1])}
     if high - low < _NARROW:

@@ -41,7 +41,7 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
     if not drawn:
         return nothing(why, theme, title=name if title else None)
     titles = {gate.gate: gate.title for _, _, found in drawn for gate in found}
-    heads = [words for gate in titles.values() for words in (gate, "saturated ↑ high, ↓ low")]
+    heads = [words for gate in titles.values() for words in (gate, "saturated")]
     spacing = {"horizontal_spacing": 0.2, "vertical_spacing": _GAP / (_PANEL * len(titles))}
     figure = panels(len(titles), 2, heads, shared_xaxes=True, **spacing)
     styles = arm_styles([source for source, _, _ in drawn], theme)
@@ -57,7 +57,7 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
     saturation = _saturation_axis(drawn)
     for row in range(1, len(titles) + 1):
         figure.update_yaxes(title_text="mean activation", row=row, col=1)
-        figure.update_yaxes(title_text="share of units", row=row, col=2, **saturation)
+        figure.update_yaxes(title_text="share, ↓ low ↑ high", row=row, col=2, **saturation)
     for column in (1, 2):
         figure.update_xaxes(title_text=axis, row=len(titles), col=column)
     return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -15,26 +15,31 @@ from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 _ROW: Final = 44
 _SPREAD: Final = 0.5
+_FAR: Final = 5.0  # times the largest horizon: a line beyond would squash the curves
 _ENDLESS: Final = "does not fade"
 
 
 def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The horizon in timesteps at each recorded step, log scale; steps at which the gradient does not fade are marked
-    on top; lines at the length of the sequence and at the task's distance, where that is known."""
+    on top; lines at the length of the sequence and at the task's distance, where that is known. The axis fits the
+    curves: a line that is far from them is named in the legend alone."""
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Memory horizon over training"
     if not drawn:
         return nothing(_why(results), theme, title=name if title else None)
     figure = panels(1, 1)
-    bounds = [float(end) for each in drawn for end in _ends(each)]
+    shown = [float(end) for each in drawn for end in _ends(each)]
+    distances = _distances(drawn)
+    far = {distance: where for distance, _ in distances if (where := _beyond(distance, shown))}
+    bounds = [*shown, *(float(distance) for distance, _ in distances if distance not in far)]
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         line = np.where(np.isfinite(each.horizon_by_step), each.horizon_by_step, np.nan)
         add_named_line(figure, each.steps, positive(line), each.source, style, Place())
         _add_endless(figure, each, style, max(bounds))
-    for distance, words in _distances(drawn):
-        _add_level(figure, drawn, distance, words, theme)
-    figure.update_yaxes(title_text="timesteps", **log_axis(bounds))
+    for distance, words in distances:
+        _add_level(figure, drawn, distance, words, far.get(distance, ""), theme)
+    figure.update_yaxes(title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 
@@ -61,8 +66,21 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
 
 def _ends(each: Reach) -> list[float]:
     finite = each.horizon_by_step[np.isfinite(each.horizon_by_step) & (each.horizon_by_step > 0)]
-    known = [finite.min(), finite.max()] if len(finite) else []
-    return [*known, *(float(distance) for distance, _ in _distances([each]))]
+    return [finite.min(), finite.max()] if len(finite) else []
+
+
+def _beyond(distance: int, shown: Sequence[float]) -> str:
+    """Where a line at ``distance`` lies that would squash the curves, whose ends are ``shown``; empty where it fits."""
+    if not shown:
+        return ""
+    return "above" if distance > _FAR * max(shown) else "below" if distance < min(shown) / _FAR else ""
+
+
+def _range(bounds: Sequence[float]) -> dict[str, Any]:
+    """A log axis that does not reach to the lines beyond it, with room about what it shows."""
+    low, high = math.log10(min(bounds)), math.log10(max(bounds))
+    room = 0.08 * (high - low) + 0.05
+    return {"range": [low - room, high + room]}
 
 
 def _distances(drawn: Sequence[Reach]) -> list[tuple[int, str]]:
@@ -90,14 +108,16 @@ def _add_endless(figure: go.Figure, each: Reach, style: Style, top: float) -> No
     )
 
 
-def _add_level(figure: go.Figure, drawn: Sequence[Reach], distance: int, words: str, theme: Theme) -> None:
+def _add_level(
+    figure: go.Figure, drawn: Sequence[Reach], distance: int, words: str, beyond: str, theme: Theme
+) -> None:  # fmt: skip
     ends = [int(end) for each in drawn for end in (each.steps[0], each.steps[-1])]
     figure.add_trace(
         go.Scatter(
             x=[min(ends), max(ends)],
             y=[distance, distance],
             mode="lines",
-            name=f"{words} {distance:,}",
+            name=f"{words} {distance:,}{f', {beyond} the axis' if beyond else ''}",
             line={
                 "color": PALETTES[theme].threshold,
                 "dash": "dot" if words.startswith("length") else "dash",

@@ -70,6 +70,36 @@ def add_line(
     )
 
 
+def add_band(
+    figure: go.Figure,
+    x: NDArray[Any],
+    ends: tuple[NDArray[Any], NDArray[Any]],
+    style: Style,
+    names: tuple[str, str],
+    place: Place | None = None,
+) -> None:
+    """A pale band from the lower to the upper of ``ends`` over ``x``, [n] each and all finite; ``names``: its own, not
+    shown in the legend, and that of the lines it goes with."""
+    place, (low, high), (name, group) = place or Place(), ends, names
+    figure.add_trace(
+        go.Scatter(
+            x=np.concatenate([x, x[::-1]]),
+            y=as_float32(np.concatenate([high, low[::-1]])),
+            fill="toself",
+            fillcolor=style.color,
+            opacity=0.18,
+            mode="lines",
+            line={"width": 0},
+            name=name,
+            legendgroup=group,
+            showlegend=False,
+            hoverinfo="skip",
+        ),
+        row=place.row,
+        col=place.column,
+    )
+
+
 def add_oddities(
     figure: go.Figure,
     lines: Sequence[tuple[NDArray[Any], Series]],

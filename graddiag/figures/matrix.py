@@ -22,7 +22,7 @@ Scale = Literal["log", "share", "signed"]
 class Cells:
     """What to draw: values and states (CellState) [Y, X]; names of the axes with where the cells stand on them; the
     scale: log, or linear from 0 to 1 (share), or from -1 to 1 (signed); the words of the colour bar, as markup; how
-    missing is called; and the ends of a log scale, by default those of the values."""
+    missing is called; the ends of a log scale, by default those of the values; and a colour of its own for missing."""
 
     values: np.ndarray
     states: np.ndarray
@@ -32,6 +32,7 @@ class Cells:
     bar: str
     missing: str = "not measured"
     limits: Limits | None = None
+    missing_color: str | None = None
 
 
 def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
@@ -70,8 +71,12 @@ def limits_of(results: Sequence[UnitHeat | CreditMatrix]) -> Limits | None:
 def _kinds(cells: Cells, palette: Palette) -> list[tuple[CellState, str, str]]:
     """The kinds of cell that are no value, as far as there are any; on a linear scale zero is a value."""
     named = {CellState.MISSING: cells.missing}
-    kinds = oddities(palette, cells.scale != "log")
-    return [(state, named.get(state, words), color) for state, words, color in kinds if (cells.states == state).any()]
+    colors = {CellState.MISSING: cells.missing_color} if cells.missing_color else {}
+    return [
+        (state, named.get(state, words), colors.get(state, color))
+        for state, words, color in oddities(palette, cells.scale != "log")
+        if (cells.states == state).any()
+    ]
 
 
 def _color_axis(cells: Cells, palette: Palette) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The share of exact zeros in each parameter's gradient."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -8,26 +9,55 @@ import plotly.graph_objects as go
 from graddiag.analysis import Numerics
 from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.lines import as_float32
-from graddiag.figures.theme import PALETTES, Theme, safe
+from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 _MOST: Final = 20
 _ROW, _AXIS = 18, 60
+_KINDS: Final = (("median", "circle"), ("largest", "circle-open"))
 
 
-def numerics(result: Numerics, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """By parameter, the twenty with most of them: the share of zeros in the median step, and the largest (hollow)."""
-    name = "Exact zeros in the gradient"
-    if result.missing or not result.zeros:
-        why = result.missing or "The share of exact zeros was not recorded."
-        return nothing(why, theme, title=name if title else None)
-    shown = result.zeros[:_MOST][::-1]
-    names, colors = [safe(each.parameter) for each in shown], PALETTES[theme].arms
+def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+    """By parameter, the twenty with most of them in any run: the share of zeros in the median step, and the largest
+    (hollow), in the colour of the arm."""
+    results = (results,) if isinstance(results, Numerics) else tuple(results)
+    drawn = [each for each in results if each.missing is None and each.zeros]
+    name = "Exact zeros in the gradient" if title else None
+    if not drawn:
+        return nothing(_why(results), theme, title=name)
+    rows = _rows(drawn)
     figure = panels(1, 1)
-    for what, symbol in (("median", "circle"), ("largest", "circle-open")):
-        shares = as_float32(np.array([getattr(each, what) for each in shown]))
-        marker = {"symbol": symbol, "color": colors[0], "size": 8}
-        hover = f"%{{y}}: %{{x:.1%}} ({what})<extra></extra>"
-        trace = go.Scatter(x=shares, y=names, mode="markers", name=what, marker=marker, hovertemplate=hover)
-        figure.add_trace(trace)
+    for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
+        _add(figure, each, rows, style, alone=len(drawn) == 1)
     figure.update_xaxes(title_text="share of entries that are 0", range=[-0.03, 1.03], tickformat=".0%")
-    return dressed(figure, theme, title=name if title else None, body=_AXIS + _ROW * len(shown))
+    figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(row) for row in rows])
+    return dressed(figure, theme, title=name, body=_AXIS + _ROW * len(rows))
+
+
+def _rows(drawn: Sequence[Numerics]) -> list[str]:
+    """The parameters to draw, from the bottom up: the one with most zeros in the median step of any run is on top."""
+    most: dict[str, float] = {}
+    for zeros in (zeros for each in drawn for zeros in each.zeros):
+        most[zeros.parameter] = max(zeros.median, most.get(zeros.parameter, 0.0))
+    return sorted(most, key=lambda parameter: -most[parameter])[:_MOST][::-1]
+
+
+def _add(figure: go.Figure, each: Numerics, rows: Sequence[str], style: Style, *, alone: bool) -> None:
+    shown = [zeros for zeros in each.zeros[::-1] if zeros.parameter in rows]
+    for what, symbol in _KINDS:
+        name = what if alone else f"{safe(each.source.arm_label)}: {what}"
+        figure.add_trace(
+            go.Scatter(
+                x=as_float32(np.array([getattr(zeros, what) for zeros in shown])),
+                y=[safe(zeros.parameter) for zeros in shown],
+                mode="markers",
+                name=name,
+                legendgroup=name,
+                showlegend=not any(trace.name == name for trace in figure.data),
+                marker={"symbol": symbol, "color": style.color, "size": 8},
+                hovertemplate=f"%{{y}}: %{{x:.1%}} ({what})<extra>{safe(each.source.label)}</extra>",
+            )
+        )
+
+
+def _why(results: Sequence[Numerics]) -> str:
+    return next((each.missing for each in results if each.missing), "The share of exact zeros was not recorded.")

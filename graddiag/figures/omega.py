@@ -5,9 +5,8 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from graddiag.analysis import Omega
-from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place
+from graddiag.figures.curves import add_log_panels
+from graddiag.figures.frame import PANEL, dressed, nothing, panels
 from graddiag.figures.theme import Theme
 
 
@@ -19,13 +18,10 @@ def omega(results: Omega | Sequence[Omega], *, theme: Theme = "light", title: bo
     name = f"Ω a timestep, {' and '.join(dict.fromkeys(each.words for each in drawn))}"
     if not drawn:
         return nothing(_why(results), theme, title="Ω a timestep" if title else None)
-    figure = panels(2, 1, ("over training", "by timestep"), vertical_spacing=0.24)
+    figure = panels(2, 1, ("over training, mean over timesteps", "by timestep, mean over steps"), vertical_spacing=0.24)
     by_step = [(each.source, each.steps, each.per_timestep) for each in drawn]
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]
-    for row, (lines, axis) in enumerate(((by_step, "step"), (by_timestep, "timestep")), start=1):
-        add_lines(figure, lines, theme, log=True, place=Place(row))
-        figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
-        figure.update_xaxes(title_text=axis, row=row, col=1)
+    add_log_panels(figure, [(by_step, "step"), (by_timestep, "timestep")], theme)
     figure.update_yaxes(title_text="Ω a timestep")
     return dressed(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.figures.theme import PALETTES, Theme
+from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme
 
 PICKED: Final = "steps"  # the name of the marks
 MOST_MARKS: Final = 600
@@ -39,15 +39,38 @@ def pickable(
             )
         )
         if step is not None and len(kept) > 1 and steps[0] <= step <= steps[-1]:
-            line = {"color": PALETTES[theme].nan, "width": 1.5}
-            figure.add_shape(
-                type="line", x0=step, x1=step, y0=0, y1=1, xref=x or "x", yref=f"{y or 'y'} domain", line=line
-            )
+            mark_step(figure, step, x or "x", y or "y", theme)
     if boxes:
         return figure.update_layout(dragmode="select", selectdirection="any")
     figure.update_xaxes(fixedrange=True)
     figure.update_yaxes(fixedrange=True)
     return figure.update_layout(dragmode="pan", hovermode="x")
+
+
+def mark_step(figure: go.Figure, step: int, x: str, y: str, theme: Theme = "light") -> None:
+    """A line at the chosen ``step`` in the panel of the axes ``x`` and ``y``; in the first of them it has its name."""
+    color, words = PALETTES[theme].nan, f"step {step:,}"
+    layer = "above" if _heatmaps(figure) else "below"
+    ends = {"x0": step, "x1": step, "xref": x, "y0": 0, "y1": 1, "yref": f"{y} domain"}
+    figure.add_shape(type="line", layer=layer, line={"color": color, "width": 1.5}, **ends)
+    if any(note.text == words for note in figure.layout.annotations):
+        return
+    side = "right" if step > _center(figure, x) else "left"
+    place = {"x": step, "xref": x, "xanchor": side, "y": 1, "yref": f"{y} domain", "yanchor": "top"}
+    look = {"font": {"size": FONT_SIZE - 1, "color": color}, "bgcolor": PALETTES[theme].hover, "borderpad": 1}
+    figure.add_annotation(text=words, showarrow=False, **look, **place)
+
+
+def _center(figure: go.Figure, x: str) -> float:
+    """Of the steps that an axis shows: names stand on the side of them that has room."""
+    shown = figure.layout[f"xaxis{x[1:]}"].range
+    ends = shown or [end for trace in figure.data if (trace.xaxis or "x") == x for end in _ends(trace.x)]
+    return (min(ends) + max(ends)) / 2 if ends else 0.0
+
+
+def _ends(x: Any) -> list[float]:
+    known = [value for value in (() if x is None else x) if value is not None]
+    return [min(known), max(known)] if known else []
 
 
 def _heatmaps(figure: go.Figure) -> list[Any]:

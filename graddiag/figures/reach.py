@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from graddiag.analysis import Reach
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_band_entry, as_float32, positive
-from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
+from graddiag.figures.lines import Place, add_band, add_band_entry, positive
+from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 
 def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -44,7 +44,7 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
         return nothing(_why(results), theme, title=name if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
-        _add_band(figure, each, style.color)
+        _add_band(figure, each, style)
         add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, Place())
     if any(len(trace.x) for trace in figure.data if trace.fill):
         add_band_entry(figure, "10 to 90 % of the steps", theme)
@@ -55,25 +55,10 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
     return dressed(figure, theme, title=name if title else None, body=BODY)
 
 
-def _add_band(figure: go.Figure, each: Reach, color: str) -> None:
+def _add_band(figure: go.Figure, each: Reach, style: Style) -> None:
     known = np.isfinite(each.gain_low) & (each.gain_low > 0)
-    at = each.timesteps[known]
-    edge = np.concatenate([each.gain_high[known], each.gain_low[known][::-1]])
-    figure.add_trace(
-        go.Scatter(
-            x=np.concatenate([at, at[::-1]]),
-            y=as_float32(edge),
-            fill="toself",
-            fillcolor=color,
-            opacity=0.18,
-            line={"width": 0},
-            mode="lines",
-            name=f"{safe(each.source.label)}: 10 to 90 %",
-            legendgroup=safe(each.source.arm_label),
-            showlegend=False,
-            hoverinfo="skip",
-        )
-    )
+    names = (f"{safe(each.source.label)}: 10 to 90 %", safe(each.source.arm_label))
+    add_band(figure, each.timesteps[known], (each.gain_low[known], each.gain_high[known]), style, names)
 
 
 def _add_one(figure: go.Figure, theme: Theme, row: int) -> None:

@@ -8,7 +8,16 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
 from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, Place, add_band_entry, add_entry, add_line, as_float32, positive
+from graddiag.figures.lines import (
+    MOST_POINTS,
+    Place,
+    add_band,
+    add_band_entry,
+    add_entry,
+    add_line,
+    as_float32,
+    positive,
+)
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, dash_of, safe
 
 _CIRCLE: Final = np.linspace(0, 2 * np.pi, 181)
@@ -22,7 +31,7 @@ def spectrum(
     title: bool = True,
 ) -> go.Figure:
     """Eigenvalues of every gate's block in the complex plane with the unit circle, singular values beside them, and
-    the Lyapunov exponents where there are any."""
+    the Lyapunov exponents below where there are any."""
     weights = (weights,) if isinstance(weights, WeightSpectrum) else tuple(weights)
     drawn = [each for each in weights if each.missing is None]
     name = "Spectrum of the recurrent weights" if title else None
@@ -30,19 +39,20 @@ def spectrum(
         why = next((each.missing for each in weights if each.missing), "There is no finite recurrent weight to draw.")
         return nothing(why, theme, title=name)
     heads = ["eigenvalues", "singular values", *(["Lyapunov exponents"] if exponents else [])]
-    figure = panels(1, len(heads), heads, horizontal_spacing=0.2 if len(heads) == 2 else 0.14)
+    below = {"specs": [[{}, {}], [{"colspan": 2}, None]], "vertical_spacing": 0.2} if exponents else {}
+    figure = panels(2 if exponents else 1, 2, heads, horizontal_spacing=0.2, **below)
     _add_circle(figure, theme)
     sizes = _add_blocks(figure, drawn, theme)
     for place, each in enumerate(exponents):
-        _add_exponents(figure, each, _style(place, theme, "4px,4px"), Place(1, 3))
+        _add_exponents(figure, each, _style(place, theme, "4px,4px"), Place(2))
     figure.update_xaxes(title_text="real part", row=1, col=1)
     figure.update_yaxes(title_text="imaginary part", scaleanchor="x", row=1, col=1)
     figure.update_xaxes(title_text="index", row=1, col=2)
     figure.update_yaxes(title_text="singular value", row=1, col=2, **log_axis(sizes))
     if exponents:
-        figure.update_xaxes(title_text="index", row=1, col=3)
-        figure.update_yaxes(title_text="nats a timestep", row=1, col=3)
-    dressed(figure, theme, title=name, body=BODY + 40, heads=True, legend=False)
+        figure.update_xaxes(title_text="index", row=2, col=1)
+        figure.update_yaxes(title_text="nats a timestep", row=2, col=1)
+    dressed(figure, theme, title=name, body=BODY + 40 + (PANEL if exponents else 0), heads=True, legend=False)
     return _legend_below(figure)
 
 
@@ -184,24 +194,9 @@ def _add_exponents(figure: go.Figure, each: Lyapunov, style: Style, place: Place
     low, high = each.spread
     known = np.isfinite(low) & np.isfinite(high)
     if len(each.by_sample) > 1 and known.any():
-        at = _index(low)[known]
-        figure.add_trace(
-            go.Scatter(
-                x=np.concatenate([at, at[::-1]])[:MOST_POINTS],
-                y=as_float32(np.concatenate([high[known], low[known][::-1]]))[:MOST_POINTS],
-                fill="toself",
-                fillcolor=style.color,
-                opacity=0.18,
-                line={"width": 0},
-                mode="lines",
-                name=f"{label}: smallest to largest sample",
-                legendgroup=label,
-                showlegend=False,
-                hoverinfo="skip",
-            ),
-            row=place.row,
-            col=place.column,
-        )
+        few = np.flatnonzero(known)[: MOST_POINTS // 2]
+        names = (f"{label}: smallest to largest sample", label)
+        add_band(figure, _index(low)[few], (low[few], high[few]), style, names, place)
     y = np.where(np.isfinite(each.exponents), each.exponents, np.nan)
     hover = f"%{{x}}: %{{y:.4g}}<extra>{label}</extra>"
     add_line(figure, _index(y), y, style, label, place, hovertemplate=hover)

@@ -28,6 +28,9 @@ def stability(
     line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
     figure.add_hline(y=EDGE, line=line)
     add_entry(figure, "edge: 2", line=line)
-    figure.update_yaxes(title_text="sharpness x lr", **log_axis([*drawn_values([one.product for one in drawn]), EDGE]))
+    figure.update_yaxes(
+        title_text="sharpness \N{MULTIPLICATION SIGN} lr",
+        **log_axis([*drawn_values([one.product for one in drawn]), EDGE]),
+    )
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=_NAME if title else None, body=BODY)

@@ -201,8 +201,8 @@ def _axis(anchor: str | None, letter: str) -> str:
 
 def _plain(text: Any) -> str:
     """What a reader of the figure sees of ``text``, on one line."""
-    lined = str("" if text is None else text).replace("<br>", ", ").replace("<sup>", "^").replace("</sup>", "")
-    return html.unescape(lined.replace("<b>", "").replace("</b>", ""))
+    lined = str("" if text is None else text).replace("<br>", ", ").replace("<sup>", "^").replace("<sub>", "_")
+    return html.unescape(re.sub("</?b>|</su[bp]>", "", lined))
 
 
 def _harmless(value: Any) -> Any:

@@ -16,7 +16,8 @@ FONT_SIZE: Final = 12
 @dataclass(frozen=True)
 class Palette:
     """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes.
-    diverging: purple and green as in ColorBrewer's PRGn, which no arm has, with the ground between them."""
+    diverging: purple and green as in ColorBrewer's PRGn, which no arm has, with the ground between them. outside: where
+    there is nothing to measure, near the ground."""
 
     text: str
     muted: str
@@ -25,6 +26,7 @@ class Palette:
     arms: tuple[str, ...]
     zero: str
     missing: str
+    outside: str
     nan: str
     inf: str
     threshold: str
@@ -41,6 +43,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         arms=("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8a6d00", "#3f8fc0", "#4d4d4d"),
         zero="#64c6f3",
         missing="#d4d7dd",
+        outside="#f3f4f6",
         nan="#d7191c",
         inf="#a000e0",
         threshold="#1f2430",
@@ -54,6 +57,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         arms=("#F0803C", "#56B4E9", "#2CC79B", "#E39DC4", "#F0E442", "#7fa8ff", "#bbbbbb"),
         zero="#8fd3f4",
         missing="#5a6271",
+        outside="#1b1f27",
         nan="#ff5a4f",
         inf="#b53dff",
         threshold="#e6e9ef",

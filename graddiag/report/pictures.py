@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from graddiag.analysis import captions as captions_of
 from graddiag.report.content import Part
 from graddiag.report.plots import Picture, Place
 
@@ -47,9 +48,14 @@ def part_of(heading: str, drawings: Iterable[Drawing], place: Callable[[str], Pl
     for drawing in drawings:
         held = [result for result in drawing.results if result.missing is None]
         if held:
-            captions = drawing.words or [result.caption for result in held]
+            captions = drawing.words or _captions(held)
             draw = partial(drawing.draw, held, title=False)
             pictures.append(Picture(place(drawing.name), drawing.title, tuple(dict.fromkeys(captions)), draw))
         elif not drawing.optional:
             missing.extend(f"{drawing.title}: {result.missing}" for result in drawing.results[:1])
     return Part(heading, tuple(missing), pictures=tuple(pictures))
+
+
+def _captions(held: Sequence[Any]) -> Sequence[str]:
+    """Of several results what they tell together."""
+    return captions_of(held) if len(held) > 1 else [held[0].caption]

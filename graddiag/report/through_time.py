@@ -59,7 +59,7 @@ def _through_time(selection: Selection, runs: Sequence[Run], shown: Sequence[Run
     exponents = [analysis.lyapunov_history(run, selection) for run in runs]
     cuts = [(run, found) for run in runs if (found := analysis.truncation(run, selection)).missing is None]
     cuts = cuts if any(found.found for _, found in cuts) else []
-    ends = [found.caption for _, found in cuts]
+    ends = analysis.captions([found for _, found in cuts])
     along = [analysis.profile(run, _all_steps(run, selection), selection) for run, _ in cuts]
     omegas = [analysis.omega(run, selection) for run in runs if run.manifest.config.get("omega")]
 
@@ -117,8 +117,7 @@ def _alike(name: str, title: str, results: Sequence[Any], draw: Callable[..., An
 
 def _covered(reaches: Sequence[Reach]) -> list[str]:
     """Whether each horizon covers the sequence and the task, as far as it is known."""
-    over = [one for each in reaches for one in (each.over_sequence, each.over_task) if one is not None]
-    return [one.sentence for one in over] or [_HORIZON]
+    return list(analysis.horizon_captions(reaches)) or [_HORIZON]
 
 
 def _all_steps(run: Run, selection: Selection) -> tuple[int, int]:

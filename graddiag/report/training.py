@@ -90,21 +90,27 @@ def _health(runs: Sequence[Run], shown: Sequence[Run]) -> list[Drawing]:
         Drawing("noise", "Noise of the gradient", noise, figures.noise, optional=True),
         Drawing("layers", "Transport gain, layer by layer", layered, figures.layers, True, [_LAYERS]),
         *one_each("depth", "Gradient across depth", [analysis.depth(run) for run in deep], figures.depth),
-        *one_each("zeros", "Exact zeros in the gradient", zeros, figures.numerics),
+        Drawing("zeros", "Exact zeros in the gradient", zeros, figures.numerics, optional=True),
     ]
 
 
 def _clipping(runs: Sequence[Run]) -> list[Drawing]:
     norms = [analysis.norm_history(run) for run in runs]
-    said = [analysis.clip_statistics(run).caption for run in runs]
+    said = analysis.captions([analysis.clip_statistics(run) for run in runs])
     clipped = any(each.source.clipped for each in norms)
     rates = [analysis.effective_lr(run) for run in runs] if clipped else []
     turned = [each for run in runs if len((each := analysis.direction_change(run)).steps)]
     looked = [analysis.counterfactual(run) for run in runs]
     tried = [analysis.what_if(run) for run in runs]
+    recommended = [analysis.recommended_from(each) for each in tried]
+
+    def what_if(held: Sequence[Any], **how: Any) -> Any:
+        return figures.what_if(held, recommended[0], **how)
+
+    said_if = analysis.captions([each for each in recommended if each.missing is None])
     return [
         Drawing("coefficient", "Clip coefficient", norms, figures.clip_coefficient, words=said),
-        Drawing("what-if", "What each threshold would clip", tried, figures.what_if),
+        Drawing("what-if", "What each threshold would clip", tried, what_if, words=said_if),
         Drawing("effective-lr", "Effective learning rate", rates, figures.effective_lr, optional=True),
         Drawing("direction", "Direction of the gradient after clipping", turned, figures.direction, optional=True),
         Drawing("counterfactual", "Whether clipping saved a step", looked, figures.counterfactual, optional=True),

@@ -25,7 +25,7 @@ def test_by_hand_and_without_the_last_timestep() -> None:
     assert found.by_timestep.states.tolist()[-1] == CellState.MISSING
     np.testing.assert_allclose(found.by_step.values, [1.0] * 3)
     assert (found.ratio, found.opposed) == (1.0, 0.5)
-    assert "is between 0 and 2 of it, since norms do not add." in found.caption
+    assert "median 1; rest 0 to 2." in found.caption
 
 
 def test_a_reverse_direction_ends_at_its_first_timestep() -> None:

@@ -50,7 +50,7 @@ def test_statistics_by_value() -> None:
 def test_a_coefficient_that_is_one_but_for_rounding_is_no_clipping() -> None:
     run = Run.from_frames(manifest(clip="norm:1"), steps=steps_frame([0.9], **{schema.CLIP_COEFFICIENT: [1 - 1e-12]}))
     assert clip_statistics(run).clipped_steps == 0
-    assert clip_statistics(run).caption == "Clipping (norm:1) never engaged in 1 step of clip off, seed 0."
+    assert clip_statistics(run).caption == "Clipping (clip off, seed 0): norm:1 never engaged in 1 step."
 
 
 def test_what_was_not_recorded_is_none() -> None:

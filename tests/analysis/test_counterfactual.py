@@ -58,7 +58,7 @@ def test_each_outcome_under_the_threshold_of_the_run() -> None:
     assert dict(found.counts) == {"saved": 3, "helped": 1, "slowed": 2, "untouched": 1, "unknown": 1}
     assert (found.steps[0].free, found.steps[0].with_clipping) == (30.0, 1.9)
     assert found.cliff == found.steps[4]
-    assert "norm:1 saved 3, helped 1 and slowed 2; 1 untouched; 1 NaN or inf either way" in found.caption
+    assert "by norm:1; 3 saved; 1 helped; 2 slowed; 1 untouched; 1 NaN or inf either way; of 8 steps." in found.caption
 
 
 def test_a_run_that_did_not_clip_is_judged_by_the_best_threshold_tried() -> None:
@@ -66,7 +66,7 @@ def test_a_run_that_did_not_clip_is_judged_by_the_best_threshold_tried() -> None
     assert found.threshold is None
     assert [each.judged for each in found.steps] == [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5]
     assert [each.outcome for each in found.steps][-1] == "saved"
-    assert "the best of the thresholds tried would have saved 3" in found.caption
+    assert "by the best of the thresholds tried; 3 saved" in found.caption
 
 
 def test_a_threshold_that_was_not_tried_is_not_judged() -> None:

@@ -17,7 +17,7 @@ def test_the_loss_is_missing_where_it_was_not_logged() -> None:
     found = loss_curve(RUN)
     assert found.steps.tolist() == [0, 1, 2]
     np.testing.assert_array_equal(found.series[0].values, [4, np.nan, 1.5])
-    assert found.caption == "Loss of clip off, seed 0 goes from 4 to 1.5, lowest 1.5 at step 2."
+    assert found.caption == "Loss (clip off, seed 0): from 4 to 1.5; lowest 1.5 at step 2."
 
 
 def test_logged_scalars_are_those_that_hold_anything() -> None:

@@ -47,12 +47,12 @@ def test_a_cosine_that_was_logged_is_taken() -> None:
     assert (found.direction, found.clipped_steps) == ("measured", 1)
     assert found.cosines["50%"] == 0.9978
     assert found.angle == pytest.approx(3.8, abs=0.1)
-    assert "0.998 in the median" in found.caption
+    assert "median 0.998; worst" in found.caption
 
 
 def test_where_nothing_was_clipped_nothing_was_turned() -> None:
     found = direction_change(run_of("value:1", [1.0, 1.0]))
-    assert found.caption == "Clipping (value:1) of clip off, seed 0 changed no gradient."
+    assert found.caption == "Direction of the gradient under clipping (clip off, seed 0): value:1 changed no gradient."
 
 
 @pytest.mark.parametrize(

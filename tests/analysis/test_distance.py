@@ -53,7 +53,7 @@ def test_reach_says_whether_it_covers_the_sequence_and_the_task() -> None:
     assert found.over_task.sentence == (
         "The horizon of 9.49 timesteps (95% 9.49 to 9.49) does not cover the 40 timesteps of the task's distance."
     )
-    assert found.caption.endswith("which does not cover the task's distance of 40.")
+    assert found.caption.endswith("this does not cover the task's distance of 40.")
 
 
 def test_one_step_has_no_interval_and_says_so() -> None:
@@ -75,8 +75,8 @@ def test_all_layers_stand_side_by_side() -> None:
     found = reaches(net(0.5, timesteps=11))
     assert [each.selection for each in found.layers] == [LAYER]
     assert found.caption == (
-        "Of all layers and directions of clip off, seed 0 the gradient reaches back least in lstm, layer 0, "
-        "forward: it falls to 1/e in 1.44 of 11 timesteps."
+        "Where the gradient reaches back least (clip off, seed 0): lstm layer 0, where it falls to 1/e in 1.44 of 11 "
+        "timesteps."
     )
 
 

@@ -22,8 +22,7 @@ def test_it_is_the_product_step_by_step() -> None:
     assert found.mean_effective == pytest.approx(0.2 / 3)
     assert found.ratio == pytest.approx(0.5)
     assert found.caption == (
-        "With clipping, clip on, seed 0 trained at an effective learning rate of 0.0667 in the mean, 50.0% of the "
-        "0.133 that was set."
+        "Effective learning rate, mean over steps (clip on, seed 0): 0.0667, 50.0% of the 0.133 that was set."
     )
 
 

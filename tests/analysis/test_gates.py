@@ -46,7 +46,7 @@ def test_profile_is_that_of_a_step_or_the_mean_of_a_range() -> None:
 
 
 def test_the_caption_names_the_gate_that_is_saturated_most() -> None:
-    assert gate_profile(RUN, 0, LAYER).caption.endswith("f is saturated most, 30% of its activations.")
+    assert gate_profile(RUN, 0, LAYER).caption.endswith("most saturated forget gate, 30% of its activations.")
 
 
 def test_without_gates_it_says_so() -> None:

@@ -123,15 +123,14 @@ def test_what_is_missing_has_no_term_and_what_is_not_finite_is_told() -> None:
     np.testing.assert_allclose(found.by_timestep.values, [NAN, 0.125, 1 / 3, 0.25])
     assert (found.n_terms, found.nonfinite_gains) == (9, 2)
     assert found.from_growth == pytest.approx(1 / 2.25)
-    assert "2 of the gains are NaN or inf." in found.caption
+    assert "2 of the gains NaN or inf." in found.caption
     json.dumps(found.to_dict(), allow_nan=False)
 
 
 def test_its_course_over_training() -> None:
     found = omega(of_gains([[1, 0.5, 0.5], [1, 0.9, 0.9], [1, 1.0, 1.0]]), LAYER, form="norm")
     np.testing.assert_allclose(found.per_timestep.values, [0.25, 0.01, 0], atol=1e-15)
-    assert found.caption.endswith("is 0.01 a timestep in the median, from 0.25 at the first step to 0 at the last; "
-                                  "0% of it is due to gains above 1.")  # fmt: skip
+    assert found.caption.endswith("median 0.01; first to last 0.25 to 0; 0% due to gains above 1.")
     assert omega(net(1.0, timesteps=5), LAYER).from_growth is None
 
 

@@ -46,5 +46,5 @@ def test_what_was_not_recorded_is_said() -> None:
 
 def test_the_caption_tells_both_ends() -> None:
     assert profile(net(0.5, timesteps=3), 2, LAYER).caption == (
-        "Total gradient ‖dL/dh‖ of clip off, seed 0 at step 2: 0.25 at timestep 0, 1 at timestep 2."
+        "Total gradient ‖dL/dh‖ at recorded step 2 (clip off, seed 0): 0.25 at timestep 0; 1 at timestep 2."
     )

@@ -42,8 +42,8 @@ def test_norms_that_are_all_alike_are_clipped_all_or_none() -> None:
     run = run_of([5.0] * 200)
     found = recommended_thresholds(run)
     assert (found.safety_net, found.share_at_net, found.autoclip) == (5.1, 0.0, 5.0)
-    assert "Start at 5.1, which would have clipped 0%; " in found.caption
-    assert "a threshold of 5 would clip 100% of the steps;" in what_if(run).caption
+    assert "start at 5.1; this clips none of the steps; reasonable 2.5 (clips all) to 50 (none)" in found.caption
+    assert "5 clips 100%; of 200 steps." in what_if(run).caption
 
 
 def test_autoclip_is_the_tenth_percentile() -> None:
@@ -54,11 +54,11 @@ def test_autoclip_is_the_tenth_percentile() -> None:
 def test_it_judges_the_runs_own_threshold(clip: str, inside: bool) -> None:
     found = recommended_thresholds(run_of([2.0] * 200, clip=clip))
     assert found.inside is inside
-    assert f"lies {'within' if inside else 'outside'}." in found.caption
+    assert f", {'within' if inside else 'outside'}." in found.caption
 
 
 def test_the_reduction_of_the_loss_stands_beside_it() -> None:
-    assert "(loss: sum over 20 timesteps)" in recommended_thresholds(
+    assert "for a loss that is the sum over 20 timesteps." in recommended_thresholds(
         run_of([2.0] * 200, loss_reduction="sum over 20 timesteps")
     ).caption  # fmt: skip
 

@@ -107,7 +107,7 @@ def test_spectra_by_value() -> None:
     assert (found.step, block.norm, block.radius) == (0, 5.157, 0.9)
     (rectangular,) = weight_spectra(Run.from_frames(manifest(), spectra=spectra_frame(square=False)), 0)
     assert rectangular.blocks[0].radius is None
-    assert "spectral radius not known" in rectangular.caption
+    assert "and not known." in rectangular.caption
 
 
 def test_the_course_of_a_spectrum() -> None:
@@ -139,8 +139,8 @@ def test_the_course_of_the_exponents() -> None:
     assert largest.mean.states.tolist() == [CellState.VALUE, CellState.VALUE, CellState.NAN]
     assert second.mean.states.tolist() == [CellState.INF, CellState.VALUE, CellState.NAN]
     assert found.caption.endswith(
-        "over steps 0 to 20: the largest goes from -0.4 to 0.2 a timestep, 0.1 to 0.3 over 2 samples; it is above 0 at "
-        "1 of 3 snapshots; at 1 it is NaN or inf."
+        "steps 0 to 20 (clip off, seed 0): -0.4 to 0.2; last over 2 samples 0.1 to 0.3; above 0 at 1 of 3 snapshots; "
+        "NaN or inf at 1. In nats a timestep."
     )
     assert lyapunov_history(run, Selection("lstm", 1, "forward")).missing
 
@@ -161,8 +161,8 @@ def test_the_course_of_a_weight_takes_in_the_snapshots_between() -> None:
     np.testing.assert_allclose(weight.radius.values, [0.8, 0.9])
     assert "largest singular value 1.1 to 5.16" in found.caption
     alone = spectrum_history(Run.from_frames(manifest(), parameters=parameters_frame([0.8], [1.1])))
-    told = "measured at step 0 alone: lstm.weight_hh_l0: largest singular value 1.1, spectral radius 0.8."
-    assert alone.caption.endswith(told)
+    told = "lstm.weight_hh_l0 largest singular value 1.1; lstm.weight_hh_l0 spectral radius 0.8."
+    assert alone.caption == f"Recurrent weights, step 0 alone (clip off, seed 0): {told}"
 
 
 def test_a_weight_that_is_not_square_has_no_radius_in_its_course() -> None:

@@ -61,6 +61,7 @@ def test_the_story_of_a_run_is_in_its_summary_and_its_text() -> None:
     found = diagnose(run_of(FLAT, [1.0] * 10 + [200.0] + [1.0] * 289, gates=saturation(0.6, 0.35)))
     assert [each.name for each in found.story.moments][-1] in ("loss", "saturated-gates", "exploding")
     assert found.story.caption in found.summary
+    assert found.story.caption not in found.account
     assert "In order of time\n  - step" in str(found)
 
 

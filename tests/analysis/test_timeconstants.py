@@ -50,5 +50,5 @@ def test_units_have_their_own_from_snapshots() -> None:
     frame = snapshots_frame({column: [[[0.8, 0.5, NAN], [1.0, 0.5, NAN]]]})
     found = time_constants(run_of("f", [[0.7]], snapshots=frame), LAYER)
     np.testing.assert_allclose(found.by_unit, [-1 / math.log(0.9), -1 / math.log(0.5), np.nan])
-    assert found.caption.endswith("2.8 timesteps (to 1/e); the longest of 2 units has 9.49.")
+    assert found.caption.endswith("2.8 timesteps, over all recorded steps; longest of 2 units 9.49.")
     assert len(time_constants(run_of("f", [[0.7]]), LAYER).by_unit) == 0

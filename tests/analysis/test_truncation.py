@@ -25,7 +25,7 @@ def test_a_gradient_that_is_large_until_it_is_gone_was_cut() -> None:
     found = truncation(run_of([[0.0, 0.0, 0.5, 0.7, 1.0]] * 3), LAYER)
     assert (found.cut_timestep, found.cut_share, found.faded_share, found.judged) == (2, 1.0, 0.0, 3)
     assert found.caption.startswith(
-        "In lstm, layer 0, forward of clip off, seed 0 back-propagation ends early. No grad"
+        "Back-propagation in lstm layer 0 (clip off, seed 0): ends early. No gradient goes back beyond timestep 2"
     )
 
 

@@ -188,6 +188,17 @@ def test_the_summary_has_three_to_five_sentences_and_ends_with_what_to_do(gain: 
         assert sentences[-1].startswith("First thing to do: ")
 
 
+def test_a_page_tells_each_sentence_once() -> None:
+    """The account begins with the first sentence of the verdict; its finding has the others and what to try."""
+    found = diagnose(net(1.0))
+    assert found.account.startswith(f"{found.lead.first_sentence} This rests on")
+    assert "First thing to do" not in found.account
+    assert found.lead.detail.startswith("In lstm layer 0, where least arrives, a share of 1 of it")
+    assert f"{found.lead.first_sentence} {found.lead.detail}" == found.lead.sentence
+    assert found.lead.rule == "no other rule gave a warning or worse."
+    assert str(found.lead.advice[0]).endswith("[practical advice]")
+
+
 def test_the_diagnosis_as_json_has_stable_keys() -> None:
     found = json.loads(diagnose(net(0.7)).to_json())
     assert list(found) == ["source", "verdict", "summary", "findings", "notes", "story", "thresholds"]

@@ -51,7 +51,7 @@ def test_nan_inf_zero_and_missing_stay_apart() -> None:
     assert found.teaching.states.tolist() == expected
     assert found.untaught == 1
     np.testing.assert_allclose(found.share.values, [0.5, 0.5])
-    assert "At 1 step nothing taught the weight." in found.caption
+    assert "none at 1 step." in found.caption
 
 
 def test_shorter_sequences_share_among_their_own_timesteps() -> None:

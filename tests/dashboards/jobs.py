@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-from graddiag.jobs import processes
+from graddiag import processes
 
 GONE = 2**22 + 1
 ENDED = "2025-01-01T00:10:00Z"

@@ -16,7 +16,7 @@ def test_compare_draws_what_was_tried_and_nothing_where_nothing_was(open_page: O
     page = open_page("compare", run=[links[plan] for plan in looked], section="clipping")
     assert not page.exception
     assert "Whether clipping saved a step" in words(page)
-    assert "that were looked at, norm:0.01 saved" in words(page)
+    assert "/ norm:0.01; " in words(page)
     without = open_page("compare", run=[links[plan] for plan in plain], section="clipping")
     assert "Whether clipping saved a step" not in words(without)
     assert charts(page) == charts(without) + 1

@@ -41,7 +41,7 @@ def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, r
         "Lyapunov exponents over training",
     } <= set(subheaders(page))
     assert "lstm.weight_hh_l0_reverse at step 2" in words(page)
-    assert "lstm, layer 0, reverse, over steps 0 to 2: the largest goes from" in words(page)
+    assert "Largest Lyapunov exponent of lstm layer 0, reverse, steps 0 to 2" in words(page)
     (measure,) = [box for box in page.selectbox if box.label == "Measure"]
     page = measure.select("saturated_low_f").run()
     assert not page.exception

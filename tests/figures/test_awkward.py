@@ -43,7 +43,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "updates": lambda runs, **how: figures.updates([analysis.updates(r) for r in runs], **how),
     "noise": lambda runs, **how: figures.noise([analysis.gradient_noise(r) for r in runs], **how),
     "depth": lambda runs, **how: figures.depth(analysis.depth(runs[0]), **how),
-    "numerics": lambda runs, **how: figures.numerics(analysis.numerics(runs[0]), **how),
+    "numerics": lambda runs, **how: figures.numerics([analysis.numerics(run) for run in runs], **how),
     "horizon": lambda runs, **how: figures.horizon([analysis.reach(r, LAYER) for r in runs], **how),
     "layers": lambda runs, **how: figures.layers([analysis.reaches(r) for r in runs], **how),
     "what if": lambda runs, **how: figures.what_if(

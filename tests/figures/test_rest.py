@@ -61,3 +61,17 @@ def test_zeros_by_parameter_the_most_on_top() -> None:
     assert list(median.y) == ["w", "&lt;b&gt;e"]
     assert median.x == pytest.approx([0.2, 0.9])
     assert largest.x == pytest.approx([0.3, 0.9])
+
+
+def test_the_zeros_of_two_arms_are_one_picture() -> None:
+    def run(arm: str, share: float) -> Run:
+        table = pd.DataFrame([(0, "w", share)], columns=[schema.STEP, schema.PARAMETER, schema.ZEROS])
+        return Run.from_frames(manifest(arm=arm), parameters=table, timesteps=timesteps_frame({schema.GRAD_H: [[1.0]]}))
+
+    found = [analysis.numerics(run("a", 0.25)), analysis.numerics(run("b", 0.5))]
+    figure = figures.numerics(found)
+    assert [trace.name for trace in figure.data] == ["a: median", "a: largest", "b: median", "b: largest"]
+    assert [list(trace.x) for trace in figure.data] == [[0.25], [0.25], [0.5], [0.5]]
+    assert analysis.captions(found) == (
+        "Numerics (a / b): first NaN or inf nowhere; most exact zeros in w, 25% / 50%.",
+    )

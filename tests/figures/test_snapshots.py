@@ -69,8 +69,8 @@ def test_what_is_no_value_is_told_apart(theme: Theme) -> None:
         return {trace.name: trace.marker.color for trace in figure.data if trace.type == "scatter"}
 
     palette = PALETTES[theme]
-    assert named(FIGURES["credit"](snapped()[PLAIN], theme=theme)) == {"after the loss timestep": palette.missing}
-    zeros = {"exactly zero": palette.zero, "after the loss timestep": palette.missing}
+    assert named(FIGURES["credit"](snapped()[PLAIN], theme=theme)) == {"after the loss timestep": palette.outside}
+    zeros = {"exactly zero": palette.zero, "after the loss timestep": palette.outside}
     assert named(FIGURES["credit"](snapped()["all zero"], theme=theme)) == zeros
     assert named(FIGURES["units"](snapped()["all NaN"], theme=theme)) == {"NaN": palette.nan}
     assert named(FIGURES["units of f"](snapped()["all zero"], theme=theme)) == {}
@@ -132,12 +132,13 @@ def test_exponents_over_training_are_a_line_with_a_band_and_thin_ones_beside_the
     frames = [lyapunov_frame(np.array([[-0.1, -0.2], [0.3, -0.4]]) + step, step) for step in (0, 1)]
     run = Run.from_frames(manifest(), lyapunov=pd.concat([*frames, lyapunov_frame(np.full((2, 2), NAN), 2)]))
     figure = figures.lyapunov_history(analysis.lyapunov_history(run, LAYER))
-    band, thin, line, odd = figure.data
+    band, thin, line, odd, *entries = figure.data
     np.testing.assert_allclose(band.y, [0.3, 1.3, 0.9, -0.1], rtol=1e-6)
     np.testing.assert_allclose(line.y, [0.1, 1.1, NAN], rtol=1e-6)
     np.testing.assert_allclose(thin.y, [-0.3, 0.7, NAN], rtol=1e-6)
     assert [trace.showlegend for trace in (band, thin, line)] == [False, False, True]
     assert (odd.name, list(odd.x)) == ("NaN", [2])
+    assert [entry.name for entry in entries] == ["smallest to largest sample", "further exponents"]
     assert figure.layout.yaxis.title.text == "exponent, 1/timestep"
     assert figure.layout.shapes[0].y0 == 0
     alone = Run.from_frames(manifest(), lyapunov=lyapunov_frame(np.array([[-0.1, -0.2]])))

@@ -5,7 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from graddiag.figures.theme import PALETTES, Theme
+from graddiag.figures.frame import log_axis
+from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme
 
 # linear RGB as seen with one kind of cones missing, Machado, Oliveira & Fernandes (2009), severity 1
 EYES = {
@@ -46,3 +47,9 @@ def test_marks_stand_out_from_the_ground(theme: Theme) -> None:
     ground = luminance(GROUND[theme])
     for color in (PALETTES[theme].nan, PALETTES[theme].inf):
         assert max(luminance(color), ground) / min(luminance(color), ground) > 3
+
+
+def test_powers_of_ten_are_no_larger_than_other_ticks() -> None:
+    """plotly draws them a quarter larger than the tick font that it is given."""
+    assert 1.25 * log_axis([1e-4, 1.0])["tickfont"]["size"] == pytest.approx(FONT_SIZE - 1, abs=0.5)
+    assert "tickfont" not in log_axis([1.0, 5.0])

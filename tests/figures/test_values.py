@@ -205,7 +205,7 @@ def test_what_if_shows_the_curves_the_threshold_and_the_range() -> None:
     np.testing.assert_allclose(mean.y, found.drawn.mean_coefficient, rtol=1e-6)
     np.testing.assert_allclose(median.y, found.drawn.median_coefficient, rtol=1e-6)
     np.testing.assert_allclose(lr.y, found.drawn.mean_lr, rtol=1e-6)
-    assert [entry.name for entry in entries] == ["set: C = 2", "reasonable: 1.17 to 23.3"]
+    assert [entry.name for entry in entries] == ["set: C = 2", "start at: C = 4.1", "reasonable: 1.17 to 23.3"]
     assert figure.layout.xaxis.type == "log"
     assert {shape.type for shape in figure.layout.shapes} == {"line", "rect"}
 
@@ -267,6 +267,22 @@ def test_a_horizon_stands_against_its_distances_and_endless_steps_are_marked() -
     np.testing.assert_allclose(line.y, [1 / np.log(2), np.nan], rtol=1e-6)
     assert (endless.name, list(endless.x)) == ("does not fade", [1])
     assert (list(task.y), task.name, list(length.y)) == ([2, 2], "task's distance 2", [3, 3])
+
+
+def test_a_distance_far_from_the_horizon_does_not_squash_it() -> None:
+    figure = figures.horizon(analysis.reach(net(0.5, timesteps=60), LAYER))
+    assert [trace.name for trace in figure.data[-1:]] == ["length of the sequence 60, above the axis"]
+    low, high = figure.layout.yaxis.range
+    assert low < np.log10(1 / np.log(2)) < high < np.log10(10)
+
+
+def test_the_chosen_step_has_its_name_once() -> None:
+    figure = figures.reach(analysis.reach(net(0.5, steps=30), LAYER))
+    for axis in ("", "2"):
+        figures.mark_step(figure, 20, f"x{axis}", f"y{axis}")
+    assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [20, 20]
+    (name,) = [note for note in figure.layout.annotations if note.text.startswith("step")]
+    assert (name.text, name.x, name.xanchor) == ("step 20", 20, "right")
 
 
 def test_layers_have_their_gain_and_interval() -> None:

@@ -295,5 +295,5 @@ def test_exponents_are_in_it_where_the_snapshots_hold_them(page: Page, tmp_path:
             optimizer.step()
     text = Page(write_report([load_run(tmp_path / "snapped")], tmp_path / "report.html").read_text()).text
     assert "Lyapunov exponents over training" in text
-    assert "over steps 0 to 2: the largest goes from" in text
+    assert "Largest Lyapunov exponent of (model) layer 0, steps 0 to 2" in text
     assert "Lyapunov" not in page.text

@@ -79,7 +79,7 @@ def healthy(faded: Sequence[Fading], noted: bool) -> Finding:
         "info",
         sentence,
         evidence_of(weakest),
-        "none of the other rules is more than information.",
+        "no other rule gave a warning or worse.",
         (advice,),
     )
 
@@ -88,12 +88,12 @@ def _how_far(fading: Fading) -> str:
     reach = fading.reach
     if not reach.dense:
         return (
-            f"In {reach.selection.label}, where least arrives, a share of {number(fading.arriving)} of it reaches the "
+            f"In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of it reaches the "
             f"timestep farthest from the loss ({plural(reach.length, 'timestep')})."
         )
     if reach.horizon is None or math.isinf(reach.horizon):
         return "Every timestep has a loss of its own, and what comes from later ones does not fade."
     return (
-        f"Every timestep has a loss of its own; in {reach.selection.label} a fresh gradient falls to a third in "
+        f"Every timestep has a loss of its own; in {reach.selection.short} a fresh gradient falls to 1/e in "
         f"{number(reach.horizon)} of {plural(reach.length, 'timestep')}; part of it may go farther."
     )

@@ -1,0 +1,89 @@
+"""The caption of a figure: each thing that is shown is named once, with what it comes to in each of the runs drawn."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from graddiag.analysis.values import Source
+
+MOST_TOLD: Final = 6  # runs in one sentence
+NOTHING: Final = "\N{EN DASH}"  # what stands for a run that has no such number
+
+
+@dataclass(frozen=True)
+class Told:
+    """A caption in parts. of: what is told of, with its layer and steps; found: what it comes to in one run, by the
+    words around each number, which stands at their ``{}`` or behind them; note: whole sentences that hold whichever run
+    it is."""
+
+    of: str
+    found: Mapping[str, str]
+    note: str = ""
+
+    def caption(self, source: Source) -> str:
+        """The caption of a figure of one run: ``Loss (clip off, seed 0): 4.64 to 1.92; lowest 1.92 at step 299.``"""
+        return _sentence([source.label], [self])
+
+
+class Telling(Protocol):
+    """A result about one run that several can be told of together."""
+
+    @property
+    def source(self) -> Source: ...
+
+    @property
+    def missing(self) -> str | None: ...
+
+    @property
+    def told(self) -> Told: ...
+
+
+def captions(results: Sequence[Telling]) -> tuple[str, ...]:
+    """The captions of a figure of several runs: a sentence for each thing that is told of, with what it comes to in
+    each run; then what is missing, each reason once."""
+    known = [each for each in results if each.missing is None]
+    reasons = dict.fromkeys(each.missing for each in results if each.missing is not None)
+    return (*told_together([each.source for each in known], [each.told for each in known]), *reasons)
+
+
+def told_together(sources: Sequence[Source], told: Sequence[Told]) -> tuple[str, ...]:
+    """What is told of the runs ``sources``, in the same order: a sentence for each ``of``."""
+    names = labels_of(sources)
+    sentences = []
+    for of in dict.fromkeys(each.of for each in told):
+        own = [(name, each) for name, each in zip(names, told, strict=True) if each.of == of]
+        sentences.append(_sentence([name for name, _ in own], [each for _, each in own]))
+    return tuple(sentences)
+
+
+def labels_of(sources: Sequence[Source]) -> list[str]:
+    """The shortest label that tells each run from the others: its arm; arm and seed, as of a single run; or with its
+    name."""
+    runs = len(set(sources))
+    if len({source.arm_label for source in sources}) == runs > 1:
+        return [source.arm_label for source in sources]
+    alike = len({source.label for source in sources}) < runs
+    return [f"{source.label}, {source.run}" if alike else source.label for source in sources]
+
+
+def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
+    """What is told of ``names``, in the same order, in one sentence; behind it the notes, each once."""
+    few = told[:MOST_TOLD]
+    parts = dict.fromkeys(part for each in few for part in each.found)
+    values = [_placed(part, _values([each.found.get(part, NOTHING) for each in few])) for part in parts]
+    notes = dict.fromkeys(each.note for each in told if each.note)
+    return " ".join([f"{told[0].of} ({_whose(names)}): {'; '.join(values)}.", *notes])
+
+
+def _whose(names: Sequence[str]) -> str:
+    more = f"; {len(names) - MOST_TOLD} more are not told" if len(names) > MOST_TOLD else ""
+    return " / ".join(names[:MOST_TOLD]) + more
+
+
+def _placed(words: str, value: str) -> str:
+    return words.replace("{}", value) if "{}" in words else f"{words} {value}".strip()
+
+
+def _values(values: Sequence[str]) -> str:
+    """A value for each run; what all of them have once."""
+    return values[0] if len(set(values)) == 1 else " / ".join(values)
