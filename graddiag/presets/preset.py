@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from graddiag.errors import InputError, SettingError
@@ -22,13 +22,28 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.catalogue import Entry, entry
 from graddiag.report.content import Part
 
+LARGEST: Final[Mapping[type, float]] = {int: 2**63 - 1, float: 3.4e38}  # what int64 and float32 hold
 _PRESET = "preset"
 
 
 class Settings(BaseModel):
-    """The settings of a preset: fields with defaults, each described in one sentence."""
+    """The settings of a preset: fields with defaults, each described in one sentence.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Numbers are finite and such as torch can hold, and a value that a list has twice counts once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _held(cls, value: Any, info: ValidationInfo) -> Any:
+        for each in value if isinstance(value, tuple) else (value,):
+            largest = LARGEST.get(type(each))
+            if largest is not None and abs(each) > largest:
+                raise SettingError(
+                    f"{info.field_name} {each}: it is beyond {largest:.3g}, the largest that torch can hold."
+                )
+        return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
 S = TypeVar("S", bound=Settings)

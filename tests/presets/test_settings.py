@@ -1,0 +1,37 @@
+"""Settings of presets: what no training could use is refused in one sentence, before anything is trained."""
+
+import re
+
+import pytest
+
+from graddiag.errors import SettingError
+from graddiag.presets import load
+from graddiag.presets.preset import assigned, settings_of
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("rnnlm", "tight=15", "tight 15: it is the cutoff itself, 15; give two that differ."),
+        ("rnnlm", "cutoff=0.2000000001", "tight 0.2: it is the cutoff itself, 0.2; give two"),
+        ("char-rnn", "temperatures=1,0", "temperatures.1 '0' cannot be used: input should be greater than 0."),
+        ("char-rnn", "temperatures=-1", "temperatures.0 '-1' cannot be used: input should be greater than 0."),
+        ("explode-vanish", "gains=0", "gains.0 '0' cannot be used: input should be greater than 0."),
+        ("explode-vanish", "lengths=1", "lengths.0 '1' cannot be used: input should be greater than or equal to 2."),
+        ("saturation", "bias=nan", "bias 'nan' cannot be used: input should be a finite number."),
+        ("saturation", "z=inf", "z 'inf' cannot be used: input should be a finite number."),
+        ("sum", "start=nan", "start 'nan' cannot be used: input should be a finite number."),
+        ("sum", "start=1e39", "start 1e+39: it is beyond 3.4e+38, the largest that torch can hold."),
+        ("tied", f"seed={2**64}", f"seed {2**64}: it is beyond 9.22e+18, the largest"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_told(name: str, text: str, told: str) -> None:
+    preset = load(name)
+    with pytest.raises(SettingError, match=re.escape(told)):
+        settings_of(preset, assigned(preset, [text]), quick=True)
+
+
+def test_what_a_list_has_twice_counts_once() -> None:
+    preset = load("explode-vanish")
+    found = settings_of(preset, assigned(preset, ["gains=1.5,1,1.5"]))
+    assert found.model_dump()["gains"] == (1.5, 1.0)
