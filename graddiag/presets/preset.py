@@ -4,9 +4,10 @@ The settings are read from a TOML file, from ``KEY=VALUE`` on the command line, 
 them back as TOML, with a comment on each, to be edited and run again.
 """
 
+import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -24,6 +25,8 @@ from graddiag.report.content import Part
 
 LARGEST: Final[Mapping[type, float]] = {int: 2**63 - 1, float: 3.4e38}  # what int64 and float32 hold
 _PRESET = "preset"
+_LONGEST: Final = 40  # characters of settings in a folder's name
+_PLAIN: Final = re.compile(r"[\w=.,+-]*", re.ASCII)  # what two folders can be told apart by
 
 
 class Settings(BaseModel):
@@ -133,8 +136,25 @@ def swept(preset: Preset[Any], texts: Sequence[str]) -> tuple[dict[str, Any], ..
 
 def labelled(variant: Mapping[str, Any]) -> str:
     """A combination in a word that can be part of a folder's name: ``-bias=minus3``; nothing for one of nothing."""
-    parts = (f"-{key}={','.join(value) if isinstance(value, list) else value}" for key, value in variant.items())
+    parts = (
+        f"-{key}={','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in variant.items()
+    )
     return re.sub(r"(?<=[=,])-", "minus", "".join(parts))
+
+
+def told_apart(preset: Preset[Any], settings: Settings, *, quick: bool, swept: Collection[str] = ()) -> str:
+    """What tells ``settings`` from the preset's own, or its quick ones, in a folder's name: ``-steps=30``.
+
+    It is a hash where that would be long, or a text such as a path is among it; nothing where nothing differs.
+
+    Args:
+        swept: settings that are left out, as the name of a variant tells them.
+    """
+    own, given = (each.model_dump(mode="json") for each in (settings_of(preset, {}, quick=quick), settings))
+    label = labelled({key: value for key, value in given.items() if value != own[key] and key not in swept})
+    if len(label) <= _LONGEST and _PLAIN.fullmatch(label):
+        return label
+    return f"-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:

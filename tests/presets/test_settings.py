@@ -6,7 +6,7 @@ import pytest
 
 from graddiag.errors import SettingError
 from graddiag.presets import load
-from graddiag.presets.preset import assigned, settings_of
+from graddiag.presets.preset import assigned, settings_of, told_apart
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,31 @@ def test_what_a_list_has_twice_counts_once() -> None:
     preset = load("explode-vanish")
     found = settings_of(preset, assigned(preset, ["gains=1.5,1,1.5"]))
     assert found.model_dump()["gains"] == (1.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "label"),
+    [
+        ([], ""),
+        (["steps=150"], ""),  # what the quick size has anyway
+        (["steps=30", "start=-1"], "-start=minus1.0-steps=30"),
+    ],
+)
+def test_settings_are_told_apart_from_the_presets_own(texts: list[str], label: str) -> None:
+    preset = load("sum")
+    assert told_apart(preset, settings_of(preset, assigned(preset, texts), quick=True), quick=True) == label
+
+
+def test_paths_and_many_settings_are_told_apart_by_a_hash() -> None:
+    preset = load("char-rnn")
+    given = (
+        ["text=a/b"],
+        ["text=a-b/"],
+        ["prime=a b"],
+        ["steps=12345", "hidden=12345", "characters=123", "lr=0.12345"],
+    )
+    labels = {told_apart(preset, settings_of(preset, assigned(preset, texts)), quick=False) for texts in given}
+    assert len(labels) == len(given)
+    assert any(re.fullmatch("-[0-9a-f]{8}", label) for label in labels)
+    chosen = settings_of(preset, {"steps": "3"})
+    assert told_apart(preset, chosen, quick=False, swept={"steps"}) == ""
