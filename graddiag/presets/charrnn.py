@@ -22,7 +22,7 @@ from graddiag.figures import gates
 from graddiag.figures.chart import chart
 from graddiag.lab.experiments import plan_run
 from graddiag.lab.models import SequenceModel
-from graddiag.lab.spec import TrainingSpec, training_spec
+from graddiag.lab.spec import ModelKind, TrainingSpec, training_spec
 from graddiag.lab.task import Task
 from graddiag.lab.training import Plan
 from graddiag.presets.bench import Bench
@@ -46,7 +46,7 @@ from graddiag.run import Run
 
 
 class CharRnn(OfText):
-    model: str = Field("lstm", pattern="^(rnn|lstm|gru)$", description="rnn, lstm or gru.")
+    model: ModelKind = Field("lstm", description="rnn, lstm or gru.")
     hidden: int = Field(128, ge=1, description="Units of each layer.")
     layers: int = Field(2, ge=1, description="Recurrent layers.")
     length: int = Field(50, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")

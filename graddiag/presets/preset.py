@@ -104,6 +104,8 @@ def settings_of(preset: Preset[S], given: Mapping[str, Any], *, quick: bool = Fa
 def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
     """Settings out of ``KEY=VALUE`` texts; a setting that is a list takes values with commas between them.
 
+    Spaces around a value go, but for a setting that is a text itself.
+
     Raises:
         SettingError: a text without ``=``.
     """
@@ -113,9 +115,7 @@ def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
         if not is_there or not key.strip():
             raise SettingError(f"set {text!r}: write KEY=VALUE, for example steps=1000.")
         name = key.strip().replace("-", "_")
-        field = preset.settings.model_fields.get(name)
-        many = field is not None and isinstance(field.default, tuple)
-        found[name] = [part.strip() for part in value.split(",") if part.strip()] if many else value.strip()
+        found[name] = _value(preset.settings.model_fields.get(name), value)
     return found
 
 
@@ -195,6 +195,12 @@ def written(name: str, settings: Settings) -> str:
 def sweeps_written(specs: Sequence[SweepSpec]) -> tuple[str, ...]:
     """Each of ``specs`` as the TOML that ``graddiag sweep`` reads."""
     return tuple(tomlkit.dumps(spec.model_dump(mode="json", exclude_defaults=True)) for spec in specs)
+
+
+def _value(field: FieldInfo | None, text: str) -> Any:
+    if field is not None and isinstance(field.default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text if field is not None and field.annotation is str else text.strip()
 
 
 def _may_be_none(field: FieldInfo) -> bool:

@@ -31,6 +31,12 @@ def test_a_setting_that_cannot_be_used_is_told(name: str, text: str, told: str) 
         settings_of(preset, assigned(preset, [text]), quick=True)
 
 
+def test_spaces_of_a_text_are_its_own() -> None:
+    preset = load("char-rnn")
+    found = settings_of(preset, assigned(preset, ["prime= Hello ", "model= gru ", "steps= 3 "])).model_dump()
+    assert (found["prime"], found["model"], found["steps"]) == (" Hello ", "gru", 3)
+
+
 def test_what_a_list_has_twice_counts_once() -> None:
     preset = load("explode-vanish")
     found = settings_of(preset, assigned(preset, ["gains=1.5,1,1.5"]))
