@@ -54,7 +54,7 @@ def test_root_and_out_are_where_it_was_told(tmp_path: Path, capsys: pytest.Captu
     assert main(["lab", "saturation", *SMALL, "--root", str(root), "--out", str(out)]) == 0
     assert (out / "report.html").is_file()
     assert list((out / "tables").glob("*.csv"))
-    assert set(list_runs(root)["experiment"]) == {"lab-saturation"}
+    assert set(list_runs(root)["experiment"]) == {"lab-saturation-unit_steps=5-samples=10-steps=5"}
     said = capsys.readouterr().out
     assert f"Next: graddiag dashboard --root '{root}'" in said
 
@@ -63,6 +63,18 @@ def test_run_again_it_puts_its_own_runs_aside(tmp_path: Path) -> None:
     for _ in range(2):
         assert main(["lab", "saturation", *SMALL, "--root", str(tmp_path), "--out", str(tmp_path / "shown")]) == 0
     assert len(list_runs(tmp_path)) == 2
+
+
+def test_other_settings_have_runs_and_a_report_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for steps in ("steps=2", "steps=3", "steps=2"):
+        assert main(["lab", "sum", "--quick", "--set", steps]) == 0
+    runs = list_runs("runs")
+    assert sorted(runs["experiment"]) == ["lab-sum-quick-steps=2"] * 2 + ["lab-sum-quick-steps=3"] * 2
+    assert sorted(path.parent.name for path in Path("reports/lab/sum-quick").rglob("report.html")) == [
+        "steps-2",
+        "steps-3",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -92,7 +104,8 @@ def test_it_runs_for_several_values_of_a_setting(tmp_path: Path, capsys: pytest.
     assert [line for line in said if line.endswith(":")] == ["bias = -3:", "bias = 3:"]
     assert sorted(path.name for path in out.iterdir()) == ["bias-3", "bias-minus3"]
     assert all((folder / "report.html").is_file() for folder in out.iterdir())
-    assert set(list_runs(root)["experiment"]) == {"lab-saturation-bias=minus3", "lab-saturation-bias=3"}
+    small = "lab-saturation-unit_steps=5-samples=10-steps=5"
+    assert set(list_runs(root)["experiment"]) == {f"{small}-bias=minus3", f"{small}-bias=3"}
 
 
 def test_several_settings_are_combined(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def lab(
     ] = False,
     root: Root = Path("runs"),
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Where its report belongs; by default reports/lab/NAME.")
+        Path | None, typer.Option(metavar="FOLDER", help="Where its report belongs; by default in reports/lab/NAME.")
     ] = None,
     png: Annotated[bool, typer.Option("--png", help="Write each figure as PNG too; needs Chromium.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each a process with a thread.")] = 2,
@@ -46,7 +46,7 @@ def lab(
         return _list()
     from graddiag.presets.bench import Bench
     from graddiag.presets.catalogue import load
-    from graddiag.presets.preset import assigned, labelled, settings_of, swept
+    from graddiag.presets.preset import assigned, labelled, settings_of, swept, told_apart
 
     named, given = _asked(name)
     preset = load(named)
@@ -57,10 +57,10 @@ def lab(
         return _print(named, preset, all_chosen, as_sweep=as_sweep)
     size = "-quick" if quick else ""
     for variant, chosen in zip(variants, all_chosen, strict=True):
-        label = labelled(variant)
+        apart, label = told_apart(preset, chosen, quick=quick, swept=variant), labelled(variant)
         with work_bar() as tell:
-            told = _told(preset, chosen, Bench(root, f"lab-{named}{size}{label}", workers, tell))
-        folder = out or Path("reports", "lab", f"{named}{size}")
+            told = _told(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, tell))
+        folder = out or Path("reports", "lab", f"{named}{size}", _folder(apart))
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
     typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
     return None

@@ -30,6 +30,10 @@ class BpttClipping:
     enters at a timestep from its own loss is left alone. C is in units of the loss: in a mean over N sequences each
     sample's error carries 1/N. NaN stays; inf becomes C by value.
 
+    Note:
+        rnnlm clamps the error vector wherever a layer sends one to the layer before it, from the output to the hidden
+        layer too. What comes from the output is the immediate gradient, which is left alone here.
+
     Source: rnnlm-0.4b (Mikolov), gradient_cutoff in matrixXvector; Mikolov (2012), section 3.2.2.
     """
 

@@ -29,6 +29,7 @@ Unit = Literal["character", "word"]
 UNKNOWN: Final = "<unk>"
 END: Final = "<eos>"
 HELD_OUT: Final = 0.1  # of a single text, from its end
+LEAST: Final = 2  # symbols of a text to measure on: one that is read, and one that is guessed from it
 _WORD: Final = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W\d_]+)*|\n|[^\w\s]|_+")
 
 
@@ -83,10 +84,14 @@ def read_characters(path: Path | None, held_out: float = 0.0) -> Corpus:
         held_out: the share of a single text, from its end, that is not for training; a folder has a file for that.
 
     Raises:
-        InputError: a file that is missing, unreadable, not UTF-8 or empty.
+        InputError: a file that is missing, unreadable, not UTF-8 or empty; fewer than two symbols to measure on.
     """
     found, source = read_splits(path), BUILT_IN if path is None else str(path)
-    return _by_character(_cut(found.train, held_out, source) if found.single else found, source)
+    if found.single:
+        return _by_character(_cut(found.train, held_out, source), source)
+    corpus = _by_character(found, source)
+    _check_measurable(corpus)
+    return corpus
 
 
 def read_words(path: Path | None, *, most: int | None = None, held_out: float = HELD_OUT) -> Corpus:
@@ -110,6 +115,7 @@ def read_words(path: Path | None, *, most: int | None = None, held_out: float = 
     parts = [None if part is None else _lines(part) for part in (found.train, found.valid, found.test)]
     assert parts[0] is not None
     corpus = words_corpus(source, parts[0], parts[1], parts[2], most=most)
+    _check_measurable(corpus)
     _check_known(corpus)
     return corpus
 
@@ -133,7 +139,7 @@ def words_corpus(
         InputError: there is no word to train on.
     """
     if not set(train) - {END}:
-        raise InputError(f"text {source}: there is no word in it; give --text a text with words in it.")
+        raise InputError(f"text {source}: there is no word in it; give a text with words in it.")
     counts = Counter(train)
     if UNKNOWN not in counts:
         once = sum(1 for count in counts.values() if count == 1)
@@ -194,15 +200,25 @@ def _cut(text: str, held_out: float, source: str) -> Splits:
 
 
 def _held_out_from(symbols: int, held_out: float, source: str) -> int:
-    """Where the held-out end of a text begins; with a share above 0 it holds something, and so does what is before."""
+    """Where the held-out end of a text begins; with a share above 0 something is before it, and ``LEAST`` are in it."""
     if not held_out:
         return symbols
     cut = round(symbols * (1 - held_out))
-    if symbols and not 0 < cut < symbols:
+    if symbols and not 0 < cut <= symbols - LEAST:
         raise InputError(
-            f"text {source}: {symbols} symbols are too few to hold {held_out:.0%} of them out; give a longer text."
+            f"text {source}: {symbols} symbols are too few to hold {held_out:.0%} of them out, {LEAST} at least; "
+            "give a longer text."
         )
     return cut
+
+
+def _check_measurable(corpus: Corpus) -> None:
+    for name, part in (("validation", corpus.valid), ("test", corpus.test)):
+        if part is not None and len(part) < LEAST:
+            raise InputError(
+                f"text {corpus.source}: the {name} text has {len(part)} symbol, and {LEAST} are needed, of which the "
+                "second is guessed from the first; give a longer one."
+            )
 
 
 def _check_known(corpus: Corpus) -> None:

@@ -34,7 +34,7 @@ class NextSymbol:
         if found < self.needed:
             raise InputError(
                 f"text {self.corpus.source}: {self.words} need a text of {self.needed} or more, found {found}; "
-                "give a longer text, or a smaller --length."
+                f"give a longer text, or {self.less}."
             )
 
     @property
@@ -44,6 +44,10 @@ class NextSymbol:
     @property
     def words(self) -> str:
         return f"sequences of {self.length} {self.corpus.unit}s"
+
+    @property
+    def less(self) -> str:
+        return "shorter sequences"
 
     @property
     def shape(self) -> Shape:
@@ -93,6 +97,10 @@ class NextInOrder(NextSymbol):
     @property
     def words(self) -> str:
         return f"{self.batch_size} streams of {self.length} {self.corpus.unit}s"
+
+    @property
+    def less(self) -> str:
+        return "fewer or shorter streams"
 
     def stream(self) -> Iterator[Batch]:
         while True:

@@ -54,14 +54,12 @@ def _read(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(
-            f"text {path}: it cannot be read ({error.strerror}); give --text a text file, UTF-8."
-        ) from error
+        raise InputError(f"text {path}: it cannot be read ({error.strerror}); give a text file, UTF-8.") from error
     except UnicodeDecodeError as error:
         raise InputError(
             f"text {path}: it is not UTF-8 (byte {error.start} is {error.object[error.start]:#04x}); "
             "convert it first, for example with iconv -t UTF-8."
         ) from error
     if not text:
-        raise InputError(f"text {path}: it is empty; give --text a file with text in it.")
+        raise InputError(f"text {path}: it is empty; give a file with text in it.")
     return text

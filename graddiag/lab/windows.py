@@ -93,9 +93,12 @@ def nearest(table: Tensor, word: int, count: int) -> list[tuple[int, float]]:
 def plane(table: Tensor) -> Tensor:
     """The rows of ``table`` [V, m] on their two principal components, [V, 2]; the larger one first.
 
-    The sign of a component is free; here its entry of largest size is positive.
+    The sign of a component is free; here its entry of largest size is positive. A table with NaN or inf in it has no
+    components: all is NaN.
     """
     rows = table.detach().double()
+    if not rows.isfinite().all():
+        return torch.full((len(rows), 2), torch.nan, dtype=rows.dtype)
     left, sizes, _ = torch.linalg.svd(rows - rows.mean(0), full_matrices=False)
     shown = left[:, :2] * sizes[:2]
     return shown * shown.gather(0, shown.abs().argmax(0, keepdim=True)).sign()

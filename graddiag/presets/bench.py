@@ -88,7 +88,7 @@ class Bench:
     def train(self, plan: Plan, on_end: OnEnd) -> Run:
         """The run of one training in this process; ``on_end`` is called with the trained network and its task.
 
-        A run of that name that is there from before goes to the trash of the root.
+        What is there from before goes where ``watched`` says.
         """
         self.watched(plan.name, plan.experiment)
 
@@ -100,11 +100,12 @@ class Bench:
     def watched(self, name: str, experiment: str | None = None) -> dict[str, Any]:
         """What ``graddiag.watch`` is told of a training of the preset's own: root, run and experiment.
 
-        A run of that name that is there from before goes to the trash of the root.
+        A run of that name that is there from before goes to the trash of the root, unless it says running: another
+        process may be writing it, and the new one then lies beside it.
         """
         experiment = experiment or self.experiment
         folder = self.root / slug(experiment, fallback="experiment")
         for path, manifest in list(read_manifests(folder)) if folder.is_dir() else []:
-            if manifest.name == name:
-                trash_run(self.root, path.relative_to(self.root).as_posix(), killed=True)
+            if manifest.name == name and manifest.status != "running":
+                trash_run(self.root, path.relative_to(self.root).as_posix())
         return {"root": self.root, "run": name, "experiment": experiment}

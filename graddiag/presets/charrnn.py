@@ -8,7 +8,7 @@ Source: Karpathy (2015), char-rnn; "The unreasonable effectiveness of recurrent 
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from graddiag.figures import gates
 from graddiag.figures.chart import chart
 from graddiag.lab.experiments import plan_run
 from graddiag.lab.models import SequenceModel
-from graddiag.lab.spec import TrainingSpec, training_spec
+from graddiag.lab.spec import ModelKind, TrainingSpec, training_spec
 from graddiag.lab.task import Task
 from graddiag.lab.training import Plan
 from graddiag.presets.bench import Bench
@@ -46,7 +46,7 @@ from graddiag.run import Run
 
 
 class CharRnn(OfText):
-    model: str = Field("lstm", pattern="^(rnn|lstm|gru)$", description="rnn, lstm or gru.")
+    model: ModelKind = Field("lstm", description="rnn, lstm or gru.")
     hidden: int = Field(128, ge=1, description="Units of each layer.")
     layers: int = Field(2, ge=1, description="Recurrent layers.")
     length: int = Field(50, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")
@@ -55,7 +55,7 @@ class CharRnn(OfText):
     clamp: float = Field(5.0, gt=0, description="Each entry of the gradient is clamped to this.")
     init: float = Field(0.08, gt=0, description="Weights are drawn from U(-init, init).")
     steps: int = Field(1000, ge=1, description="Steps of training.")
-    temperatures: tuple[float, ...] = Field(
+    temperatures: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.2, 0.5, 1.0), min_length=1, description="What the logits are divided by."
     )
     prime: str = Field("The ", min_length=1, description="What the network reads before it writes.")
@@ -127,15 +127,19 @@ def tell(settings: CharRnn, bench: Bench) -> Told:
 def sample(model: SequenceModel, prime: Tensor, count: int, temperature: float, chance: Generator) -> Tensor:
     """``count`` symbols [count] written after ``prime`` [symbols]: each drawn from softmax(logits / temperature).
 
-    Nothing of the network is changed, and nothing of what it learned is dropped out.
+    Nothing of the network is changed, and nothing of what it learned is dropped out. Where its logits are NaN or inf,
+    as those of a training that diverged, it writes no further.
     """
     training = model.training
     model.eval()
-    written = []
+    written = [prime[:0]]
     with torch.no_grad():
         logits, state = model(prime.unsqueeze(1))
         for _ in range(count):
-            odds = torch.softmax(logits[-1, 0].double() / temperature, dim=0)
+            heights = logits[-1, 0].double()
+            if not heights.isfinite().all():
+                break
+            odds = torch.softmax((heights - heights.max()) / temperature, dim=0)
             symbol = torch.multinomial(odds, 1, generator=chance)
             written.append(symbol)
             logits, state = model(symbol.unsqueeze(1), state)

@@ -10,7 +10,7 @@ Source: Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6.
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,10 +42,12 @@ class ExplodeVanish(Settings):
     nonlinearities: tuple[Nonlinearity, ...] = Field(
         ("identity", "tanh", "relu", "sigmoid"), min_length=1, description="What the units do; identity is linear."
     )
-    gains: tuple[float, ...] = Field(
+    gains: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (0.5, 0.7, 0.9, 1.0, 1.1, 1.3, 1.6, 2.0), min_length=1, description="Gains: the spectral radius of W_hh."
     )
-    lengths: tuple[int, ...] = Field((10, 30, 60, 100), min_length=1, description="Timesteps of a sequence, T.")
+    lengths: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (10, 30, 60, 100), min_length=1, description="Timesteps of a sequence, T."
+    )
     drive: float = Field(0.5, ge=0, description="Standard deviation of the inputs.")
     descent_lr: float = Field(0.01, gt=0, description="Learning rate of the descent on the error surface.")
     descent_clip: float = Field(1.0, gt=0, description="Threshold of the norm in the descent that is clipped.")

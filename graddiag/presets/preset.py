@@ -4,16 +4,17 @@ The settings are read from a TOML file, from ``KEY=VALUE`` on the command line, 
 them back as TOML, with a comment on each, to be edited and run again.
 """
 
+import hashlib
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Final, Generic, TypeVar, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from graddiag.errors import InputError, SettingError
@@ -22,13 +23,30 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.catalogue import Entry, entry
 from graddiag.report.content import Part
 
+LARGEST: Final[Mapping[type, float]] = {int: 2**63 - 1, float: 3.4e38}  # what int64 and float32 hold
 _PRESET = "preset"
+_LONGEST: Final = 40  # characters of settings in a folder's name
+_PLAIN: Final = re.compile(r"[\w=.,+-]*", re.ASCII)  # what two folders can be told apart by
 
 
 class Settings(BaseModel):
-    """The settings of a preset: fields with defaults, each described in one sentence."""
+    """The settings of a preset: fields with defaults, each described in one sentence.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Numbers are finite and such as torch can hold, and a value that a list has twice counts once.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _held(cls, value: Any, info: ValidationInfo) -> Any:
+        for each in value if isinstance(value, tuple) else (value,):
+            largest = LARGEST.get(type(each))
+            if largest is not None and abs(each) > largest:
+                raise SettingError(
+                    f"{info.field_name} {each}: it is beyond {largest:.3g}, the largest that torch can hold."
+                )
+        return tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value
 
 
 S = TypeVar("S", bound=Settings)
@@ -86,6 +104,8 @@ def settings_of(preset: Preset[S], given: Mapping[str, Any], *, quick: bool = Fa
 def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
     """Settings out of ``KEY=VALUE`` texts; a setting that is a list takes values with commas between them.
 
+    Spaces around a value go, but for a setting that is a text itself.
+
     Raises:
         SettingError: a text without ``=``.
     """
@@ -95,9 +115,7 @@ def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
         if not is_there or not key.strip():
             raise SettingError(f"set {text!r}: write KEY=VALUE, for example steps=1000.")
         name = key.strip().replace("-", "_")
-        field = preset.settings.model_fields.get(name)
-        many = field is not None and isinstance(field.default, tuple)
-        found[name] = [part.strip() for part in value.split(",") if part.strip()] if many else value.strip()
+        found[name] = _value(preset.settings.model_fields.get(name), value)
     return found
 
 
@@ -118,8 +136,25 @@ def swept(preset: Preset[Any], texts: Sequence[str]) -> tuple[dict[str, Any], ..
 
 def labelled(variant: Mapping[str, Any]) -> str:
     """A combination in a word that can be part of a folder's name: ``-bias=minus3``; nothing for one of nothing."""
-    parts = (f"-{key}={','.join(value) if isinstance(value, list) else value}" for key, value in variant.items())
+    parts = (
+        f"-{key}={','.join(map(str, value)) if isinstance(value, list) else value}" for key, value in variant.items()
+    )
     return re.sub(r"(?<=[=,])-", "minus", "".join(parts))
+
+
+def told_apart(preset: Preset[Any], settings: Settings, *, quick: bool, swept: Collection[str] = ()) -> str:
+    """What tells ``settings`` from the preset's own, or its quick ones, in a folder's name: ``-steps=30``.
+
+    It is a hash where that would be long, or a text such as a path is among it; nothing where nothing differs.
+
+    Args:
+        swept: settings that are left out, as the name of a variant tells them.
+    """
+    own, given = (each.model_dump(mode="json") for each in (settings_of(preset, {}, quick=quick), settings))
+    label = labelled({key: value for key, value in given.items() if value != own[key] and key not in swept})
+    if len(label) <= _LONGEST and _PLAIN.fullmatch(label):
+        return label
+    return f"-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def read(path: Path) -> tuple[str, dict[str, Any]]:
@@ -160,6 +195,12 @@ def written(name: str, settings: Settings) -> str:
 def sweeps_written(specs: Sequence[SweepSpec]) -> tuple[str, ...]:
     """Each of ``specs`` as the TOML that ``graddiag sweep`` reads."""
     return tuple(tomlkit.dumps(spec.model_dump(mode="json", exclude_defaults=True)) for spec in specs)
+
+
+def _value(field: FieldInfo | None, text: str) -> Any:
+    if field is not None and isinstance(field.default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return text if field is not None and field.annotation is str else text.strip()
 
 
 def _may_be_none(field: FieldInfo) -> bool:

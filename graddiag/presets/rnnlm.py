@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from graddiag import schema
 from graddiag.analysis import number
+from graddiag.errors import SettingError
 from graddiag.figures.chart import Axis, Chart, Curve, chart
 from graddiag.lab.corpora import Corpus
 from graddiag.lab.ngrams import fit_kneser_ney
@@ -56,6 +57,12 @@ class Rnnlm(OfText):
     batch: int = Field(10, ge=1, description="Streams of text side by side.")
     vocabulary: int = Field(10_000, ge=2, description="Different words at most.")
     epochs: float = Field(1.0, gt=0, description="Times that the text is read.")
+
+    @model_validator(mode="after")
+    def _two_cutoffs(self) -> "Rnnlm":
+        if arm(self.cutoff) == arm(self.tight):
+            raise SettingError(f"tight {self.tight:g}: it is the cutoff itself, {self.cutoff:g}; give two that differ.")
+        return self
 
 
 def sweeps(settings: Rnnlm) -> Sequence[SweepSpec]:

@@ -119,7 +119,7 @@ def test_the_built_in_text_by_words() -> None:
         ({"train": "a b", "valid": ""}, r"ptb\.valid\.txt: it is empty; give"),
         ({"train": "a b a", "valid": " \n "}, r"the validation text holds no word of the training text; is it of the"),
         ({"train": "a b a", "valid": "a", "test": "x y"}, r"the test text holds no word of the training text; is it"),
-        ({"train": " \n ", "valid": "a"}, r"there is no word in it; give --text a text with words in it\.$"),
+        ({"train": " \n ", "valid": "a"}, r"there is no word in it; give a text with words in it\.$"),
     ],
 )
 def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, texts: dict[str, str], told: str) -> None:
@@ -131,11 +131,31 @@ def test_a_folder_that_cannot_be_used_is_told(tmp_path: Path, texts: dict[str, s
 def test_a_text_too_short_to_hold_anything_out_is_told(tmp_path: Path, text: str, held_out: float) -> None:
     (tmp_path / "own.txt").write_text(text)
     with pytest.raises(
-        InputError, match=r"own\.txt: 3 symbols are too few to hold \d+% of them out; give a longer text"
+        InputError, match=r"own\.txt: 3 symbols are too few to hold \d+% of them out, 2 at least; give a longer text"
     ):
         read_words(tmp_path / "own.txt", held_out=held_out)
     with pytest.raises(InputError, match=r"^text here: 3 symbols are too few to hold \d+% of them out"):
         characters("abc", "here", held_out)
+
+
+def test_what_is_held_out_can_be_guessed(tmp_path: Path) -> None:
+    """Of a single symbol there is nothing to guess: a training would end in the middle, where it is measured first."""
+    (tmp_path / "few.txt").write_text("a " * 12)
+    with pytest.raises(InputError, match=r"few\.txt: 12 symbols are too few to hold 10% of them out, 2 at least; give"):
+        read_words(tmp_path / "few.txt")
+    with pytest.raises(
+        InputError, match=r"^text here: 10 symbols are too few to hold 10% of them out, 2 at least; give"
+    ):
+        characters("abcdefghij", "here", 0.1)
+    assert len(read_words(tmp_path / "few.txt", held_out=0.2).valid) == 2  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("short", ["valid", "test"])
+def test_a_file_of_one_character_measures_nothing(tmp_path: Path, short: str) -> None:
+    texts = {"train": "ab", "valid": "ab", "test": "ab", short: "a"}
+    name = "validation" if short == "valid" else short
+    with pytest.raises(InputError, match=rf"the {name} text has 1 symbol, and 2 are needed, of which the second is"):
+        read_characters(folder(tmp_path, **texts))
 
 
 def test_empty_lines_alone_are_no_text(tmp_path: Path) -> None:

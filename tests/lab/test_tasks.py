@@ -65,8 +65,8 @@ def test_a_text_task_keeps_its_vocabulary() -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"text .*own\.txt: it cannot be read \(No such file or directory\); give --text a text file, UTF-8\.$"),
-        (b"", r"text .*own\.txt: it is empty; give --text a file with text in it\.$"),
+        (None, r"text .*own\.txt: it cannot be read \(No such file or directory\); give a text file, UTF-8\.$"),
+        (b"", r"text .*own\.txt: it is empty; give a file with text in it\.$"),
         (
             b"caf\xe9 noir",
             r"text .*own\.txt: it is not UTF-8 \(byte 3 is 0xe9\); convert it first, for example with iconv",

@@ -101,3 +101,7 @@ def test_the_plane_keeps_what_is_already_plane() -> None:
     shown = plane(flat @ torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64))[0])
     torch.testing.assert_close(torch.cdist(shown, shown), torch.cdist(flat, flat))
     assert shown[:, 0].var() > shown[:, 1].var()
+
+
+def test_a_table_that_is_not_finite_has_no_components() -> None:
+    assert plane(torch.tensor([[1.0, 2.0], [torch.nan, 0.0], [3.0, 1.0]])).isnan().all()

@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+import graddiag
 from graddiag import list_runs
 from graddiag.errors import GraddiagError
 from graddiag.lab.experiments import plan_run
@@ -57,3 +59,14 @@ def test_a_training_in_this_process_hands_over_its_network(tmp_path: Path) -> No
     assert units == [3, 3]
     assert seen == [1, 2, 3] * 2
     assert len(list_runs(tmp_path)) == 1
+
+
+def test_a_run_that_is_being_written_is_left_alone(tmp_path: Path) -> None:
+    bench, model = Bench(tmp_path, "lab"), torch.nn.RNN(2, 3)
+    with graddiag.watch(model, None, **bench.watched("one")) as first:
+        with graddiag.watch(model, None, **bench.watched("one")) as second:
+            assert first.path.is_dir()
+        assert second.path != first.path
+    assert list(list_runs(tmp_path)["status"]) == ["finished"] * 2
+    bench.watched("one")
+    assert not len(list_runs(tmp_path))

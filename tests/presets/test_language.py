@@ -101,3 +101,11 @@ def test_what_is_printed_for_a_sweep_can_be_swept(tmp_path: Path, capsys: pytest
     path = tmp_path / "mine.toml"
     path.write_text(capsys.readouterr().out)
     assert [plan.arm for plan in plan_sweep(read_sweep(path))] == ["baseline", "cutoff 15", "cutoff 0.2"]
+
+
+def test_near_zero_or_out_of_bounds_it_still_draws_and_after_diverging_it_stops() -> None:
+    net, prime = network(), torch.tensor([0])
+    assert len(sample(net, prime, 4, 1e-320, torch.Generator().manual_seed(0))) == 4
+    with torch.no_grad():
+        next(net.head.parameters()).fill_(torch.nan)
+    assert len(sample(net, prime, 4, 1.0, torch.Generator().manual_seed(0))) == 0

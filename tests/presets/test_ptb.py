@@ -104,7 +104,7 @@ def test_a_small_text_is_learned_below_its_unigram_perplexity(tmp_path: Path) ->
     (tmp_path / "ptb.test.txt").write_text("\n".join(lines[cut + 1 :: 2]))
     where = ["--root", str(tmp_path / "runs"), "--out", str(tmp_path / "out")]
     assert main(["lab", "ptb-small", "--set", f"text={tmp_path}", "--set", "epochs=6", *where]) == 0
-    (path,) = (tmp_path / "runs" / "lab-ptb-small").iterdir()
+    (path,) = (tmp_path / "runs").glob("lab-ptb-small-*/*")
     run = load_run(path)
     corpus = read_words(tmp_path, most=10_000)
     assert corpus.valid is not None
