@@ -73,6 +73,12 @@ class Run:
         return self.manifest.name
 
     @property
+    def length(self) -> int | None:
+        """T, timesteps of a sequence, as the configuration names it."""
+        found = self.manifest.config.get("length")
+        return found if isinstance(found, int) and not isinstance(found, bool) else None
+
+    @property
     def steps(self) -> pd.DataFrame:
         return self.read(schema.TABLE_STEPS)
 

@@ -39,7 +39,6 @@ from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.numerics import Numerics, Underflow, Zeros, numerics
 from graddiag.analysis.omega import Omega, OmegaForm, omega
-from graddiag.analysis.pairing import length_of
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
@@ -176,7 +175,6 @@ __all__ = [
     "heat",
     "heat_ratio",
     "horizon_captions",
-    "length_of",
     "logged_scalars",
     "loss_curve",
     "loss_dynamics",

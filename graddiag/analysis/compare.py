@@ -12,7 +12,7 @@ from graddiag import schema
 from graddiag.analysis.differences import Difference, differences
 from graddiag.analysis.intervals import Interval, over_seeds, told_over_seeds
 from graddiag.analysis.metrics import METRICS, STEPS_TO_TARGET, RunSummary, summary_of
-from graddiag.analysis.pairing import Key, key_of, length_of, one_of_each
+from graddiag.analysis.pairing import Key, key_of, one_of_each
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.target import steps_to, target_loss
 from graddiag.analysis.thresholds import Thresholds
@@ -231,7 +231,7 @@ def _key_order(key: Key) -> tuple[tuple[bool, int], ...]:
 
 def _pair(baseline: Member, treated: Member) -> Pair:
     b, t = baseline[1].source, treated[1].source
-    return Pair(b.seed, b.run, t.run, b.arm_label, t.arm_label, length_of(baseline[0]))
+    return Pair(b.seed, b.run, t.run, b.arm_label, t.arm_label, baseline[0].length)
 
 
 def _effect(name: str, arms: tuple[str, str], pairs: Sequence[tuple[Member, Member]], target: float | None) -> Effect:
@@ -244,7 +244,7 @@ def _effect(name: str, arms: tuple[str, str], pairs: Sequence[tuple[Member, Memb
     if name == STEPS_TO_TARGET and target is not None:
         unit = f"steps to a smoothed loss of {number(target)}"
         never = (before.count(None), after.count(None))
-    lengths = tuple(length_of(run) for (run, _), _ in pairs)
+    lengths = tuple(run.length for (run, _), _ in pairs)
     return Effect(
         name,
         title,

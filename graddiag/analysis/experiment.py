@@ -10,7 +10,6 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.curves import logged_scalars
 from graddiag.analysis.intervals import Interval
-from graddiag.analysis.pairing import LENGTH, length_of
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural, scalar_title
 from graddiag.run import Run, numbers
@@ -22,6 +21,7 @@ _LOW_ERROR: Final = 0.05
 _FINAL_SHARE: Final = 0.05
 _POINTS: Final = 200  # of a curve among many
 _Z: Final = 1.959964  # 95% of a normal distribution
+LENGTH: Final = "length"
 _NOT_VARIED: Final = frozenset({"seed", LENGTH, "clip", "threads", "every"})
 
 
@@ -153,7 +153,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
     return Member(
         source_of(run),
         run.manifest.status,
-        length_of(run),
+        run.length,
         at,
         course,
         int((~np.isfinite(values)).sum()),

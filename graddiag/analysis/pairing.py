@@ -1,24 +1,15 @@
 """Which runs of two arms make a pair: those of one seed and one length, and of several such runs of an arm one."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from graddiag.run import Run
-
-LENGTH: Final = "length"  # in a run's configuration: timesteps of a sequence
 
 Key = tuple[int | None, int | None]
 
 
-def length_of(run: Run) -> int | None:
-    """T, as the configuration of the run names it."""
-    found = run.manifest.config.get(LENGTH)
-    return found if isinstance(found, int) and not isinstance(found, bool) else None
-
-
 def key_of(run: Run) -> Key:
     """Seed and length: what the runs of a pair have in common."""
-    return run.manifest.seed, length_of(run)
+    return run.manifest.seed, run.length
 
 
 def one_of_each(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:

@@ -40,14 +40,13 @@ def _of_length(runs: "Sequence[Run]", length: int | None) -> "Sequence[Run]":
     Raises:
         SettingError: none is.
     """
-    from graddiag.analysis import length_of
     from graddiag.errors import SettingError
 
     if length is None:
         return runs
-    found = [run for run in runs if length_of(run) == length]
+    found = [run for run in runs if run.length == length]
     if not found:
-        known = ", ".join(map(str, sorted({each for run in runs if (each := length_of(run)) is not None})))
+        known = ", ".join(map(str, sorted({each for run in runs if (each := run.length) is not None})))
         raise SettingError(
             f"length {length}: none of the runs has it; {f'they have {known}' if known else 'leave it out'}."
         )

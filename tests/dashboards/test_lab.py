@@ -9,7 +9,8 @@ from typing import get_args
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from graddiag.jobs import control, processes
+from graddiag import processes
+from graddiag.jobs import control
 from graddiag.jobs.files import read_jobs, report_of
 from graddiag.jobs.values import Job, Request
 from graddiag.lab.spec import TaskName

@@ -29,7 +29,7 @@ def test_a_sweep_is_trained_once_and_told(tmp_path: Path) -> None:
     assert [(run.manifest.experiment, run.manifest.arm) for run in runs] == [
         (name, arm) for name in ("small", "other") for arm in ("baseline", "clipped")
     ]
-    assert [each.done for each in told] == [1, 2, 3, 4]
+    assert [each.done for each in told] == [0, 1, 2, 3, 4]
     assert {each.total for each in told} == {4}
     made = [run.manifest.created for run in runs]
     again = bench.sweep([small(), small("other", steps=2)])
