@@ -34,7 +34,7 @@ def test_a_sweep_is_trained_once_and_told(tmp_path: Path) -> None:
     made = [run.manifest.created for run in runs]
     again = bench.sweep([small(), small("other", steps=2)])
     assert [run.manifest.created for run in again] == made
-    assert len(told) == 4
+    assert len(told) == 5
 
 
 @pytest.mark.slow
