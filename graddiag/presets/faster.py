@@ -2,8 +2,8 @@
 
 Hidden layers of sigmoid, tanh, relu, truncated relu (capped at 20) and GRU, with truncated back-propagation, and noise-
 contrastive estimation or a softmax at the output. The clamp is on the gradient of the weights, after back-propagation:
-not the error vector of rnnlm, and not the norm of all. It is on the gradient of the
-mean over the streams, where faster-rnnlm learns from one stream at a time.
+not the error vector of rnnlm, and not the norm of all. It is on the gradient of the mean over the streams, where
+faster-rnnlm learns from one stream at a time.
 
 Source: faster-rnnlm (Yandex), README and its options -hidden-type, -bptt, -nce, -learn-rate.
 """
