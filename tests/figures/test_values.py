@@ -282,7 +282,7 @@ def test_the_chosen_step_has_its_name_once() -> None:
         figures.mark_step(figure, 20, f"x{axis}", f"y{axis}")
     assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [20, 20]
     (name,) = [note for note in figure.layout.annotations if note.text.startswith("step")]
-    assert (name.text, name.x, name.xanchor) == ("step 20", 20, "right")
+    assert (name.text, name.x, name.xanchor, name.bgcolor) == ("step 20", 20, "right", None)  # no line is hidden
 
 
 def test_layers_have_their_gain_and_interval() -> None:
