@@ -1,5 +1,6 @@
 """The dashboard as people see it: a served app in a real Chromium, with nothing wrong on page, console or server."""
 
+import re
 from collections.abc import Iterator
 from urllib.parse import quote, urlencode
 
@@ -51,7 +52,7 @@ def test_from_the_table_to_a_comparison(seen: Watched) -> None:
     seen.page.get_by_role("link", name="Compare", exact=True).last.click()
     expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
     seen.settle()
-    assert "run=pair" in seen.page.url
+    expect(seen.page).to_have_url(re.compile("run=pair"))
     expect(seen.page.get_by_test_id("stPlotlyChart").nth(3)).to_be_visible()
 
 
@@ -61,7 +62,7 @@ def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched
     thumb.press("ArrowLeft")
     thumb.press("ArrowLeft")
     expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
-    assert "step=9" in seen.page.url
+    expect(seen.page).to_have_url(re.compile("step=9"))
     seen.page.goto(seen.page.url)
     seen.settle()
     expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
@@ -106,9 +107,7 @@ def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, se
         seen.go(f"{COMPARE}&section={section}")
         columns = seen.page.get_by_test_id("stColumn").filter(has=seen.page.get_by_test_id("stPlotlyChart"))
         expect(columns).to_have_count(2)
-        left, right = (columns.nth(place).locator(".xtick").last.bounding_box() for place in range(2))
-        assert left
-        assert right
+        left, right = (seen.box(columns.nth(place).locator(".xtick").last) for place in range(2))
         assert left["x"] < right["x"]
         assert left["y"] == pytest.approx(right["y"], abs=1.5)
 
@@ -116,9 +115,7 @@ def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, se
 def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> None:
     seen.go("/run?run=pair/lstm-on&section=training")
     button = seen.page.get_by_role("button", name="CSV", exact=True).first
-    box = button.bounding_box()
-    assert box
-    assert box["height"] >= 24  # pixels: WCAG 2.5.8
+    assert seen.box(button)["height"] >= 24  # pixels: WCAG 2.5.8
     with seen.page.expect_download() as waiting:
         button.press("Enter")
     assert waiting.value.suggested_filename == "norms.csv"
@@ -128,5 +125,5 @@ def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> No
 def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Served, width: int) -> None:
     with watched(chromium, served, width=width) as seen:
         seen.go("/report?run=pair/lstm-on")
-        boxes = [seen.page.get_by_role("radio", name=name).bounding_box() for name in ("HTML", "Markdown", "PDF")]
-        assert len({box["y"] for box in boxes if box}) == 1
+        boxes = [seen.box(seen.page.get_by_role("radio", name=name)) for name in ("HTML", "Markdown", "PDF")]
+        assert len({box["y"] for box in boxes}) == 1

@@ -55,7 +55,7 @@ def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Pa
         compare.click()
         expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
         seen.settle()
-        assert "run=temporal-order-rnn-norm-0.5" in seen.page.url
+        expect(seen.page).to_have_url(re.compile("run=temporal-order-rnn-norm-0.5"))
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
         assert seen.trouble() == []
 

@@ -1,5 +1,6 @@
 """The Learn pages as people see them: drawn without trouble, moved by the keyboard, the same again from a link."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -40,21 +41,19 @@ def test_every_lesson_is_drawn_without_trouble(
 @pytest.mark.parametrize("name", ["learn_vanishing", "learn_clipping", "learn_cliff"])
 def test_sliders_and_picture_are_seen_together_at_a_desk(seen: Watched, name: str) -> None:
     seen.go(f"/{name}")
-    first = seen.page.get_by_test_id("stSlider").first.bounding_box()
-    picture = seen.page.get_by_test_id("stPlotlyChart").first.bounding_box()
-    assert first is not None
-    assert picture is not None
+    first = seen.box(seen.page.get_by_test_id("stSlider").first)
+    picture = seen.box(seen.page.get_by_test_id("stPlotlyChart").first)
     assert picture["x"] > first["x"] + first["width"]
     assert picture["y"] + picture["height"] - first["y"] < 800
 
 
 def test_formulas_are_whole_and_the_menu_says_where_one_is(seen: Watched) -> None:
     seen.go("/learn_saturation")
-    as_it_is = seen.page.screenshot()
+    as_it_is = seen.picture()
     seen.page.locator(".katex-display").evaluate_all(
         "boxes => boxes.forEach(box => { box.style.overflow = 'visible' })"
     )
-    assert seen.page.screenshot() == as_it_is
+    assert seen.picture() == as_it_is
     menu = seen.page.get_by_test_id("stTopNavSection")
     expect(menu).not_to_have_css("background-color", "rgba(0, 0, 0, 0)")
     seen.go("/lab")
@@ -69,7 +68,7 @@ def test_a_slider_moved_by_the_keyboard_is_in_the_link_and_the_link_gives_the_vi
     told = seen.page.get_by_text("the gradient grows by a factor of 277", exact=False)
     expect(told).to_be_visible()
     seen.settle()
-    assert "gain=1.1" in seen.page.url
+    expect(seen.page).to_have_url(re.compile("gain=1.1"))
     seen.page.goto(seen.page.url)
     seen.settle()
     expect(told).to_be_visible()
@@ -80,7 +79,7 @@ def test_an_example_sets_the_sliders_and_the_address(seen: Watched) -> None:
     seen.page.get_by_role("button", name="one inf").click()
     expect(seen.page.get_by_text("After: (nan, 0), norm nan", exact=False).first).to_be_visible()
     seen.settle()
-    assert "first=inf" in seen.page.url
+    expect(seen.page).to_have_url(re.compile("first=inf"))
 
 
 def test_a_lesson_leads_to_the_lab_and_to_the_next(seen: Watched) -> None:
@@ -90,5 +89,5 @@ def test_a_lesson_leads_to_the_lab_and_to_the_next(seen: Watched) -> None:
     seen.page.get_by_role("link", name="See it in the Lab").click()
     expect(seen.page.get_by_role("heading", name="Lab", exact=True)).to_be_visible()
     seen.settle()
-    assert "preset=explode-vanish" in seen.page.url
+    expect(seen.page).to_have_url(re.compile("preset=explode-vanish"))
     expect(seen.page.get_by_text("RNNs of four nonlinearities", exact=False)).to_be_visible()

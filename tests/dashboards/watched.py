@@ -2,15 +2,16 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
 
 from tests.dashboards.serving import Served
 
 SETTLE_MS: Final = 120_000  # a busy machine with two cores
+STILL_MS: Final = 150  # what does not move for so long stands still
 expect.set_options(timeout=SETTLE_MS)
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
@@ -21,6 +22,7 @@ _DEPARTURE: Final = re.compile(
     re.MULTILINE,
 )
 Scheme = Literal["light", "dark"]
+T = TypeVar("T")
 
 
 @dataclass
@@ -39,8 +41,29 @@ class Watched:
     def settle(self) -> None:
         """Waits until the page has been drawn and no script of it runs."""
         self.page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
-        expect(self.page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-        self.page.wait_for_timeout(400)
+        at_rest = expect(self.page.get_by_test_id("stApp"))
+        at_rest.to_have_attribute("data-test-script-state", "notRunning")
+        self.page.wait_for_timeout(400)  # what was just asked for may only now begin
+        at_rest.to_have_attribute("data-test-script-state", "notRunning")
+
+    def box(self, part: Locator) -> FloatRect:
+        """Where a part of the page stands once it stands still."""
+        return self._still(part.bounding_box)
+
+    def picture(self) -> bytes:
+        """What the window shows once nothing in it moves."""
+        return self._still(self.page.screenshot)
+
+    def _still(self, read: Callable[[], T | None]) -> T:
+        """What is read twice in a row: a chart that is being drawn anew has no place for a moment."""
+        before = None
+        for _ in range(SETTLE_MS // STILL_MS):
+            now = read()
+            if now is not None and now == before:
+                return now
+            before = now
+            self.page.wait_for_timeout(STILL_MS)
+        raise AssertionError(f"{self.page.url} never stood still")
 
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
