@@ -22,8 +22,8 @@ _KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
 _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !important }'
 # the button beside a caption is no taller than a line of it
 _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
-# a formula is a box that scrolls, and would cut the tops off its tallest signs
-_WHOLE: Final = ".katex-display { padding: .25rem 0 }"
+# a formula is a box that scrolls: without room around it its slanted last letter brings a scroll bar
+_WHOLE: Final = ".katex-display { padding: .25rem }"
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (
     '[data-testid="stTopNavSection"] { background: rgba(153, 173, 194, .25) } [data-testid="stTopNavSection"] p '

@@ -2,9 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal
 
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
 
@@ -22,7 +22,6 @@ _DEPARTURE: Final = re.compile(
     re.MULTILINE,
 )
 Scheme = Literal["light", "dark"]
-T = TypeVar("T")
 
 
 @dataclass
@@ -47,23 +46,15 @@ class Watched:
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
 
     def box(self, part: Locator) -> FloatRect:
-        """Where a part of the page stands once it stands still."""
-        return self._still(part.bounding_box)
-
-    def picture(self) -> bytes:
-        """What the window shows once nothing in it moves."""
-        return self._still(self.page.screenshot)
-
-    def _still(self, read: Callable[[], T | None]) -> T:
-        """What is read twice in a row: a chart that is being drawn anew has no place for a moment."""
+        """Where a part of the page stands once it stands still: a chart being drawn anew has no place for a moment."""
         before = None
         for _ in range(SETTLE_MS // STILL_MS):
-            now = read()
+            now = part.bounding_box()
             if now is not None and now == before:
                 return now
             before = now
             self.page.wait_for_timeout(STILL_MS)
-        raise AssertionError(f"{self.page.url} never stood still")
+        raise AssertionError(f"{part} never stood still")
 
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
