@@ -40,15 +40,20 @@ class Closer:
     boxes: bool = False
 
 
-def choose(runs: Sequence[OpenRun]) -> Choice | None:
-    """The pickers of every section; None, and a sentence why, where nothing was recorded per timestep in all runs."""
-    layers = [one for one in of_all(runs, analysis.common_selections) if _measured(runs, one)]
+def measured_layers(runs: Sequence[OpenRun]) -> list[Selection]:
+    """The layers of which all of the runs recorded timesteps, and any of them a number."""
+    return [one for one in of_all(runs, analysis.common_selections) if _measured(runs, one)]
+
+
+def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: bool) -> Choice | None:
+    """The pickers of every section; the layer cannot be chosen where the pictures are not of one. None, and a sentence
+    why, where there are no layers: nothing was recorded per timestep in all runs."""
     if not layers:
         muted(_nothing(runs))
         return None
     left, middle, right = st.columns([4, 4, 3])
     with left:
-        selection = _layer(layers)
+        selection = _layer(layers, of_a_layer)
     ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
     with middle:
         step = _step(min(ends), max(ends))
@@ -136,9 +141,15 @@ def _nothing(runs: Sequence[OpenRun]) -> str:
     return "These runs have no layer in common in which timesteps were recorded: there is nothing to set side by side."
 
 
-def _layer(layers: Sequence[Selection]) -> Selection:
+def _layer(layers: Sequence[Selection], of_a_layer: bool) -> Selection:
     return st.selectbox(
-        "Layer", layers, format_func=lambda selection: selection.label, key="layer", bind="query-params"
+        "Layer",
+        layers,
+        format_func=lambda selection: selection.label,
+        key="layer",
+        bind="query-params",
+        disabled=not of_a_layer,
+        help=None if of_a_layer else "The pictures of this section are of the whole model.",
     )
 
 

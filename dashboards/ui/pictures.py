@@ -9,7 +9,7 @@ from graddiag import analysis, figures, schema
 from graddiag.analysis import captions
 from ui import clipping, health, weights
 from ui.charts import captioned, picked, theme
-from ui.pickers import Choice, Closer, choose, closer, take
+from ui.pickers import Choice, Closer, choose, closer, measured_layers, take
 from ui.results import OpenRun, of, of_all
 from ui.zoom import over_steps
 
@@ -17,7 +17,7 @@ MAX_CELLS: Final = 60_000
 THROUGH, TRAINING, GATES, WEIGHTS = "through time", "training", "gates", "weights"
 CLIPPING, HEALTH = "clipping", "health"
 SECTIONS: Final = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING, HEALTH)
-UNTRACED: Final = (TRAINING, CLIPPING, HEALTH)
+UNTRACED: Final = (TRAINING, CLIPPING, HEALTH)  # of the whole model: no layer is to be chosen
 
 
 def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
@@ -25,10 +25,9 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
 
     Only what is looked at is computed. Runs without timesteps have their training and their clipping alone.
     """
-    head = st.container()
-    choice = choose(runs)
-    with head:
-        section = _section(SECTIONS if choice else UNTRACED)
+    layers = measured_layers(runs)
+    section = _section(SECTIONS if layers else UNTRACED)
+    choice = choose(runs, layers, of_a_layer=section not in UNTRACED)
     if choice and section == THROUGH:
         through_time(runs, choice)
     elif section == TRAINING:

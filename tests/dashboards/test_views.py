@@ -73,6 +73,25 @@ def test_what_heatmaps_show_is_kept_while_another_section_is_looked_at(open_page
     assert shown[0].options[shown[0].index] == other
 
 
+@pytest.mark.parametrize(
+    ("section", "of_a_layer"),
+    {
+        "through time": True,
+        "gates": True,
+        "weights": True,
+        "training": False,
+        "clipping": False,
+        "health": False,
+    }.items(),
+)
+def test_a_layer_is_chosen_where_pictures_are_of_one(
+    open_page: Open, root: Path, section: str, of_a_layer: bool
+) -> None:
+    page = open_page("run", run=write(root, pair()[0]), section=section)
+    layer = next(each for each in page.selectbox if each.label == "Layer")
+    assert layer.disabled is not of_a_layer
+
+
 def test_one_section_is_computed_at_a_time(open_page: Open, root: Path) -> None:
     link = write(root, pair()[0])
     heads = {
