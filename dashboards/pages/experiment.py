@@ -111,14 +111,15 @@ def rates(found: Experiment) -> None:
 def every_run(found: Experiment) -> str:
     broken = sum(each.nonfinite > 0 for each in found.members)
     lost = f" In {broken} of them some steps are NaN or inf: their lines have gaps." if broken else ""
-    return f"A line a run; the dotted line is the goal, {number(found.goal.below)}.{lost}"
+    return f"One line per run; the dotted line is the goal, {number(found.goal.below)}.{lost}"
 
 
 def across(found: Experiment) -> str:
     same = ", ".join(f"{name} {value}" for name, value in found.shared.items())
     left_out = f" The same in all runs and left out: {same}." if same else ""
-    dots = "A full dot is a run that succeeded, a ring one that did not."
-    return f"A line a run, from its settings to what it came to. {dots}{left_out}"
+    won = {each.success for each in found.members}
+    dots = " A full dot is a run that succeeded, a ring one that did not." if len(won) > 1 else ""
+    return f"One line per run, from its settings to what it came to.{dots}{left_out}"
 
 
 enter()

@@ -34,7 +34,17 @@ def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:
     several = max(effect.n for effect in effects) > 1
     difference = "Mean difference" if several else "Difference"
     with_interval = f"{difference}, 95% interval" if any(effect.interval for effect in effects) else difference
-    return ("Quantity", effects[0].baseline_arm, effects[0].arm, with_interval)
+    seeds = _seeds(effects[0].seeds)
+    return ("Quantity", f"{effects[0].baseline_arm}{seeds}", f"{effects[0].arm}{seeds}", with_interval)
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    """Which values of a cell are whose, where there are several and every run names its seed."""
+    known = [str(seed) for seed in seeds if seed is not None]
+    if len(seeds) == 1 or len(known) < len(seeds):
+        return ""
+    more = f" · and {len(known) - SEEDS_SHOWN} more" if len(known) > SEEDS_SHOWN else ""
+    return f", seed {' · '.join(known[:SEEDS_SHOWN])}{more}"
 
 
 def _row(effect: Effect, note: str) -> tuple[tuple[str, ...], ...]:

@@ -9,7 +9,7 @@ from graddiag import analysis, figures
 from ui.charts import captioned, theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
-from ui.text import muted
+from ui.text import heading, muted
 from ui.zoom import over_steps
 
 STORY: Final = (
@@ -25,7 +25,7 @@ def section(runs: Sequence[OpenRun], choice: Choice | None) -> None:
         over_training(runs, choice, "Size of the updates", analysis.updates, figures.updates),
         over_training(runs, choice, "Noise of the gradient", analysis.gradient_noise, figures.noise),
         over_training(runs, choice, "Edge of stability", analysis.edge_of_stability, figures.stability),
-        *(depth(run, len(runs), choice) for run in runs),
+        depths(runs, choice),
         zeros(runs),
     ]
     if not any(shown):
@@ -61,15 +61,25 @@ def over_training(
     return bool(known)
 
 
-def depth(run: OpenRun, runs: int, choice: Choice | None) -> bool:
-    """The gradient from layer to layer, where there are several."""
+def depths(runs: Sequence[OpenRun], choice: Choice | None) -> bool:
+    """The gradient from layer to layer, of the runs that have several: two side by side."""
+    deep = [run for run in runs if (found := of(run, analysis.depth)).missing is None and len(found.layers) > 1]
+    if not deep:
+        return False
+    st.subheader("Gradient across depth")
+    for first in range(0, len(deep), 2):
+        pair = deep[first : first + 2]
+        for run, place in zip(pair, st.columns(len(pair)), strict=True):
+            with place:
+                depth(run, choice, named=len(runs) > 1)
+    return True
+
+
+def depth(run: OpenRun, choice: Choice | None, *, named: bool) -> None:
     found = of(run, analysis.depth)
-    shown = found.missing is None and len(found.layers) > 1
-    if shown:
-        st.subheader(_head("Gradient across depth", found, runs))
-        figure = figures.depth(found, theme=theme(), title=False)
-        over_steps(figure, found.caption, key=f"depth-{run.link}", choice=choice)
-    return shown
+    if named:
+        heading(found.source.label, level=3)
+    over_steps(figures.depth(found, theme=theme(), title=False), found.caption, key=f"depth-{run.link}", choice=choice)
 
 
 def zeros(runs: Sequence[OpenRun]) -> bool:
@@ -81,7 +91,3 @@ def zeros(runs: Sequence[OpenRun]) -> bool:
         captions = analysis.captions(found) if len(found) > 1 else [found[0].caption]
         captioned(figures.numerics(found, theme=theme(), title=False), *captions, key="zeros")
     return bool(found)
-
-
-def _head(words: str, found: Any, runs: int) -> str:
-    return words if runs == 1 else f"{words}: {found.source.label}"

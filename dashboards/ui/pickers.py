@@ -57,12 +57,11 @@ def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: 
     ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
     with middle:
         step = _step(min(ends), max(ends))
+    logged = [*ends, *(end for run in runs for end in _ends(of(run, analysis.norm_history).steps))]
     with right:
-        steps = _span("Zoom into the training", _STEPS, min(ends), max(ends))
-    peak = _peak(runs)
+        steps = _span("Zoom into the training", _STEPS, min(logged), max(logged))
     with st.container(horizontal=True):
-        if peak is not None and min(ends) <= peak <= max(ends):
-            st.button(f"Go to the largest norm, step {peak}", icon=":material/north_east:", on_click=_go, args=(peak,))
+        _to_peak(runs, min(ends), max(ends))
         if _zoomed(_STEPS) or _zoomed(_TIMESTEPS):
             st.button("Look at all of it again", icon=":material/zoom_out_map:", on_click=_wider)
     return Choice(selection, step, steps)
@@ -185,11 +184,17 @@ def _pointing() -> str:
     )
 
 
-def _peak(runs: Sequence[OpenRun]) -> int | None:
-    """The step of the largest gradient norm before clipping, of all runs; None where no norm was recorded."""
+def _to_peak(runs: Sequence[OpenRun], first: int, last: int) -> None:
+    """A button that goes to the step of the largest gradient norm before clipping, of all runs."""
     found = [of(run, analysis.clip_statistics) for run in runs]
-    known = [(one.norm_max, one.norm_max_step) for one in found if one.norm_max is not None]
-    return max(known)[1] if known else None
+    known = [(one.norm_max, one.norm_max_step, one.source) for one in found if one.norm_max is not None]
+    if not known:
+        return
+    _, step, source = max(known, key=lambda each: each[0])
+    whose = f" ({source.arm_label})" if len(runs) > 1 else ""
+    if first <= step <= last:
+        words = f"Go to the largest gradient norm, step {step}{whose}"
+        st.button(words, icon=":material/north_east:", on_click=_go, args=(step,))
 
 
 def _go(step: int) -> None:

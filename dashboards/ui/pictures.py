@@ -109,8 +109,9 @@ def coefficients(runs: Sequence[OpenRun], choice: Choice | None) -> None:
 
 
 def norms(runs: Sequence[OpenRun], choice: Choice | None) -> None:
-    st.subheader("Gradient norm, before and after clipping")
     found = [of(run, analysis.norm_history) for run in runs]
+    clipped = any(each.source.clipped for each in found)
+    st.subheader("Gradient norm, before and after clipping" if clipped else "Gradient norm")
     over_steps(figures.norms(found, theme=theme(), title=False), *captions(found), key="norms", choice=choice)
 
 

@@ -24,6 +24,11 @@ _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !i
 _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
 # a formula is a box that scrolls: without room around it its slanted last letter brings a scroll bar
 _WHOLE: Final = ".katex-display { padding: .25rem }"
+# a row of choices that folds on a phone would leave some of them without an edge
+_FOLDED: Final = (
+    '@media (max-width: 640px) { [data-testid="stButtonGroup"] [role="radiogroup"] { gap: .25rem } '
+    '[data-testid="stButtonGroup"] button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }'
+)
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (
     '[data-testid="stTopNavSection"] { background: rgba(153, 173, 194, .25) } [data-testid="stTopNavSection"] p '
@@ -64,7 +69,9 @@ def navigation() -> st.Page:
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
     dark, lesson = st.context.theme.type == "dark", page in dict(LESSONS)
-    st.html(f"<style>{_CALM} {_FLAT} {_WHOLE} {_READABLE if dark else ''} {_WITHIN if lesson else ''}</style>")
+    st.html(
+        f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE if dark else ''} {_WITHIN if lesson else ''}</style>"
+    )
 
 
 def _forget(page: str) -> None:

@@ -57,7 +57,7 @@ def cuts(runs: Sequence[OpenRun], choice: Choice) -> None:
 def time_constants(runs: Sequence[OpenRun], choice: Choice) -> None:
     found = [of(run, analysis.time_constants, choice.selection) for run in runs]
     if any(each.missing is None for each in found):
-        st.subheader("Time constants: how long the cells keep")
+        st.subheader("Time constants: how long the cells keep what they hold")
         captions = analysis.captions(found)
         over_steps(
             figures.time_constants(found, theme=theme(), title=False), *captions, key="time_constants", choice=choice

@@ -45,7 +45,12 @@ class Bands(Result):
             return self.missing
         ends = "; ".join(f"{band.source.arm_label} {_end(band)}" for band in self.bands)
         lost = f" {plural(self.lost, 'run')} had NaN or inf, left out there." if self.lost else ""
-        return f"{self.title}, median and range over the runs of each arm. At the end: {ends}.{lost}"
+        return f"{self.title}, median and range over the runs of each arm. {self._when}: {ends}.{lost}"
+
+    @property
+    def _when(self) -> str:
+        lasts = {int(band.steps[-1]) for band in self.bands}
+        return f"At step {lasts.pop():,}" if len(lasts) == 1 else "At the last step of each"
 
 
 def bands(runs: Sequence[Run], name: str = schema.LOSS) -> Bands:

@@ -7,7 +7,6 @@ from typing import Final, Protocol
 from graddiag.analysis.values import Source
 
 MOST_TOLD: Final = 6  # runs in one sentence
-NOTHING: Final = "\N{EN DASH}"  # what stands for a run that has no such number
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,14 @@ def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
     """What is told of ``names``, in the same order, in one sentence; behind it the notes, each once."""
     few = told[:MOST_TOLD]
     parts = dict.fromkeys(part for each in few for part in each.found)
-    values = [_placed(part, _values([each.found.get(part, NOTHING) for each in few])) for part in parts]
+    values = [
+        _part(
+            part,
+            {name: each.found[part] for name, each in zip(names, few, strict=False) if part in each.found},
+            len(few),
+        )
+        for part in parts
+    ]
     notes = dict.fromkeys(each.note for each in told if each.note)
     return " ".join([f"{told[0].of} ({_whose(names)}): {'; '.join(values)}.", *notes])
 
@@ -78,6 +84,12 @@ def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
 def _whose(names: Sequence[str]) -> str:
     more = f"; {len(names) - MOST_TOLD} more are not told" if len(names) > MOST_TOLD else ""
     return " / ".join(names[:MOST_TOLD]) + more
+
+
+def _part(words: str, found: Mapping[str, str], runs: int) -> str:
+    """One thing that is told of; of how many runs, where it is not known of all ``runs``."""
+    whose = "" if len(found) == runs else f" ({', '.join(found)})"
+    return f"{_placed(words, _values(list(found.values())))}{whose}"
 
 
 def _placed(words: str, value: str) -> str:

@@ -114,8 +114,6 @@ class Comparison(Result):
         if loss.difference is None:
             cannot = f"{loss.arm} against {loss.baseline_arm}: the final losses cannot be compared ({loss.note})."
             return f"{cannot}{self._never}"
-        change = "lowers" if loss.difference < 0 else "raises" if loss.difference > 0 else "leaves"
-        amount = f" by {number(abs(loss.difference))}" if loss.difference else " as it was"
         sure = (
             f" (95% interval {number(loss.interval[0])} to {number(loss.interval[1])}{_by(loss)})"
             if loss.interval
@@ -123,8 +121,7 @@ class Comparison(Result):
         )
         together = _several(loss.lengths)
         over = f"over {plural(loss.n, 'pair')}{f' of {together}' if together and loss.interval else ''}{sure}"
-        unsure = ": the interval holds 0, so no difference is shown" if loss.difference and _holds_zero(loss) else ""
-        return f"Against {loss.baseline_arm}, {loss.arm} {change} the final loss{amount} {over}{unsure}.{self._never}"
+        return f"Against {loss.baseline_arm}, {loss.arm} {_change(loss)} {over}.{self._never}"
 
     @property
     def _never(self) -> str:
@@ -287,6 +284,16 @@ def _note(pairs: int, finite: int, never: tuple[int, int], lengths: str) -> str:
     lost = f"{pairs - finite} of {pairs} pairs not finite" if finite < pairs else ""
     few = "one seed: no interval" if finite == 1 else told_over_seeds(finite)
     return "; ".join(filter(None, (few, lost, lengths)))
+
+
+def _change(loss: Effect) -> str:
+    """What an arm does to the final loss; nothing is claimed where the interval holds 0."""
+    assert loss.difference is not None
+    if loss.difference == 0:
+        return "leaves the final loss as it was"
+    if _holds_zero(loss):
+        return f"shows no difference in the final loss: {number(loss.difference)} on average"
+    return f"{'lowers' if loss.difference < 0 else 'raises'} the final loss by {number(abs(loss.difference))}"
 
 
 def _holds_zero(effect: Effect) -> bool:

@@ -69,9 +69,9 @@ class LyapunovHistory(Result):
         first, last = (number(float(largest.mean.values[at])) for at in shown[[0, -1]])
         low, high = (number(known(each.values[shown[-1]])) for each in (largest.low, largest.high))
         found = {
-            "": first if len(shown) == 1 else f"{first} to {last}",
-            f"last over {plural(int(self.samples[shown[-1]]), 'sample')}": f"{low} to {high}",
-            "above 0 at": f"{self.growing} of {plural(len(self.steps), 'snapshot')}",
+            "": first if len(shown) == 1 else f"{first} at first, {last} at last",
+            f"at last over {plural(int(self.samples[shown[-1]]), 'sample')}": f"{low} to {high}",
+            "above 0 at": f"{self.growing or 'none'} of {plural(len(self.steps), 'snapshot')}",
         }
         if lost := int(nonfinite(largest.mean.states).sum()):
             found["NaN or inf at"] = str(lost)

@@ -65,12 +65,12 @@ class GateUnits(Result):
     @property
     def told(self) -> Told:
         stuck = {
-            gate_name(gate.gate): f"{len(gate.open)} open, {len(gate.shut)} shut"
+            f"{gate_name(gate.gate)}:": f"{len(gate.open)} open, {len(gate.shut)} shut"
             for gate in self.gates
             if len(gate.open) or len(gate.shut)
         }
         when = f"{plural(len(self.steps), 'snapshot')} of {span(int(self.steps[0]), int(self.steps[-1]))}"
-        of = f"Stuck of the {plural(self.units, 'unit')} of {self.selection.short}, by {when}"
+        of = f"Stuck units of {self.selection.short}, of {self.units:,}, by {when}"
         return Told(of, stuck or {"": "none"})
 
 

@@ -84,7 +84,7 @@ class GradientNoise(Result):
     def _hidden(self) -> str:
         """Why no signal can be told."""
         if self.interval is not None and self.interval[1] < 0:
-            return "each turns against the one before, and such swinging hides the signal"
+            return "on the whole each turns against the one before, and such swinging hides the signal"
         return "cannot be told from 0: noise hides the signal"
 
 

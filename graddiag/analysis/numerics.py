@@ -108,7 +108,7 @@ class Numerics(Result):
     @property
     def told(self) -> Told:
         """Of several runs: where the first NaN or inf is, what underflowed, and where most zeros are."""
-        found = {"first NaN or inf": f"at step {self.origin.step}" if self.origin.found else "nowhere"}
+        found = {"first NaN or inf:": f"at step {self.origin.step}" if self.origin.found else "none"}
         if self.underflow:
             lost, cells = sum(each.lost for each in self.underflow), sum(each.cells for each in self.underflow)
             kind = self.activations or self.dtype

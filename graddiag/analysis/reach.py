@@ -103,7 +103,7 @@ class Reach(Result):
             if self.over_task is not None:
                 found[f"this {{}} the task's distance of {self.over_task.timesteps}"] = self.over_task.verb
             note = "A fresh gradient joins it at every timestep, so part of it may go farther." if self.dense else ""
-        return Told(f"Gain of the gradient per step back through time, {self.selection.short}", found, note)
+        return Told(f"Gain of the gradient per timestep back through time, {self.selection.short}", found, note)
 
     @property
     def coverages(self) -> tuple[Told, ...]:

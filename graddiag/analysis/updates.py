@@ -8,7 +8,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
-from graddiag.analysis.words import number, percent, scalar_title
+from graddiag.analysis.words import number, scalar_title
 from graddiag.run import Run, numbers
 
 RULE_OF_THUMB: Final = 1e-3
@@ -57,13 +57,13 @@ class Updates(Result):
         assert self.median is not None
         times = number(self.median / RULE_OF_THUMB)
         found = {
-            "median step": percent(self.median),
-            f"{{}} times the rule of thumb of {percent(RULE_OF_THUMB)}": times,
+            "median step": number(self.median),
+            f"{{}} times the rule of thumb of {number(RULE_OF_THUMB)}": times,
         }
         if self.parameters:
             most, least = self.parameters[0], self.parameters[-1]
-            found[f"most in {most.parameter},"] = percent(most.median)
-            found |= {f"least in {least.parameter},": percent(least.median)} if least is not most else {}
+            found[f"most in {most.parameter},"] = number(most.median)
+            found |= {f"least in {least.parameter},": number(least.median)} if least is not most else {}
         return Told("Update / weights", found)
 
 

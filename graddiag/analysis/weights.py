@@ -65,7 +65,7 @@ class WeightsInTime(Result):
         most = int(np.nanargmax(self.share.values))
         found = {f"{{}} of {self.length:,} (effective number, median)": number(self.median_teaching)}
         if self.median_cancellation is not None:
-            found["{} of their lengths is left when they are summed"] = percent(self.median_cancellation)
+            found["{} of their summed length is left once they have cancelled"] = percent(self.median_cancellation)
         found["most by"] = f"timestep {most}, {percent(float(self.share.values[most]))}"
         if self.untaught:
             found["none at"] = plural(self.untaught, "step")

@@ -42,7 +42,7 @@ def counterfactual(
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
         return nothing(why, theme, title=_NAME if title else None)
     chosen = _chosen(drawn, step)
-    figure = panels(2, 1, (_HEAD, _cliffs(drawn, chosen)), vertical_spacing=0.22)
+    figure = panels(2, 1, (_HEAD, _cliffs(drawn, chosen, step)), vertical_spacing=0.22)
     styles, log = arm_styles([each.source for each in drawn], theme), _is_positive(drawn)
     names = labels([each.source for each in drawn])
     for each, looked, style, name in zip(drawn, chosen, styles, names, strict=True):
@@ -155,9 +155,10 @@ def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[LookedSt
     return [min(each.steps, key=lambda looked: abs(looked.step - step)) for each in drawn]
 
 
-def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep]) -> str:
+def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep], asked: int | None) -> str:
     if len({looked.step for looked in chosen}) == 1:
-        return f"loss by clip threshold, at step {chosen[0].step:,}"
+        nearest = "" if asked in (None, chosen[0].step) else f", the nearest tried to {asked:,}"
+        return f"loss by clip threshold, at step {chosen[0].step:,}{nearest}"
     told = (f"{each.source.arm_label} {looked.step:,}" for each, looked in zip(drawn, chosen, strict=True))
     return f"loss by clip threshold; steps: {', '.join(told)}"
 

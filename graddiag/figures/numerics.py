@@ -13,6 +13,7 @@ from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 _MOST: Final = 20
 _ROW, _AXIS = 18, 60
+_SMALLEST, _RING, _RINGS = 7, 5, 2  # pixels: equal shares of two runs are a dot on a larger one
 _KINDS: Final = (("median", "circle"), ("largest", "circle-open"))
 
 
@@ -26,8 +27,10 @@ def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", 
         return nothing(_why(results), theme, title=name)
     rows = _rows(drawn)
     figure = panels(1, 1)
-    for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
-        _add(figure, each, rows, style, alone=len(drawn) == 1)
+    styles = arm_styles([one.source for one in drawn], theme)
+    for place, (each, style) in enumerate(zip(drawn, styles, strict=True), start=1):
+        size = _SMALLEST + _RING * min(len(drawn) - place, _RINGS)
+        _add(figure, each, rows, style, size, alone=len(drawn) == 1)
     figure.update_xaxes(title_text="share of entries that are 0", range=[-0.03, 1.03], tickformat=".0%")
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(row) for row in rows])
     return dressed(figure, theme, title=name, body=_AXIS + _ROW * len(rows))
@@ -41,7 +44,7 @@ def _rows(drawn: Sequence[Numerics]) -> list[str]:
     return sorted(most, key=lambda parameter: -most[parameter])[:_MOST][::-1]
 
 
-def _add(figure: go.Figure, each: Numerics, rows: Sequence[str], style: Style, *, alone: bool) -> None:
+def _add(figure: go.Figure, each: Numerics, rows: Sequence[str], style: Style, size: int, *, alone: bool) -> None:
     shown = [zeros for zeros in each.zeros[::-1] if zeros.parameter in rows]
     for what, symbol in _KINDS:
         name = what if alone else f"{safe(each.source.arm_label)}: {what}"
@@ -53,7 +56,7 @@ def _add(figure: go.Figure, each: Numerics, rows: Sequence[str], style: Style, *
                 name=name,
                 legendgroup=name,
                 showlegend=not any(trace.name == name for trace in figure.data),
-                marker={"symbol": symbol, "color": style.color, "size": 8},
+                marker={"symbol": symbol, "color": style.color, "size": size},
                 hovertemplate=f"%{{y}}: %{{x:.1%}} ({what})<extra>{safe(each.source.label)}</extra>",
             )
         )

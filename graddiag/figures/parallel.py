@@ -42,7 +42,8 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
         figure.add_trace(_across(each, axes, result, styles[each.source.arm_label], figure))
     for place, axis in enumerate(axes):
         _add_upright(figure, place, axis, result, theme)
-        head = "<br>".join(_wrapped(axis.head, max(_SHORTEST, _LETTERS // len(axes))))
+        words = f"{axis.head} (log)" if axis.log else axis.head
+        head = "<br>".join(_wrapped(words, max(_SHORTEST, _LETTERS // len(axes))))
         figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
     figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
     figure.update_yaxes(range=[-0.18, 1.42], visible=False)

@@ -36,7 +36,7 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
 
 
 def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """The transport gain by timestep: geometric mean over the recorded steps, with the band from 10 to 90 %."""
+    """The transport gain by timestep: geometric mean over the recorded steps, with the band from 10 to 90%."""
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Transport gain by timestep"
@@ -47,17 +47,17 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
         _add_band(figure, each, style)
         add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, Place())
     if any(len(trace.x) for trace in figure.data if trace.fill):
-        add_band_entry(figure, "10 to 90 % of the steps", theme)
+        add_band_entry(figure, "10 to 90% of the steps", theme)
     _add_one(figure, theme, 1)
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
-    figure.update_yaxes(title_text="‖Jᵀλ‖ / ‖λ‖", **log_axis(_ends(bounds)))
+    figure.update_yaxes(title_text="gain a timestep", **log_axis(_ends(bounds)))
     figure.update_xaxes(title_text="timestep")
     return dressed(figure, theme, title=name if title else None, body=BODY)
 
 
 def _add_band(figure: go.Figure, each: Reach, style: Style) -> None:
     known = np.isfinite(each.gain_low) & (each.gain_low > 0)
-    names = (f"{safe(each.source.label)}: 10 to 90 %", safe(each.source.arm_label))
+    names = (f"{safe(each.source.label)}: 10 to 90%", safe(each.source.arm_label))
     add_band(figure, each.timesteps[known], (each.gain_low[known], each.gain_high[known]), style, names)
 
 

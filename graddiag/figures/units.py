@@ -28,7 +28,7 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
     titles = {gate.gate: gate.title for each in drawn for gate in each.gates}
     columns = min(_COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
-    spacing = {"horizontal_spacing": 0.2, "vertical_spacing": 0.28 / rows}
+    spacing = {"horizontal_spacing": 0.14, "vertical_spacing": 0.28 / rows}
     figure = panels(rows, columns, list(titles.values()), **spacing)
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         for gate in each.gates:
@@ -41,8 +41,8 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
             figure.add_shape(type="line", x0=0, y0=1, x1=1, y1=0, line=line, row=row, col=column)
         add_entry(figure, "always saturated", line=line)
     axis = {"range": [-0.04 * end, 1.04 * end], "tickformat": ".0%"}
-    figure.update_xaxes(title_text="left-saturated", **axis)
-    figure.update_yaxes(title_text="right-saturated", **axis)
+    figure.update_xaxes(title_text="share left-saturated (low)", **axis)
+    figure.update_yaxes(title_text="share right-saturated (high)", **axis)
     return dressed(figure, theme, title=name if title else None, body=rows * _PANEL, heads=True)
 
 

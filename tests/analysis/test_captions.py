@@ -3,7 +3,7 @@
 import pytest
 
 from graddiag.analysis import Selection, Source, captions, horizon_captions, loss_curve, reach
-from graddiag.analysis.captions import MOST_TOLD, NOTHING, Told, labels_of, told_together
+from graddiag.analysis.captions import MOST_TOLD, Told, labels_of, told_together
 from graddiag.run import Run
 from tests.analysis.runs import LAYER, manifest, net, steps_frame
 
@@ -19,7 +19,7 @@ def test_each_run_has_its_value_and_what_is_alike_is_told_once() -> None:
     first = Told("Norm", {"median": "1", "largest": "3"}, "Before clipping.")
     second = Told("Norm", {"median": "1", "largest": "2", "above {} at 2 steps": "0.5"}, "Before clipping.")
     assert told_together([OFF, ON], [first, second]) == (
-        f"Norm (clip off / clip on): median 1; largest 3 / 2; above {NOTHING} / 0.5 at 2 steps. Before clipping.",
+        "Norm (clip off / clip on): median 1; largest 3 / 2; above 0.5 at 2 steps (clip on). Before clipping.",
     )
 
 

@@ -68,7 +68,7 @@ def test_with_a_loss_at_every_timestep_the_horizon_is_the_least() -> None:
     found = reach(net(0.5, timesteps=30, dense=True), LAYER).over_sequence
     assert found is not None
     assert (found.least, found.covers) == (True, False)
-    assert found.sentence.endswith("the loss joins in on the way, so part of it may go farther.")
+    assert found.sentence.endswith("later losses join it on the way, so part of it may go farther.")
 
 
 def test_all_layers_stand_side_by_side() -> None:

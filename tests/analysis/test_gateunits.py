@@ -33,7 +33,7 @@ def test_shares_are_means_over_timesteps_and_snapshots() -> None:
     np.testing.assert_allclose(gate.high, [0.0, 0.95, 0.0])
     assert (gate.shut.tolist(), gate.open.tolist()) == ([0], [])
     assert (found.units, found.steps.tolist()) == (3, [0, 1])
-    assert found.caption.endswith("by 2 snapshots of steps 0 to 1 (clip off, seed 0): forget gate 0 open, 1 shut.")
+    assert found.caption.endswith("by 2 snapshots of steps 0 to 1 (clip off, seed 0): forget gate: 0 open, 1 shut.")
 
 
 def test_gates_stand_in_torchs_order_and_a_side_may_be_missing() -> None:

@@ -54,7 +54,7 @@ def test_blocks_follow_the_course_of_training() -> None:
 def test_gradients_that_swing_have_no_signal_to_tell() -> None:
     found = gradient_noise(run_of([-0.3] * 50))
     assert (found.signal, found.noise_scale, found.gain, found.missing) == (None, None, {}, None)
-    assert "mean -0.3; each turns against the one before" in found.caption
+    assert "mean -0.3; on the whole each turns against the one before" in found.caption
     assert found.blocks[0].signal is None
 
 

@@ -25,7 +25,7 @@ def test_all_together_and_by_parameter_the_largest_first() -> None:
     assert [each.near for each in found.parameters] == [0.0, 1.0, 0.0]
     assert (found.parameters[0].from_zero, found.parameters[0].steps) == (1, 1)
     assert found.parameters[1].low == pytest.approx(np.quantile([1e-3, 2e-3], 0.1))
-    assert "median step 0.4%; 4 times the rule of thumb of 0.1%" in found.caption
+    assert "median step 0.004; 4 times the rule of thumb of 0.001" in found.caption
 
 
 def test_without_a_ratio_it_says_so() -> None:

@@ -86,7 +86,7 @@ def test_the_address_chooses_step_and_signal(open_page: Open, root: Path) -> Non
 
 def test_the_step_of_the_largest_norm_is_one_click_away(open_page: Open, root: Path) -> None:
     page = open_page("run", run=write(root, pair()[0]), step="3")
-    next(button for button in page.button if button.label == "Go to the largest norm, step 11").click().run()
+    next(button for button in page.button if button.label == "Go to the largest gradient norm, step 11").click().run()
     assert page.slider(key="step").value == 11
 
 

@@ -137,7 +137,7 @@ def test_uprights_leave_out_what_is_the_same_and_keep_heads_on_few_lines() -> No
     result = analysis.experiment(EXPERIMENT[1:] + AT_FIFTY, analysis.Goal(schema.LOSS, 1.0))
     assert result.shared == {"length": "50", "seed": "0"}
     texts = [note.text for note in figures.parallel(result).layout.annotations]
-    assert {"arm", "lr", "largest norm"} <= set(texts)
+    assert {"arm", "lr", "largest norm<br>(log)"} <= set(texts)
     assert "length" not in texts
 
 

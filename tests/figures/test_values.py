@@ -85,10 +85,12 @@ def test_norms_stand_before_and_after_with_the_threshold() -> None:
 
 
 def test_norms_that_clipping_left_alone_are_drawn_once() -> None:
-    run = Run.from_frames(manifest(), steps=steps_frame([1.0, 2.0], **{schema.GRAD_NORM_CLIPPED: [1.0, 2.0]}))
-    figure = figures.norms(analysis.norm_history(run))
-    assert len(figure.data) == 1
-    assert [note.text for note in figure.layout.annotations] == ["before and after clipping, which changed nothing"]
+    steps = steps_frame([1.0, 2.0], **{schema.GRAD_NORM_CLIPPED: [1.0, 2.0]})
+    heads = {"none": "not clipped", "norm:5": "before and after clipping, which changed nothing"}
+    for clip, head in heads.items():
+        figure = figures.norms(analysis.norm_history(Run.from_frames(manifest(clip=clip), steps=steps)))
+        assert len([trace for trace in figure.data if "threshold" not in trace.name]) == 1
+        assert [note.text for note in figure.layout.annotations] == [head]
 
 
 def test_gates_have_mean_and_saturation() -> None:
@@ -108,7 +110,7 @@ def test_reach_shows_gain_and_ratio() -> None:
     np.testing.assert_allclose(gain.y, [0.5, 0.5])
     np.testing.assert_allclose(ratio.y, [0.125, 0.125])
     _, line, entry = figures.transport(found).data
-    assert (entry.name, entry.x) == ("10 to 90 % of the steps", (None,))
+    assert (entry.name, entry.x) == ("10 to 90% of the steps", (None,))
     np.testing.assert_allclose(line.y, [np.nan, 0.5, 0.5, 0.5])
 
 
@@ -282,7 +284,8 @@ def test_the_chosen_step_has_its_name_once() -> None:
         figures.mark_step(figure, 20, f"x{axis}", f"y{axis}")
     assert [shape.x0 for shape in figure.layout.shapes if shape.x0 == shape.x1] == [20, 20]
     (name,) = [note for note in figure.layout.annotations if note.text.startswith("step")]
-    assert (name.text, name.x, name.xanchor, name.bgcolor) == ("step 20", 20, "right", None)  # no line is hidden
+    assert (name.text, name.x, name.xanchor) == ("step 20", 20, "right")
+    assert name.bgcolor.endswith("0.75)")  # lines are seen through it
 
 
 def test_layers_have_their_gain_and_interval() -> None:

@@ -72,7 +72,7 @@ def healthy(faded: Sequence[Fading], noted: bool) -> Finding:
     """No other rule that is more than information applies, and the way through time was measured."""
     weakest = min(faded, key=lambda each: each.arriving)
     but = "Apart from what is told as information, the" if noted else "The"
-    sentence = f"{but} gradient neither explodes nor vanishes on its way back through time. {_how_far(weakest)}"
+    sentence = f"{but} gradient {_how_it_is(weakest)}"
     advice = Advice("nothing about the gradient; see whether other seeds agree (graddiag compare).", PRACTICE)
     return Finding(
         "healthy",
@@ -84,16 +84,17 @@ def healthy(faded: Sequence[Fading], noted: bool) -> Finding:
     )
 
 
-def _how_far(fading: Fading) -> str:
-    reach = fading.reach
+def _how_it_is(fading: Fading) -> str:
+    reach, calm = fading.reach, "neither explodes nor vanishes on its way back through time"
     if not reach.dense:
         return (
-            f"In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of it reaches the "
-            f"timestep farthest from the loss ({plural(reach.length, 'timestep')})."
+            f"{calm}. In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of it "
+            f"reaches the timestep farthest from the loss ({plural(reach.length, 'timestep')})."
         )
     if reach.horizon is None or math.isinf(reach.horizon):
-        return "Every timestep has a loss of its own, and what comes from later ones does not fade."
+        return f"{calm}. Every timestep has a loss of its own, and what comes from later ones does not fade."
     return (
-        f"Every timestep has a loss of its own; in {reach.selection.short} a fresh gradient falls to 1/e in "
-        f"{number(reach.horizon)} of {plural(reach.length, 'timestep')}; part of it may go farther."
+        "does not explode, and as every timestep has a loss of its own it is missing at none. What a single loss sends "
+        f"back falls to 1/e in {number(reach.horizon)} of {plural(reach.length, 'timestep')} in "
+        f"{reach.selection.short}; part of it may go farther."
     )
