@@ -94,7 +94,7 @@ def _how_it_is(fading: Fading) -> str:
     if reach.horizon is None or math.isinf(reach.horizon):
         return f"{calm}. Every timestep has a loss of its own, and what comes from later ones does not fade."
     return (
-        "does not explode, and as every timestep has a loss of its own it is missing at none. What a single loss sends "
+        "does not explode, and it reaches every timestep, as each has a loss of its own. What a single loss sends "
         f"back falls to 1/e in {number(reach.horizon)} of {plural(reach.length, 'timestep')} in "
         f"{reach.selection.short}; part of it may go farther."
     )
