@@ -52,6 +52,7 @@ def powers(diagonal: float, above: float, count: int) -> Powers:
         k=k,
         norms=line("norm", "‖Wᵏ‖, largest singular value", np.array(found)),
         radius=line("radius", "spectral radius, to the k", np.abs(diagonal) ** k),
+        bound=line("bound", "bound: ‖W‖, to the k", found[0] ** k),
         spectral_norm=found[0],
     )
 
