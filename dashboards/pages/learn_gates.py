@@ -34,7 +34,7 @@ def body() -> None:
         "On the way back along the cell there is no matrix and no slope of a tanh: the gradient is multiplied by the "
         "forget gate alone. An $f$ of 1 carries it back unchanged over any distance, an $f$ of 0.9 leaves less than 2% "
         "over 40 timesteps. The time constant, after which 1/e is left, is $-1/\\ln f$. A GRU does the same to $h$ "
-        "itself with its update gate $z$: $h_t = (1-z_t)\\,n_t + z_t\\,h_{t-1}$. That is why the bias with which "
+        "itself with its update gate $z$: $h_t = (1-z_t)\\,n_t + z_t\\,h_{t-1}.$ That is why the bias with which "
         "$f$ or $z$ starts decides how far back a gradient is carried before anything is learned; torch starts both "
         "near 0, which is a gate of 0.5."
     )
@@ -54,11 +54,11 @@ def body() -> None:
             st.metric("Mean of z", f"{found.mean_z:.4f}", width="content")
         captioned(figures.kept(found, theme=theme()), found.caption, key="kept")
     prose(
-        "With that scale at 0 neither gates nor candidate read $h$, and the gates read no $x$: LSTM and GRU lie "
-        "exactly on the circles, sigmoid(bias) to the power of the distance. Raise it, and the gradient finds further "
-        "ways, through the gates and the candidate; it may then arrive larger than by $f$ or $z$ alone. The RNN has an "
-        "orthogonal $W_{hh}$, which by itself neither stretches nor shrinks a gradient, and loses it to the slopes of "
-        "tanh all the same."
+        "With the scale of $W_{hh}$ and of the gates' $W_{ih}$ at 0, neither gates nor candidate read $h$, and the "
+        "gates read no $x$: LSTM and GRU lie exactly on the circles, sigmoid(bias) to the power of the distance. Raise "
+        "it, and the gradient finds further ways, through the gates and the candidate; it may then arrive larger than "
+        "by $f$ or $z$ alone. The RNN has an orthogonal $W_{hh}$, which by itself neither stretches nor shrinks a "
+        "gradient, and loses it to the slopes of tanh all the same."
     )
 
 

@@ -12,7 +12,11 @@ from ui.charts import captioned, theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
 
-HALF: Final = "½(1 - p)²".replace(" ", "\N{NO-BREAK SPACE}")
+COSTS: Final = (
+    "p given to the right answer",
+    "Cross\N{NON-BREAKING HYPHEN}entropy -ln\N{NO-BREAK SPACE}p",
+    "Squared error ½(1\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}p)²",
+)
 GIVEN: Final = (0.5, 0.1, 0.01, 0.0001)
 EXAMPLES: Final = (
     Example("badly wrong", {"z": -10.0}),
@@ -24,14 +28,14 @@ ROUNDED: Final = (1.0, 20.0, 88.0, 89.0, 709.0, 710.0)
 
 def body() -> None:
     prose(
-        "A unit answers with $p = \\sigma(z)$ and the right answer is 1. How much it learns from a mistake is the "
-        "slope of the loss in $z$:"
+        "A unit answers with $p = \\sigma(z)$ and the right answer is 1. Its loss is written $C$ here, and what goes "
+        "into the sigmoid $z$; the first lesson writes $L$ and $a$. How much the unit learns from a mistake is the "
+        "slope of $C$ in $z$:"
     )
     formula(r"C = -\ln p: \quad \frac{dC}{dz} = p - 1")
     formula(r"C = \tfrac12(1-p)^2: \quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
     prose(
-        "As in much of the literature on it, the loss is here called $C$ (cost), and what goes into the sigmoid $z$; "
-        "the other lessons call them $L$ and $a$. The first is cross-entropy, the second the squared error. The factor "
+        "The first is cross-entropy, the second the squared error. The factor "
         "$p\\,(1-p)$ is the slope of the sigmoid, and it is nearly 0 where the unit is saturated. Under squared error "
         "a unit that is confidently wrong therefore learns almost nothing from its worst mistakes; under cross-entropy "
         "the factor cancels, and the worst mistakes teach most."
@@ -57,7 +61,7 @@ def body() -> None:
     with pictures:
         captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape")
     st.subheader("What a mistake costs")
-    table(("p given to the right answer", "Cross-entropy -ln\N{NO-BREAK SPACE}p", f"Squared error {HALF}"), costs())
+    table(COSTS, costs())
     st.subheader("A sigmoid that breaks")
     prose(
         "Written as $e^z / (1 + e^z)$ the sigmoid overflows: in float32 it is NaN from $z = 89$, in float64 from "

@@ -81,8 +81,8 @@ def over_powers() -> None:
     prose(
         "A matrix that is not normal can stretch a vector for many steps before its eigenvalues win. Take $W = "
         "\\begin{pmatrix} d & u \\\\ 0 & d \\end{pmatrix}$: both eigenvalues are $d$, and yet the corner of $W^k$ is "
-        "$k\\,d^{k-1}u$, which grows first. What holds for certain is the power of the largest singular value, dotted; "
-        "it soon leaves the picture."
+        "$k\\,d^{k-1}u$, which grows first. A bound that always holds is the power of the largest singular value, "
+        "dotted; where $u$ is large it soon leaves the picture."
     )
     controls, pictures = bench()
     with controls:

@@ -93,8 +93,8 @@ def _path(descent: Descent, palette: Palette) -> go.Scatter:
         y=descent.points[:, 1],
         mode="lines+markers",
         name="without clipping" if off else f"with {descent.clip}",
-        line={"color": color, "width": 1.5 if off else 2, "dash": "6px,3px" if off else "solid"},
-        marker={"color": color, "size": 5, "symbol": "x" if off else "circle", "line": {"color": "#111", "width": 0.5}},
+        line={"color": color, "width": 1.5, "dash": "6px,3px" if off else "solid"},
+        marker={"color": color, "size": 4, "symbol": "x" if off else "circle", "line": {"color": "#111", "width": 0.5}},
         customdata=np.stack([np.arange(len(descent.points)), descent.errors, descent.norms], axis=1),
         hovertemplate="step %{customdata[0]}: E = %{customdata[1]:.3g}, ‖∇E‖ = %{customdata[2]:.3g}",
     )

@@ -52,7 +52,7 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
     arms, muted = PALETTES[theme].arms, PALETTES[theme].muted
     styles = (Style(arms[1], _SOLID), Style(arms[0], _DASHED))
     found = (result.norms, result.radius)
-    figure = _drawn(result.k, (_Panel(found, styles, "‖Wᵏ‖"),), theme, "k, steps back")
+    figure = _drawn(result.k, (_Panel(found, styles, "‖W^k‖"),), theme, "k, steps back")
     bound = Style(muted, _DOTTED)
     add_line(figure, result.k, result.bound.values, bound, result.bound.title, hovertemplate="%{x}: %{y:.4g}")
     ends = np.log10([min(line.values.min() for line in found), max(line.values.max() for line in found)])
@@ -74,7 +74,7 @@ def kept(result: Kept, *, theme: Theme = "light") -> go.Figure:
     figure.update_traces(line_width=7, opacity=0.4, selector=0)
     figure.update_traces(line_width=2.2, selector=1)
     circles = {"symbol": "circle-open", "size": 10, "color": text, "maxdisplayed": _MOST_SIGNS}
-    figure.update_traces(mode="markers", marker=circles, selector={"name": result.theory.title})
+    figure.update_traces(mode="markers", marker=circles, cliponaxis=False, selector={"name": result.theory.title})
     figure.update_xaxes(range=[-0.5, len(result.timesteps) - 0.5])
     return figure
 

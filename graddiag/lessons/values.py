@@ -114,7 +114,7 @@ class Powers:
             f"below 1 first at {equal('k', str(end))}" if end else f"still {number(self.norms.values[-1])} at {last}"
         )
         return (
-            f"Both eigenvalues are {self.diagonal:g}; ‖Wᵏ‖ peaks at {self.peak:.4g} for "
+            f"Both eigenvalues are {self.diagonal:g}; ‖W^k‖ peaks at {self.peak:.4g} for "
             f"{equal('k', str(self.peak_k))} and is {after}. One step is bounded by the largest singular value "
             f"‖W‖, {self.spectral_norm:.4g}, and k steps by its k-th power."
         )
