@@ -14,7 +14,7 @@ from ui.text import table
 
 COSTS: Final = (
     "p given to the right answer",
-    "Cross\N{NON-BREAKING HYPHEN}entropy -ln\N{NO-BREAK SPACE}p",
+    "Cross\N{NON-BREAKING HYPHEN}entropy \N{MINUS SIGN}ln\N{NO-BREAK SPACE}p",
     "Squared error ½(1\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}p)²",
 )
 GIVEN: Final = (0.5, 0.1, 0.01, 0.0001)

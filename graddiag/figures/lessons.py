@@ -57,7 +57,7 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
     add_line(figure, result.k, result.bound.values, bound, result.bound.title, hovertemplate="%{x}: %{y:.4g}")
     ends = np.log10([min(line.values.min() for line in found), max(line.values.max() for line in found)])
     figure.update_yaxes(range=[ends[0] - _BELOW, ends[1] + _ABOVE])
-    figure.add_hline(y=1, line={"color": muted, "width": 1})
+    figure.add_hline(y=1, line={"color": muted, "width": 1}, layer="below")
     return dressed(figure, theme, title=None, body=BODY)
 
 
