@@ -6,13 +6,15 @@ from typing import Final
 import streamlit as st
 
 from ui.root import runs_root
-from ui.shell import navigation
+from ui.shell import frame, navigation
 from ui.text import muted
 
 HERE: Final = Path(__file__).parent
 
 st.set_page_config(page_title="graddiag", page_icon=str(HERE / "mark.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="medium")
-navigation().run()
-st.space("medium")
-muted(f"Runs folder: {runs_root()}. To look at another, start the dashboard with it: graddiag dashboard --root DIR")
+page = navigation()
+page.run()
+with frame(page.url_path):
+    st.space("medium")
+    muted(f"Runs folder: {runs_root()}. To look at another, start the dashboard with it: graddiag dashboard --root DIR")

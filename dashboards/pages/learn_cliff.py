@@ -8,7 +8,7 @@ from graddiag.figures import lesson_maps as maps
 from graddiag.figures import lessons as figures
 from graddiag.lessons import cliff
 from ui.charts import captioned, theme
-from ui.learn import Example, bench, examples, formula, lesson, prose, slider
+from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
 
 SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")
 EXAMPLES: Final = (
@@ -30,11 +30,15 @@ def body() -> None:
     formula(r"x_t = w\,\sigma(x_{t-1}) + b")
     formula(r"E = \big(\sigma(x_{50}) - 0.7\big)^2")
     prose(
+        "The letters are those of Pascanu, Mikolov and Bengio (2013), whose figure 6 is this surface: $x_t$ is what "
+        "the first lesson calls $a_t$, and the error $E$ is the loss $L$."
+    )
+    prose(
         "For $w > 4$ such a unit can have two states it stays in, one high and one low. Which of the two it falls "
         "into changes along a line in the plane of $w$ and $b$, and there the error has a wall: at $w = 4.6$ the "
         "gradient on it is thousands of times the median beside it. A step of gradient descent that starts on the "
         "wall is thrown far away from it, and what was learned is lost. Clipping the norm keeps the direction and "
-        "takes a step of ordinary length. This is the error surface of Pascanu, Mikolov and Bengio (2013), figure 6."
+        "takes a step of ordinary length."
     )
     examples(EXAMPLES)
     controls, pictures = bench()
@@ -44,18 +48,11 @@ def body() -> None:
         lr = slider("Learning rate", 0.05, 2.0, 0.5, key="lr", step=0.05)
         threshold = slider("Threshold of the norm", 0.02, 1.0, 0.1, key="c", step=0.02)
         steps = slider("Steps", 1, 60, 30, key="steps", step=1)
-        shown = st.segmented_control(
-            "Colour: the error, or its gradient's norm",
-            SHOWN,
-            default="error",
-            required=True,
-            key="colour",
-            bind="query-params",
-        )
+        shown: maps.Shown = choice("Colour: the error, or its gradient's norm", SHOWN, "error", key="colour")
     descents = [cliff.descend((w, b), lr, clip, steps) for clip in ("none", f"norm:{threshold:g}")]
     with pictures:
         captioned(
-            maps.cliff(cliff.surface(), descents, shown=shown, theme=theme()),
+            maps.cliff(cliff.surface(*cliff.view(descents)), descents, shown=shown, theme=theme()),
             *(descent.caption for descent in descents),
             *([SAMPLED] if shown == "gradient" else []),
             key="surface",

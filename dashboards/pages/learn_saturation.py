@@ -7,10 +7,16 @@ import streamlit as st
 from graddiag.analysis import number
 from graddiag.figures import lessons as figures
 from graddiag.lessons import losses
+from graddiag.lessons.values import equal, told
 from ui.charts import captioned, theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
 
+COSTS: Final = (
+    "p given to the right answer",
+    "Cross\N{NON-BREAKING HYPHEN}entropy \N{MINUS SIGN}ln\N{NO-BREAK SPACE}p",
+    "Squared error ½(1\N{NO-BREAK SPACE}-\N{NO-BREAK SPACE}p)²",
+)
 GIVEN: Final = (0.5, 0.1, 0.01, 0.0001)
 EXAMPLES: Final = (
     Example("badly wrong", {"z": -10.0}),
@@ -22,16 +28,17 @@ ROUNDED: Final = (1.0, 20.0, 88.0, 89.0, 709.0, 710.0)
 
 def body() -> None:
     prose(
-        "A unit answers with $p = \\sigma(z)$ and the right answer is 1. How much it learns from a mistake is the "
-        "slope of the loss in $z$:"
+        "A unit answers with $p = \\sigma(z)$ and the right answer is 1. Its loss is written $C$ here, and what goes "
+        "into the sigmoid $z$; the first lesson writes $L$ and $a$. How much the unit learns from a mistake is the "
+        "slope of $C$ in $z$:"
     )
     formula(r"C = -\ln p: \quad \frac{dC}{dz} = p - 1")
     formula(r"C = \tfrac12(1-p)^2: \quad \frac{dC}{dz} = (p-1)\,p\,(1-p)")
     prose(
-        "The first is cross-entropy, the second the squared error. The factor $p\\,(1-p)$ is the slope of the "
-        "sigmoid, and it is nearly 0 where the unit is saturated. Under squared error a unit that is surely wrong "
-        "therefore learns almost nothing from its worst mistakes; under cross-entropy the factor cancels, and the "
-        "worst mistakes teach most."
+        "The first is cross-entropy, the second the squared error. The factor "
+        "$p\\,(1-p)$ is the slope of the sigmoid, and it is nearly 0 where the unit is saturated. Under squared error "
+        "a unit that is confidently wrong therefore learns almost nothing from its worst mistakes; under cross-entropy "
+        "the factor cancels, and the worst mistakes teach most."
     )
     examples(EXAMPLES)
     controls, pictures = bench()
@@ -40,7 +47,12 @@ def body() -> None:
     found = losses.slopes(z)
     with pictures:
         captioned(figures.slopes(found, theme=theme()), found.chosen.caption, key="slopes")
-    st.subheader("Out of the same hole")
+    st.subheader("Learning out of saturation")
+    start = found.chosen
+    prose(
+        f"From {equal('z', f'{z:g}')} ({equal('p', number(start.p))}, the slider above) gradient descent moves $z$, "
+        "once under either loss, with the same learning rate."
+    )
     controls, pictures = bench()
     with controls:
         lr = slider("Learning rate", 0.1, 10.0, 1.0, key="lr", step=0.1)
@@ -49,14 +61,14 @@ def body() -> None:
     with pictures:
         captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape")
     st.subheader("What a mistake costs")
-    table(("p given to the right answer", "Cross-entropy -ln p", "Squared error ½(1 - p)²"), costs())
+    table(COSTS, costs())
     st.subheader("A sigmoid that breaks")
     prose(
-        "Written as $e^x / (1 + e^x)$ the sigmoid overflows: in float32 it is NaN from $x = 89$, in float64 from "
-        "710. The stable form, which libraries use, is 1. NaN then spreads through everything that is computed from "
-        "it."
+        "Written as $e^z / (1 + e^z)$ the sigmoid overflows: in float32 it is NaN from $z = 89$, in float64 from "
+        "710. The NaN then spreads through everything that is computed from it. The stable form, which libraries use, "
+        "is 1."
     )
-    table(("x", "float32, as written", "float64, as written", "stable"), broken())
+    table(("z", "float32, as written", "float64, as written", "stable"), broken())
 
 
 def costs() -> list[tuple[tuple[str, str], ...]]:
@@ -67,7 +79,7 @@ def costs() -> list[tuple[tuple[str, str], ...]]:
 def broken() -> list[tuple[tuple[str, str], ...]]:
     rows = [(x, losses.squash(x, "float32"), losses.squash(x, "float64")) for x in ROUNDED]
     return [
-        tuple((number(value), "") for value in (x, single.naive, double.naive, double.stable))
+        tuple((told(value), "") for value in (x, single.naive, double.naive, double.stable))
         for x, single, double in rows
     ]
 

@@ -8,7 +8,7 @@ from graddiag.figures import lessons as figures
 from graddiag.lessons import vanishing
 from graddiag.lessons.values import Nonlinearity
 from ui.charts import captioned, theme
-from ui.learn import Example, bench, examples, formula, lesson, prose, slider
+from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
 
 EXAMPLES: Final = (
     Example("the gain alone", {"gain": 0.9, "length": 60, "phi": "identity", "drive": 1.0}),
@@ -16,9 +16,13 @@ EXAMPLES: Final = (
     Example("gain 1.5, and yet it vanishes", {"gain": 1.5, "length": 60, "phi": "tanh", "drive": 2.0}),
     Example("a linear unit that sums", {"gain": 1.0, "length": 60, "phi": "identity", "drive": 1.0}),
 )
-SLOPE: Final = (
-    "The mean slope of the units: at 1 everything passes, at 0 nothing. Raise the input drive, and tanh saturates."
-)
+SLOPES: Final[dict[Nonlinearity, str]] = {
+    "tanh": "at 1 everything passes, at 0 nothing. Raise the input drive, and tanh saturates.",
+    "relu": "the share of units that are on. Those that are off pass nothing.",
+    "sigmoid": "at most 1/4, however small the input. Raise the input drive, and it falls further.",
+    "identity": "1 everywhere, whatever the input.",
+}
+LINEAR: Final = "Without effect on the gradient of identity, whose slope is 1 everywhere."
 
 
 def body() -> None:
@@ -34,9 +38,10 @@ def body() -> None:
     )
     prose(
         "Below, $W_{hh}$ is a *gain* times an orthogonal matrix, which turns a vector and leaves its length alone. "
-        "Without a nonlinearity (identity) the norm is multiplied by exactly the gain at every timestep: 0.9 leaves "
-        "0.2% after 60 timesteps, 1.1 makes 304 times as much. With tanh the slopes are at most 1, and near 0 where "
-        "a unit is saturated. So the gain says what could happen; the slopes decide what does."
+        "Without a nonlinearity (identity) the norm is multiplied by exactly the gain at every step back. Over the 59 "
+        "steps from the last of 60 timesteps to the first, 0.9 leaves 0.2%, and 1.1 makes it 277 times as large. With "
+        "tanh the slopes are at most 1, and near 0 where a unit is saturated. So the gain says what could happen; the "
+        "slopes decide what does."
     )
     examples(EXAMPLES)
     through_time()
@@ -49,16 +54,24 @@ def through_time() -> None:
     with controls:
         gain = slider("Gain g, the spectral radius of W_hh", 0.5, 1.6, 0.9, key="gain", step=0.05)
         length = slider("Timesteps T", 5, 120, 60, key="length", step=5)
-        phi = st.segmented_control(
-            "Nonlinearity φ", get_args(Nonlinearity), default="tanh", required=True, key="phi", bind="query-params"
+        phi: Nonlinearity = choice("Nonlinearity φ", get_args(Nonlinearity), "tanh", key="phi")
+        linear = phi == "identity"
+        drive = slider(
+            "Input drive, standard deviation of x",
+            0.0,
+            3.0,
+            0.5,
+            key="drive",
+            step=0.1,
+            help=LINEAR if linear else None,
+            disabled=linear,
         )
-        drive = slider("Input drive, standard deviation of x", 0.0, 3.0, 0.5, key="drive", step=0.1)
     found = vanishing.decay(gain, length, phi, drive)
     with pictures:
-        captioned(figures.decay(found, theme=theme()), found.caption, key="decay")
-        captioned(figures.slopes_through_time(found, theme=theme()), SLOPE, key="slope")
+        slope = f"Below, the mean slope of the units: {SLOPES[phi]}"
+        captioned(figures.decay(found, theme=theme()), found.caption, slope, key="decay")
     prose(
-        "The dotted line is a bound that always holds: the largest singular value of $W_{hh}$ times the largest "
+        "The dotted line above is a bound that always holds: the largest singular value of $W_{hh}$ times the largest "
         "slope, multiplied over the timesteps. With tanh, a gain above 1 and strong inputs the gradient shrinks all "
         "the same: a diagnosis that reads the spectral radius alone would call that network exploding."
     )
@@ -66,9 +79,10 @@ def through_time() -> None:
 
 def over_powers() -> None:
     prose(
-        "A matrix that is not normal can stretch a vector for many steps before its eigenvalues win. Take "
-        "$W = \\begin{pmatrix} d & u \\\\ 0 & d \\end{pmatrix}$: both eigenvalues are $d$, and yet the corner of "
-        "$W^k$ is $k\\,d^{k-1}u$, which grows first."
+        "A matrix that is not normal can stretch a vector for many steps before its eigenvalues win. Take $W = "
+        "\\begin{pmatrix} d & u \\\\ 0 & d \\end{pmatrix}$: both eigenvalues are $d$, and yet the corner of $W^k$ is "
+        "$k\\,d^{k-1}u$, which grows first. A bound that always holds is the power of the largest singular value, "
+        "dotted; where $u$ is large it soon leaves the picture."
     )
     controls, pictures = bench()
     with controls:

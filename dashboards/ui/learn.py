@@ -7,11 +7,10 @@ from typing import Any, Final
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from ui.shell import LESSONS, enter, link
+from ui.shell import LESSONS, enter, frame, link
 from ui.text import heading, muted
 
 TEXT: Final = 920  # pixels: a line of text that can be read
-PAGE: Final = 1180  # pixels: controls and pictures side by side
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,16 @@ def lesson(name: str, body: Callable[[], None], *, shows: str, settings: Mapping
         shows: what a training of the Lab shows of it; settings: those of the Lab's form for it.
     """
     enter()
-    with st.container(horizontal_alignment="center"), st.container(width=PAGE):
+    with frame(name):
         heading(dict(LESSONS)[name])
         muted(f"Learn, lesson {list(dict(LESSONS)).index(name) + 1} of {len(LESSONS)}")
         body()
         st.divider()
-        muted(f"The Lab trains real networks on it: {shows}.")
+        muted(f"The Lab trains real networks on the subject of this lesson: {shows}.")
         with st.container(horizontal=True):
             link("lab", "See it in the Lab", ":material/science:", settings)
-            following = _next(name)
-            link(following, f"Next: {dict(LESSONS)[following]}", ":material/east:")
+            following, label = _following(name)
+            link(following, label, ":material/east:")
 
 
 def prose(text: str) -> None:
@@ -57,9 +56,26 @@ def bench() -> tuple[DeltaGenerator, DeltaGenerator]:
     return controls, pictures
 
 
-def slider(label: str, low: float, high: float, value: float, *, key: str, step: float, help: str | None = None) -> Any:
+def slider(
+    label: str,
+    low: float,
+    high: float,
+    value: float,
+    *,
+    key: str,
+    step: float,
+    help: str | None = None,
+    disabled: bool = False,
+) -> Any:
     """A slider whose value is in the address under ``key``; whole numbers where all of them are."""
-    return st.slider(label, low, high, value=value, step=step, key=key, help=help, bind="query-params")
+    return st.slider(
+        label, low, high, value=value, step=step, key=key, help=help, disabled=disabled, bind="query-params"
+    )
+
+
+def choice(label: str, options: Sequence[str], default: str, *, key: str) -> Any:
+    """One of a few words, in the address under ``key``; in more than one row where there is no room for one."""
+    return st.segmented_control(label, options, default=default, required=True, key=key, wrap=True, bind="query-params")
 
 
 def examples(several: Sequence[Example]) -> None:
@@ -75,6 +91,8 @@ def _set(settings: Mapping[str, Any]) -> None:
         st.session_state[key] = value
 
 
-def _next(name: str) -> str:
-    names = [one for one, _ in LESSONS]
-    return names[(names.index(name) + 1) % len(names)]
+def _following(name: str) -> tuple[str, str]:
+    """The lesson after ``name``, and how the link to it says so; after the last comes the first again."""
+    place = list(dict(LESSONS)).index(name) + 1
+    following, title = LESSONS[place % len(LESSONS)]
+    return following, f"Next: {title}" if place < len(LESSONS) else f"Back to lesson 1: {title}"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
@@ -15,6 +16,7 @@ LESSONS: Final = (  # file and title of each page under Learn, in the order to r
     ("learn_cliff", "The cliff"),
     ("learn_saturation", "Loss and saturation"),
 )
+LESSON: Final = 1180  # pixels: controls and pictures side by side
 _ENTERED: Final = "entered"
 _PAGE: Final = "page"
 _KEPT: Final = (_ENTERED, _PAGE, "problem", "lab refused")
@@ -64,6 +66,13 @@ def navigation() -> st.Page:
     _style(page.url_path)
     _forget(page.url_path)
     return page
+
+
+def frame(page: str) -> DeltaGenerator:
+    """Where what belongs to ``page`` stands: lessons are narrower than a wide window, and in its middle."""
+    if page not in dict(LESSONS):
+        return st.container()
+    return st.container(horizontal_alignment="center").container(width=LESSON)
 
 
 def _style(page: str) -> None:

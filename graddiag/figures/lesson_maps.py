@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from graddiag.figures.frame import dressed
 from graddiag.figures.lines import as_float32
-from graddiag.figures.theme import PALETTES, Palette, Theme
-from graddiag.lessons.values import Clipped, Descent, Region, Surface
+from graddiag.figures.theme import FONT_SIZE, PALETTES, Palette, Theme
+from graddiag.lessons.values import Clipped, Descent, Region, Surface, told
 
 Shown = Literal["error", "gradient"]
 _SURFACE: Final = 440
@@ -29,17 +29,20 @@ _BAR: Final = {  # below the map: beside it there is no room on a phone
 def cliff(
     surface: Surface, descents: Sequence[Descent], *, shown: Shown = "error", theme: Theme = "light"
 ) -> go.Figure:
-    """The error, or the norm of its gradient as log10, over (w, b), with each descent's path and its start."""
+    """The error, or the norm of its gradient as log10, over (w, b), with each descent's path and its start.
+
+    The first descent is drawn over those after it.
+    """
     palette = PALETTES[theme]
     figure = go.Figure(_ground(surface, shown, palette))
-    for descent in descents:
+    for descent in reversed(descents):
         figure.add_trace(_path(descent, palette))
     w, b = descents[0].points[0] if descents else (None, None)
-    mark = {"symbol": "circle", "size": 11, "color": "#ffffff", "line": {"width": 2, "color": "#111111"}}
+    mark = {"symbol": "circle", "size": 10, "color": "#ffffff", "line": {"width": 2, "color": "#111111"}}
     figure.add_trace(go.Scatter(x=[w], y=[b], mode="markers", marker=mark, name="start", hoverinfo="name+x+y"))
     figure.update_xaxes(title_text="w, recurrent weight", range=[surface.w[0], surface.w[-1]], showgrid=False)
     figure.update_yaxes(title_text="b, bias", range=[surface.b[0], surface.b[-1]], showgrid=False)
-    figure.update_legends(itemsizing="trace")
+    figure.update_legends(itemsizing="trace", traceorder="reversed")
     return dressed(figure, theme, title=None, body=_SURFACE)
 
 
@@ -52,9 +55,9 @@ def arrow(result: Clipped, *, extent: float, theme: Theme = "light") -> go.Figur
     palette = PALETTES[theme]
     figure = go.Figure()
     if result.allowed:
-        figure.add_shape(**_outline(result.allowed), line={"color": palette.muted, "width": 1, "dash": "dot"})
-    _point(figure, result.before, "before", palette.muted, 1.5)
-    _point(figure, result.after, "after", palette.arms[1], 3.5)
+        figure.add_shape(**_outline(result.allowed), line={"color": palette.muted, "width": 1, "dash": "4px,3px"})
+    _point(figure, result.before, "before", palette.muted, 1.2)
+    _point(figure, result.after, "after", palette.arms[1], 2.6)
     axis: dict[str, Any] = {"range": [-extent, extent], "zeroline": True, "zerolinecolor": palette.grid}
     figure.update_xaxes(title_text="first entry", **axis)
     figure.update_yaxes(title_text="second entry", scaleanchor="x", **axis)
@@ -71,7 +74,12 @@ def _ground(surface: Surface, shown: Shown, palette: Palette) -> go.Heatmap:
         y=as_float32(surface.b),
         z=values.astype(np.float32),
         colorscale=palette.scale,
-        colorbar={**_BAR, **ticks, "title": {"text": words, "side": "bottom"}},
+        colorbar={
+            **_BAR,
+            **ticks,
+            "tickfont": {"size": FONT_SIZE - 1, "color": palette.muted},
+            "title": {"text": words, "side": "bottom", "font": {"size": FONT_SIZE, "color": palette.muted}},
+        },
         hovertemplate=f"w = %{{x:.2f}}, b = %{{y:.2f}}<br>{words}: {number}<extra></extra>",
     )
 
@@ -85,8 +93,8 @@ def _path(descent: Descent, palette: Palette) -> go.Scatter:
         y=descent.points[:, 1],
         mode="lines+markers",
         name="without clipping" if off else f"with {descent.clip}",
-        line={"color": color, "width": 2.5, "dash": "6px,3px" if off else "solid"},
-        marker={"color": color, "size": 6, "symbol": "x" if off else "circle", "line": {"color": "#111", "width": 0.5}},
+        line={"color": color, "width": 1.5, "dash": "6px,3px" if off else "solid"},
+        marker={"color": color, "size": 4, "symbol": "x" if off else "circle", "line": {"color": "#111", "width": 0.5}},
         customdata=np.stack([np.arange(len(descent.points)), descent.errors, descent.norms], axis=1),
         hovertemplate="step %{customdata[0]}: E = %{customdata[1]:.3g}, ‖∇E‖ = %{customdata[2]:.3g}",
     )
@@ -101,14 +109,14 @@ def _point(figure: go.Figure, vector: np.ndarray, name: str, color: str, width: 
     """The arrow from the origin, and its tip as a point that can be read; words where it has no place."""
     x, y = (float(value) for value in vector)
     if not np.isfinite(vector).all():
-        words = f"{name}: ({x:g}, {y:g})"
+        words = f"{name}: ({told(x)}, {told(y)})"
         place = {"xref": "paper", "yref": "paper", "x": 0.03, "y": 0.97 if name == "before" else 0.86}
         figure.add_annotation(text=words, showarrow=False, xanchor="left", yanchor="top", **place)
         return
     figure.add_annotation(
         x=x, y=y, ax=0, ay=0, xref="x", yref="y", axref="x", ayref="y", text="", arrowcolor=color, arrowwidth=width
     )
-    figure.update_annotations(arrowhead=2, arrowsize=0.8)
+    figure.update_annotations(arrowhead=2, arrowsize=0.7)
     tip = {"color": color, "size": 4}
     hover = f"{name}: (%{{x:.4g}}, %{{y:.4g}})<extra></extra>"
     figure.add_trace(go.Scatter(x=[x], y=[y], mode="markers", marker=tip, name=name, hovertemplate=hover))

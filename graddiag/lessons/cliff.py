@@ -6,6 +6,7 @@ it is an RNN of one sigmoid unit without input: h_t = sigmoid(w h_{t-1} + b), E 
 Source: Pascanu, Mikolov & Bengio (2013), section 2.3, equation 8 and figure 6.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -25,8 +26,11 @@ W_RANGE: Final[Range] = (3.0, 7.0)
 B_RANGE: Final[Range] = (-4.0, -1.0)
 GRID: Final = 140
 ALONG: Final = 1501
+W_SEEN: Final[Range] = (2.5, 7.5)
+B_SEEN: Final[Range] = (-4.5, -0.5)
 _LITTLE: Final = 0.01  # of h_50
 _BETWEEN, _ROUNDS = 33, 12
+_NARROWEST, _ROOM = 1.0, 0.15  # of w or b; on either side, of the width
 
 
 def error_and_gradient(w: Floats | float, b: Floats | float) -> tuple[Floats, Floats, Floats]:
@@ -61,6 +65,23 @@ def surface(w_range: Range = W_RANGE, b_range: Range = B_RANGE) -> Surface:
     w, b = np.linspace(*w_range, GRID), np.linspace(*b_range, GRID)
     error, by_w, by_b = error_and_gradient(w[None, :], b[:, None])
     return Surface(w, b, error, np.hypot(by_w, by_b))
+
+
+def view(descents: Sequence[Descent]) -> tuple[Range, Range]:
+    """The part of the plane, over w and over b, with the ``descents`` and with the steepest place at the w they start
+    from; points beyond ``W_SEEN`` and ``B_SEEN``, where a descent is thrown far away, are left out."""
+    found = section(float(descents[0].points[0, 0]))
+    steepest = [[found.w, float(found.b[found.grad_norm.values.argmax()])]]
+    points = np.concatenate([steepest, *(descent.points for descent in descents)])
+    w, b = points.T
+    points = points[(w >= W_SEEN[0]) & (w <= W_SEEN[1]) & (b >= B_SEEN[0]) & (b <= B_SEEN[1])]
+    return _around(points[:, 0]), _around(points[:, 1])
+
+
+def _around(values: Floats) -> Range:
+    low, high = float(values.min()), float(values.max())
+    half = (0.5 + _ROOM) * max(high - low, _NARROWEST)
+    return 0.5 * (low + high) - half, 0.5 * (low + high) + half
 
 
 def section(w: float) -> Section:

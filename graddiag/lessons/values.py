@@ -13,6 +13,16 @@ from graddiag.analysis.values import Floats, Ints, Series
 Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
 
 
+def equal(name: str, value: str) -> str:
+    """``name = value``, which no line breaks."""
+    return f"{name} = {value}".replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def told(value: float) -> str:
+    """``number``, with NaN as the pages write it."""
+    return "NaN" if math.isnan(value) else number(value)
+
+
 @dataclass(frozen=True)
 class Decay:
     """||dL/dh_t|| of an RNN with W_hh = gain x orthogonal, and what theory says of it.
@@ -52,11 +62,17 @@ class Decay:
     def caption(self) -> str:
         if self.ratio == 0:
             return "The gradient is exactly zero at the first timestep: units that were off passed nothing on."
-        way = "grows" if self.ratio > 1 else "shrinks"
         return (
-            f"From the last timestep back to the first the gradient {way} by a factor of {number(self.ratio)}, "
-            f"{self.factor:.3f} per timestep; gain {self.gain:g} alone would give {self.gain:g} per timestep."
+            f"From the last timestep back to the first the gradient {self._course}: a factor of {self.factor:.3f} per "
+            f"timestep; the gain alone would give {self.gain:.3f}."
         )
+
+    @property
+    def _course(self) -> str:
+        if math.isclose(self.ratio, 1):
+            return "keeps its norm"
+        ratio = number(self.ratio)
+        return f"grows to {ratio} times its norm" if self.ratio > 1 else f"shrinks to {ratio} of its norm"
 
 
 @dataclass(frozen=True)
@@ -64,7 +80,8 @@ class Powers:
     """||W^k|| of W = [[d, u], [0, d]]: the largest factor by which k steps back can stretch a gradient.
 
     Attributes:
-        k: [K], from 1; norms: ||W^k||, the largest singular value; radius: d^k, what the eigenvalues alone foretell.
+        k: [K], from 1; norms: ||W^k||, the largest singular value; radius: d^k, what the eigenvalues alone foretell;
+        bound: ||W||^k, which no ||W^k|| exceeds.
         spectral_norm: ||W||, the bound on one step.
     """
 
@@ -72,6 +89,7 @@ class Powers:
     k: Ints
     norms: Series
     radius: Series
+    bound: Series
     spectral_norm: float
 
     @property
@@ -91,10 +109,14 @@ class Powers:
     @property
     def caption(self) -> str:
         end = self.first_below_one
-        after = f"below 1 first at k = {end}" if end else f"still {number(self.norms.values[-1])} at k = {self.k[-1]}"
+        last = equal("k", str(self.k[-1]))
+        after = (
+            f"below 1 first at {equal('k', str(end))}" if end else f"still {number(self.norms.values[-1])} at {last}"
+        )
         return (
-            f"Both eigenvalues are {self.diagonal:g}, yet ‖Wᵏ‖ peaks at {self.peak:.4g} for k = {self.peak_k} and is "
-            f"{after}. One step is bounded by the largest singular value, {self.spectral_norm:.4g}."
+            f"Both eigenvalues are {self.diagonal:g}; ‖W^k‖ peaks at {self.peak:.4g} for "
+            f"{equal('k', str(self.peak_k))} and is {after}. One step is bounded by the largest singular value "
+            f"‖W‖, {self.spectral_norm:.4g}, and k steps by its k-th power."
         )
 
 
@@ -127,7 +149,13 @@ class Kept:
     @property
     def caption(self) -> str:
         arrives = ", ".join(f"{line.name} {number(float(line.values[0]))}" for line in self.lines)
-        return f"Share of the last timestep's gradient that arrives at the first: {arrives}."
+        return f"Share of the last timestep's gradient that arrives at the first: {arrives}{self._coincidence}."
+
+    @property
+    def _coincidence(self) -> str:
+        """Whether the first two lines, LSTM and GRU, are the power of the gate at every timestep."""
+        alike = all(np.allclose(line.values, self.theory.values, rtol=1e-6, atol=0) for line in self.lines[:2])
+        return "; LSTM and GRU coincide with sigmoid(bias)^(T-1-t)" if alike else ""
 
 
 @dataclass(frozen=True)
@@ -137,7 +165,8 @@ class Clipped:
     Attributes:
         spec: as ``graddiag.clipping.parse`` reads it; title: in words.
         before, after: [2], NaN and inf kept.
-        coefficient: norm after / norm before; cosine: of after with before, NaN where either has none.
+        coefficient: norm after / norm before, the factor of all entries where they share one.
+        cosine: of after with before, NaN where either has none.
         nonfinite: NaN or inf entries before clipping.
         allowed: corners or radius of the region that an after can lie in; None where the threshold is not fixed.
     """
@@ -162,9 +191,11 @@ class Clipped:
 
     @property
     def caption(self) -> str:
-        x, y = (number(float(value)) for value in self.after)
-        after = f"After: ({x}, {y}), norm {number(self.norm_after)}"
-        return f"{after}." if self.nonfinite else f"{after}, coefficient {number(self.coefficient)}, {self.direction}."
+        x, y = (told(float(value)) for value in self.after)
+        after = f"After: ({x}, {y}), norm {told(self.norm_after)}"
+        shared = not self.spec.startswith(("value", "agc"))
+        ratio = f"{'coefficient' if shared else 'norm ratio'} {number(self.coefficient)}"
+        return f"{after}." if self.nonfinite else f"{after}, {ratio}, {self.direction}."
 
 
 @dataclass(frozen=True)
@@ -205,7 +236,7 @@ class Section:
     def caption(self) -> str:
         at = int(self.grad_norm.values.argmax())
         return (
-            f"At w = {self.w:g} the gradient's norm is largest at b = {self.b[at]:.3f}: "
+            f"At {equal('w', f'{self.w:g}')} the gradient's norm is largest at {equal('b', f'{self.b[at]:.3f}')}: "
             f"{number(float(self.grad_norm.values[at]))}; over half of this section it is below {number(self.median)}."
         )
 
@@ -229,9 +260,9 @@ class Descent:
         name = "Without clipping" if self.clip == "none" else f"With {self.clip}"
         w, b = self.points[-1]
         return (
-            f"{name}: the longest step is {number(self.length)}, the end is w = {number(w)}, b = {number(b)} with "
-            f"error {number(float(self.errors[-1]))} (at the start {number(float(self.errors[0]))}, at the lowest "
-            f"{number(float(self.errors.min()))}){self._restless}."
+            f"{name}: the longest step is {number(self.length)}, the end is {equal('w', number(w))}, "
+            f"{equal('b', number(b))} with error {number(float(self.errors[-1]))} (at the start "
+            f"{number(float(self.errors[0]))}, at the lowest {number(float(self.errors.min()))}){self._restless}."
         )
 
     @property
@@ -266,9 +297,9 @@ class UnitLoss:
     @property
     def caption(self) -> str:
         return (
-            f"At z = {self.z:g} the unit says p = {number(self.p)}. Cross-entropy: loss {self.cross_entropy:.4g}, "
-            f"slope {self.cross_entropy_slope:.5g}. Squared error, ½(1 - p)²: loss {self.squared_error:.4g}, "
-            f"slope {self.squared_error_slope:.3g}."
+            f"At {equal('z', f'{self.z:g}')} the unit says {equal('p', number(self.p))}. Cross-entropy: loss "
+            f"{self.cross_entropy:.4g}, slope {self.cross_entropy_slope:.5g}. Squared error: loss "
+            f"{self.squared_error:.4g}, slope {self.squared_error_slope:.3g}."
         )
 
 
@@ -281,7 +312,9 @@ class Escape:
 
     @property
     def caption(self) -> str:
-        ends = " and ".join(f"p = {number(float(line.values[-1]))} under {name}" for name, line in self.p.items())
+        ends = " and ".join(
+            f"{equal('p', number(float(line.values[-1])))} under {name}" for name, line in self.p.items()
+        )
         return f"The same start, learning rate and number of steps end at {ends}."
 
 

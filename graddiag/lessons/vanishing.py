@@ -50,8 +50,9 @@ def powers(diagonal: float, above: float, count: int) -> Powers:
     return Powers(
         diagonal=diagonal,
         k=k,
-        norms=line("norm", "‖Wᵏ‖, largest singular value", np.array(found)),
-        radius=line("radius", "spectral radius, to the k", np.abs(diagonal) ** k),
+        norms=line("norm", "‖W^k‖, largest singular value", np.array(found)),
+        radius=line("radius", "spectral radius^k", np.abs(diagonal) ** k),
+        bound=line("bound", "bound ‖W‖^k", found[0] ** k),
         spectral_norm=found[0],
     )
 

@@ -55,6 +55,25 @@ def test_a_formula_has_room_and_no_scroll_bar(seen: Watched, name: str) -> None:
     assert formulas.evaluate_all("boxes => boxes.every(box => box.scrollWidth <= box.clientWidth)")
 
 
+@pytest.mark.parametrize("name", ["learn_vanishing", "learn_clipping"])
+def test_every_choice_is_seen_on_a_tablet(chromium: Browser, served: Served, name: str) -> None:
+    with watched(chromium, served, width=1024) as seen:
+        seen.go(f"/{name}")
+        group = seen.page.get_by_test_id("stButtonGroup")
+        right = seen.box(group)["x"] + seen.box(group)["width"]
+        for button in group.get_by_role("radio").all():
+            box = seen.box(button)
+            assert box["x"] + box["width"] <= right + 1
+        assert seen.trouble() == []
+
+
+def test_the_foot_of_the_page_stands_where_the_lesson_does(seen: Watched) -> None:
+    seen.go("/learn_vanishing")
+    title = seen.box(seen.page.get_by_role("heading", name="What vanishes, and why", exact=True))
+    foot = seen.box(seen.page.get_by_text(re.compile("^Runs folder: ")))
+    assert foot["x"] == pytest.approx(title["x"], abs=1)
+
+
 def test_the_menu_says_that_one_is_in_a_lesson(seen: Watched) -> None:
     seen.go("/learn_saturation")
     menu = seen.page.get_by_test_id("stTopNavSection")
@@ -68,7 +87,7 @@ def test_a_slider_moved_by_the_keyboard_is_in_the_link_and_the_link_gives_the_vi
     gain = seen.page.get_by_role("slider", name="Gain g, the spectral radius of W_hh")
     for _ in range(4):
         gain.press("ArrowRight")
-    told = seen.page.get_by_text("the gradient grows by a factor of 277", exact=False)
+    told = seen.page.get_by_text("the gradient grows to 277 times its norm", exact=False)
     expect(told).to_be_visible()
     seen.settle()
     expect(seen.page).to_have_url(re.compile("gain=1.1"))
@@ -80,14 +99,14 @@ def test_a_slider_moved_by_the_keyboard_is_in_the_link_and_the_link_gives_the_vi
 def test_an_example_sets_the_sliders_and_the_address(seen: Watched) -> None:
     seen.go("/learn_clipping")
     seen.page.get_by_role("button", name="one inf").click()
-    expect(seen.page.get_by_text("After: (nan, 0), norm nan", exact=False).first).to_be_visible()
+    expect(seen.page.get_by_text("After: (NaN, 0), norm NaN", exact=False).first).to_be_visible()
     seen.settle()
     expect(seen.page).to_have_url(re.compile("first=inf"))
 
 
 def test_a_lesson_leads_to_the_lab_and_to_the_next(seen: Watched) -> None:
     seen.go("/learn_saturation")
-    seen.page.get_by_role("link", name="Next: What vanishes, and why").click()
+    seen.page.get_by_role("link", name="Back to lesson 1: What vanishes, and why").click()
     expect(seen.page.get_by_role("heading", name="What vanishes, and why", exact=True)).to_be_visible()
     seen.page.get_by_role("link", name="See it in the Lab").click()
     expect(seen.page.get_by_role("heading", name="Lab", exact=True)).to_be_visible()

@@ -21,8 +21,8 @@ EVERY = {
     "decay": lambda theme: lessons.decay(vanishing.decay(0.9, 60, "tanh", 0.5), theme=theme),
     "dead relu": lambda theme: lessons.decay(vanishing.decay(0.5, 60, "relu", 0.0), theme=theme),
     "far decay": lambda theme: lessons.decay(vanishing.decay(0.5, 120, "sigmoid", 3.0), theme=theme),
-    "slopes through time": lambda theme: lessons.slopes_through_time(vanishing.decay(1, 5, "tanh", 1), theme=theme),
     "powers": lambda theme: lessons.powers(vanishing.powers(0.9, 5, 80), theme=theme),
+    "powers of one": lambda theme: lessons.powers(vanishing.powers(1.0, 0.0, 80), theme=theme),
     "kept": lambda theme: lessons.kept(gates.keep(-2.0, 200, 1.0, 2.0), theme=theme),
     "section": lambda theme: lessons.section(cliff.section(4.6), theme=theme),
     "slopes": lambda theme: lessons.slopes(losses.slopes(-6.0), theme=theme),
@@ -57,6 +57,34 @@ def test_lines_that_lie_on_each_other_are_all_seen() -> None:
     lstm, gru, *_ = lessons.kept(result).data
     np.testing.assert_allclose(lstm.y, gru.y, rtol=1e-5)
     assert lstm.line.width > 2 * gru.line.width
+    circles = named(lessons.kept(result), result.theory.title)
+    assert circles.mode == "markers"
+    assert len(circles.x) == 60 > circles.marker.maxdisplayed
+
+
+def test_the_slopes_stand_below_the_norms_over_the_same_timesteps() -> None:
+    result = vanishing.decay(0.9, 60, "tanh", 0.5)
+    figure = lessons.decay(result)
+    slope = next(trace for trace in figure.data if trace.name == result.slope.title)
+    np.testing.assert_allclose(slope.y, result.slope.values, rtol=1e-6)
+    assert slope.yaxis == "y2"
+    assert figure.layout.xaxis.matches == "x2"
+
+
+def test_the_bound_on_powers_may_leave_the_picture_and_the_powers_not() -> None:
+    result = vanishing.powers(0.9, 5.0, 80)
+    figure = lessons.powers(result)
+    low, high = figure.layout.yaxis.range
+    assert 10**low < result.radius.values.min()
+    assert result.peak < 10**high < result.bound.values.max()
+    np.testing.assert_allclose(named(figure, result.bound.title).y[:5], result.spectral_norm ** np.arange(1, 6), 1e-6)
+
+
+def test_the_wall_is_drawn_on_a_linear_axis_and_its_gradient_on_a_log_axis() -> None:
+    figure = lessons.section(cliff.section(4.6))
+    assert figure.layout.yaxis.type != "log"
+    assert figure.layout.yaxis2.type == "log"
+    assert figure.layout.xaxis2.title.text == "b, bias"
 
 
 def test_exact_zeros_are_marked_on_the_log_axis() -> None:
@@ -83,4 +111,4 @@ def test_an_arrow_ends_where_the_policy_left_the_gradient() -> None:
 def test_an_inf_is_said_in_words() -> None:
     _, norm, *_ = clipping.clip_each((math.inf, 2.0), 1.0, 0.25)
     texts = [annotation.text for annotation in lesson_maps.arrow(norm, extent=5).layout.annotations]
-    assert texts == ["before: (inf, 2)", "after: (nan, 0)"]
+    assert texts == ["before: (inf, 2)", "after: (NaN, 0)"]

@@ -59,6 +59,25 @@ def test_the_top_of_the_wall_is_found_however_narrow_it_is(w: float) -> None:
     assert found.median == pytest.approx(np.median(np.hypot(by_w, by_b)))
 
 
+@pytest.mark.parametrize(("start", "lr"), [((4.6, -2.0), 0.5), ((4.6, -2.0), 0.05), ((3.5, -1.2), 0.5)])
+def test_the_view_holds_the_descents_and_the_wall(start: tuple[float, float], lr: float) -> None:
+    descents = [cliff.descend(start, lr, clip, 30) for clip in ("none", "norm:0.1")]
+    (left, right), (bottom, top) = cliff.view(descents)
+    found = cliff.section(start[0])
+    assert bottom < found.b[found.grad_norm.values.argmax()] < top
+    for descent in descents:
+        assert ((descent.points > (left, bottom)) & (descent.points < (right, top))).all()
+    assert right - left < 2 > top - bottom
+
+
+def test_the_view_leaves_out_where_a_descent_is_thrown_to() -> None:
+    thrown = cliff.descend((4.6, -2.0), 1.0, "none", 30)
+    assert thrown.points[:, 1].max() > 10
+    (_, right), (_, top) = cliff.view([thrown])
+    assert right < 8
+    assert top < 0
+
+
 def test_one_step_from_the_wall_is_thrown_and_with_clipping_is_not() -> None:
     start = (4.6, -2.0)
     thrown, held = (cliff.descend(start, 0.5, clip, 30) for clip in ("none", "norm:0.1"))

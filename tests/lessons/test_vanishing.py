@@ -81,6 +81,7 @@ def test_the_matrix_of_fact_eleven() -> None:
     assert found.peak_k == 9
     assert found.first_below_one == 55
     assert found.spectral_norm == pytest.approx(5.157, abs=5e-4)
+    np.testing.assert_allclose(found.bound.values, found.spectral_norm**found.k)
     assert found.radius.values[8] == pytest.approx(0.9**9)
 
 
