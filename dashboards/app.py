@@ -15,4 +15,4 @@ st.set_page_config(page_title="graddiag", page_icon=str(HERE / "mark.svg"), layo
 st.logo(str(HERE / "logo.svg"), size="medium")
 navigation().run()
 st.space("medium")
-muted(f"Runs folder: {runs_root()}. To look at another, start the dashboard with it: graddiag dashboard --root DIR")
+muted(f"Runs folder: {runs_root()}", "For another folder: graddiag dashboard --root DIR")
