@@ -29,7 +29,7 @@ KINDS_ABOUT: Final = {
 def page() -> None:
     heading("Lab")
     kind = st.segmented_control("What to run", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
-    sentence(f"{KINDS_ABOUT[kind]} It keeps running in the background if you close this page.")
+    sentence(f"{KINDS_ABOUT[kind]} The job keeps running in the background if you close this page.")
     if kind == PAIR:
         form(labform.choose, labform.request)
     else:

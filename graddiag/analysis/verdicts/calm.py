@@ -88,8 +88,8 @@ def _how_far(fading: Fading) -> str:
     reach = fading.reach
     if not reach.dense:
         return (
-            f"In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of it reaches the "
-            f"timestep farthest from the loss ({plural(reach.length, 'timestep')})."
+            f"In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of the gradient "
+            f"reaches the timestep farthest from the loss ({plural(reach.length, 'timestep')})."
         )
     if reach.horizon is None or math.isinf(reach.horizon):
         return "Every timestep has a loss of its own, and what comes from later ones does not fade."
