@@ -12,7 +12,7 @@ from graddiag.lab.spec import ModelKind, TaskName
 from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
-OWN: Final = "none: settings of your own"
+OWN: Final = "none"
 STARTS: Final = {  # the pairs of docs/demonstration.md, by what they show
     OWN: None,
     "text: an RNN explodes, clipping tames it": "demo-text-rnn",
@@ -52,7 +52,7 @@ def choose() -> Chosen:
         "Clip policy of the second arm", "norm:0.5", max_chars=40, key="clip", bind="query-params", help=POLICIES
     )
     suits = training_spec(task, model).model_dump()
-    second = st.columns(6)
+    second = st.columns(6, vertical_alignment="bottom")
     return {
         "task": task,
         "model": model,
