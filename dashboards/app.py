@@ -17,4 +17,4 @@ page = navigation()
 page.run()
 with frame(page.url_path):
     st.space("medium")
-    muted(f"Runs folder: {runs_root()}. To look at another, start the dashboard with it: graddiag dashboard --root DIR")
+    muted(f"Runs folder: {runs_root()}", "For another folder: graddiag dashboard --root DIR")

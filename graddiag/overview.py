@@ -118,6 +118,14 @@ def overview(root: Path | str = "runs", *, seconds: float | None = None) -> list
     return sorted(entries, key=_order)
 
 
+def current(entry: RunEntry) -> RunEntry:
+    """The entry with the status that it has by now: that its process was killed is written nowhere."""
+    if entry.manifest is None or entry.status == DAMAGED:
+        return entry
+    manifest = as_left(entry.manifest)
+    return entry if manifest is entry.manifest else replace(entry, manifest=manifest, status=manifest.status)
+
+
 def _order(entry: RunEntry) -> tuple[bool, float, str]:
     created = entry.manifest.created.timestamp() if entry.manifest else 0.0
     return entry.status == DAMAGED, created, entry.run
@@ -133,21 +141,13 @@ def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
     link = folder.relative_to(root).as_posix()
     known = _read(folder, _stamp(folder))
     if isinstance(known, RunEntry):
-        return _as_left(replace(known, run=link))
+        return current(replace(known, run=link))
     manifest, before = known
     try:
         summary = _summary(folder, manifest, before, judge=deadline is None or time.monotonic() < deadline)
     except RunFormatError:  # what was read before the damage was met is shown
         return RunEntry(link, manifest)
-    return _as_left(_complete(link, manifest, summary))
-
-
-def _as_left(entry: RunEntry) -> RunEntry:
-    """The entry with the status it has by now: that its process was killed is written nowhere."""
-    if entry.manifest is None or entry.status == DAMAGED:
-        return entry
-    manifest = as_left(entry.manifest)
-    return replace(entry, manifest=manifest, status=manifest.status)
+    return current(_complete(link, manifest, summary))
 
 
 def _stamp(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:

@@ -21,14 +21,15 @@ PRESET: Final = "preset"
 KINDS: Final = (PAIR, PRESET)
 KINDS_ABOUT: Final = {
     PAIR: "A pair: two trainings from the same weights on the same batches, with clipping off and with clipping on.",
-    PRESET: "A preset: one of the systems of the subject, trained, recorded, and told in a short report with figures.",
+    PRESET: "A preset: a model or experiment from the literature. It is trained and recorded, and a short report with "
+    "figures is written.",
 }
 
 
 def page() -> None:
     heading("Lab")
-    kind = st.segmented_control("Start", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
-    sentence(f"{KINDS_ABOUT[kind]} It goes on in a process of its own, whether this page is open or not.")
+    kind = st.segmented_control("What to run", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
+    sentence(f"{KINDS_ABOUT[kind]} The job keeps running in the background if you close this page.")
     if kind == PAIR:
         form(labform.choose, labform.request)
     else:

@@ -16,9 +16,9 @@ from ui.text import heading, muted, refusal, sentence
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
 ABOUT: Final = {
-    HTML: "One file, its figures can be zoomed and pointed at.",
-    "md": "A ZIP: Markdown and its figures as PNG.",
-    "pdf": "To print and to send.",
+    HTML: "One file with interactive figures.",
+    "md": "A ZIP with the text and its figures as PNG.",
+    "pdf": "One file to print or send.",
 }
 MEGABYTE: Final = 1e6
 PREVIEW: Final = 900  # pixels
@@ -26,7 +26,7 @@ PREVIEW: Final = 900  # pixels
 
 def page() -> None:
     heading("Report")
-    sentence("What is wrong with some runs and what to try, with the evidence and the methods, in one file for others.")
+    sentence("A shareable file: verdict, advice, evidence and methods for the chosen runs.")
     runs = opened(choose_runs("Choose one run or several"))
     if not runs:
         muted("Choose the runs above. Those of one experiment are compared; runs of several become a chapter each.")

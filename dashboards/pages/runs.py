@@ -9,7 +9,7 @@ from graddiag.overview import RunEntry
 from ui import keeping, labjobs
 from ui.live import live
 from ui.offer import first_steps, offer_pair
-from ui.runs import all_runs, root_state
+from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
 from ui.shell import enter, link
 from ui.text import heading, muted
@@ -21,11 +21,12 @@ def page() -> None:
     heading("Runs")
     entries = all_runs()
     waiting = any(map(unjudged, entries))
-    live(body, state=lambda: (root_state(), labjobs.states(), judged() if waiting else None))
+    running = [entry for entry in entries if entry.status == "running"]
+    live(body, state=lambda: (root_state(), labjobs.states(), statuses(running), judged() if waiting else None))
     if not entries:
         first_steps()
     keeping.trash()
-    with st.expander("Record a small pair", expanded=not entries):
+    with st.expander("Record a small pair, clipping off and on", expanded=not entries):
         offer_pair()
 
 
@@ -88,7 +89,7 @@ def summary(entries: Sequence[RunEntry]) -> str:
     words = f"{_many(len(entries), 'run')} in {_many(len(experiments), 'experiment')}"
     words += f", {running:,} being written now" if running else ""
     words += f", {waiting:,} still to be judged" if waiting else ""
-    return f"{words}. Select one row to open it, two or more to compare them."
+    return f"{words}. Select rows to open, compare, tag or delete."
 
 
 def _many(count: int, noun: str) -> str:

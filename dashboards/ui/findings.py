@@ -14,11 +14,9 @@ OPEN_FINDINGS: Final = 2
 def show_findings(diagnosis: Diagnosis) -> None:
     """The account, the worst findings in full, the rest folded; the order in time, and what could not be known."""
     sentence(diagnosis.account)
-    words = [finding.detail if finding is diagnosis.lead else finding.sentence for finding in diagnosis.findings]
-    told = list(zip(diagnosis.findings, words, strict=True))
-    for each in told[:OPEN_FINDINGS]:
+    for each in diagnosis.told[:OPEN_FINDINGS]:
         _finding(*each)
-    rest = told[OPEN_FINDINGS:]
+    rest = diagnosis.told[OPEN_FINDINGS:]
     if rest:
         with st.expander(f"{len(rest)} more"):
             for each in rest:

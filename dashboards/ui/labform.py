@@ -12,7 +12,7 @@ from graddiag.lab.spec import ModelKind, TaskName
 from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
-OWN: Final = "settings of your own"
+OWN: Final = "none"
 STARTS: Final = {  # the pairs of docs/demonstration.md, by what they show
     OWN: None,
     "text: an RNN explodes, clipping tames it": "demo-text-rnn",
@@ -34,6 +34,10 @@ POLICIES: Final = (
     "agc:C, each unit against its weights; auto:P and zclip, by the norms so far; bptt:C, inside back-propagation; "
     "tbptt:K, a cut every K timesteps."
 )
+LR: Final = (
+    "Of plain SGD, without momentum or decay. The value offered suits the task and network. On text it is high on "
+    "purpose: an RNN that is not clipped explodes there."
+)
 
 Chosen = Mapping[str, Any]
 
@@ -41,14 +45,14 @@ Chosen = Mapping[str, Any]
 def choose() -> Chosen:
     """Draws the form; gives what is chosen, by the names of the settings; all but where it starts is in the address."""
     first = st.columns(4)
-    first[0].selectbox("Start from", STARTS, key="start_from", on_change=_fill)
+    first[0].selectbox("Example", STARTS, key="start_from", on_change=_fill)
     task = first[1].selectbox("Task", get_args(TaskName), key="task", on_change=_suit, bind="query-params", help=ABOUT)
     model = first[2].selectbox("Network", get_args(ModelKind), key="model", on_change=_suit, bind="query-params")
     clip = first[3].text_input(
         "Clip policy of the second arm", "norm:0.5", max_chars=40, key="clip", bind="query-params", help=POLICIES
     )
     suits = training_spec(task, model).model_dump()
-    second = st.columns(6)
+    second = st.columns(6, vertical_alignment="bottom")
     return {
         "task": task,
         "model": model,
@@ -57,10 +61,16 @@ def choose() -> Chosen:
         "length": _whole(second[1], "Timesteps T", "length", suits, 2000),
         "hidden": _whole(second[2], "Units", "hidden", suits, 2000),
         "lr": second[3].number_input(
-            "Learning rate", min_value=1e-6, value=suits["lr"], format="%g", key="lr", bind="query-params"
+            "Learning rate (SGD)",
+            min_value=1e-6,
+            value=suits["lr"],
+            format="%g",
+            key="lr",
+            bind="query-params",
+            help=LR,
         ),
         "layers": _whole(second[4], "Layers", "layers", suits, MOST_LAYERS),
-        "seeds": _whole(second[5], "Seeds, a pair each", "seeds", {"seeds": 1}, 10),
+        "seeds": _whole(second[5], "Seeds (one pair per seed)", "seeds", {"seeds": 1}, 10),
     }
 
 

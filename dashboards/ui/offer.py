@@ -33,7 +33,9 @@ def first_steps() -> None:
 def offer_pair() -> None:
     """A small form. The pair is two trainings from the same start on the same batches: clipping off, clipping on."""
     with st.form("pair", border=False):
-        muted("A pair: two trainings from the same start on the same batches, with clipping off and with clipping on.")
+        muted(
+            "Two trainings from the same weights on the same batches, one with clipping off and one with clipping on."
+        )
         cells = st.columns(4, vertical_alignment="bottom")
         task = cells[0].selectbox("Task", ["text", "temporal-order"])
         model = cells[1].selectbox("Model", ["rnn", "lstm", "gru"])

@@ -1,10 +1,11 @@
 """The runs under the root: their list, the words that describe one, and the pickers that choose among them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
 
-from graddiag.overview import RunEntry, overview
+from graddiag.overview import RunEntry, current, overview
 from graddiag.run import RunManifest
 from graddiag.store import root_fingerprint
 from ui.root import runs_root
@@ -14,12 +15,17 @@ JUDGING_SECONDS: Final = 1.0  # a listing never waits longer for verdicts; the r
 
 def all_runs() -> list[RunEntry]:
     """Every run in the order of creation, as they stand; verdicts that wait to be made are at most a second behind."""
-    return _listed(str(runs_root()), root_state())
+    return [current(entry) for entry in _listed(str(runs_root()), root_state())]
 
 
 def root_state() -> str:
     """Changes whenever a run under the root appears, goes, grows or is given tags or notes."""
     return root_fingerprint(runs_root())
+
+
+def statuses(entries: Sequence[RunEntry]) -> list[str]:
+    """What has become of these runs by now: a process that is killed changes no file, and so not ``root_state``."""
+    return [current(entry).status for entry in entries]
 
 
 def changed() -> None:

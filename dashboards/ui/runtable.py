@@ -14,6 +14,7 @@ ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
 MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others the search finds any
 TAG: Final = "tag"
+NARROW: Final = 80  # pixels: a phone shows the verdict, the loss and most of the name of a run
 CURVE: Final = 118  # pixels: the words above the curve fit
 
 _SELECTED: Final = "selected"
@@ -21,22 +22,23 @@ _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tag
 _LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
     schema.VERDICT: badges.column("Verdict", badges.VERDICTS, "What graddiag finds wrong, if anything"),
-    schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
-    schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
     _LOSS: st.column_config.LineChartColumn(
         "Loss",
-        width=CURVE,
+        width=NARROW,
         help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT} A grey line is 0.",
     ),
+    schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
     _NORM: st.column_config.LineChartColumn(
         "Gradient norm",
         width=CURVE,
-        help="log10 of the gradient norm before clipping, the largest of each stretch; 0 has none. "
-        f"{_LEFT_OUT} The grey line is a norm of 1.",
+        help="log10 of the norm over all parameters, before clipping, the largest of each stretch; a norm of 0 is left "
+        f"out. {_LEFT_OUT} Each row has a scale of its own: the grey line marks a norm of 1, where the scale holds it. "
+        "Vanishing is judged by the gradient through time, not by this norm.",
     ),
     schema.FINAL_LOSS: st.column_config.NumberColumn(
-        "Final loss", format="%.4g", help="Mean of the last 5% of the steps"
+        "Final loss", format="%.4g", help="Mean of the last 5% of the steps, to four digits; last zeros are left out"
     ),
+    schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
     schema.STEPS: st.column_config.NumberColumn("Steps", format="localized", help="Updates so far"),
     schema.TASK: st.column_config.TextColumn("Task"),
     schema.MODEL: st.column_config.TextColumn("Model"),

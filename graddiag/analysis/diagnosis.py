@@ -46,6 +46,11 @@ class Diagnosis(Result):
         return told if self.story.missing else told.replace(f" {self.story.caption}", "")
 
     @property
+    def told(self) -> list[tuple[Finding, str]]:
+        """The findings, each with its words; of the one that the account begins with those that it leaves out."""
+        return [(each, each.detail if each is self.lead else each.sentence) for each in self.findings]
+
+    @property
     def caption(self) -> str:
         return f"{self.source.label}: {self.verdict}. {self.lead.sentence}"
 
@@ -62,8 +67,9 @@ class Diagnosis(Result):
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
     def __str__(self) -> str:
-        parts = [f"{self.source.run}: {self.verdict}", "\n".join(textwrap.wrap(self.summary, WIDTH))]
-        parts += [str(finding) for finding in self.findings]
+        """The account, the findings, the story and the notes; each sentence once."""
+        parts = [f"{self.source.run}: {self.verdict}", "\n".join(textwrap.wrap(self.account, WIDTH))]
+        parts += [finding.in_full(words) for finding, words in self.told]
         if self.story.missing is None:
             parts.append(str(self.story))
         if self.notes:
@@ -88,8 +94,8 @@ class Basis:
             return f"This rests on {timesteps}, whose losses and norms were not recorded."
         if not self.recorded:
             return f"This rests on {plural(self.steps, 'step')}, none of them with timesteps."
-        timesteps = f"timesteps of {plural(self.layers, 'layer')} at {self.recorded:,} of them"
-        return f"This rests on {plural(self.steps, 'step')}, with {timesteps}."
+        timesteps = f"at {self.recorded:,} of them with timesteps of {plural(self.layers, 'layer')}"
+        return f"This rests on {plural(self.steps, 'step')}, {timesteps}."
 
 
 def diagnosis(

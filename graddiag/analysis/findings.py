@@ -132,7 +132,11 @@ class Finding:
         return self.severity != "info"
 
     def __str__(self) -> str:
-        lines = [f"{self.name} ({self.severity})", *wrapped(self.sentence)]
+        return self.in_full(self.sentence)
+
+    def in_full(self, words: str) -> str:
+        """The finding told in ``words``, with its evidence, its rule and what to try."""
+        lines = [f"{self.name} ({self.severity})", *wrapped(words)]
         lines += [line for each in self.evidence for line in wrapped(f"- {each}", hang=2)]
         lines += wrapped(f"Rule: {self.rule}", hang=6) if self.rule else []
         lines += [line for each in self.advice for line in wrapped(f"Try: {each}", hang=5)]

@@ -94,8 +94,8 @@ def _rendered(diagnosis: "Diagnosis") -> "list[RenderableType]":
 
     parts: list[RenderableType] = [
         Rule(_text(f"{diagnosis.source.run}: {diagnosis.verdict}", "bold"), align="left"),
-        Padding(_text(diagnosis.summary), (0, 1)),
-        *(_panel(finding) for finding in diagnosis.findings),
+        Padding(_text(diagnosis.account), (0, 1)),
+        *(_panel(finding, words) for finding, words in diagnosis.told),
     ]
     if diagnosis.story.missing is None:
         parts.append(Padding(_text(str(diagnosis.story)), (0, 1)))
@@ -105,8 +105,8 @@ def _rendered(diagnosis: "Diagnosis") -> "list[RenderableType]":
     return parts
 
 
-def _panel(finding: "Finding") -> "RenderableType":
-    """One finding: its sentence, a table of the evidence, the rule, and what to try, the best fit first."""
+def _panel(finding: "Finding", words: str) -> "RenderableType":
+    """One finding: what ``words`` say of it, a table of the evidence, the rule, and what to try, the best fit first."""
     from rich.console import Group
     from rich.panel import Panel
     from rich.table import Table
@@ -120,7 +120,8 @@ def _panel(finding: "Finding") -> "RenderableType":
     rule = [_text(f"Rule: {finding.rule}", "dim")] if finding.rule else []
     style = _STYLES[finding.severity]
     title = _text(f"{finding.name} ({finding.severity})", f"bold {style}")
-    body = Group(_text(finding.sentence), *([evidence] if finding.evidence else []), *rule, *advice)
+    said = [_text(words)] if words else []
+    body = Group(*said, *([evidence] if finding.evidence else []), *rule, *advice)
     return Panel(body, title=title, title_align="left", border_style=style)
 
 

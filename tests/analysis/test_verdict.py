@@ -174,7 +174,7 @@ def test_every_finding_has_evidence_a_rule_and_advice() -> None:
 def test_it_reads_in_a_terminal() -> None:
     text = str(diagnose(net(0.7, name="order-50", model="rnn")))
     assert text.startswith("order-50: vanishing\n\nIn lstm, layer 0, forward a share of 4.6e-16 of the loss's gradient")
-    assert "\n\nvanishing (severe)\n  In lstm, layer 0, forward a share of 4.6e-16 of" in text
+    assert "\n\nvanishing (severe)\n  - share of the loss's gradient at the worst-served timestep" in text
     assert "\n\nWhat could not be known\n  - The run is still being written" in text
     assert "- memory horizon: 2.8 of 100 timesteps (lstm, layer 0, forward, steps 0 to 3)" in text
     assert max(map(len, text.splitlines())) <= 100
@@ -188,12 +188,22 @@ def test_the_summary_has_three_to_five_sentences_and_ends_with_what_to_do(gain: 
         assert sentences[-1].startswith("First thing to do: ")
 
 
+@pytest.mark.parametrize("gain", [0.7, 1.0, 1.25])
+def test_the_text_tells_each_sentence_once(gain: float) -> None:
+    found = diagnose(net(gain))
+    words = " ".join(str(found).split())
+    sentences = [sentence for each in found.findings for sentence in re.split(r"(?<=[.])\s+(?=[A-Z])", each.sentence)]
+    advice = [str(each) for finding in found.findings for each in finding.advice]
+    assert {each: words.count(each) for each in sentences + advice} == dict.fromkeys(sentences + advice, 1)
+    assert "First thing to do" not in words
+
+
 def test_a_page_tells_each_sentence_once() -> None:
     """The account begins with the first sentence of the verdict; its finding has the others and what to try."""
     found = diagnose(net(1.0))
     assert found.account.startswith(f"{found.lead.first_sentence} This rests on")
     assert "First thing to do" not in found.account
-    assert found.lead.detail.startswith("In lstm layer 0, where least arrives, a share of 1 of it")
+    assert found.lead.detail.startswith("In lstm layer 0, where least arrives, a share of 1 of the gradient")
     assert f"{found.lead.first_sentence} {found.lead.detail}" == found.lead.sentence
     assert found.lead.rule == "no other rule gave a warning or worse."
     assert str(found.lead.advice[0]).endswith("[practical advice]")

@@ -87,7 +87,7 @@ def test_every_pair_of_the_demonstration_fills_the_form_and_can_be_asked_for(
     open_page: Open, started: list[Request]
 ) -> None:
     page = open_page("lab")
-    presets = [name for name in page.selectbox(key="start_from").options if name != "settings of your own"]
+    presets = [name for name in page.selectbox(key="start_from").options if name != "none"]
     assert len(presets) == 5
     for preset in presets:
         page.selectbox(key="start_from").set_value(preset).run()

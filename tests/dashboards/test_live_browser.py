@@ -1,5 +1,7 @@
 """What happens while a page is open: runs that start later, grow, end; a pair recorded from the page."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +34,34 @@ def test_a_page_at_rest_shows_a_run_that_starts_later(chromium: Browser, tmp_pat
         run.writer.close()
         expect(runs.page.get_by_text("2 runs in 1 experiment.")).to_be_visible()
         assert runs.trouble() == experiment.trouble() == []
+
+
+WRITES_AND_WAITS: Final = """
+import sys
+from pathlib import Path
+from tests.dashboards.synthetic import Growing, Made
+
+Growing(Path(sys.argv[1]), Made("left")).grow(to=10)
+print("written", flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="a system without /proc")
+def test_a_page_at_rest_sees_that_a_run_was_killed(chromium: Browser, tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    command = [sys.executable, "-c", WRITES_AND_WAITS, str(root)]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parents[2], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"written\n"
+        with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+            seen.go("/")
+            expect(seen.page.get_by_text("1 being written now")).to_be_visible()
+            process.kill()
+            expect(seen.page.get_by_text("1 being written now")).to_have_count(0)
+            assert seen.trouble() == []
 
 
 def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None:

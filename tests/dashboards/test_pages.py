@@ -63,6 +63,13 @@ def test_an_experiment_has_a_column_where_the_names_of_runs_do_not_tell_it(open_
     assert "experiment" in columns()
 
 
+def test_a_phone_shows_the_verdict_the_loss_and_the_name(open_page: Open, root: Path) -> None:
+    write_all(root, pair())
+    shown = list(open_page("runs").dataframe[0].proto.column_order)
+    assert shown[:4] == ["verdict", "loss", "run", "norm"]
+    assert shown.index("final_loss") < shown.index("status")
+
+
 def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
     links = write_all(root, list(AWKWARD.values()))
     page = open_page("runs")

@@ -88,8 +88,8 @@ def _how_it_is(fading: Fading) -> str:
     reach, calm = fading.reach, "neither explodes nor vanishes on its way back through time"
     if not reach.dense:
         return (
-            f"{calm}. In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of it "
-            f"reaches the timestep farthest from the loss ({plural(reach.length, 'timestep')})."
+            f"{calm}. In {reach.selection.short}, where least arrives, a share of {number(fading.arriving)} of the "
+            f"gradient reaches the timestep farthest from the loss ({plural(reach.length, 'timestep')})."
         )
     if reach.horizon is None or math.isinf(reach.horizon):
         return f"{calm}. Every timestep has a loss of its own, and what comes from later ones does not fade."
