@@ -26,7 +26,7 @@ class CreditMatrix(Result):
     L_s is what enters the layer through its output at s alone: in the top layer the loss at s, in a layer below what
     the layer above hands down at s, whichever loss it stems from. values: [S, T], NaN unless states is value or zero;
     states: CellState, missing behind s, where there is nothing. An exact zero is a finding: no loss enters at s, or
-    nothing of it gets through. fading: timesteps back from the last loss timestep until its credit is below 1 % of what
+    nothing of it gets through. fading: timesteps back from the last loss timestep until its credit is below 1% of what
     it is there; None where it never is. step: of the run, None for a trace.
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 3, whose temporal components these are.
@@ -53,7 +53,7 @@ class CreditMatrix(Result):
             return f"{found}: no loss that is finite enters anywhere."
         s, back = longest
         far = len(self.timesteps) - 1 if self.selection.reverse else 0
-        fading = "" if self.fading is None else f"; it is below 1 % after {self.fading} timesteps"
+        fading = "" if self.fading is None else f"; it is below 1% after {self.fading} timesteps"
         share = number(float(back[-1] / back[0]))
         return f"{found}: of what timestep {s} sends, {share} is left at timestep {far}{fading}."
 

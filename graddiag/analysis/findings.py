@@ -85,7 +85,7 @@ class Evidence:
     place: Place = Place()
 
     def __str__(self) -> str:
-        unit = f" {self.unit}" if self.unit else ""
+        unit = "%" if self.unit == "%" else f" {self.unit}" if self.unit else ""
         return f"{self.name}: {number(self.value)}{unit} ({self.where})"
 
 

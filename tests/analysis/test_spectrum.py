@@ -257,7 +257,7 @@ def test_the_credit_matrix_of_a_trace() -> None:
     np.testing.assert_allclose(found.values[2, :3], math.sqrt(3) * 0.5 ** np.arange(2, -1, -1.0), rtol=1e-12)
     assert (found.values[4, :5] == 0).all()
     assert np.isnan(found.values[4, 5:]).all()
-    assert found.fading == 7  # .5^7 is below 1 %
+    assert found.fading == 7  # .5^7 is below 1%
     assert found.caption.endswith(
-        "of what timestep 8 sends, 0.00391 is left at timestep 0; it is below 1 % after 7 timesteps."
+        "of what timestep 8 sends, 0.00391 is left at timestep 0; it is below 1% after 7 timesteps."
     )
