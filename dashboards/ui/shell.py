@@ -26,10 +26,10 @@ _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !i
 _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
 # a formula is a box that scrolls: without room around it its slanted last letter brings a scroll bar
 _WHOLE: Final = ".katex-display { padding: .25rem }"
-# a row of choices that folds on a phone would leave some of them without an edge
+# the row of sections folds on a phone, which would leave some of them without an edge
 _FOLDED: Final = (
-    '@media (max-width: 640px) { [data-testid="stButtonGroup"] [role="radiogroup"] { gap: .25rem } '
-    '[data-testid="stButtonGroup"] button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }'
+    '@media (max-width: 640px) { [role="radiogroup"][aria-label="Look at"] { gap: .25rem } '
+    '[role="radiogroup"][aria-label="Look at"] button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }'
 )
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (

@@ -127,3 +127,13 @@ def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Ser
         seen.go("/report?run=pair/lstm-on")
         boxes = [seen.box(seen.page.get_by_role("radio", name=name)) for name in ("HTML", "Markdown", "PDF")]
         assert len({box["y"] for box in boxes}) == 1
+
+
+@pytest.mark.parametrize("address", ["/lab", "/run?run=pair/lstm-on", "/learn_cliff"], ids=["lab", "run", "lesson"])
+def test_no_choice_is_cut_short_on_a_phone(chromium: Browser, served: Served, address: str) -> None:
+    with watched(chromium, served, width=390) as seen:
+        seen.go(address)
+        choices = seen.page.get_by_test_id("stButtonGroup").locator("p")
+        expect(choices.first).to_be_visible()
+        cut = "words => words.filter(each => each.scrollWidth > each.clientWidth).map(each => each.innerText)"
+        assert choices.evaluate_all(cut) == []
