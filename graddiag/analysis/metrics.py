@@ -32,7 +32,7 @@ METRICS: Final[Mapping[str, tuple[str, str]]] = {
     FINAL_LOSS: ("Final loss", "mean of the last 5% of the steps"),
     STEPS_TO_TARGET: ("Steps to the target loss", "steps"),
     NORM_MAX: ("Largest gradient norm before clipping", "L2 over all parameters"),
-    SPIKES: ("Spikes of the norm before clipping", "steps far above those before them, the first ones left out"),
+    SPIKES: ("Spikes of the norm before clipping", "steps far above those before"),
     CLIPPED_SHARE: ("Clipped steps", "share of all steps"),
     NONFINITE_STEPS: ("Steps with NaN or inf", "steps"),
     EXPONENT: ("Exponent, mean ln of the transport gain", "a timestep, in the layer that passes on least"),
