@@ -3,12 +3,20 @@
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
+from graddiag import Run
 from graddiag.report import write_report
+from graddiag.report.chapters import document
+from graddiag.report.html import page
 from graddiag.report.paging import pages_of
+from graddiag.report.paper import WIDTH
+from graddiag.report.request import request, tell_nobody
 from graddiag.store import load_run
+from tests.analysis.runs import manifest
 from tests.dashboards.synthetic import awkward, pair, write_all
 from tests.needs import needs, needs_chromium
 
@@ -69,3 +77,16 @@ def test_figures_are_vectors_but_for_the_cells_of_heatmaps(pdf: bytes) -> None:
 def test_nothing_in_it_runs_or_leads_out(pdf: bytes) -> None:
     for name in (b"/JavaScript", b"/JS ", b"/URI", b"/Launch", b"/OpenAction", b"/EmbeddedFile"):
         assert name not in pdf
+
+
+def test_nothing_is_wider_than_the_page(chromium: Browser, tmp_path: Path) -> None:
+    """Chromium makes everything on all pages smaller until the widest thing fits."""
+    config = {"text_sha256": "0" * 64, "command": "graddiag run " * 30}
+    runs = [Run.from_frames(manifest(name=f"{'long_' * 8}{seed}", seed=seed, config=config)) for seed in range(4)]
+    held = tmp_path / "paper.html"
+    held.write_text(page("paper", document(runs, request(None, None, tell_nobody)), "[]", unfolded=True), "utf-8")
+    sheet = chromium.new_page(viewport={"width": WIDTH, "height": 900})
+    sheet.emulate_media(media="print")
+    sheet.goto(held.as_uri())
+    assert sheet.evaluate("document.documentElement.scrollWidth") <= WIDTH
+    sheet.close()
