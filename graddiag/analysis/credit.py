@@ -47,7 +47,7 @@ class CreditMatrix(Result):
         if self.missing:
             return self.missing
         when = "" if self.step is None else f" at step {self.step}"
-        found = f"What each loss timestep sends back{when} in {self.source.label}, {self.selection.label}"
+        found = f"What each loss timestep sends back{when} in {self.source.label}, {self.selection.short}"
         longest = _longest(self.values, self.loss_timesteps, self.selection.reverse)
         if longest is None:
             return f"{found}: no loss that is finite enters anywhere."

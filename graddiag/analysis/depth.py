@@ -66,7 +66,7 @@ class Depth(Result):
         if not self.ratios:
             return _why_no_ratio(self.source, self.layers)
         worst = max(self.ratios, key=lambda each: abs(np.log(each.typical)))
-        where = f"from {worst.upper.label} down to layer {worst.lower.layer}"
+        where = f"from {worst.upper.short} down to layer {worst.lower.layer}"
         by = f"{number(worst.typical)} in the geometric mean"
         told = f"the gradient of {self.source.label} is multiplied by {by} {where}"
         if len(self.ratios) == 1:
