@@ -101,7 +101,7 @@ def test_a_pair_recorded_from_the_page(chromium: Browser, tmp_path: Path) -> Non
         steps.fill("12")
         steps.press("Tab")
         seen.page.get_by_role("button", name="Record the pair").click()
-        expect(seen.page.get_by_role("progressbar")).to_be_visible()
+        expect(seen.page.get_by_role("progressbar").first).to_be_visible()
         seen.page.reload()  # the job is found again
         expect(seen.page.get_by_text("2 runs in 1 experiment.")).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
