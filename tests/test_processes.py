@@ -5,13 +5,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from graddiag import processes
+from tests.waiting import until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 NO_PROCESS = 2**22 + 1  # above what Linux hands out
@@ -39,8 +39,7 @@ def test_none_of_that_number() -> None:
 
 def test_one_that_has_ended_and_was_not_waited_for_is_gone(sleeper: subprocess.Popen[bytes]) -> None:
     sleeper.kill()
-    while processes.since(sleeper.pid):
-        time.sleep(0.01)
+    until(lambda: processes.since(sleeper.pid) is None)
     assert sleeper.returncode is None  # still a zombie
 
 

@@ -39,8 +39,8 @@ def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:
 
 
 def _seeds(seeds: Sequence[int | None]) -> str:
-    """Which values of a cell are whose, where there are several and every run names its seed."""
-    known = [str(seed) for seed in seeds if seed is not None]
+    """Which values of a cell are whose, where there are several and the seed of each run tells it from the others."""
+    known = [str(seed) for seed in dict.fromkeys(seeds) if seed is not None]
     if len(seeds) == 1 or len(known) < len(seeds):
         return ""
     more = f" · and {len(known) - SEEDS_SHOWN} more" if len(known) > SEEDS_SHOWN else ""

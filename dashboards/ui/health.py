@@ -88,6 +88,5 @@ def zeros(runs: Sequence[OpenRun]) -> bool:
     found = [each for each in known if any(zero.largest > 0 for zero in each.zeros)]
     if found:
         st.subheader("Exact zeros in the gradient")
-        captions = analysis.captions(found) if len(found) > 1 else [found[0].caption]
-        captioned(figures.numerics(found, theme=theme(), title=False), *captions, key="zeros")
+        captioned(figures.numerics(found, theme=theme(), title=False), *analysis.captions(found), key="zeros")
     return bool(found)

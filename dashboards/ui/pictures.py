@@ -195,5 +195,4 @@ def _point_at(figure: Any, found: Sequence[Any], choice: Choice, look: Closer, *
     if figure.data:
         figures.pickable(figure, steps, choice.step, boxes=look.boxes, theme=theme())
     part = f"{key}-{look.signal}-{choice.steps}-{look.timesteps}-{choice.step}"
-    told = captions(found) if len(found) > 1 else [found[0].caption]
-    picked(figure, *told, key=part, take=take)
+    picked(figure, *captions(found), key=part, take=take)

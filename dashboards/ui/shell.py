@@ -28,8 +28,8 @@ _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem
 _WHOLE: Final = ".katex-display { padding: .25rem }"
 # the row of sections folds on a phone, which would leave some of them without an edge
 _FOLDED: Final = (
-    '@media (max-width: 640px) { [role="radiogroup"][aria-label="Look at"] { gap: .25rem } '
-    '[role="radiogroup"][aria-label="Look at"] button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }'
+    '@media (max-width: 640px) { .st-key-section [role="radiogroup"] { gap: .25rem } '
+    ".st-key-section button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }"
 )
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (

@@ -34,12 +34,17 @@ class Telling(Protocol):
     def missing(self) -> str | None: ...
 
     @property
+    def caption(self) -> str: ...
+
+    @property
     def told(self) -> Told: ...
 
 
 def captions(results: Sequence[Telling]) -> tuple[str, ...]:
-    """The captions of a figure of several runs: a sentence for each thing that is told of, with what it comes to in
-    each run; then what is missing, each reason once."""
+    """The captions of a figure: of one run its own; of several a sentence for each thing that is told of, with what it
+    comes to in each run; then what is missing, each reason once."""
+    if len(results) == 1:
+        return (results[0].caption,)
     known = [each for each in results if each.missing is None]
     reasons = dict.fromkeys(each.missing for each in results if each.missing is not None)
     return (*told_together([each.source for each in known], [each.told for each in known]), *reasons)
@@ -69,14 +74,7 @@ def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
     """What is told of ``names``, in the same order, in one sentence; behind it the notes, each once."""
     few = told[:MOST_TOLD]
     parts = dict.fromkeys(part for each in few for part in each.found)
-    values = [
-        _part(
-            part,
-            {name: each.found[part] for name, each in zip(names, few, strict=False) if part in each.found},
-            len(few),
-        )
-        for part in parts
-    ]
+    values = [_part(part, names, few) for part in parts]
     notes = dict.fromkeys(each.note for each in told if each.note)
     return " ".join([f"{told[0].of} ({_whose(names)}): {'; '.join(values)}.", *notes])
 
@@ -86,10 +84,11 @@ def _whose(names: Sequence[str]) -> str:
     return " / ".join(names[:MOST_TOLD]) + more
 
 
-def _part(words: str, found: Mapping[str, str], runs: int) -> str:
-    """One thing that is told of; of how many runs, where it is not known of all ``runs``."""
-    whose = "" if len(found) == runs else f" ({', '.join(found)})"
-    return f"{_placed(words, _values(list(found.values())))}{whose}"
+def _part(words: str, names: Sequence[str], told: Sequence[Told]) -> str:
+    """One thing that is told of, and of which runs, where it is not known of all."""
+    known = [(name, each.found[words]) for name, each in zip(names, told, strict=False) if words in each.found]
+    whose = "" if len(known) == len(told) else f" ({', '.join(name for name, _ in known)})"
+    return f"{_placed(words, _values([value for _, value in known]))}{whose}"
 
 
 def _placed(words: str, value: str) -> str:

@@ -44,22 +44,21 @@ class Coverage:
     def sentence(self) -> str:
         """Plainly: whether the horizon covers the distance."""
         horizon = "without end" if math.isinf(self.horizon) else f"of {number(self.horizon)} timesteps"
-        least = (
-            "; later losses join it on the way, so part of it may go farther" if self.least and not self.covers else ""
-        )
+        least = "; later losses join it on the way, so part of it may go farther" if self._falls_short else ""
         return f"The horizon {horizon} ({self._interval}) {self.verb} {self._distance}{least}."
 
     @property
     def told(self) -> Told:
         """The same in the parts of a caption."""
         horizon = "without end" if math.isinf(self.horizon) else f"{number(self.horizon)} timesteps"
-        least = (
-            "Later losses join the gradient on the way, so part of it may go farther."
-            if self.least and not self.covers
-            else ""
-        )
+        least = "Later losses join the gradient on the way, so part of it may go farther." if self._falls_short else ""
         of = f"Memory horizon (to 1/e) against {self._distance}"
         return Told(of, {"": f"{horizon} ({self._interval}), which {self.verb} them"}, least)
+
+    @property
+    def _falls_short(self) -> bool:
+        """Whether the horizon is a lower bound that may not be enough."""
+        return self.least and not self.covers
 
     @property
     def _interval(self) -> str:

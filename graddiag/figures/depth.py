@@ -27,6 +27,6 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
     names = [safe(each.selection.label) for each in drawn]
     add_oddities(figure, [(each.steps, each.norm) for each in drawn], theme, log=True, names=names)
     values = [float(value) for each in drawn for value in each.norm.values if value > 0]
-    figure.update_yaxes(title_text="‖dL/dh‖, L2 over all timesteps", **log_axis(values))
+    figure.update_yaxes(title_text="‖dL/dh‖ over timesteps, L2, before clipping", **log_axis(values))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=name if title else None, body=BODY)

@@ -10,7 +10,6 @@ from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme
 
 PICKED: Final = "steps"  # the name of the marks
 MOST_MARKS: Final = 600
-_VEILS: Final[dict[Theme, str]] = {"light": "rgba(255,255,255,0.75)", "dark": "rgba(19,23,30,0.75)"}  # over lines
 
 
 def pickable(
@@ -50,18 +49,19 @@ def pickable(
 
 def mark_step(figure: go.Figure, step: int, x: str, y: str, theme: Theme = "light") -> None:
     """A line at the chosen ``step`` in the panel of the axes ``x`` and ``y``; in the first of them it has its name."""
-    color, words = PALETTES[theme].nan, f"step {step:,}"
+    palette, words = PALETTES[theme], f"step {step:,}"
+    color = palette.nan
     on_colors = bool(_heatmaps(figure))  # where the name needs a ground of its own; over lines a veil, which hides none
     layer = "above" if on_colors else "below"
     ends = {"x0": step, "x1": step, "xref": x, "y0": 0, "y1": 1, "yref": f"{y} domain"}
     if on_colors:
-        figure.add_shape(type="line", layer=layer, line={"color": PALETTES[theme].hover, "width": 4}, **ends)
+        figure.add_shape(type="line", layer=layer, line={"color": palette.hover, "width": 4}, **ends)
     figure.add_shape(type="line", layer=layer, line={"color": color, "width": 1.5}, **ends)
     if any(note.text == words for note in figure.layout.annotations):
         return
     side = "right" if step > _center(figure, x) else "left"
     place = {"x": step, "xref": x, "xanchor": side, "y": 1, "yref": f"{y} domain", "yanchor": "top"}
-    ground = PALETTES[theme].hover if on_colors else _VEILS[theme]
+    ground = palette.hover if on_colors else palette.veil
     look = {"font": {"size": FONT_SIZE - 1, "color": color}, "borderpad": 1, "bgcolor": ground}
     figure.add_annotation(text=words, showarrow=False, **look, **place)
 

@@ -16,13 +16,15 @@ FONT_SIZE: Final = 12
 @dataclass(frozen=True)
 class Palette:
     """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes.
-    diverging: purple and green as in ColorBrewer's PRGn, which no arm has, with the ground between them. outside: where
-    there is nothing to measure, near the ground."""
+    veil: the ground again, to see through, behind words over lines. diverging: purple and green as in ColorBrewer's
+    PRGn, which no arm has, with the ground between them. outside: where there is nothing to measure, near the
+    ground."""
 
     text: str
     muted: str
     grid: str
     hover: str
+    veil: str
     arms: tuple[str, ...]
     zero: str
     missing: str
@@ -40,6 +42,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         muted="#5c6370",
         grid="rgba(31,36,48,0.12)",
         hover="#ffffff",
+        veil="rgba(255,255,255,0.75)",
         arms=("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#8a6d00", "#3f8fc0", "#4d4d4d"),
         zero="#64c6f3",
         missing="#d4d7dd",
@@ -54,6 +57,7 @@ PALETTES: Final[dict[Theme, Palette]] = {
         muted="#a3abb8",
         grid="rgba(230,233,239,0.14)",
         hover="#1b202b",
+        veil="rgba(19,23,30,0.75)",
         arms=("#F0803C", "#56B4E9", "#2CC79B", "#E39DC4", "#F0E442", "#7fa8ff", "#bbbbbb"),
         zero="#8fd3f4",
         missing="#5a6271",

@@ -5,8 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from graddiag.jobs.control import forget, start, stop
 from graddiag.jobs.files import read_job, read_jobs, said
 from graddiag.jobs.values import Job, Request
 from graddiag.store import read_manifests
+from tests.waiting import until
 
 ENDLESS = (
     "run",
@@ -34,14 +33,6 @@ ENDLESS = (
     "4",
 )
 GONE = 2**22 + 1
-SECONDS = 120
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def ended(root: Path, job: Job) -> Job:

@@ -18,6 +18,7 @@ from graddiag.lab import train
 from graddiag.lab.pool import outcomes
 from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing, sweep_spec
 from graddiag.store import trashed_runs
+from tests.waiting import until
 
 SMALL: dict[str, Any] = {"steps": 3, "batch": 3, "hidden": 4}
 SPEC: dict[str, Any] = {
@@ -209,10 +210,7 @@ def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_sweep_left_makes_room_for_the_runs_that_are_trained_again(tmp_path: Path) -> None:
     root, spec = tmp_path / "runs", write(tmp_path, ENDLESS)
     stopped_by(signal.SIGKILL, spec, root)
-    patience = iter(range(400))
-    while "running" in set(list_runs(root).status) and next(patience, None) is not None:
-        time.sleep(0.05)  # a process that was killed takes a moment to go
-    assert set(list_runs(root).status) == {"interrupted"}
+    until(lambda: set(list_runs(root).status) == {"interrupted"})  # a process that was killed takes a moment to go
     plans = plan_sweep(read_sweep(spec))
     waiting = standing(plans, root).waiting
     assert waiting == plans
