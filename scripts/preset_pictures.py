@@ -25,7 +25,7 @@ SHOWN: Final = {  # by the picture's name: the preset, and its figure
     "faster-rnnlm": ("faster-rnnlm", "perplexity-by-epoch"),
     "ptb-small": ("ptb-small", "perplexity-by-epoch"),
     "char-rnn": ("char-rnn", "perplexity-by-epoch"),
-    "distance": ("distance", "horizons-to-cover"),
+    "distance": ("distance", "accuracy-over-the-gap-recall"),
     "pascanu": ("pascanu", "success-by-length-and-arm"),
 }
 

@@ -12,7 +12,7 @@ from ui.effects import show_effects
 from ui.live import FOLLOWS, live
 from ui.opening import opened
 from ui.results import OpenRun, of, of_all, open_run, state_of
-from ui.runs import choose_runs, facts
+from ui.runs import choose_runs, facts, to_choose
 from ui.settings import show_differences
 from ui.shell import enter, link
 from ui.text import heading, keyed, muted
@@ -25,7 +25,7 @@ def page() -> None:
     links = choose_runs()
     runs = opened(links)
     if len(runs) < 2:
-        muted("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
+        to_choose("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
         return
     known = [run.link for run in runs]
     live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))

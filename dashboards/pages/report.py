@@ -9,7 +9,7 @@ from graddiag.report import FORMS, SECTIONS, Packed, pack_report
 from graddiag.store import load_run
 from ui.opening import opened
 from ui.results import OpenRun
-from ui.runs import choose_runs
+from ui.runs import choose_runs, to_choose
 from ui.shell import enter
 from ui.text import heading, muted, refusal, sentence
 
@@ -29,7 +29,7 @@ def page() -> None:
     sentence("A shareable file: verdict, advice, evidence and methods for the chosen runs.")
     runs = opened(choose_runs("Choose one run or several"))
     if not runs:
-        muted("Choose the runs above. Those of one experiment are compared; runs of several become a chapter each.")
+        to_choose("Choose the runs above. Those of one experiment are compared; runs of several become a chapter each.")
         return
     with st.container(border=True):
         asked = choose(runs)

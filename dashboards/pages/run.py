@@ -8,7 +8,7 @@ from ui import badges, pictures, snapshots
 from ui.findings import show_findings
 from ui.live import FOLLOWS, live
 from ui.results import OpenRun, of, open_run, state_of
-from ui.runs import choose_run, facts
+from ui.runs import choose_run, facts, to_choose
 from ui.settings import show_events, show_settings
 from ui.shell import enter, link
 from ui.text import heading, muted, refusal
@@ -17,7 +17,7 @@ from ui.text import heading, muted, refusal
 def page() -> None:
     asked = choose_run()
     if asked is None:
-        muted("Choose a run above, or follow a link from the Runs page.")
+        to_choose("Choose a run above, or follow a link from the Runs page.")
         return
     try:
         open_run(asked)

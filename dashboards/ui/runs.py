@@ -9,6 +9,8 @@ from graddiag.overview import RunEntry, current, overview
 from graddiag.run import RunManifest
 from graddiag.store import root_fingerprint
 from ui.root import runs_root
+from ui.shell import link
+from ui.text import muted
 
 JUDGING_SECONDS: Final = 1.0  # a listing never waits longer for verdicts; the rest come with the next ones
 
@@ -82,6 +84,15 @@ def choose_runs(placeholder: str = "Choose two or more runs") -> list[str]:
         on_change=lambda: _ask("run", st.session_state.chosen_runs),
     )
     return asked
+
+
+def to_choose(words: str) -> None:
+    """What is to be chosen; where there is no run, that there is none, and where to get one."""
+    if links():
+        muted(words)
+        return
+    muted(f"No runs yet under {runs_root()}: there is nothing to choose.")
+    link("runs", "How to record some", ":material/arrow_forward:")
 
 
 def _ask(name: str, value: str | list[str] | None) -> None:

@@ -110,6 +110,7 @@ def _band(result: Chart, curve: Curve, style: Style) -> go.Scatter:
     return go.Scatter(
         x=np.concatenate([x, x[::-1]]),
         y=as_float32(positive(edge) if result.y.log else edge),
+        mode="lines",  # plotly adds markers to a few points
         fill="toself",
         fillcolor=style.color,
         opacity=_OPACITY,

@@ -6,6 +6,7 @@ close together; the map shows the rows of the table on their two principal compo
 Source: Mikolov, Chen, Corrado & Dean (2013), section 3; the softmax is a full one.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -27,12 +28,13 @@ from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.training import seeded
 from graddiag.lab.windows import Cbow, SkipGram, nearest, plane, surroundings
 from graddiag.presets.bench import Bench
-from graddiag.presets.language import OfText, words_at
+from graddiag.presets.language import HELD_OUT_LOSS, OfText, words_at
 from graddiag.presets.pages import grid, listed, picture
 from graddiag.presets.preset import Preset, Told
 from graddiag.report.content import Part
 
 Way = Literal["cbow", "skip-gram"]
+CHUNK: Final = 1024  # windows that are measured at a time
 WAYS: Final[tuple[Way, ...]] = ("cbow", "skip-gram")
 
 
@@ -52,11 +54,13 @@ class CbowSettings(OfText):
 
 @dataclass(frozen=True)
 class Vectors:
-    """The table [V, m] that one way has learned, the loss of each step, and its run."""
+    """The table [V, m] that one way has learned, the loss of each step, that on held-out text before the last update,
+    nats a word, and its run."""
 
     way: Way
     table: Tensor
     losses: np.ndarray
+    held_out: float
     run: Path
 
 
@@ -74,7 +78,8 @@ def tell(settings: CbowSettings, bench: Bench) -> Told:
     seen.append(_agreement(neighbours, asked, settings.neighbours))
     seen += [
         f"{each.way}: the loss goes from {number(float(each.losses[0]))} to {number(float(each.losses[-50:].mean()))} "
-        f"nats a word; to guess among all words costs {number(float(np.log(len(corpus.vocabulary))))}."
+        f"nats a word, on held-out text {number(each.held_out)}; to guess among all words costs "
+        f"{number(float(np.log(len(corpus.vocabulary))))}."
         for each in learned
     ]
     if unknown:
@@ -94,19 +99,22 @@ def tell(settings: CbowSettings, bench: Bench) -> Told:
 
 def _text(settings: CbowSettings) -> Corpus:
     corpus, needed = words_at(settings.text, settings.vocabulary), 2 * settings.reach + 1
-    if len(corpus.train) < needed:
-        raise InputError(
-            f"text {corpus.source}: {settings.reach} words on either side need a text of {needed} or more, found "
-            f"{len(corpus.train)} to train on; give a longer text, or a smaller reach."
-        )
+    assert corpus.valid is not None
+    for found, what in ((len(corpus.train), "to train on"), (len(corpus.valid), "held out")):
+        if found < needed:
+            raise InputError(
+                f"text {corpus.source}: {settings.reach} words on either side need a text of {needed} or more, found "
+                f"{found} {what}; give a longer text, or a smaller reach."
+            )
     return corpus
 
 
 def learn(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vectors:
-    """Learns one table and records the training."""
+    """Learns one table and records the training, at the last step with the loss on held-out text before its update."""
+    assert corpus.valid is not None
     task = NextSymbol(corpus, 2 * settings.reach, settings.batch)
     around, middle = surroundings(corpus.train, settings.reach)
-    losses = []
+    losses, held_out = [], math.inf
     with seeded(settings.seed, 1):
         kind = Cbow if way == "cbow" else SkipGram
         model = kind(len(corpus.vocabulary), settings.features)
@@ -125,15 +133,25 @@ def learn(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vec
             config={**settings.model_dump(mode="json"), **task.config},
         ) as recorder:
             keep_vocabulary(task, recorder.path)
-            for _ in bench.steps(f"training {way}", settings.steps):
+            for step in bench.steps(f"training {way}", settings.steps):
                 rows = torch.randint(len(middle), (settings.batch,), generator=chance)
                 loss = _loss(model, way, around[rows], middle[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 losses.append(loss.item())
                 recorder.log(loss=losses[-1])
+                if step + 1 == settings.steps:
+                    held_out = _held_out(model, way, *surroundings(corpus.valid, settings.reach))
+                    recorder.log(**{HELD_OUT_LOSS: held_out})
                 optimizer.step()
-    return Vectors(way, model.table.weight.detach(), np.array(losses), recorder.path)
+    return Vectors(way, model.table.weight.detach(), np.array(losses), held_out, recorder.path)
+
+
+@torch.no_grad()
+def _held_out(model: Cbow | SkipGram, way: Way, around: Tensor, middle: Tensor) -> float:
+    """The loss over all windows of a text, around [N, 2 k] and middle [N], nats a word."""
+    parts = zip(around.split(CHUNK), middle.split(CHUNK), strict=True)
+    return sum(_loss(model, way, *part).item() * len(part[1]) for part in parts) / len(middle)
 
 
 def _loss(model: Cbow | SkipGram, way: Way, around: Tensor, middle: Tensor) -> Tensor:

@@ -34,6 +34,14 @@ def test_an_empty_root_says_how_to_fill_it(open_page: Open, root: Path) -> None:
     assert [button.label for button in page.button] == ["Record the pair"]
 
 
+@pytest.mark.parametrize("name", ["run", "compare", "report"])
+def test_where_there_is_no_run_nothing_is_to_be_chosen(open_page: Open, root: Path, name: str) -> None:
+    page = open_page(name)
+    assert not page.exception
+    assert f"No runs yet under {root}: there is nothing to choose." in words(page)
+    assert [each.proto.label for each in page.get("page_link")] == ["How to record some"]
+
+
 def test_the_table_shows_every_run(open_page: Open, root: Path) -> None:
     links = write_all(root, pair())
     page = open_page("runs")

@@ -26,7 +26,8 @@ def made(page: AppTest) -> packed.Packed:
     return found
 
 
-def test_without_a_run_it_says_what_to_do(open_page: Open, root: object) -> None:
+def test_without_a_choice_it_says_what_to_do(open_page: Open, root: Path) -> None:
+    write_all(root, pair())
     page = open_page("report")
     assert not page.exception
     assert "Choose the runs above" in words(page)

@@ -9,6 +9,7 @@ import pytest
 from graddiag import list_runs
 from graddiag.cli import main
 from graddiag.presets import names
+from scripts.preset_pictures import SHOWN
 
 
 @pytest.mark.slow
@@ -24,6 +25,7 @@ def test_a_quick_look_leaves_runs_figures_and_a_report(
     assert f"<h1>{name}</h1>" in html
     figures = sorted((folder / "figures").glob("*.json"))
     assert figures
+    assert {figure for preset, figure in SHOWN.values() if preset == name} <= {path.stem for path in figures}
     assert all(json.loads(path.read_text())["data"] for path in figures), "a figure with nothing in it"
     runs = list_runs("runs")
     assert len(runs)

@@ -42,10 +42,14 @@ def test_the_table_has_a_gradient_for_the_words_that_were_read_alone() -> None:
 
 @pytest.mark.parametrize("way", ["cbow", "skip-gram"])
 def test_words_in_like_places_come_to_lie_close(way: str, tmp_path: Path) -> None:
-    corpus = words_corpus("here", WORDS)
+    corpus = words_corpus("here", WORDS, WORDS[:40])
     settings = CbowSettings(steps=300, features=8, reach=1, batch=64, lr=0.02, vocabulary=20)
     found = learn(settings, corpus, way, Bench(tmp_path, "lab"))  # type: ignore[arg-type]
     assert found.losses[-1] < 0.7 * found.losses[0]
+    assert found.held_out < 0.7 * found.losses[0]
+    run = graddiag.load_run(found.run)
+    assert run.steps["held_out_loss"].dropna().tolist() == [pytest.approx(found.held_out, rel=1e-6)]
+    assert (found.run / "vocabulary.json").exists()
     rows = torch.nn.functional.normalize(found.table, dim=1)
     cat, dog, sat = (corpus.vocabulary.index(word) for word in ("cat", "dog", "sat"))
     assert rows[cat] @ rows[dog] > rows[cat] @ rows[sat]
