@@ -30,15 +30,17 @@ class Size:
     layers: int = 2
 
 
-def make_run(root: Path, size: Size, name: str | None = None) -> Path:
-    """A finished run of that size, the one of an earlier time where there is one; returns its folder."""
-    name = name or f"{size.steps}-steps"
-    if (root / name).exists():
-        if load_run(root / name).manifest.status == "finished":
-            return root / name
-        shutil.rmtree(root / name)
-    random = np.random.default_rng(0)
-    with RunWriter(root, manifest(name)) as writer:
+def make_run(root: Path, size: Size, name: str | None = None, **fields: Any) -> Path:
+    """A finished run of that size, the one of an earlier time where there is one; returns its folder. ``fields`` are
+    of its manifest."""
+    about = manifest(name or f"{size.steps}-steps", **fields)
+    folder = root / (about.experiment or "") / about.name
+    if folder.exists():
+        if load_run(folder).manifest.status == "finished":
+            return folder
+        shutil.rmtree(folder)
+    random = np.random.default_rng(about.seed)
+    with RunWriter(root, about) as writer:
         for first in range(0, size.steps, AT_ONCE):
             append(writer, np.arange(first, min(first + AT_ONCE, size.steps), dtype=np.int32), size, random)
     return writer.path

@@ -1,14 +1,14 @@
 """How fast the dashboard is on big runs, in a real Chromium, against the bare read of the same columns.
 
-Makes two roots under --folder once and keeps them: one run of 20,000 recorded steps x 200 timesteps x 2 layers with
-every signal and gate of an LSTM, and 1,000 short runs. Prints a table: seconds until a page stands, bytes that came
-over the network for it, and what the bare read of the columns it shows takes.
+Makes three roots under --folder once and keeps them: one run of 20,000 recorded steps x 200 timesteps x 2 layers with
+every signal and gate of an LSTM, a pair of such runs, and 1,000 short ones. Prints a table: seconds until a page stands,
+bytes that came over the network for it, and what the bare read of the columns it shows takes.
 """
 
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +29,8 @@ from scripts.screenshots import SWITCHES, chromium_path, free_port, serve
 SETTLE_MS: Final = 600_000
 RUNS: Final = 1_000
 FOLDER: Final = Path(tempfile.gettempdir()) / "graddiag-bench"
+ARMS: Final = (("off", "clip off", "none"), ("on", "clip on", "norm:1.0"))
+SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping", "health")
 KEYS: Final = [schema.STEP, schema.TIMESTEP]
 
 
@@ -47,6 +49,7 @@ def main(
 ) -> None:
     size, big, many = Size(steps=steps), folder / "big", folder / f"{runs}-runs"
     make_run(big, size, "big")
+    pair = make_pair(folder / "pair", size)
     make_many(many, runs)
     print(f"{'what':<58}{'seconds':>9}{'kB':>9}")
     for name, read in bare_reads(big / "big", many).items():
@@ -56,9 +59,19 @@ def main(
         with serve(big, free_port()) as url:
             for name, act in big_views().items():
                 show(name, chromium, url, act, repeats)
+        with serve(pair, free_port()) as url:
+            for name, act in views_of_a_pair().items():
+                show(name, chromium, url, act, repeats)
         with serve(many, free_port()) as url:
             for name, act in {"1,000 runs: Runs page": lambda page, at: go(page, at + "/")}.items():
                 show(name, chromium, url, act, repeats)
+
+
+def make_pair(root: Path, size: Size) -> Path:
+    """Two such runs, one an arm, under ``root``."""
+    for place, (name, arm, clip) in enumerate(ARMS):
+        make_run(root, size, name, place=place, experiment="pair", arm=arm, clip=clip)
+    return root
 
 
 def make_many(root: Path, runs: int) -> None:
@@ -103,16 +116,34 @@ def elapsed(work: Callable[[], object]) -> float:
 
 
 def big_views() -> dict[str, Callable[[Page, str], None]]:
-    sections = ("through time", "training", "gates", "weights", "clipping")
     return {
         "big run: Runs page": lambda page, at: go(page, at + "/"),
-        **{f"big run: Run page, {section}": partial(section_of_big, section=section, steps=()) for section in sections},
-        "big run: Run page, through time, 100 steps": partial(section_of_big, section=sections[0], steps=(600, 700)),
+        **{f"big run: Run page, {section}": partial(visit, "run", ["big"], section=section) for section in SECTIONS},
+        "big run: Run page, through time, 100 steps": partial(visit, "run", ["big"], steps=(600, 700)),
     }
 
 
-def section_of_big(page: Page, at: str, *, section: str, steps: tuple[int, ...]) -> None:
-    go(page, f"{at}/run?" + urlencode([("run", "big"), ("section", section), *(("steps", step) for step in steps)]))
+def views_of_a_pair() -> dict[str, Callable[[Page, str], None]]:
+    both = [f"pair/{name}" for name, *_ in ARMS]
+    return {
+        **{f"pair: Compare page, {section}": partial(visit, "compare", both, section=section) for section in SECTIONS},
+        "pair: Experiment page": lambda page, at: go(page, at + "/experiment?experiment=pair"),
+        "pair: Report page with a preview": partial(preview, both),
+    }
+
+
+def visit(
+    name: str, runs: Sequence[str], page: Page, at: str, *, section: str = SECTIONS[0], steps: Sequence[int] = ()
+) -> None:
+    """A section of the page of that ``name`` for ``runs``, perhaps zoomed to ``steps``."""
+    query = [*(("run", run) for run in runs), ("section", section), *(("steps", str(step)) for step in steps)]
+    go(page, f"{at}/{name}?" + urlencode(query))
+
+
+def preview(runs: Sequence[str], page: Page, at: str) -> None:
+    """Makes the report, too, at every visit."""
+    go(page, f"{at}/report?" + urlencode([*(("run", run) for run in runs), ("preview", "true")]))
+    page.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=SETTLE_MS)
 
 
 def go(page: Page, url: str) -> None:

@@ -8,6 +8,7 @@ from graddiag.errors import GraddiagError
 from graddiag.report import FORMS, SECTIONS, Packed, pack_report
 from graddiag.store import load_run
 from ui.opening import opened
+from ui.preview import preview as draw
 from ui.results import OpenRun
 from ui.runs import choose_runs, to_choose
 from ui.shell import enter
@@ -21,7 +22,6 @@ ABOUT: Final = {
     "pdf": "One file to print or send.",
 }
 MEGABYTE: Final = 1e6
-PREVIEW: Final = 900  # pixels
 
 
 def page() -> None:
@@ -86,7 +86,7 @@ def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str], *, preview: b
         return
     download(packed)
     if preview and packed.mime == "text/html":
-        st.iframe(packed.content.decode(), height=PREVIEW, alt="Preview of the report")
+        draw(packed.content.decode())
 
 
 def download(packed: Packed) -> None:

@@ -61,6 +61,11 @@ def footer(document: Document) -> str:
     return _TEMPLATES.get_template("footer.html.j2").render(document=document)
 
 
+def script_hash(script: str) -> str:
+    """The hash by which a browser knows ``script``, as content security policies and integrity attributes have it."""
+    return f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
+
+
 def _source(name: str) -> str:
     loader = _TEMPLATES.loader
     assert loader is not None
@@ -69,7 +74,7 @@ def _source(name: str) -> str:
 
 def _policy(*scripts: str) -> str:
     """A content security policy: nothing is fetched, and no script runs but ``scripts``, known by their hashes."""
-    hashes = " ".join(f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts)
+    hashes = " ".join(f"'{script_hash(script)}'" for script in scripts)
     return (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -1,4 +1,4 @@
-"""What comes over the network for a page of a long run: under 2 MB, whichever section is looked at."""
+"""What comes over the network for a page of long runs: under 2 MB, whatever section is looked at; a report too."""
 
 from collections.abc import Iterator
 from urllib.parse import urlencode
@@ -38,4 +38,18 @@ def test_a_page_of_a_long_run_is_small(chromium: Browser, served: Served, runs: 
         expect(seen.page.get_by_test_id("stPlotlyChart").first).to_be_visible()
         seen.settle()
         assert 20_000 < sum(received) < MOST
+        assert seen.trouble() == []
+
+
+def test_a_preview_brings_the_report_and_not_what_draws_it(chromium: Browser, served: Served) -> None:
+    with watched(chromium, served) as seen:
+        received: list[int] = []
+        seen.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
+        seen.go("/report?" + urlencode([("run", "a/big"), ("run", "b/big"), ("preview", "true")]))
+        report = seen.page.frame_locator("iframe")
+        expect(report.get_by_role("heading", level=1)).to_be_visible()
+        report.locator(".plot").first.scroll_into_view_if_needed()
+        expect(report.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        seen.settle()
+        assert 100_000 < sum(received) < MOST
         assert seen.trouble() == []

@@ -1,6 +1,6 @@
 "use strict";
 // Draws each figure when it comes near the screen, in the colours the reader's system asks for.
-(() => {
+(async () => {
   const CONFIG = {
     responsive: true,
     displaylogo: false,
@@ -8,7 +8,13 @@
     scrollZoom: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  // as text or, in a preview, compressed
+  const read = async ({ dataset, textContent }) => {
+    if (dataset.packed === undefined) return textContent;
+    const bytes = Uint8Array.from(atob(textContent), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  };
+  const figures = JSON.parse(await read(document.getElementById("figures")));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Set();
 

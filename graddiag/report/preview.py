@@ -1,0 +1,35 @@
+"""A report inside another page: as light as it goes, with plotly.js from a server that has it."""
+
+import gzip
+import re
+from base64 import b64encode
+from pathlib import Path
+from typing import Final
+
+import plotly
+from markupsafe import escape
+from plotly.offline import get_plotlyjs
+
+from graddiag.report.html import script_hash
+
+PLOTLY_JS: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"  # what ``get_plotlyjs`` reads
+
+_FIGURES: Final = re.compile(r'(<script type="application/json" id="figures")>(.*?)(?=</script>)', re.DOTALL)
+
+
+def lightened(report: str, plotly_js: str) -> str:
+    """``report``, an HTML report, for an iframe on a page. ``plotly_js``: where the page's server gives ``PLOTLY_JS``.
+
+    It fetches plotly.js from there, and runs it only if it is the very one of the report; its figures are compressed.
+    The rest is the same.
+    """
+    inside = get_plotlyjs()
+    known = script_hash(inside)
+    fetched = f'<script src="{escape(plotly_js)}" integrity="{known}"></script>'
+    alone, also = (str(escape(sources)) for sources in (f"'{known}'", f"'{known}' 'self'"))
+    linked = report.replace(f"<script>{inside}</script>", fetched, 1).replace(alone, also, 1)
+    return _FIGURES.sub(lambda found: f"{found[1]} data-packed>{_packed(found[2])}", linked, count=1)
+
+
+def _packed(text: str) -> str:
+    return b64encode(gzip.compress(text.encode(), mtime=0)).decode()
