@@ -1,8 +1,8 @@
 """How fast the dashboard is on big runs, in a real Chromium, against the bare read of the same columns.
 
 Makes three roots under --folder once and keeps them: one run of 20,000 recorded steps x 200 timesteps x 2 layers with
-every signal and gate of an LSTM, a pair of such runs, and 1,000 short ones. Prints a table: seconds until a page stands,
-bytes that came over the network for it, and what the bare read of the columns it shows takes.
+every signal and gate of an LSTM, a pair of such runs, and 1,000 short ones. Prints a table: seconds until a page
+stands, bytes that came over the network for it, and what the bare read of the columns it shows takes.
 """
 
 import statistics

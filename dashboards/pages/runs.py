@@ -86,7 +86,8 @@ def summary(entries: Sequence[RunEntry]) -> str:
     experiments = {entry.manifest.experiment for entry in entries if entry.manifest and entry.manifest.experiment}
     running = sum(entry.status == "running" for entry in entries)
     waiting = sum(map(unjudged, entries))
-    words = f"{_many(len(entries), 'run')} in {_many(len(experiments), 'experiment')}"
+    words = _many(len(entries), "run")
+    words += f" in {_many(len(experiments), 'experiment')}" if experiments else ""
     words += f", {running:,} being written now" if running else ""
     words += f", {waiting:,} still to be judged" if waiting else ""
     return f"{words}. Select rows to open, compare, tag or delete."

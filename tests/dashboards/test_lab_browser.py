@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -14,6 +15,7 @@ from graddiag.jobs.files import read_job, read_jobs
 from graddiag.overview import list_runs
 from tests.dashboards.serving import serve
 from tests.dashboards.watched import Scheme, Watched, watched
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -57,6 +59,33 @@ def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Pa
         seen.settle()
         expect(seen.page).to_have_url(re.compile("run=temporal-order-rnn-norm-0.5"))
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
+        assert seen.trouble() == []
+
+
+LONGEST: Final = "plots => Math.max(0, ...plots.map(plot => plot._fullLayout?.xaxis.range?.[1] ?? 0))"
+
+
+@pytest.mark.slow
+def test_curves_grow_while_a_job_is_at_work(chromium: Browser, root: Path, tmp_path: Path) -> None:
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        begin(seen, steps=100_000)
+        curves = seen.page.locator(".js-plotly-plot:has(.main-svg)")
+        expect(curves.first).to_be_visible()
+        before = curves.evaluate_all(LONGEST)
+        until(lambda: curves.evaluate_all(LONGEST) > before)
+        between = curves.evaluate_all(LONGEST)
+        until(lambda: curves.evaluate_all(LONGEST) > between)
+        assert seen.trouble() == []
+
+
+@pytest.mark.slow
+def test_a_preset_is_started_and_what_it_found_is_shown(chromium: Browser, root: Path, tmp_path: Path) -> None:
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go("/lab?kind=preset&preset=saturation&quick=true")
+        seen.page.get_by_role("button", name="Start").click()
+        expect(seen.page.get_by_text("running").first).to_be_visible()
+        expect(seen.page.get_by_text("finished").first).to_be_visible()
+        assert list_runs(root)[schema.STATUS].eq("finished").all()
         assert seen.trouble() == []
 
 

@@ -13,6 +13,7 @@ from graddiag.overview import list_runs
 from tests.dashboards.serving import serve
 from tests.dashboards.synthetic import Growing, Made, awkward, pair, write
 from tests.dashboards.watched import watched
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
@@ -75,6 +76,35 @@ def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None
         expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "29")
         run.writer.close()
         expect(seen.page.get_by_text("finished").first).to_be_visible()
+        assert seen.trouble() == []
+
+
+STEPS_DRAWN: Final = "plots => Math.max(...plots.map(plot => plot._fullLayout?.xaxis.range?.[1] ?? 0))"
+WATCH_EVERY_FRAME: Final = """() => {
+    const drawn = () => document.querySelectorAll(".js-plotly-plot:has(.main-svg)").length;
+    window.fewest = drawn();
+    const look = () => { window.fewest = Math.min(window.fewest, drawn()); requestAnimationFrame(look); };
+    look();
+    return window.fewest;
+}"""
+
+
+def test_pictures_grow_without_a_flicker(chromium: Browser, tmp_path: Path) -> None:
+    """The page is not loaded anew, and no frame is without a picture: the one before stays until the next is drawn."""
+    root = tmp_path / "runs"
+    run = Growing(root, awkward()["running"])
+    run.grow(to=10)
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go(f"/run?run={run.link}&section=training")
+        plots = seen.page.locator(".js-plotly-plot:has(.main-svg)")
+        expect(plots).to_have_count(2)
+        assert seen.page.evaluate(WATCH_EVERY_FRAME) == 2
+        for steps in (30, 60):
+            run.grow(to=steps)
+            until(lambda steps=steps: plots.evaluate_all(STEPS_DRAWN) >= steps - 1)  # type: ignore[misc]
+            seen.settle()
+        assert seen.page.evaluate("window.fewest") == 2
+        run.writer.close()
         assert seen.trouble() == []
 
 
