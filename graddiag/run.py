@@ -1,10 +1,11 @@
 """The values that cross from the disk to everything downstream: a run's manifest, and the run itself."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from graddiag import schema
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class RunManifest(BaseModel):
@@ -62,11 +66,15 @@ class TableReader(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """One recorded training. Tables are read when asked for; a missing table is an empty frame with its columns."""
+    """One recorded training. Tables are read when asked for; a missing table is an empty frame with its columns.
+
+    What a Run gives never changes, so what ``remembered`` analyses made of it stays in ``found``, as long as it lives.
+    """
 
     manifest: RunManifest
     read: TableReader
     path: Path | None = None
+    found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -125,6 +133,20 @@ class Run:
         NaN in a numpy column is a finding. Null is None in an object column, or a column that is not there.
         """
         return cls(manifest, _FrameReader({name: _complete(name, frame) for name, frame in tables.items()}))
+
+
+def remembered(analysis: Callable[Concatenate[Run, P], R]) -> Callable[Concatenate[Run, P], R]:
+    """Makes ``analysis`` read a run once for the same settings, which have to be hashable; for results that are small
+    and that nobody changes."""
+
+    @wraps(analysis)
+    def found(run: Run, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (analysis, args, tuple(kwargs.items()))
+        if key not in run.found:
+            run.found[key] = analysis(run, *args, **kwargs)
+        return cast(R, run.found[key])
+
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from graddiag import schema
-from graddiag.run import Run, empty_frame, numbers
+from graddiag.run import Run, empty_frame, numbers, remembered
 from tests.store.runs import NAN, manifest
 
 
@@ -35,3 +37,20 @@ def test_columns_and_rows_are_chosen_as_from_a_folder() -> None:
     assert run.read("steps", columns=["loss"], where={"step": 3})["loss"].tolist() == [3.0]
     assert run.read("steps", columns=["loss"], where={"step": range(1, 3)})["loss"].tolist() == [1.0, 2.0]
     assert run.read("steps", where={"step": [0, 4]})["step"].tolist() == [0, 4]
+
+
+def test_what_is_remembered_is_made_once_for_each_run_and_its_settings() -> None:
+    asked: list[tuple[str, int]] = []
+
+    @remembered
+    def analysis(run: Run, power: int, *, sign: int = 1) -> list[int]:
+        asked.append((run.name, power * sign))
+        return [power]
+
+    one, other = (Run.from_frames(manifest(name)) for name in ("one", "other"))
+    assert analysis(one, 2) is analysis(one, 2)
+    analysis(one, 3)
+    analysis(one, 2, sign=-1)
+    analysis(other, 2)
+    analysis(replace(one), 2)  # a run of its own
+    assert asked == [("one", 2), ("one", 3), ("one", -2), ("other", 2), ("one", 2)]

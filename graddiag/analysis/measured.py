@@ -23,7 +23,7 @@ from graddiag.analysis.truncation import Truncation, truncation
 from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Ints
 from graddiag.analysis.vanishing import vanishing
-from graddiag.run import Run, numbers
+from graddiag.run import Run, numbers, remembered
 
 
 @dataclass(frozen=True)
@@ -129,3 +129,9 @@ class Measured:
     def harmed(self) -> bool:
         """Whether the training shows harm: an ill gradient, or a loss that never fell, or rose again."""
         return self.gradient_ill or self.loss.harmed
+
+
+@remembered
+def measured_of(run: Run, thresholds: Thresholds) -> Measured:
+    """A run as the rules look at it; what one judgement measured, the next one finds."""
+    return Measured(run, thresholds)

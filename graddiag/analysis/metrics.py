@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.measured import Measured
+from graddiag.analysis.measured import measured_of
 from graddiag.analysis.reach import Reach
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.spikes import find_spikes
@@ -60,7 +60,7 @@ class RunSummary:
 
 def summary_of(run: Run, thresholds: Thresholds) -> RunSummary:
     """``run`` in the numbers of METRICS."""
-    measured = Measured(run, thresholds)
+    measured = measured_of(run, thresholds)
     history, clip, found = measured.history, measured.clipping, measured.selections
     counted = history.before.measured
     weakest = _weakest(measured.reaches)

@@ -23,7 +23,7 @@ from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural
-from graddiag.run import Run
+from graddiag.run import Run, remembered
 
 _COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H, schema.GRAD_H_DIRECT)
 
@@ -122,7 +122,11 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
     Source: Pascanu, Mikolov & Bengio (2013), section 2; the Lyapunov view of Engelken et al. (2023).
     """
-    thresholds = thresholds or Thresholds()
+    return _reach(run, selection, thresholds or Thresholds())
+
+
+@remembered
+def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
     parts, gains = [], _Gains()
     for grid in stretches(run, selection, _COLUMNS):
         part, logs = _travels(grid, selection, thresholds.touched_floor)

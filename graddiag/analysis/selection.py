@@ -10,7 +10,7 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.values import Ints
 from graddiag.errors import SettingError
-from graddiag.run import Run, numbers
+from graddiag.run import Run, numbers, remembered
 
 _KEYS: Final = [schema.MODULE, schema.LAYER, schema.DIRECTION, schema.CALL]
 
@@ -118,6 +118,7 @@ def signals(run: Run, selection: Selection) -> tuple[str, ...]:
     return tuple(name for name in names if not numbers(frame[name])[1].all())
 
 
+@remembered
 def steps_of(run: Run, table: str, selection: Selection | None = None, within: tuple[int, int] | None = None) -> Ints:
     """The steps of ``table``, by their rows of timestep 0, which every sequence has, or of the first index: of a long
     run all its rows are hundreds of times as many. By all rows where there is none of those."""
@@ -130,7 +131,9 @@ def steps_of(run: Run, table: str, selection: Selection | None = None, within: t
         steps = run.read(table, columns=[schema.STEP], where=where)[schema.STEP].to_numpy()
     changes = np.flatnonzero(steps[1:] != steps[:-1]) + 1
     found = steps[np.concatenate([[0], changes])] if len(steps) else steps
-    return np.unique(found).astype(np.int64)
+    unique = np.unique(found).astype(np.int64)
+    unique.flags.writeable = False
+    return unique
 
 
 def _ordered(rows: pd.DataFrame) -> tuple[Selection, ...]:

@@ -16,7 +16,7 @@ from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
-from graddiag.run import Run
+from graddiag.run import Run, remembered
 
 _NAMES: Final = (schema.GRAD_H, schema.TRANSPORT_GAIN, schema.GRAD_W_HH, schema.H_RMS)
 
@@ -88,7 +88,11 @@ def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None 
 
     Source: truncated back-propagation through time (Williams & Peng 1990).
     """
-    thresholds = thresholds or Thresholds()
+    return _truncation(run, selection, thresholds or Thresholds())
+
+
+@remembered
+def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Truncation:
     parts = [_ways(grid, selection, thresholds.arriving) for grid in stretches(run, selection, _NAMES)]
     steps, judged, cut, short, known, carried, first = (
         np.concatenate(each) for each in zip(*map(_fields, parts), strict=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from graddiag.analysis.diagnosis import Basis, Diagnosis, diagnosis
 from graddiag.analysis.findings import Finding
 from graddiag.analysis.loss import LossDynamics
-from graddiag.analysis.measured import Measured
+from graddiag.analysis.measured import Measured, measured_of
 from graddiag.analysis.notes import notes_on
 from graddiag.analysis.rules import Rule, findings_of
 from graddiag.analysis.story import Moment, tell
@@ -34,7 +34,7 @@ def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[
     Raises:
         SettingError: something in ``rules`` that is no rule, or two of one name.
     """
-    return diagnosis_of(Measured(run, thresholds or Thresholds()), rules)
+    return diagnosis_of(measured_of(run, thresholds or Thresholds()), rules)
 
 
 def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:

@@ -97,11 +97,17 @@ def figures_json(pictures: Sequence[Picture]) -> str:
 
     Where that would be more than ``MOST_BYTES``, lines have fewer points; their peaks stay.
     """
-    for points in POINTS:
-        text = script_json([_plain(each, points) for each in pictures])
-        if len(text) <= MOST_BYTES:
+    texts = [script_json(_plain(each, POINTS[0])) for each in pictures]
+    for points in POINTS[1:]:
+        if len(_list(texts)) <= MOST_BYTES:
             break
-    return text
+        thinner = zip(pictures, texts, strict=True)
+        texts = [script_json(_plain(each, points)) if _longest(each) > points else text for each, text in thinner]
+    return _list(texts)
+
+
+def _list(texts: Sequence[str]) -> str:
+    return f"[{','.join(texts)}]"
 
 
 def script_json(value: Any) -> str:
@@ -131,11 +137,20 @@ def _parsed(figure: go.Figure) -> dict[str, Any]:
 def _thinned(figure: go.Figure, points: int) -> go.Figure:
     """The figure with at most so many points in a line: the smallest and the largest of each stretch are kept."""
     thin = go.Figure(figure)
-    for trace in thin.data:
-        if trace.type == "scatter" and trace.fill is None and _count(trace) > points:
+    for trace in _lines(thin):
+        if _count(trace) > points:
             kept, count = decimated(np.asarray(trace.y, dtype=np.float64), points), _count(trace)
             trace.update({name: trace[name][kept] for name in _BY_POINT if _count(trace, name) == count})
     return thin
+
+
+def _longest(each: Picture) -> int:
+    """How many points the longest line of a picture has that could have fewer."""
+    return max(map(_count, _lines(each.light)), default=0)
+
+
+def _lines(figure: go.Figure) -> list[go.Scatter]:
+    return [trace for trace in figure.data if trace.type == "scatter" and trace.fill is None]
 
 
 def _count(trace: go.Scatter, name: str = "y") -> int:
