@@ -2,7 +2,8 @@
 
 Starts a dashboard of its own over the runs under ROOT, opens every page in a headless Chromium and saves what it sees:
 the table of runs, each section of one run and of the runs of an experiment compared, that experiment, a report to be
-made, both forms of the Lab, every lesson. At a desk, on a tablet and on a phone, by day and by night.
+made and its preview, both forms of the Lab, every lesson; then the pages of a folder without runs, and the report
+itself. At a desk, on a tablet and on a phone, by day and by night.
 """
 
 import re
@@ -13,11 +14,12 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
@@ -25,7 +27,9 @@ import typer
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from graddiag.overview import list_runs
+from graddiag.report import write_report
 from graddiag.schema import EXPERIMENT, RUN
+from graddiag.store import load_run
 
 APP: Final = Path(__file__).parents[1] / "dashboards" / "app.py"
 SWITCHES: Final = (
@@ -50,6 +54,9 @@ class View:
     address: str
 
 
+EMPTY: Final = [View(f"empty-{name or 'runs'}", f"/{name}") for name in ("", "run", "compare", "experiment", "report")]
+
+
 def main(
     root: Annotated[Path, typer.Option(help="Folder of the runs to show")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Folder for the pictures")] = Path("screenshots"),
@@ -59,14 +66,20 @@ def main(
     port: Annotated[int, typer.Option(help="Port to serve on; 0 takes a free one")] = 0,
 ) -> None:
     """Takes the pictures; prints the path of each."""
-    chosen = [view for view in views(root, experiment) if view.name.startswith(only or "")]
     out.mkdir(parents=True, exist_ok=True)
-    with serve(root, port or free_port()) as url, sync_playwright() as playwright:
+    sizes = [(int(width), scheme) for width, scheme in product(widths.split(","), SCHEMES)]
+    with sync_playwright() as playwright, TemporaryDirectory() as empty:
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=list(SWITCHES))
-        for view, width, scheme in product(chosen, map(int, widths.split(",")), SCHEMES):
-            path = out / f"{view.name.replace(' ', '-')}-{width}-{scheme}.png"
-            take(chromium, url + view.address, path, width, scheme)
-            typer.echo(path)
+        for served, found in ((root, views(root, experiment)), (Path(empty), EMPTY)):
+            chosen = [view for view in found if view.name.startswith(only or "")]
+            with serve(served, port or free_port()) as url:
+                for view, (width, scheme) in product(chosen, sizes):
+                    path = out / f"{view.name.replace(' ', '-')}-{width}-{scheme}.png"
+                    take(chromium, url + view.address, path, width, scheme)
+                    typer.echo(path)
+        if "file".startswith(only or "file"):
+            for path in take_file(chromium, root, experiment, out, sizes):
+                typer.echo(path)
 
 
 def chromium_path() -> str:
@@ -78,9 +91,7 @@ def chromium_path() -> str:
 
 def views(root: Path, experiment: str | None) -> list[View]:
     """Every page; those that show runs show one experiment, its first run and all of its runs side by side."""
-    found = list_runs(root)
-    name = experiment or next(iter(found[EXPERIMENT].dropna()), None)
-    arms = list(found.loc[found[EXPERIMENT] == name, RUN])
+    name, arms = runs_of(root, experiment)
     general = [
         View("runs", "/"),
         View("lab-pair", "/lab"),
@@ -88,6 +99,13 @@ def views(root: Path, experiment: str | None) -> list[View]:
         *(View(path.stem, f"/{path.stem}") for path in sorted((APP.parent / "pages").glob("learn_*.py"))),
     ]
     return [*general, *_of_runs(str(name), arms)] if arms else general
+
+
+def runs_of(root: Path, experiment: str | None) -> tuple[str | None, list[str]]:
+    """``experiment``, or the first one of the root; and its runs."""
+    found = list_runs(root)
+    name = experiment or next(iter(found[EXPERIMENT].dropna()), None)
+    return name, list(found.loc[found[EXPERIMENT] == name, RUN])
 
 
 def _of_runs(experiment: str, arms: list[str]) -> list[View]:
@@ -101,6 +119,7 @@ def _of_runs(experiment: str, arms: list[str]) -> list[View]:
         ),
         View("experiment", "/experiment?" + urlencode({EXPERIMENT: experiment})),
         View("report", "/report?" + urlencode(several)),
+        View("report-preview", "/report?" + urlencode([*several, ("preview", "true")])),
     ]
 
 
@@ -111,6 +130,8 @@ def take(chromium: Browser, url: str, path: Path, width: int, scheme: Scheme) ->
     page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SETTLE_MS)
+    if "preview=true" in url:
+        page.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=SETTLE_MS)
     page.wait_for_timeout(1000)
     height = page.get_by_test_id("stMainBlockContainer").evaluate(
         "box => Math.ceil(box.getBoundingClientRect().height)"
@@ -119,6 +140,23 @@ def take(chromium: Browser, url: str, path: Path, width: int, scheme: Scheme) ->
     page.wait_for_timeout(1500)
     page.screenshot(path=path)
     page.close()
+
+
+def take_file(
+    chromium: Browser, root: Path, experiment: str | None, out: Path, sizes: Sequence[tuple[int, Scheme]]
+) -> Iterator[Path]:
+    """The report on the runs of ``experiment`` as a file, and pictures of all of it."""
+    _, runs = runs_of(root, experiment)
+    report = write_report([load_run(root / run) for run in runs], out / "report.html")
+    for width, scheme in sizes:
+        path = out / f"file-{width}-{scheme}.png"
+        page = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.goto(report.absolute().as_uri())
+        page.set_viewport_size({"width": width, "height": page.evaluate("document.documentElement.scrollHeight")})
+        page.wait_for_timeout(5000)  # every figure is drawn as it comes into view
+        page.screenshot(path=path)
+        page.close()
+        yield path
 
 
 @contextmanager

@@ -35,6 +35,7 @@ def chosen() -> str | None:
     names = list(dict.fromkeys(reversed(found)))
     if not names:
         muted("No run under this root belongs to an experiment. Give runs one: graddiag.watch(..., experiment='name').")
+        link("lab", "Record an experiment in the Lab", ":material/arrow_forward:")
         return None
     asked = st.query_params.get("experiment")
     if asked is not None and asked not in names:

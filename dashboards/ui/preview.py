@@ -15,7 +15,8 @@ def preview(report: str) -> None:
     """Shows ``report``, an HTML report."""
     folder = declare_component(_NAME, PLOTLY_JS.parent)  # never drawn: Streamlit serves the files of its folder
     address = f"component/{folder.name}/{PLOTLY_JS.name}"  # from the page's own, wherever it is served
-    st.iframe(_light(report, address), height=HEIGHT, alt="Preview of the report")
+    with st.container(border=True):  # the report has the colours of the page
+        st.iframe(_light(report, address), height=HEIGHT, alt="Preview of the report")
 
 
 @st.cache_data(show_spinner=False, max_entries=4)

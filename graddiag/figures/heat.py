@@ -142,6 +142,9 @@ def log10(values: Any) -> Any:
         return np.where(values > 0, np.log10(values), np.nan).astype(np.float32)
 
 
+NARROW: Final = 48  # letters that fit beside each other on a phone
+
+
 def color_bar(title: str) -> dict[str, Any]:
     """A colour scale below the panels, with its title."""
     return {
@@ -154,9 +157,14 @@ def color_bar(title: str) -> dict[str, Any]:
         "yanchor": "bottom",
         "thickness": 10,
         "outlinewidth": 0,
-        "title": {"text": title, "side": "bottom", "font": {"size": 11}},
+        "title": {"text": "<br>".join(map(_folded, title.split("<br>"))), "side": "bottom", "font": {"size": 11}},
         "tickfont": {"size": 11},
     }
+
+
+def _folded(line: str) -> str:
+    """The line, in two where it is wider than a phone: after its first part."""
+    return line.replace(", ", "<br>", 1) if len(line) > NARROW else line
 
 
 def _color_axis(heats: Sequence[Heat], limits: Limits | None, palette: Palette) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
         _add_layers(figure, each, style, rows, (place - (len(drawn) - 1) / 2) * _SPREAD / len(drawn))
     gains = [float(end) for each in drawn for one in each.layers for end in _gain_ends(one)]
     figure.add_vline(x=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_xaxes(title_text="mean transport gain, 95% interval over steps", **log_axis([*gains, 1.0]))
+    figure.update_xaxes(title_text="mean transport gain<br>95% interval over steps", **log_axis([*gains, 1.0]))
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5])
     return dressed(figure, theme, title=name if title else None, body=60 + _ROW * len(rows))
 
