@@ -35,7 +35,7 @@ def test_heat_is_the_logarithm_on_a_shared_scale() -> None:
     assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == pytest.approx((-4, 4))
     bar = figure.layout.coloraxis.colorbar
     assert "10<sup>−4</sup>" in bar.ticktext  # noqa: RUF001 - a minus sign
-    assert bar.title.text == "Total gradient ‖dL/dh‖<br>L2 over batch and units, units of the loss, before clipping"
+    assert bar.title.text == "Total gradient ‖dL/dh‖<br>L2 over batch and units<br>units of the loss, before clipping"
     assert figures.shared_limits(heats) == pytest.approx((1e-4, 1e4))
 
 
