@@ -18,10 +18,10 @@ class Badge:
     colour: Colour
 
 
-VERDICTS: Final = {
+VERDICTS: Final = {  # the worst first, in the order of the rules
+    "non-finite": Badge(":material/error:", "✕", "violet"),
     "exploding": Badge(":material/trending_up:", "▲", "red"),
     "vanishing": Badge(":material/trending_down:", "▼", "orange"),
-    "non-finite": Badge(":material/error:", "✕", "violet"),
     "truncated-reach": Badge(":material/content_cut:", "✂", "orange"),
     "dead-units": Badge(":material/power_off:", "○", "orange"),
     "saturated-gates": Badge(":material/compress:", "▮", "orange"),

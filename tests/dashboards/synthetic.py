@@ -1,7 +1,7 @@
 """Runs written by hand for the dashboard's tests: one plain pair, and runs as awkward as they come."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ HOSTILE = (
 
 @dataclass(frozen=True)
 class Made:
-    """A run to write: ``ratio`` is what one timestep back does to the gradient, ``norms`` are those before clipping."""
+    """A run to write: ``ratio`` is what one timestep back does to the gradient, ``norm`` that before clipping at
+    step 0, ``growth`` the share of it that the gradients of timesteps gain each step, ``loss`` that of step 0, ``day``
+    when it was created, ``config`` what its configuration holds besides."""
 
     name: str
     experiment: str | None = None
@@ -39,6 +41,10 @@ class Made:
     notes: str = ""
     task: str = "text"
     module: str = "lstm"
+    growth: float = 0.0
+    loss: float = 3.0
+    day: int = 1
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def manifest(made: Made) -> RunManifest:
@@ -53,11 +59,11 @@ def manifest(made: Made) -> RunManifest:
         model="lstm",
         clip=made.clip,
         loss_reduction="mean over batch and timesteps",
-        config={"lr": 0.5, "note": made.notes},
+        config={"lr": 0.5, "note": made.notes, **made.config},
         versions={"torch": "2.13.0"},
         notes=made.notes,
         tags=(made.notes,) if made.notes else (),
-        created=datetime(2025, 1, 1, tzinfo=UTC),
+        created=datetime(2025, 1, made.day, tzinfo=UTC),
     )
 
 
@@ -132,7 +138,7 @@ def _scalars(made: Made, step: int) -> Mapping[str, Any]:
     after = norm if limit is None or broken else min(norm, limit)
     return {
         schema.STEP: [step],
-        schema.LOSS: [made.broken if broken else 3.0 / (1 + step)],
+        schema.LOSS: [made.broken if broken else made.loss / (1 + step)],
         schema.GRAD_NORM: [norm],
         schema.GRAD_NORM_CLIPPED: [after],
         schema.CLIP_COEFFICIENT: [after / norm if norm else 1.0],
@@ -167,7 +173,8 @@ def _keys(made: Made, step: int) -> dict[str, Any]:
 def _timesteps(made: Made, step: int) -> Mapping[str, Any]:
     broken = made.broken_from is not None and step >= made.broken_from
     back = np.arange(made.timesteps)[::-1]
-    grad = np.full(made.timesteps, made.broken) if broken else made.norm * made.ratio**back
+    size = made.norm * (1 + made.growth * step)
+    grad = np.full(made.timesteps, made.broken) if broken else size * made.ratio**back
     return {
         **_keys(made, step),
         schema.GRAD_H: grad.astype(np.float32),

@@ -35,15 +35,15 @@ def test_from_the_lab_to_a_report_in_the_hand(chromium: Browser, tmp_path: Path)
         expect(page).to_have_url(re.compile(r"layer=recurrent%2C\+layer\+1"))
         seen.settle()
         step = page.get_by_role("slider", name="Step")
-        before = step.get_attribute("aria-valuenow")
+        before = step.input_value()
         step.press("ArrowLeft")
-        expect(step).not_to_have_attribute("aria-valuenow", str(before))
+        expect(step).not_to_have_value(before)
         seen.settle()
         here = page.url
         assert "step=" in here
         page.goto(here)
         seen.settle()
-        expect(page.get_by_role("slider", name="Step")).not_to_have_attribute("aria-valuenow", str(before))
+        expect(page.get_by_role("slider", name="Step")).not_to_have_value(before)
 
         page.get_by_role("link", name="Report on these runs").click()
         expect(page.get_by_role("heading", name="Report", exact=True)).to_be_visible()
