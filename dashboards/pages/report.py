@@ -12,7 +12,7 @@ from ui.preview import preview as draw
 from ui.results import OpenRun
 from ui.runs import choose_runs, to_choose
 from ui.shell import enter
-from ui.text import heading, muted, refusal, sentence
+from ui.text import as_label, heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
@@ -66,9 +66,11 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
     try:
         with st.status("reading the runs", expanded=False) as status:
             read = [load_run(run.folder) for run in runs]
-            packed = pack_report(
-                read, form, sections=sections, title=title or None, tell=lambda doing: status.update(label=doing)
-            )
+
+            def tell(doing: str) -> None:
+                status.update(label=as_label(doing))
+
+            packed = pack_report(read, form, sections=sections, title=title or None, tell=tell)
             status.update(label="made", state="complete")
     except GraddiagError as error:
         refusal("Not made", str(error))

@@ -18,7 +18,7 @@ from ui.results import of, open_run
 from ui.root import runs_root
 from ui.runs import all_runs
 from ui.shell import link
-from ui.text import heading, muted, refusal, sentence
+from ui.text import as_label, heading, muted, refusal, sentence
 
 STATES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),
@@ -112,7 +112,8 @@ def progress(job: Job, runs: Sequence[RunEntry]) -> None:
     if not runs:
         st.progress(0.0, text="Starting: loading torch and the task")
     elif wanted:
-        st.progress(min(done / wanted, 1.0), text=f"Step {done:,} of {wanted:,}, run {len(runs)}: {runs[-1].run}")
+        told = f"Step {done:,} of {wanted:,}, run {len(runs)}: {as_label(runs[-1].run)}"
+        st.progress(min(done / wanted, 1.0), text=told)
     else:
         sentence(f"{len(runs)} runs, {done:,} steps so far.")
 

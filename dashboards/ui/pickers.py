@@ -9,7 +9,7 @@ import streamlit as st
 from graddiag import analysis
 from graddiag.analysis import Selection
 from ui.results import OpenRun, of, of_all
-from ui.text import muted
+from ui.text import as_label, muted
 
 Span = tuple[int, int]
 
@@ -194,7 +194,7 @@ def _to_peak(runs: Sequence[OpenRun], first: int, last: int) -> None:
     whose = f" ({source.arm_label})" if len(runs) > 1 else ""
     if first <= step <= last:
         words = f"Go to the largest gradient norm, step {step}{whose}"
-        st.button(words, icon=":material/north_east:", on_click=_go, args=(step,))
+        st.button(as_label(words), icon=":material/north_east:", on_click=_go, args=(step,))
 
 
 def _go(step: int) -> None:

@@ -8,6 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from ui.text import as_label
+
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
 LESSONS: Final = (  # file and title of each page under Learn, in the order to read them
     ("learn_vanishing", "What vanishes, and why"),
@@ -99,7 +101,7 @@ def link(name: str, label: str, icon: str, query: Mapping[str, str | list[str]] 
     its way, and Streamlit then draws the one page into the other.
     """
     page = st.Page(APP.parent / "pages" / f"{name}.py")
-    st.page_link(page, label=label, icon=icon, query_params=query)
+    st.page_link(page, label=as_label(label), icon=icon, query_params=query)
 
 
 def enter() -> None:

@@ -4,6 +4,7 @@ Markdown and Plotly would read names, tags, notes and messages as markup. What a
 through this file, a table cell or a widget's option, and nowhere else.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import accumulate, pairwise
@@ -16,7 +17,14 @@ _MUTED: Final = "opacity:.72;font-size:.875rem;line-height:1.45;overflow-wrap:an
 _ASIDE: Final = "display:block;max-width:18rem;opacity:.72;font-size:.875rem;line-height:1.45"
 _TABLE: Final = "width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums"
 _RULE: Final = "border-bottom:1px solid rgba(128,128,128,.25)"
+# what Markdown may read as markup and takes escaped: some signs anywhere, the others at the start alone
+_MARKUP: Final = re.compile(r"(^[!-/:-@\[-`{-~]|[!\"#$&*+.<>@\[-`{-~]|:(?! ))")
 _LIST: Final = "margin:0;padding-left:1.2rem;line-height:1.5;overflow-wrap:anywhere"
+
+
+def as_label(text: str) -> str:
+    """``text`` for the label of a button, a link or a status, which Streamlit reads as Markdown."""
+    return _MARKUP.sub(r"\\\1", text)
 
 
 def heading(text: str, level: Literal[1, 3] = 1) -> None:

@@ -45,6 +45,7 @@ class Made:
     loss: float = 3.0
     day: int = 1
     config: Mapping[str, Any] = field(default_factory=dict)
+    hostile: bool = False  # whether all the text that a user or a program gives a run is hostile
 
 
 def manifest(made: Made) -> RunManifest:
@@ -56,13 +57,14 @@ def manifest(made: Made) -> RunManifest:
         arm=made.arm,
         seed=made.seed,
         task=made.task,
-        model="lstm",
+        model=HOSTILE[2] if made.hostile else "lstm",
         clip=made.clip,
-        loss_reduction="mean over batch and timesteps",
-        config={"lr": 0.5, "note": made.notes, **made.config},
-        versions={"torch": "2.13.0"},
+        loss_reduction=HOSTILE[0] if made.hostile else "mean over batch and timesteps",
+        config={"lr": 0.5, "note": made.notes, **made.config, **(_hostile_config() if made.hostile else {})},
+        versions={"torch": "2.13.0", **(dict(zip(HOSTILE, HOSTILE, strict=True)) if made.hostile else {})},
+        environment=dict(zip(HOSTILE, HOSTILE, strict=True)) if made.hostile else {},
         notes=made.notes,
-        tags=(made.notes,) if made.notes else (),
+        tags=(made.notes, *HOSTILE) if made.notes else (),
         created=datetime(2025, 1, made.day, tzinfo=UTC),
     )
 
@@ -72,7 +74,8 @@ def write(root: Path, made: Made) -> str:
     growing = Growing(root, made)
     growing.grow(to=made.steps)
     if made.status != "running":
-        growing.writer.close(made.status, "RuntimeError: it failed" if made.status == "failed" else None)
+        error = "RuntimeError: " + (" ".join(HOSTILE) if made.hostile else "it failed")
+        growing.writer.close(made.status, error if made.status == "failed" else None)
     return growing.link
 
 
@@ -91,10 +94,20 @@ class Growing:
             if self.made.traced:
                 self.writer.append(schema.TABLE_TIMESTEPS, _timesteps(self.made, step))
                 self.writer.append(schema.TABLE_GATES, _gates(self.made, step))
+            if self.made.hostile:
+                self._write_hostile(step)
             if step == self.made.broken_from:
                 self.writer.append(schema.TABLE_EVENTS, _event(self.made, step))
         self.writer.flush()
         self.steps = to
+
+    def _write_hostile(self, step: int) -> None:
+        """What has names of its own: parameters, snapshots, events."""
+        self.writer.append(schema.TABLE_PARAMETERS, _parameters(step))
+        self.writer.append(schema.TABLE_SPECTRA, _spectra(step))
+        self.writer.append(schema.TABLE_SNAPSHOTS, _snapshots(self.made, step))
+        self.writer.append(schema.TABLE_CREDIT, _credit(self.made, step))
+        self.writer.append(schema.TABLE_EVENTS, _hostile_events(step))
 
 
 def write_all(root: Path, several: Sequence[Made]) -> list[str]:
@@ -126,7 +139,15 @@ def awkward() -> dict[str, Made]:
         "interrupted": Made("interrupted", status="interrupted"),
         "running": Made("running", status="running"),
         "hostile": Made(
-            HOSTILE[0], HOSTILE[1], HOSTILE[2], task=HOSTILE[2], module=HOSTILE[0], notes=" ".join(HOSTILE)
+            HOSTILE[0],
+            HOSTILE[1],
+            HOSTILE[2],
+            clip="norm:1.0",
+            status="failed",
+            task=HOSTILE[2],
+            module=HOSTILE[0],
+            notes=" ".join(HOSTILE),
+            hostile=True,
         ),
     }
 
@@ -145,6 +166,7 @@ def _scalars(made: Made, step: int) -> Mapping[str, Any]:
         schema.NONFINITE: [7 if broken else 0],
         schema.LR: [0.5],
         schema.WALL_TIME: [0.01 * step],
+        **({text: [1.0 / (1 + step)] for text in HOSTILE} if made.hostile else {}),
     }
 
 
@@ -198,3 +220,60 @@ def _gates(made: Made, step: int) -> Mapping[str, Any]:
         for gate in schema.GATES["lstm"]
     ]
     return {name: np.concatenate([np.asarray(block[name]) for block in blocks]) for name in blocks[0]}
+
+
+def _hostile_config() -> Mapping[str, Any]:
+    """Hostile as keys, as values, and deep inside."""
+    return {text: {text: [text, {text: text}]} for text in HOSTILE} | {"command": " ".join(HOSTILE)}
+
+
+def _parameters(step: int) -> Mapping[str, Any]:
+    return {
+        schema.STEP: step,
+        schema.PARAMETER: [f"{text}.weight_hh_l0" for text in HOSTILE],
+        schema.GRAD_NORM: [1.0, 2.0, 3.0],
+        schema.GRAD_NORM_CLIPPED: [0.5, 1.0, 1.5],
+        schema.ZEROS: [0.1, 0.5, 1.0],
+        schema.WEIGHT_NORM: [1.0, 1.0, 1.0],
+        schema.UPDATE_RATIO: [0.5, 0.5, 0.5],
+        schema.SPECTRAL_RADIUS: [0.9, 1.0, 1.1],
+        schema.SPECTRAL_NORM: [1.0, 1.1, 1.2],
+    }
+
+
+def _spectra(step: int) -> Mapping[str, Any]:
+    return {
+        schema.STEP: step,
+        schema.PARAMETER: [f"{HOSTILE[0]}.weight_hh_l0"] * 2,
+        schema.GATE: "f",
+        schema.INDEX: [0, 1],
+        schema.SINGULAR_VALUE: [1.0, 0.5],
+        schema.EIGENVALUE_REAL: [0.9, 0.4],
+        schema.EIGENVALUE_IMAG: [0.0, 0.0],
+    }
+
+
+def _snapshots(made: Made, step: int) -> Mapping[str, Any]:
+    columns = (schema.gate_column(measure, "f") for measure in (schema.SATURATED_LOW, schema.SATURATED_HIGH))
+    return {
+        **_keys(made, step),
+        schema.UNIT: 0,
+        schema.GRAD_H: np.full(made.timesteps, 0.5),
+        **{column: np.full(made.timesteps, 0.4) for column in columns},
+        schema.gate_column(schema.ACTIVATION, "f"): np.full(made.timesteps, 0.5),
+    }
+
+
+def _credit(made: Made, step: int) -> Mapping[str, Any]:
+    sent = made.ratio ** np.arange(made.timesteps)[::-1]
+    return {**_keys(made, step), schema.LOSS_TIMESTEP: made.timesteps - 1, schema.GRAD_H: sent}
+
+
+def _hostile_events(step: int) -> Mapping[str, Any]:
+    return {
+        schema.STEP: step,
+        schema.KIND: [schema.EVENT_SPIKE, HOSTILE[2]],
+        schema.WHERE: HOSTILE[0],
+        schema.VALUE: [1.0, 2.0],
+        schema.MESSAGE: [HOSTILE[1], " ".join(HOSTILE)],
+    }

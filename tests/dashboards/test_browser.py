@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -19,10 +20,12 @@ COMPARE = "/compare?" + urlencode([("run", "pair/lstm-off"), ("run", "pair/lstm-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A pair, one run of hostile text, and a job of such words."""
+    """A pair, two runs of hostile text, one in a folder that was given such a name, and a job of such words."""
     root = tmp_path_factory.mktemp("root") / "runs"
     write_all(root, pair())
-    write(root, awkward()["hostile"])
+    hostile = awkward()["hostile"]
+    write(root, hostile)
+    (root / write(root, replace(hostile, name="twin", arm="**bold** <b>b</b>"))).rename(root / TWIN)
     end(root, leave(root, title=HOSTILE[0], arguments=[*HOSTILE], experiment="pair"), 2, HOSTILE[2])
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
@@ -68,20 +71,24 @@ def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched
     expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
 
 
-ODD = "x-javascript-alert-1/img-src-x-onerror-alert-1"
+ODD, TWIN = "x-javascript-alert-1/img-src-x-onerror-alert-1", "x-javascript-alert-1/$x$ :red[y] **bold** <b>b<b>"
+SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 HOLDING = {  # the pages on which text of the odd run or job stands
     "runs": "/",
     "runs, selected": "/?" + urlencode({"selected": ODD}),
-    "run": "/run?" + urlencode({"run": ODD}),
-    "run, training": "/run?" + urlencode({"run": ODD, "section": "training"}),
-    "run, gates": "/run?" + urlencode({"run": ODD, "section": "gates"}),
-    "run, weights": "/run?" + urlencode({"run": ODD, "section": "weights"}),
-    "run, clipping": "/run?" + urlencode({"run": ODD, "section": "clipping"}),
-    "compare": "/compare?" + urlencode([("run", ODD), ("run", "pair/lstm-on")]),
+    **{f"run, {name}": "/run?" + urlencode({"run": ODD, "section": name}) for name in SECTIONS},
+    **{
+        f"compare, {name}": "/compare?" + urlencode([("run", ODD), ("run", TWIN), ("section", name)])
+        for name in SECTIONS
+    },
     "experiment": "/experiment?" + urlencode({"experiment": HOSTILE[1]}),
+    "experiment, logged": "/experiment?" + urlencode({"experiment": HOSTILE[1], "goal": HOSTILE[0]}),
     "lab": "/lab",
     "report": "/report?" + urlencode({"run": ODD, "title": HOSTILE[0], "preview": "true"}),
 }
+MARKUP = "img[src='x'], a[href^='javascript'], [onerror], .katex"
+# what **bold**, <b>b</b> and :red[y] are drawn with, in text and in pictures
+STYLED = "strong, b, .stMarkdownColoredText, tspan[style*='bold']"
 
 
 @pytest.mark.parametrize("address", HOLDING.values(), ids=HOLDING)
@@ -89,10 +96,16 @@ def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
     seen.go(address)
     if "preview" in address:
         expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_have_text(HOSTILE[0])
+    closed = seen.page.locator("details:not([open]) > summary")
+    for _ in range(closed.count()):
+        closed.first.click()
+    seen.settle()
     for frame in seen.page.frames:
-        assert frame.locator("img[src='x'], a[href^='javascript'], .katex").count() == 0
+        assert frame.locator(MARKUP).count() == 0
+        assert frame.locator(STYLED).filter(has_text=re.compile(r"^\s*(bold|b|y)\s*$")).count() == 0
     if address.startswith("/run?"):
         expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
+        expect(seen.page.get_by_text(f"RuntimeError: {' '.join(HOSTILE)}", exact=True)).to_be_visible()
 
 
 def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:

@@ -1,8 +1,11 @@
 """Every page in this process: what it says of plain runs, and that no awkward run breaks it."""
 
+import re
+from html import escape
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
 from graddiag.jobs import control
@@ -183,3 +186,15 @@ def test_a_job_that_failed_is_told_on_the_runs_page(open_page: Open, root: Path)
     assert "the disk is full" in words(page)
     next(button for button in page.button if button.label == "Put away").click().run()
     assert "the disk is full" not in words(page)
+
+
+@pytest.mark.parametrize(
+    "text", ["pair/lstm-on", "lesson 1: clip off", "*a* _b_ `c` ~~d~~ :red[e] :smile: $f$ [g](h) <b> http://a.b", "- a"]
+)
+def test_what_streamlit_reads_as_markdown_is_escaped_where_it_would_be_markup(text: str) -> None:
+    from ui.text import as_label
+
+    shown = as_label(text)
+    assert MarkdownIt("commonmark").render(shown) == f"<p>{escape(text, quote=False)}</p>\n"
+    assert not re.search(r"(?<!\\)(:\w|\$)", shown)
+    assert (shown == text) == (text in ("pair/lstm-on", "lesson 1: clip off"))

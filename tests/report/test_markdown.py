@@ -79,8 +79,10 @@ def test_what_users_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
     run = Run(run.manifest.model_copy(update={"config": {**run.manifest.config, "command": command}}), run.read)
     html = rendered(write_report([run], tmp_path / "report.md", title="[t](javascript:alert(1)) `x` <b>b</b>"))
     text = unescape(re.sub(r"<[^>]*>", "", html))
-    for hostile in (*HOSTILE, "[t](javascript:alert(1)) `x` <b>b</b>", "<script>alert(1)</script>"):
+    error = f"RuntimeError: {' '.join(HOSTILE)}"
+    for hostile in (*HOSTILE, error, "[t](javascript:alert(1)) `x` <b>b</b>", "<script>alert(1)</script>"):
         assert " ".join(hostile.split()) in text
+    assert "<strong>bold" not in html
     own = {"a", "h1", "h2", "h3", "h4", "h5", "p", "ul", "ol", "li", "strong", "img", "code", "pre"}
     assert set(re.findall(r"<(\w+)", html)) <= own | {"table", "thead", "tbody", "tr", "th", "td"}
     links = re.findall(r'(?:href|src)="([^"]*)"', html)

@@ -164,7 +164,7 @@ def test_all_awkward_runs_have_a_report_together(tmp_path: Path) -> None:
 def test_what_users_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
     run = load_run(tmp_path / write(tmp_path, awkward()["hostile"]))
     page = Page(write_report([run], tmp_path / "report.html").read_text())
-    for hostile in HOSTILE:
+    for hostile in (*HOSTILE, f"RuntimeError: {' '.join(HOSTILE)}", f"config.{'.'.join(HOSTILE[:1] * 2)}"):
         assert " ".join(hostile.split()) in page.text
     assert not {"img", "b"} & {tag for tag, _ in page.elements}
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
