@@ -6,7 +6,7 @@ from graddiag import analysis
 from graddiag.errors import GraddiagError
 from ui import badges, pictures, snapshots
 from ui.findings import show_findings
-from ui.live import FOLLOWS, live
+from ui.live import FOLLOWS, live, places
 from ui.results import OpenRun, of, open_run, state_of
 from ui.runs import choose_run, facts, to_choose
 from ui.settings import show_events, show_settings
@@ -35,16 +35,22 @@ def body(run: OpenRun) -> None:
         badges.show(run.manifest.status, badges.STATUSES)
         muted(facts(run.manifest))
         link("report", "Report", ":material/description:", {"run": run.link})
-    if run.manifest.status == "running":
-        muted(FOLLOWS)
-    if run.manifest.error:
-        refusal("Ended with an error", run.manifest.error)
-    show_findings(diagnosis)
-    section, choice = pictures.everything([run])
-    if choice and section == pictures.WEIGHTS:
-        snapshots.section(run, choice)
-    show_events(run)
-    show_settings(run.manifest)
+    told, verdict, drawn, happened, settings = places(5)
+    with told:
+        if run.manifest.status == "running":
+            muted(FOLLOWS)
+        if run.manifest.error:
+            refusal("Ended with an error", run.manifest.error)
+    with verdict:
+        show_findings(diagnosis)
+    with drawn:
+        section, choice = pictures.everything([run])
+        if choice and section == pictures.WEIGHTS:
+            snapshots.section(run, choice)
+    with happened:
+        show_events(run)
+    with settings:
+        show_settings(run.manifest)
 
 
 enter()

@@ -6,6 +6,7 @@ import streamlit as st
 
 from graddiag.analysis import Diagnosis, Finding
 from ui import badges
+from ui.live import places
 from ui.text import bullets, muted, sentence
 
 OPEN_FINDINGS: Final = 2
@@ -14,18 +15,21 @@ OPEN_FINDINGS: Final = 2
 def show_findings(diagnosis: Diagnosis) -> None:
     """The account, the worst findings in full, the rest folded; the order in time, and what could not be known."""
     sentence(diagnosis.account)
-    for each in diagnosis.told[:OPEN_FINDINGS]:
-        _finding(*each)
+    worst, others, story, unknown = places(4)
+    with worst:
+        for each in diagnosis.told[:OPEN_FINDINGS]:
+            _finding(*each)
     rest = diagnosis.told[OPEN_FINDINGS:]
     if rest:
-        with st.expander(f"{len(rest)} more"):
+        with others.expander(f"{len(rest)} more"):
             for each in rest:
                 _finding(*each)
     if diagnosis.story.missing is None:
-        muted("In order of time")
-        bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
+        with story:
+            muted("In order of time")
+            bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
     if diagnosis.notes:
-        with st.expander("What could not be known"):
+        with unknown.expander("What could not be known"):
             bullets(note.sentence for note in diagnosis.notes)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from graddiag.errors import GraddiagError
 from ui.text import refusal
@@ -40,3 +41,10 @@ def live(body: Callable[[], None], *, state: Callable[[], object]) -> None:
 
     part()
     watch()
+
+
+def places(count: int) -> list[DeltaGenerator]:
+    """Places below each other, for parts of a page that may be there or not while it is drawn again and again: without
+    them each part would move up and down with those above it, and what moves is made anew by the browser, which keeps
+    the boxes that unfold of all those before."""
+    return [st.container() for _ in range(count)]
