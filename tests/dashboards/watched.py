@@ -56,6 +56,10 @@ class Watched:
             self.page.wait_for_timeout(STILL_MS)
         raise AssertionError(f"{part} never stood still")
 
+    def plots(self) -> Locator:
+        """The charts in sight: of one drawn anew Streamlit may keep the copy before, hidden, for good."""
+        return self.page.locator(".js-plotly-plot:visible")
+
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
         find = self.page.get_by_role("textbox", name="Find")
