@@ -1,7 +1,7 @@
 """Runs written by hand for the dashboard's tests: one plain pair, and runs as awkward as they come."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Made:
     notes: str = ""
     task: str = "text"
     module: str = "lstm"
+    length: int | None = None
     hostile: bool = False  # whether all the text that a user or a program gives a run is hostile
 
 
@@ -54,7 +55,7 @@ def manifest(made: Made) -> RunManifest:
         model=HOSTILE[2] if made.hostile else "lstm",
         clip=made.clip,
         loss_reduction=HOSTILE[0] if made.hostile else "mean over batch and timesteps",
-        config={"lr": 0.5, "note": made.notes, **(_hostile_config() if made.hostile else {})},
+        config={"lr": 0.5, "note": made.notes, **_length(made), **(_hostile_config() if made.hostile else {})},
         versions={"torch": "2.13.0", **(dict(zip(HOSTILE, HOSTILE, strict=True)) if made.hostile else {})},
         environment=dict(zip(HOSTILE, HOSTILE, strict=True)) if made.hostile else {},
         notes=made.notes,
@@ -114,6 +115,16 @@ def pair(**settings: Any) -> tuple[Made, Made]:
         Made("lstm-off", "pair", "clip off", clip="none", **settings),
         Made("lstm-on", "pair", "clip on", clip="norm:1.0", **settings),
     )
+
+
+def grid() -> list[Made]:
+    """An experiment of two arms, two lengths and two seeds."""
+    return [
+        replace(arm, name=f"{arm.name}-{length}-{seed}", experiment="grid", length=length, timesteps=length, seed=seed)
+        for arm in pair()
+        for length in (5, 10)
+        for seed in (0, 1)
+    ]
 
 
 def awkward() -> dict[str, Made]:
@@ -213,6 +224,10 @@ def _gates(made: Made, step: int) -> Mapping[str, Any]:
         for gate in schema.GATES["lstm"]
     ]
     return {name: np.concatenate([np.asarray(block[name]) for block in blocks]) for name in blocks[0]}
+
+
+def _length(made: Made) -> Mapping[str, Any]:
+    return {} if made.length is None else {"length": made.length}
 
 
 def _hostile_config() -> Mapping[str, Any]:
