@@ -58,7 +58,8 @@ class Chromium:
         Raises:
             BrowserError: it could not be drawn.
         """
-        options = {"format": form, "width": size.width, "height": size.height, "scale": size.scale}
+        scale = size.scale if form == "png" else 1.0  # vectors have no pixels, and would be that much larger
+        options = {"format": form, "width": size.width, "height": size.height, "scale": scale}
         drawn: bytes = self._call(self._kaleido.calc_fig(dict(figure), opts=options))
         return drawn
 

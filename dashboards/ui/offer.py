@@ -26,8 +26,8 @@ def first_steps() -> None:
     watch = (
         f'with graddiag.watch(model, optimizer, run="my-run", root={root!r}):\n    ...  # your training loop, as it is'
     )
-    st.code(pair, language="bash", wrap_lines=True)
-    st.code(watch, language="python", wrap_lines=True)
+    for code in (pair, watch):  # in one colour: Streamlit's own for code are too faint to be read by all
+        st.code(code, language=None, wrap_lines=True)
 
 
 def offer_pair() -> None:

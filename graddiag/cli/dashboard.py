@@ -52,7 +52,7 @@ def streamlit_command(script: Path, root: Path, port: int, host: str = HOST) -> 
     """What starts the dashboard; bound to ``host``, deaf to a foreign Host, whatever else is configured."""
     server = [f"--server.address={host}", f"--server.port={port}", "--server.headless=true"]
     hosts = [f"--server.allowedHosts={name}" for name in allowed_hosts(host)]
-    start = [sys.executable, "-m", "streamlit", "run", str(script)]
+    start = [sys.executable, "-P", "-m", "streamlit", "run", str(script)]  # -P: imports nothing of the folder it is in
     return [*start, *server, *hosts, "--browser.gatherUsageStats=false", "--", "--root", str(root)]
 
 

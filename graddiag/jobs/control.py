@@ -87,7 +87,8 @@ def _start(root: Path, request: Request) -> Job:
     folder = folder_of(root, f"{created:%Y%m%d-%H%M%S}-{token_hex(3)}")
     folder.mkdir()
     where = ("--out", str(folder / REPORT)) if request.reports else ()
-    command = [sys.executable, "-m", "graddiag.jobs.supervise", str(folder), *request.arguments, *where]
+    supervise = [sys.executable, "-P", "-m", "graddiag.jobs.supervise"]  # -P: imports nothing of the folder it is in
+    command = [*supervise, str(folder), *request.arguments, *where]
     with (folder / LOG).open("wb") as log:
         process = subprocess.Popen(
             command,

@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     folder, *command = arguments
     for name in _WAITED_OUT:  # a handler, not SIG_IGN: the command would inherit that, and not be stopped by Ctrl-C
         signal.signal(getattr(signal, name), lambda *_: None)
-    process = subprocess.Popen([sys.executable, "-m", "graddiag", *command], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-P", "-m", "graddiag", *command], stdin=subprocess.DEVNULL)
     code = process.wait()
     write_ended(Path(folder), code)
     return 0

@@ -1,7 +1,7 @@
 """Runs written by hand for the dashboard's tests: one plain pair, and runs as awkward as they come."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,23 @@ def pair(**settings: Any) -> tuple[Made, Made]:
         Made("lstm-off", "pair", "clip off", clip="none", **settings),
         Made("lstm-on", "pair", "clip on", clip="norm:1.0", **settings),
     )
+
+
+def grid() -> list[Made]:
+    """An experiment of two arms, two lengths and two seeds."""
+    return [
+        replace(
+            arm,
+            name=f"{arm.name}-{length}-{seed}",
+            experiment="grid",
+            config={"length": length},
+            timesteps=length,
+            seed=seed,
+        )
+        for arm in pair()
+        for length in (5, 10)
+        for seed in (0, 1)
+    ]
 
 
 def awkward() -> dict[str, Made]:

@@ -1,5 +1,6 @@
 """Every page of every awkward run: it is drawn, or says in words why not."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,19 @@ def test_every_section_of_run_and_compare(open_page: Open, root: Path, made: Mad
             assert "Not opened" not in words(page)
             assert "Could not be read" not in words(page)
             assert charts(page) or "No " in words(page)
+
+
+@pytest.mark.parametrize("name", ["hostile", "root module"])
+@pytest.mark.parametrize("section", SECTIONS)
+def test_compare_pictures_what_two_of_a_kind_have_in_common(
+    open_page: Open, root: Path, name: str, section: str
+) -> None:
+    links = write_all(root, (AWKWARD[name], replace(AWKWARD[name], name="twin", arm="another")))
+    page = open_page("compare", run=links, section=section)
+    assert not page.exception
+    assert not page.warning
+    assert "no layer in common" not in words(page)
+    assert charts(page) or "No " in words(page)
 
 
 @pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)

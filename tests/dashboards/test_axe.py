@@ -1,14 +1,18 @@
-"""Every page under axe-core, the accessibility checker, by day and night: nothing serious of our own making."""
+"""Every page under axe-core, the accessibility checker, and within the width of its window: nothing serious of our own.
+
+By day at a desk and by night on a phone. axe looks at the page itself; the report in the frame of a preview has a test
+of its own (tests/report/test_axe.py).
+"""
 
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from tests.dashboards.serving import Served, serve
-from tests.dashboards.synthetic import awkward, pair, write_all
+from tests.dashboards.synthetic import awkward, grid, pair, write_all
 from tests.dashboards.test_learn import FIGURES
 from tests.dashboards.watched import Scheme, watched
 from tests.needs import needs
@@ -16,22 +20,27 @@ from tests.needs import needs
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SERIOUS = ("serious", "critical")
-PAIR = [("run", "pair/lstm-off"), ("run", "pair/lstm-on")]
+SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
+RUN, PAIR = {"run": "pair/lstm-on"}, [("run", "pair/lstm-off"), ("run", "pair/lstm-on")]
+SEEDS = [("run", f"grid/lstm-{arm}-10-{seed}") for arm in ("off", "on") for seed in (0, 1)]
 PAGES = {
     "runs": "/",
-    "run": "/run?run=pair/lstm-on",
-    "run, training": "/run?run=pair/lstm-on&section=training",
-    "run, gates": "/run?run=pair/lstm-on&section=gates",
-    "run, weights": "/run?run=pair/lstm-on&section=weights",
-    "run, clipping": "/run?run=pair/lstm-on&section=clipping",
+    **{f"run, {name}": "/run?" + urlencode({**RUN, "section": name}) for name in SECTIONS},
     "run, NaN": "/run?run=nan",
-    "compare": "/compare?" + urlencode(PAIR),
+    **{f"compare, {name}": "/compare?" + urlencode([*PAIR, ("section", name)]) for name in SECTIONS},
+    "compare, seeds": "/compare?" + urlencode(SEEDS),
     "experiment": "/experiment?experiment=pair",
-    "report": "/report?" + urlencode(PAIR),
+    "experiment, lengths and seeds": "/experiment?experiment=grid",
+    "report": "/report?" + urlencode([*PAIR, ("preview", "true")]),
     "lab, pair": "/lab",
     "lab, preset": "/lab?kind=preset",
     **{name: f"/{name}" for name in FIGURES},
 }
+WITHOUT_RUNS = [
+    ("/", 1440, "light"),
+    *((address, 390, "dark") for address in ("/", "/run", "/compare", "/experiment", "/report", "/lab")),
+]
+OURS = {"exclude": [["[data-testid='stSidebar']"]]}  # Streamlit's own menu on a phone: a list of divs
 STREAMLITS = {  # by rule, what is Streamlit's own in the markup of a node
     "scrollable-region-focusable": ("katex-display",),  # its box of a formula is 2 pixels too small, and scrolls
 }
@@ -40,20 +49,41 @@ STREAMLITS = {  # by rule, what is Streamlit's own in the markup of a node
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     root = tmp_path_factory.mktemp("root") / "runs"
-    write_all(root, (*pair(), awkward()["nan"]))
+    write_all(root, (*pair(), *grid(), awkward()["nan"]))
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serve(tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("elsewhere")) as one:
+        yield one
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 @pytest.mark.parametrize("address", PAGES.values(), ids=PAGES)
-def test_axe_finds_nothing_serious(chromium: Browser, served: Served, address: str, scheme: Scheme) -> None:
+def test_axe_finds_nothing_serious(chromium: Browser, served: Served, address: str, width: int, scheme: Scheme) -> None:
+    check(chromium, served, address, width, scheme)
+
+
+@pytest.mark.parametrize(("address", "width", "scheme"), WITHOUT_RUNS)
+def test_nor_where_there_are_no_runs(
+    chromium: Browser, empty: Served, address: str, width: int, scheme: Scheme
+) -> None:
+    check(chromium, empty, address, width, scheme)
+
+
+def check(chromium: Browser, served: Served, address: str, width: int, scheme: Scheme) -> None:
     axe = needs("axe_playwright_python.sync_playwright", "dev").Axe()
-    with watched(chromium, served, scheme=scheme) as seen:
+    with watched(chromium, served, width=width, scheme=scheme) as seen:
         seen.go(address)
-        found = axe.run(seen.page).response
+        if "preview" in address:
+            expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_be_visible()
+            assert seen.page.frames[-1].evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        found = axe.run(seen.page, context=OURS).response
         assert len(found["passes"]) > 15
         assert [one for each in found["violations"] if each["impact"] in SERIOUS for one in ours(each)] == []
+        assert seen.too_wide() == 0
         assert seen.trouble() == []
 
 

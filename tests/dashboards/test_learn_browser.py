@@ -34,7 +34,7 @@ def test_every_lesson_is_drawn_without_trouble(
     with watched(chromium, served, width=width, scheme=scheme) as seen:
         seen.go(f"/{name}")
         expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(FIGURES[name])
-        assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert seen.too_wide() == 0
         assert seen.trouble() == []
 
 

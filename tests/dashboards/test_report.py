@@ -1,5 +1,8 @@
 """The Report page: what is chosen is what is made, of plain runs and of awkward ones, and what cannot be is told."""
 
+import io
+import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -7,15 +10,18 @@ from streamlit.testing.v1 import AppTest
 
 from graddiag.errors import MissingLibraryError
 from graddiag.report import packed
+from graddiag.report.paging import pages_of
 from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import HOSTILE, Made, awkward, pair, write, write_all
 from tests.dashboards.test_pages import words
+from tests.needs import needs, needs_chromium
 
 AWKWARD = awkward()
+SETTLE = 240  # seconds: Chromium draws every figure, on a busy machine with two cores
 
 
-def make(page: AppTest) -> AppTest:
-    next(button for button in page.button if button.label == "Make the report").click().run(timeout=60)
+def make(page: AppTest, seconds: float = 60) -> AppTest:
+    next(button for button in page.button if button.label == "Make the report").click().run(timeout=seconds)
     assert not page.exception
     return page
 
@@ -63,6 +69,33 @@ def test_what_changed_since_is_told(open_page: Open, root) -> None:  # type: ign
     page.text_input(key="title").set_value("Another").run()
     assert "has changed since the report was made" in words(page)
     assert not page.get("download_button")
+
+
+@pytest.mark.browser
+def test_markdown_is_handed_over_with_the_pictures_that_it_shows(open_page: Open, root: Path) -> None:
+    needs("kaleido", "figures")
+    needs_chromium()
+    page = make(open_page("report", run=write_all(root, pair()), format="Markdown", sections=["evidence"]), SETTLE)
+    with zipfile.ZipFile(io.BytesIO(made(page).content)) as archive:
+        assert archive.testzip() is None
+        shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", archive.read("report.md").decode())
+        assert len(shown) > 3
+        assert all(archive.read(name).startswith(b"\x89PNG") for name in shown)
+    (button,) = page.get("download_button")
+    assert button.proto.label == "Download report.zip"
+
+
+@pytest.mark.browser
+def test_a_pdf_is_handed_over_whole(open_page: Open, root: Path) -> None:
+    needs("kaleido", "figures")
+    needs_chromium()
+    page = make(open_page("report", run=write_all(root, pair()), format="PDF", sections=["comparison"]), SETTLE)
+    content = made(page).content
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    assert pages_of(content)["chapter-1-comparison"] >= 1
+    (button,) = page.get("download_button")
+    assert button.proto.label == "Download report.pdf"
 
 
 def test_what_is_not_installed_is_told(open_page: Open, root, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

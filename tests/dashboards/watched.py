@@ -69,6 +69,12 @@ class Watched:
         self.page.get_by_test_id("stDataFrame").first.click(position={"x": 16, "y": 18})
         self.settle()
 
+    def too_wide(self) -> int:
+        """Pixels of the page beyond its right edge. Streamlit's main part scrolls, the document itself never does."""
+        beyond = "parts => Math.max(...parts.map(part => part.scrollWidth - part.clientWidth))"
+        found: int = self.page.locator("html, [data-testid='stMain']").evaluate_all(beyond)
+        return found
+
     def dismiss(self, dialog: Dialog) -> None:
         """No page opens one: it is what a script that got in would do."""
         self.errors.append(f"dialog: {dialog.message}")

@@ -2,14 +2,18 @@
 
 import json
 import os
+import re
+from base64 import b64decode
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import plotly.io
 import pytest
 
 import graddiag
+from graddiag import schema
 from graddiag.cli import main
 from graddiag.errors import SettingError
 from graddiag.integrations import figures
@@ -44,12 +48,39 @@ def test_every_figure_is_there_in_every_format(tmp_path: Path) -> None:
     needs_chromium()
     run = load_run(tmp_path / write(tmp_path, awkward()["nan"]))
     out = tmp_path / "out"
-    assert main(["export", str(run.path), "--to", "figures", "--out", str(out), "--format", "svg,png"]) == 0
-    assert stems(out, "png") == stems(out, "svg") == stems(out, "json") > {"loss", "heat-lstm-layer-0-forward"}
-    assert not stems(out, "pdf")
-    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
-    assert b'width="672"' in (out / "loss.svg").read_bytes()
-    assert plotly.io.read_json(out / "loss.json").layout.width == 672
+    assert main(["export", str(run.path), "--to", "figures", "--out", str(out)]) == 0
+    every = stems(out, "png")
+    assert every > {"loss", "heat-lstm-layer-0-forward"}
+    assert all(stems(out, form) == every for form in FORMS)
+    assert all((out / f"{name}.png").read_bytes().startswith(b"\x89PNG") for name in every)
+    assert re.search(rb'^<svg [^>]*width="672"', (out / "loss.svg").read_bytes())
+    figure = plotly.io.read_json(out / "loss.json")
+    assert figure.layout.width == 672
+    held = figure.data[0].y
+    np.testing.assert_array_equal(
+        np.frombuffer(b64decode(held["bdata"]), held["dtype"]), run.steps[schema.LOSS].to_numpy("float32")
+    )
+    for name in every:
+        is_one_page_of_vectors((out / f"{name}.pdf").read_bytes(), images=name.startswith("heat"))
+
+
+def is_one_page_of_vectors(pdf: bytes, *, images: bool) -> None:
+    """The size of the figure in points, and no picture made of pixels but the cells of a heatmap."""
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+    (box,) = re.findall(rb"/MediaBox \[([^\]]*)\]", pdf)
+    assert float(box.split()[2]) == pytest.approx(672 * 72 / 96, abs=1)
+    assert re.search(rb"/Type /Font\b", pdf)
+    assert images or b"/Subtype /Image" not in pdf
+
+
+@pytest.mark.usefixtures("without_browser")
+def test_formats_are_those_that_were_named(tmp_path: Path) -> None:
+    run = load_run(tmp_path / write(tmp_path, awkward()["nan"]))
+    assert (
+        main(["export", str(run.path), "--to", "figures", "--out", str(tmp_path / "out"), "--format", "svg,png"]) == 0
+    )
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg", ".png", ".json"}
 
 
 @pytest.mark.usefixtures("without_browser")
