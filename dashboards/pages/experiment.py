@@ -120,7 +120,8 @@ def across(found: Experiment) -> str:
     left_out = f" The same in all runs and left out: {same}." if same else ""
     won = {each.success for each in found.members}
     dots = " A full dot is a run that succeeded, a ring one that did not." if len(won) > 1 else ""
-    return f"One line per run, from its settings to what it came to.{dots}{left_out}"
+    came = "what it came to; the largest norm is that before clipping"
+    return f"One line per run, from its settings to {came}.{dots}{left_out}"
 
 
 enter()

@@ -11,7 +11,7 @@ from graddiag.analysis.heat import Reduce, binned, bins, counted, longest
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import NO_STEP, ends_of
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
-from graddiag.analysis.words import SIGNED, number, signal_title
+from graddiag.analysis.words import SIGNED, number, signal_title, signal_unit
 from graddiag.errors import SettingError
 from graddiag.run import Run
 
@@ -49,9 +49,10 @@ class HeatRatio(Result):
     def caption(self) -> str:
         if self.missing or self.median is None:
             return self.missing or "There is no cell in which both runs have a number above 0."
+        when = ", both before clipping" if signal_unit(self.signal).endswith("before clipping") else ""
         return (
             f"{signal_title(self.signal)} of {self.treated.label} over that of {self.baseline.label}, at the same step "
-            f"and timestep: {number(self.median)} in the median. At 1 they are equal."
+            f"and timestep{when}: {number(self.median)} in the median. At 1 they are equal."
         )
 
 

@@ -100,7 +100,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
         log = not chosen[0][2].signed
         add_lines(figure, chosen, theme, log=log, place=Place(row))
         axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
-        figure.update_yaxes(title_text=_short(chosen[0][2].unit), row=row, col=1, **axis)
+        figure.update_yaxes(title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
     figure.update_xaxes(title_text="timestep", row=len(names), col=1)
     heading = f"{next(iter(titles.values()))} over timesteps" if len(titles) == 1 else "Profiles over timesteps"
     return dressed(figure, theme, title=heading if title else None, **size_of(len(names)))

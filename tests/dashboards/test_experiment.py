@@ -60,6 +60,7 @@ def test_the_rate_of_each_arm_at_each_length_is_told_and_drawn(open_page: Open, 
         ("clip on", "2 of 2 runs"),
     ]
     assert "clip off 3 of 6; clip on 5 of 6" in words(page)
+    assert "the largest norm is that before clipping" in words(page)  # of the picture across settings
 
 
 def test_every_arm_and_length_has_a_small_picture_with_a_line_for_each_run(open_page: Open, root: Path) -> None:

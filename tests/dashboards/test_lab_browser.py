@@ -51,7 +51,7 @@ def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Pa
         begin(seen, steps=30)
         expect(seen.page.get_by_text("finished").first).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
-        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+        expect(seen.plots()).to_have_count(2)
         compare = seen.page.get_by_role("link", name="Compare its runs")
         expect(compare).to_have_count(1)
         compare.last.click()  # for a moment the page may hold what it had before, with the same address
@@ -69,7 +69,7 @@ LONGEST: Final = "plots => Math.max(0, ...plots.map(plot => plot._fullLayout?.xa
 def test_curves_grow_while_a_job_is_at_work(chromium: Browser, root: Path, tmp_path: Path) -> None:
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         begin(seen, steps=100_000)
-        curves = seen.page.locator(".js-plotly-plot:has(.main-svg)")
+        curves = seen.plots()
         expect(curves.first).to_be_visible()
         before = curves.evaluate_all(LONGEST)
         until(lambda: curves.evaluate_all(LONGEST) > before)
@@ -115,7 +115,7 @@ def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(
     assert job.state == "running"
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         seen.go("/lab")
-        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(2)
+        expect(seen.plots()).to_have_count(2)
         seen.page.get_by_role("button", name="Stop").click()
         expect(seen.page.get_by_text("stopped").first).to_be_visible()
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["interrupted"]

@@ -81,7 +81,8 @@ def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None
 
 STEPS_DRAWN: Final = "plots => Math.max(...plots.map(plot => plot._fullLayout?.xaxis.range?.[1] ?? 0))"
 WATCH_EVERY_FRAME: Final = """() => {
-    const drawn = () => document.querySelectorAll(".js-plotly-plot:has(.main-svg)").length;
+    const drawn = () => [...document.querySelectorAll(".js-plotly-plot:has(.main-svg)")]
+        .filter((plot) => plot.checkVisibility()).length;
     window.fewest = drawn();
     const look = () => { window.fewest = Math.min(window.fewest, drawn()); requestAnimationFrame(look); };
     look();
@@ -97,13 +98,13 @@ def test_pictures_grow_without_a_flicker(chromium: Browser, tmp_path: Path) -> N
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         seen.go(f"/run?run={run.link}&section=training")
         plots = seen.page.locator(".js-plotly-plot:has(.main-svg)")
-        expect(plots).to_have_count(2)
-        assert seen.page.evaluate(WATCH_EVERY_FRAME) == 2
+        expect(plots.nth(1)).to_be_visible()
+        assert seen.page.evaluate(WATCH_EVERY_FRAME) >= 2
         for steps in (30, 60):
             run.grow(to=steps)
             until(lambda steps=steps: plots.evaluate_all(STEPS_DRAWN) >= steps - 1)  # type: ignore[misc]
             seen.settle()
-        assert seen.page.evaluate("window.fewest") == 2
+        assert seen.page.evaluate("window.fewest") >= 2
         run.writer.close()
         assert seen.trouble() == []
 
