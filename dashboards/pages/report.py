@@ -6,10 +6,9 @@ import streamlit as st
 
 from graddiag.errors import GraddiagError
 from graddiag.report import FORMS, SECTIONS, Packed, pack_report
-from graddiag.store import load_run
 from ui.opening import opened
 from ui.preview import preview as draw
-from ui.results import OpenRun
+from ui.results import OpenRun, read
 from ui.runs import choose_runs, to_choose
 from ui.shell import enter
 from ui.text import as_label, heading, muted, refusal, sentence
@@ -65,12 +64,12 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
     st.session_state[KEPT] = (None, None)
     try:
         with st.status("reading the runs", expanded=False) as status:
-            read = [load_run(run.folder) for run in runs]
+            members = [read(run) for run in runs]
 
             def tell(doing: str) -> None:
                 status.update(label=as_label(doing))
 
-            packed = pack_report(read, form, sections=sections, title=title or None, tell=tell)
+            packed = pack_report(members, form, sections=sections, title=title or None, tell=tell)
             status.update(label="made", state="complete")
     except GraddiagError as error:
         refusal("Not made", str(error))

@@ -20,6 +20,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MOST_KEPT: Final = 160  # of results, over all visitors
+MOST_READ: Final = 24  # of runs, with what analyses remember of them
 SLOW: Final = 1.0  # seconds: what takes longer to make may lag behind a run that is being written
 PATIENCE: Final = 2.0  # it is made anew when it is so many times older than it took to make
 
@@ -83,6 +84,15 @@ def _revision(link: str) -> str:
         return "gone"
 
 
+def read(run: OpenRun) -> Run:
+    """The run to be analysed: the same object as long as it stays as it is, so that analyses find what others have."""
+    made = _read(run.folder)
+    if made.revision != run.revision:
+        made.renew(run.revision, lambda: load_run(run.folder))
+    found: Run = made.result
+    return found
+
+
 def of(run: OpenRun, analysis: Callable[Concatenate[Run, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
     """What ``analysis`` makes of one run; the same object as long as the run stays as it is.
 
@@ -90,7 +100,7 @@ def of(run: OpenRun, analysis: Callable[Concatenate[Run, P], R], *args: P.args, 
     """
     made = _kept(analysis.__name__, run.folder, args, kwargs)
     if not made.fits(run.revision, run.manifest.status == "running"):
-        made.renew(run.revision, lambda: analysis(load_run(run.folder), *args, **kwargs))
+        made.renew(run.revision, lambda: analysis(read(run), *args, **kwargs))
     result: R = made.result
     return result
 
@@ -102,8 +112,8 @@ def of_all(
     made = _kept(analysis.__name__, tuple(run.folder for run in runs), args, kwargs)
     running = any(run.manifest.status == "running" for run in runs)
     if not made.fits(" ".join(run.revision for run in runs), running):
-        read = [load_run(run.folder) for run in runs]
-        made.renew(" ".join(run.revision for run in runs), lambda: analysis(read, *args, **kwargs))
+        members = [read(run) for run in runs]
+        made.renew(" ".join(run.revision for run in runs), lambda: analysis(members, *args, **kwargs))
     result: R = made.result
     return result
 
@@ -111,4 +121,10 @@ def of_all(
 @st.cache_resource(max_entries=MOST_KEPT, show_spinner=False)
 def _kept(name: str, folders: str | tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Made:
     """The place of one result, empty at first; places that were not looked at for longest are given up."""
+    return _Made()
+
+
+@st.cache_resource(max_entries=MOST_READ, show_spinner=False)
+def _read(folder: str) -> _Made:
+    """The place of one run, empty at first."""
     return _Made()

@@ -40,3 +40,15 @@ def test_a_result_of_a_growing_run_lags_if_it_is_slow_to_make(
     assert results.of(results.open_run(run.link), clock.count) == seen
     run.writer.close()
     assert results.of(results.open_run(run.link), clock.count) == 20
+
+
+def test_analyses_are_given_the_same_run_until_it_changes(root: Path) -> None:
+    """So that one finds what another has read."""
+    run = Growing(root, Made("grows", status="running", traced=False))
+    run.grow(to=10)
+    opened = results.open_run(run.link)
+    assert results.read(opened) is results.read(results.open_run(run.link))
+    run.grow(to=20)
+    assert len(results.read(results.open_run(run.link)).steps) == 20
+    assert len(results.of_all([results.open_run(run.link)], lambda runs: runs[0]).steps) == 20
+    run.writer.close()
