@@ -24,13 +24,12 @@ from benchmarks._long_run import Size, make_run, manifest, scalars
 from graddiag import schema
 from graddiag.overview import overview
 from graddiag.store import RunWriter, load_run, root_fingerprint
-from scripts.screenshots import SWITCHES, chromium_path, free_port, serve
+from scripts.screenshots import SECTIONS, SWITCHES, chromium_path, free_port, serve
 
 SETTLE_MS: Final = 600_000
 RUNS: Final = 1_000
 FOLDER: Final = Path(tempfile.gettempdir()) / "graddiag-bench"
 ARMS: Final = (("off", "clip off", "none"), ("on", "clip on", "norm:1.0"))
-SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping", "health")
 KEYS: Final = [schema.STEP, schema.TIMESTEP]
 
 

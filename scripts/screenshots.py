@@ -72,6 +72,8 @@ def main(
         chromium = playwright.chromium.launch(executable_path=chromium_path(), args=list(SWITCHES))
         for served, found in ((root, views(root, experiment)), (Path(empty), EMPTY)):
             chosen = [view for view in found if view.name.startswith(only or "")]
+            if not chosen:
+                continue
             with serve(served, port or free_port()) as url:
                 for view, (width, scheme) in product(chosen, sizes):
                     path = out / f"{view.name.replace(' ', '-')}-{width}-{scheme}.png"

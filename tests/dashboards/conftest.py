@@ -1,13 +1,15 @@
-"""Roots with runs, and pages run in this process (AppTest)."""
+"""Roots with runs, pages run in this process (AppTest), and a page in a browser."""
 
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 from streamlit.testing.v1 import AppTest
 
-from tests.dashboards.serving import APP
+from tests.dashboards.serving import APP, Served
+from tests.dashboards.watched import Watched, watched
 
 sys.path.insert(0, str(APP.parent))  # what `streamlit run` does for the pages' own helpers
 
@@ -37,3 +39,11 @@ def open_page(root: Path) -> Open:
         return page.run()
 
     return opened
+
+
+@pytest.fixture
+def seen(chromium: Browser, served: Served) -> Iterator[Watched]:
+    """A page of the dashboard that the test's module has ``served``; in the end nothing may have gone wrong on it."""
+    with watched(chromium, served) as one:
+        yield one
+        assert one.trouble() == []

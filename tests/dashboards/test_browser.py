@@ -31,13 +31,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield one
 
 
-@pytest.fixture
-def seen(chromium: Browser, served: Served) -> Iterator[Watched]:
-    with watched(chromium, served) as one:
-        yield one
-        assert one.trouble() == []
-
-
 @pytest.mark.parametrize("address", ["/", "/run?run=pair/lstm-on", COMPARE], ids=["runs", "run", "compare"])
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 def test_every_page_is_drawn_without_trouble(

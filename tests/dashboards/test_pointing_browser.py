@@ -7,11 +7,11 @@ from functools import partial
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import Made, pair, write, write_all
-from tests.dashboards.watched import SETTLE_MS, STILL_MS, Watched, watched
+from tests.dashboards.watched import SETTLE_MS, STILL_MS, Watched
 
 pytestmark = pytest.mark.browser
 
@@ -30,13 +30,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     write(root, Made("long", steps=LONG, timesteps=MANY))
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
-
-
-@pytest.fixture
-def seen(chromium: Browser, served: Served) -> Iterator[Watched]:
-    with watched(chromium, served) as one:
-        yield one
-        assert one.trouble() == []
 
 
 def plot_area(seen: Watched, panel: int) -> Locator:
