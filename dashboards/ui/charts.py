@@ -7,18 +7,18 @@ from typing import Any, Final, Literal
 
 import streamlit as st
 from plotly.graph_objects import Figure
+from streamlit.components.v2 import component
 
 from graddiag import figures
+from graddiag.figures.inplace import PROGRAM, packed
+from graddiag.figures.picking import PICKED
+from ui import plotlyjs
 from ui.text import muted
 
 PAGE_FONT: Final = "Source Sans, sans-serif"
-CONFIG: Final = {
-    "showSendToCloud": False,
-    "displaylogo": False,
-    "displayModeBar": "hover",
-    "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"],
-    "responsive": True,
-}
+
+# st.plotly_chart makes a chart that has changed anew, and it is away for a moment
+_chart: Final = component("graddiag_chart", js=PROGRAM, isolate_styles=False)
 
 
 def theme() -> Literal["light", "dark"]:
@@ -29,24 +29,24 @@ def theme() -> Literal["light", "dark"]:
 def captioned(figure: Figure, *captions: str, key: str) -> None:
     """The picture under its captions, a line each; they are also read to those who cannot see it."""
     if _above(figure, captions, key):
-        st.plotly_chart(figure, key=key, alt=" ".join(captions), config=CONFIG, width="stretch", theme=None)
+        _chart(key=key, data=_packed(figure, captions), height=figure.layout.height)
 
 
 def picked(figure: Figure, *captions: str, key: str, take: Callable[[Any], None]) -> None:
-    """``captioned``, of a figure that one can point at: ``take`` is given what was selected, before the page is drawn
-    anew. The key has to change with what the figure shows, so that a selection belongs to one picture."""
+    """``captioned``, of a figure that one can point at: ``take`` is given what was taken, before the page is drawn
+    anew: ``{"points": [{"x"}]}`` of a click, ``{"box": [{"x", "y"}]}`` of a drag, in numbers of the axes."""
     if not _above(figure, captions, key):
         return
-    st.plotly_chart(
-        figure,
+    _chart(
         key=key,
-        alt=" ".join(captions),
-        config=CONFIG,
-        width="stretch",
-        theme=None,
-        selection_mode=("points", "box"),
-        on_select=lambda: take(st.session_state[key]["selection"]),
+        data=_packed(figure, captions, picks=PICKED),
+        height=figure.layout.height,
+        on_picked_change=lambda: take(st.session_state[key]["picked"]),
     )
+
+
+def _packed(figure: Figure, captions: tuple[str, ...], picks: str | None = None) -> bytes:
+    return packed(figure, plotly_js=plotlyjs.address(), alt=" ".join(captions), picks=picks)
 
 
 def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:

@@ -194,5 +194,4 @@ def _point_at(figure: Any, found: Sequence[Any], choice: Choice, look: Closer, *
     steps = max((each.steps for each in found), key=len)
     if figure.data:
         figures.pickable(figure, steps, choice.step, boxes=look.boxes, theme=theme())
-    part = f"{key}-{look.signal}-{choice.steps}-{look.timesteps}-{choice.step}"
-    picked(figure, *captions(found), key=part, take=take)
+    picked(figure, *captions(found), key=key, take=take)

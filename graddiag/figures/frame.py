@@ -78,6 +78,7 @@ def _template(theme: Theme) -> go.layout.Template:
             "paper_bgcolor": "rgba(0,0,0,0)",
             "plot_bgcolor": "rgba(0,0,0,0)",
             "font": {"family": FONT, "size": FONT_SIZE, "color": palette.text},
+            "modebar": {"bgcolor": palette.veil, "color": palette.muted, "activecolor": palette.text},
             "hoverlabel": {"bgcolor": palette.hover, "bordercolor": palette.grid, "font": {"color": palette.text}},
             "xaxis": axis,
             "yaxis": axis,

@@ -2,7 +2,7 @@
 
 from graddiag.report.content import SECTIONS
 from graddiag.report.packed import FORMS, Packed, pack_report
-from graddiag.report.preview import PLOTLY_JS, lightened
+from graddiag.report.preview import lightened
 from graddiag.report.write import SUFFIXES, write_report
 
-__all__ = ["FORMS", "PLOTLY_JS", "SECTIONS", "SUFFIXES", "Packed", "lightened", "pack_report", "write_report"]
+__all__ = ["FORMS", "SECTIONS", "SUFFIXES", "Packed", "lightened", "pack_report", "write_report"]

@@ -3,22 +3,18 @@
 import gzip
 import re
 from base64 import b64encode
-from pathlib import Path
 from typing import Final
 
-import plotly
 from markupsafe import escape
 from plotly.offline import get_plotlyjs
 
 from graddiag.report.html import script_hash
 
-PLOTLY_JS: Final = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"  # what ``get_plotlyjs`` reads
-
 _FIGURES: Final = re.compile(r'(<script type="application/json" id="figures")>(.*?)(?=</script>)', re.DOTALL)
 
 
 def lightened(report: str, plotly_js: str) -> str:
-    """``report``, an HTML report, for an iframe on a page. ``plotly_js``: where the page's server gives ``PLOTLY_JS``.
+    """``report``, an HTML report, for an iframe on a page. ``plotly_js``: where the page's server gives plotly.js.
 
     It fetches plotly.js from there, and runs it only if it is the very one of the report; its figures are compressed.
     The rest is the same.

@@ -7,7 +7,7 @@ import pytest
 
 from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import Made, awkward, pair, write_all
-from tests.dashboards.test_pages import charts, words
+from tests.dashboards.test_pages import pictures, words
 
 AWKWARD = awkward()
 SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
@@ -25,7 +25,7 @@ def test_every_section_of_run_and_compare(open_page: Open, root: Path, made: Mad
             assert not page.warning
             assert "Not opened" not in words(page)
             assert "Could not be read" not in words(page)
-            assert charts(page) or "No " in words(page)
+            assert pictures(page) or "No " in words(page)
 
 
 @pytest.mark.parametrize("name", ["hostile", "root module"])
@@ -38,7 +38,7 @@ def test_compare_pictures_what_two_of_a_kind_have_in_common(
     assert not page.exception
     assert not page.warning
     assert "no layer in common" not in words(page)
-    assert charts(page) or "No " in words(page)
+    assert pictures(page) or "No " in words(page)
 
 
 @pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
@@ -48,7 +48,7 @@ def test_the_experiment_page(open_page: Open, root: Path, made: Made) -> None:
     write_all(root, (plain, inside))
     page = open_page("experiment", experiment="pair")
     assert not page.exception
-    assert charts(page) == 3
+    assert pictures(page) == 3
     assert {element.value for element in page.subheader} == {"Success", "Every run", "Every run across its settings"}
 
 
@@ -80,7 +80,7 @@ def test_without_experiments_it_says_how_to_make_one(open_page: Open, root: Path
     page = open_page("experiment")
     assert not page.exception
     assert "No run under this root belongs to an experiment" in words(page)
-    assert charts(page) == 0
+    assert pictures(page) == 0
 
 
 def test_an_experiment_that_is_not_there(open_page: Open, root: Path) -> None:

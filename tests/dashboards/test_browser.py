@@ -49,7 +49,7 @@ def test_from_the_table_to_a_comparison(seen: Watched) -> None:
     expect(seen.page.get_by_role("heading", name="Effects")).to_be_visible()
     seen.settle()
     expect(seen.page).to_have_url(re.compile("run=pair"))
-    expect(seen.page.get_by_test_id("stPlotlyChart").nth(3)).to_be_visible()
+    expect(seen.plots().nth(3)).to_be_visible()
 
 
 def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched) -> None:
@@ -111,7 +111,7 @@ def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
 def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, section: str) -> None:
     with watched(chromium, served, width=1024) as seen:
         seen.go(f"{COMPARE}&section={section}")
-        columns = seen.page.get_by_test_id("stColumn").filter(has=seen.page.get_by_test_id("stPlotlyChart"))
+        columns = seen.page.get_by_test_id("stColumn").filter(has=seen.plots())
         expect(columns).to_have_count(2)
         left, right = (seen.box(columns.nth(place).locator(".xtick").last) for place in range(2))
         assert left["x"] < right["x"]

@@ -18,7 +18,7 @@ from graddiag.presets import names
 from tests.dashboards.conftest import Open
 from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import HOSTILE, pair, write_all
-from tests.dashboards.test_pages import charts, words
+from tests.dashboards.test_pages import pictures, words
 
 
 @pytest.fixture
@@ -152,7 +152,7 @@ def test_a_job_with_runs_shows_their_curves_and_the_way_to_them(open_page: Open,
     write_all(root, pair())
     page = open_page("lab")
     assert not page.exception
-    assert charts(page) == 2
+    assert pictures(page) == 2
     assert "Step 24 of 24" in page.get("progress")[0].proto.text
     compare, newest = (element.proto for element in page.get("page_link"))
     assert compare.page == "compare"

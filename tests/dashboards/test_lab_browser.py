@@ -116,7 +116,7 @@ def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         seen.go("/lab")
         expect(seen.plots()).to_have_count(2)
-        seen.page.get_by_role("button", name="Stop").click()
+        seen.page.get_by_test_id("stMain").get_by_role("button", name="Stop").click()
         expect(seen.page.get_by_text("stopped").first).to_be_visible()
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["interrupted"]
         assert seen.trouble() == []

@@ -1,6 +1,5 @@
 """The Learn pages in this process: every slider moved, every example pressed, every view a link."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.dashboards.conftest import Open
+from tests.dashboards.drawn import charts, figures
 from tests.dashboards.serving import APP
 from tests.dashboards.test_pages import words
 
@@ -22,7 +22,7 @@ def sound(page: AppTest) -> None:
 
 
 def drawn(page: AppTest) -> list[dict[str, Any]]:
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    return figures(page)
 
 
 def test_every_lesson_is_in_the_menu() -> None:
@@ -36,7 +36,7 @@ def test_a_lesson_draws_its_figures_and_leads_on(open_page: Open, name: str) -> 
     page = open_page(name)
     sound(page)
     assert len(drawn(page)) == FIGURES[name]
-    assert all(chart.proto.alt for chart in page.get("plotly_chart"))
+    assert all(chart["alt"] for chart in charts(page))
     links = [element.proto for element in page.get("page_link")]
     assert links[0].page == "lab"
     assert "kind=preset" in links[0].query_string

@@ -26,7 +26,7 @@ def test_every_lesson_is_drawn_without_trouble(
 ) -> None:
     with watched(chromium, served, width=width, scheme=scheme) as seen:
         seen.go(f"/{name}")
-        expect(seen.page.get_by_test_id("stPlotlyChart")).to_have_count(FIGURES[name])
+        expect(seen.plots()).to_have_count(FIGURES[name])
         assert seen.too_wide() == 0
         assert seen.trouble() == []
 
@@ -35,7 +35,7 @@ def test_every_lesson_is_drawn_without_trouble(
 def test_sliders_and_picture_are_seen_together_at_a_desk(seen: Watched, name: str) -> None:
     seen.go(f"/{name}")
     first = seen.box(seen.page.get_by_test_id("stSlider").first)
-    picture = seen.box(seen.page.get_by_test_id("stPlotlyChart").first)
+    picture = seen.box(seen.plots().first)
     assert picture["x"] > first["x"] + first["width"]
     assert picture["y"] + picture["height"] - first["y"] < 800
 

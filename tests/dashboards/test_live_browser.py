@@ -1,5 +1,6 @@
 """What happens while a page is open: runs that start later, grow, end; a pair recorded from the page."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -79,32 +80,71 @@ def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None
         assert seen.trouble() == []
 
 
-STEPS_DRAWN: Final = "plots => Math.max(...plots.map(plot => plot._fullLayout?.xaxis.range?.[1] ?? 0))"
+LAST_STEP: Final = "plots => Math.min(...plots.map(plot => plot._fullLayout.xaxis.range[1]))"
 WATCH_EVERY_FRAME: Final = """() => {
-    const height = () => document.querySelector("[data-testid=stMainBlockContainer]").scrollHeight;
-    window.heights = [height()];
-    const look = () => { window.heights.push(height()); requestAnimationFrame(look); };
+    const pictures = [...document.querySelectorAll(".graddiag-chart")];
+    const place = each => Object.values(each.getBoundingClientRect().toJSON()).join();
+    const line = each => each.querySelector(".main-svg .trace path.js-line");
+    const before = pictures.map(place).join();
+    window.away = [];
+    const look = () => {
+        if (!pictures.every(each => each.isConnected && line(each)?.checkVisibility())) window.away.push("a line");
+        if (pictures.map(place).join() !== before) window.away.push("a place");
+        requestAnimationFrame(look);
+    };
     look();
 }"""
-JUMPED: Final = "Math.max(...window.heights) - Math.min(...window.heights)"  # no less than a picture if one were gone
 
 
-def test_pictures_grow_in_their_places(chromium: Browser, tmp_path: Path) -> None:
-    """The page is not loaded anew, and what is below a picture does not move while it is drawn again."""
+def test_pictures_grow_without_a_flicker(chromium: Browser, tmp_path: Path) -> None:
+    """They are changed where they stand: none is made anew, and in no frame is one of them empty or elsewhere."""
     root = tmp_path / "runs"
     run = Growing(root, awkward()["running"])
     run.grow(to=10)
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         seen.go(f"/run?run={run.link}&section=training")
-        plots = seen.page.locator(".js-plotly-plot:has(.main-svg)")
-        expect(plots.nth(1)).to_be_visible()
+        expect(seen.plots()).to_have_count(2)
         seen.page.evaluate(WATCH_EVERY_FRAME)
         for steps in (30, 60):
             run.grow(to=steps)
-            until(lambda steps=steps: plots.evaluate_all(STEPS_DRAWN) >= steps - 1)  # type: ignore[misc]
+            until(lambda steps=steps: seen.plots().evaluate_all(LAST_STEP) >= steps - 1)  # type: ignore[misc]
             seen.settle()
-        assert seen.page.evaluate(JUMPED) < 250
+        assert seen.page.evaluate("window.away") == []
         run.writer.close()
+        assert seen.trouble() == []
+
+
+RANGE: Final = "plot => plot._fullLayout.xaxis.range.map(Math.round)"
+
+
+def test_what_was_zoomed_into_stays_while_a_run_grows(chromium: Browser, tmp_path: Path) -> None:
+    """Until the address asks for something else."""
+    root = tmp_path / "runs"
+    run = Growing(root, awkward()["running"])
+    run.grow(to=20)
+    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
+        seen.go(f"/run?run={run.link}&section=training")
+        plot, mouse = seen.plots().first, seen.page.mouse
+        plot.scroll_into_view_if_needed()
+        box = seen.box(plot.locator(".nsewdrag").first)
+        left, right, middle = box["x"] + box["width"] / 4, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        mouse.move(left, middle)
+        mouse.down()
+        mouse.move(right, middle, steps=8)
+        mouse.up()
+        zoomed = plot.evaluate(RANGE)
+        assert 0 < zoomed[0] < zoomed[1] < 15
+        run.grow(to=60)
+        expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "59")
+        seen.settle()
+        assert plot.evaluate(RANGE) == zoomed
+        assert plot.evaluate("plot => plot._fullData[0].x.length") == 60
+        plot.locator(".nsewdrag").first.dblclick()
+        until(lambda: plot.evaluate(RANGE)[1] >= 59)  # and not to where it ended when the page was opened
+        seen.page.get_by_role("slider", name="Zoom into the training").first.press("ArrowRight")
+        expect(seen.page).to_have_url(re.compile("[?&]steps="))
+        seen.settle()
+        assert plot.evaluate(RANGE)[1] >= 59
         assert seen.trouble() == []
 
 

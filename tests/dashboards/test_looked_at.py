@@ -4,7 +4,7 @@ from pathlib import Path
 
 from graddiag.lab import plan_pair, train, training_spec
 from tests.dashboards.conftest import Open
-from tests.dashboards.test_pages import charts, words
+from tests.dashboards.test_pages import pictures, words
 
 
 def test_compare_draws_what_was_tried_and_nothing_where_nothing_was(open_page: Open, root: Path) -> None:
@@ -19,4 +19,4 @@ def test_compare_draws_what_was_tried_and_nothing_where_nothing_was(open_page: O
     assert "/ norm:0.01; " in words(page)
     without = open_page("compare", run=[links[plan] for plan in plain], section="clipping")
     assert "Whether clipping saved a step" not in words(without)
-    assert charts(page) == charts(without) + 1
+    assert pictures(page) == pictures(without) + 1

@@ -11,6 +11,7 @@ from streamlit.testing.v1 import AppTest
 from graddiag.jobs import control
 from graddiag.jobs.values import Request
 from tests.dashboards.conftest import Open
+from tests.dashboards.drawn import charts
 from tests.dashboards.jobs import end, leave
 from tests.dashboards.synthetic import Made, awkward, pair, write, write_all
 
@@ -25,8 +26,8 @@ def words(page: AppTest) -> str:
     )
 
 
-def charts(page: AppTest) -> int:
-    return len(page.get("plotly_chart"))
+def pictures(page: AppTest) -> int:
+    return len(charts(page))
 
 
 def test_an_empty_root_says_how_to_fill_it(open_page: Open, root: Path) -> None:
@@ -124,7 +125,7 @@ def test_compare_needs_two_runs(open_page: Open, root: Path) -> None:
     page = open_page("compare", run=write(root, pair()[0]))
     assert not page.exception
     assert "Choose two or more runs" in words(page)
-    assert charts(page) == 0
+    assert pictures(page) == 0
 
 
 def test_compare_pictures_one_seed_of_several(open_page: Open, root: Path) -> None:

@@ -35,7 +35,7 @@ def test_a_page_of_a_long_run_is_small(chromium: Browser, served: Served, runs: 
         seen.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
         page = "run" if len(runs) == 1 else "compare"
         seen.go(f"/{page}?" + urlencode([("section", section), *(("run", run) for run in runs)]))
-        expect(seen.page.get_by_test_id("stPlotlyChart").first).to_be_visible()
+        expect(seen.plots().first).to_be_visible()
         seen.settle()
         assert 20_000 < sum(received) < MOST
         assert seen.trouble() == []

@@ -1,9 +1,7 @@
 """A real mouse in the heatmaps: a click moves the step, a drag looks closer, and there is a way back."""
 
-import contextlib
 import re
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -12,12 +10,12 @@ from playwright.sync_api import Locator, expect
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import Made, pair, write, write_all
 from tests.dashboards.watched import SETTLE_MS, STILL_MS, Watched
+from tests.waiting import until
 
 pytestmark = pytest.mark.browser
 
 STEPS, TIMESTEPS = 60, 20
-TRIES = 8
-LONG, MANY = 620, 100  # more numbers than a heatmap has cells
+LONG, MANY = 620, 100  # more numbers than a heatmap has cells: two steps share one
 COMPARE = "/compare?" + urlencode([("run", "pair/lstm-off"), ("run", "pair/lstm-on")])
 
 Place = tuple[float, float]  # step and timestep, or pixels
@@ -72,20 +70,21 @@ def drag(seen: Watched, panel: int, start: Place, end: Place, within: tuple[int,
     mouse.up()
 
 
-def until_address(seen: Watched, says: str, act: Callable[[], None]) -> None:
-    """Acts until the address says so: a picture that is drawn anew under the mouse takes no press, and people press
-    again."""
-    for _ in range(TRIES):
-        act()
-        with contextlib.suppress(AssertionError):
-            expect(seen.page).to_have_url(re.compile(says), timeout=SETTLE_MS / TRIES)
-            return
-    raise AssertionError(f"{says} never stood in the address, {seen.page.url}")
-
-
 def asked(seen: Watched) -> dict[str, list[str]]:
     """The query of the address."""
     return parse_qs(urlsplit(seen.page.url).query)
+
+
+def columns(seen: Watched) -> list[int]:
+    """The steps at which the first heatmap has cells."""
+    found: list[int] = seen.plots().first.evaluate("plot => Array.from(plot._fullData[0].x)")
+    return found
+
+
+def shown(seen: Watched) -> list[list[float]]:
+    """The steps that each panel of the heatmaps and of the ratio shows."""
+    ranges = "plots => plots.slice(0, 2).flatMap(({layout}) => [layout.xaxis, layout.xaxis2].map(axis => axis?.range))"
+    return [each for each in seen.plots().evaluate_all(ranges) if each]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +95,8 @@ def asked(seen: Watched) -> dict[str, list[str]]:
 def test_a_click_in_a_heatmap_moves_the_step(seen: Watched, address: str, panel: int) -> None:
     seen.go(address)
     for step in (20, 41):
-        until_address(seen, rf"[?&]step={step}(&|$)", partial(click, seen, panel, (step, 12)))
+        click(seen, panel, (step, 12))
+        expect(seen.page).to_have_url(re.compile(rf"[?&]step={step}(&|$)"))
         heading = seen.page.get_by_role("heading", name=f"Through the sequence, at step {step}", exact=True)
         expect(heading).to_be_visible()
         expect(seen.page.get_by_role("slider", name="Step")).to_have_value(str(step))
@@ -106,21 +106,30 @@ def test_a_click_in_a_heatmap_moves_the_step(seen: Watched, address: str, panel:
 
 def test_a_box_in_a_heatmap_looks_closer_and_there_is_a_way_back(seen: Watched) -> None:
     seen.go("/run?run=long")
+    whole = list(range(0, LONG, 2))
+    assert columns(seen) == whole
     seen.page.get_by_text("a box looks closer", exact=True).click()
     seen.settle()
-    until_address(seen, "[?&]steps=", partial(drag, seen, 0, (200, 20), (300, 60), (LONG, MANY)))
+    drag(seen, 0, (200, 20), (300, 60), (LONG, MANY))
+    expect(seen.page).to_have_url(re.compile("[?&]steps="))
     seen.settle()
     (first, last), (low, high) = ([int(end) for end in asked(seen)[name]] for name in ("steps", "timesteps"))
     assert [first, last] == pytest.approx([200, 300], abs=2)
     assert [low, high] == pytest.approx([20, 60], abs=2)
-    again = seen.page.get_by_role("button", name="Look at all of it again").first
-    until_address(seen, r"^(?!.*steps=).*$", again.click)
+    assert columns(seen) == list(range(first, last + 1))  # a cell of its own for each step
+    assert seen.page.locator(".selectionlayer > *").count() == 0  # what was taken is all that is seen
+    seen.page.get_by_role("button", name="Look at all of it again").click()
+    expect(seen.page).not_to_have_url(re.compile("steps="))
+    seen.settle()
     assert not {"steps", "timesteps"} & set(asked(seen))
+    assert columns(seen) == whole
 
 
 def test_a_box_in_the_ratio_reaches_both_heatmaps(seen: Watched) -> None:
     seen.go(f"{COMPARE}&pointing=a+box+looks+closer")
-    until_address(seen, "[?&]steps=", partial(drag, seen, 2, (10, 5), (30, 15)))
+    drag(seen, 2, (10, 5), (30, 15))
+    expect(seen.page).to_have_url(re.compile("[?&]steps="))
     seen.settle()
     first, last = (int(end) for end in asked(seen)["steps"])
     assert [first, last] == pytest.approx([10, 30], abs=1)
+    until(lambda: shown(seen) == [[first - 0.5, last + 0.5]] * 3)

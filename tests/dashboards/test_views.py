@@ -1,6 +1,5 @@
 """A view is its address: sections, zoom, step, selected runs, filters, settings, a preview."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from graddiag.jobs import control
 from graddiag.jobs.values import Request
 from graddiag.store import load_run, trashed_runs
 from tests.dashboards.conftest import Open
+from tests.dashboards.drawn import figures
 from tests.dashboards.synthetic import HOSTILE, Made, pair, write, write_all
 from tests.dashboards.test_pages import words
 
@@ -19,7 +19,7 @@ OVER_TRAINING = {"training": 3, "gates": 1, "clipping": 1}  # how many pictures 
 
 def drawn(page: AppTest) -> list[dict[str, Any]]:
     assert not page.exception
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    return figures(page)
 
 
 def of_steps(page: AppTest) -> list[dict[str, Any]]:

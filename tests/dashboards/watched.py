@@ -14,6 +14,9 @@ SETTLE_MS: Final = 120_000  # a busy machine with two cores
 STILL_MS: Final = 150  # what does not move for so long stands still
 expect.set_options(timeout=SETTLE_MS)
 
+DRAWN: Final = """() => [...document.querySelectorAll("[data-testid=stBidiComponentRegular]")].every(
+    place => place.querySelector(".graddiag-chart[aria-busy=false]"))"""
+
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
 # Streamlit's own: it closes a websocket that a browser left while it was being accepted
 _DEPARTURE: Final = re.compile(
@@ -38,12 +41,13 @@ class Watched:
         self.settle()
 
     def settle(self) -> None:
-        """Waits until the page has been drawn and no script of it runs."""
+        """Waits until the page and its pictures have been drawn and no script of it runs."""
         self.page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
         at_rest = expect(self.page.get_by_test_id("stApp"))
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
         self.page.wait_for_timeout(400)  # what was just asked for may only now begin
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
+        self.page.wait_for_function(DRAWN, timeout=SETTLE_MS)
 
     def box(self, part: Locator) -> FloatRect:
         """Where a part of the page stands once it stands still: a chart being drawn anew has no place for a moment."""
@@ -57,8 +61,8 @@ class Watched:
         raise AssertionError(f"{part} never stood still")
 
     def plots(self) -> Locator:
-        """The charts in sight: of one drawn anew Streamlit may keep the copy before, hidden, for good."""
-        return self.page.locator(".js-plotly-plot:visible")
+        """The charts in sight."""
+        return self.page.get_by_role("figure")
 
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
