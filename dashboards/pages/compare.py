@@ -7,7 +7,7 @@ import streamlit as st
 
 from graddiag import analysis, figures
 from ui import badges, pictures
-from ui.charts import theme
+from ui.daylight import theme
 from ui.effects import show_effects
 from ui.live import FOLLOWS, live
 from ui.opening import opened

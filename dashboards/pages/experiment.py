@@ -7,7 +7,8 @@ import streamlit as st
 from graddiag import analysis, figures
 from graddiag.analysis import Experiment, Goal, number
 from graddiag.errors import GraddiagError
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.live import live
 from ui.results import OpenRun, of_all, open_run, state_of
 from ui.runs import all_runs, root_state

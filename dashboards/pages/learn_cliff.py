@@ -7,7 +7,8 @@ import streamlit as st
 from graddiag.figures import lesson_maps as maps
 from graddiag.figures import lessons as figures
 from graddiag.lessons import cliff
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
 
 SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")

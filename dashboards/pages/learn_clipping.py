@@ -6,7 +6,8 @@ import streamlit as st
 
 from graddiag.figures import lesson_maps as figures
 from graddiag.lessons import clipping
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, lesson, prose, slider
 from ui.text import muted
 

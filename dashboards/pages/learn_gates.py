@@ -6,7 +6,8 @@ import streamlit as st
 
 from graddiag.figures import lessons as figures
 from graddiag.lessons import gates
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 
 EXAMPLES: Final = (

@@ -8,7 +8,8 @@ from graddiag.analysis import number
 from graddiag.figures import lessons as figures
 from graddiag.lessons import losses
 from graddiag.lessons.values import equal, told
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
 

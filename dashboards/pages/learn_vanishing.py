@@ -7,7 +7,8 @@ import streamlit as st
 from graddiag.figures import lessons as figures
 from graddiag.lessons import vanishing
 from graddiag.lessons.values import Nonlinearity
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
 
 EXAMPLES: Final = (

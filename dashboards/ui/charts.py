@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from html import unescape
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import streamlit as st
 from plotly.graph_objects import Figure
@@ -19,11 +19,6 @@ PAGE_FONT: Final = "Source Sans, sans-serif"
 
 # st.plotly_chart makes a chart that has changed anew, and it is away for a moment
 _chart: Final = component("graddiag_chart", js=PROGRAM, isolate_styles=False)
-
-
-def theme() -> Literal["light", "dark"]:
-    """The theme the browser shows; light while it has not said."""
-    return "dark" if st.context.theme.type == "dark" else "light"
 
 
 def captioned(figure: Figure, *captions: str, key: str) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Final
 import streamlit as st
 
 from graddiag import analysis, figures
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import heading, muted

@@ -13,7 +13,8 @@ from graddiag.jobs.files import read_jobs, report_of, said
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from ui.badges import Badge
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.results import of, open_run
 from ui.root import runs_root
 from ui.runs import all_runs

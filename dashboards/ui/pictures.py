@@ -8,7 +8,8 @@ import streamlit as st
 from graddiag import analysis, figures, schema
 from graddiag.analysis import captions
 from ui import clipping, health, weights
-from ui.charts import captioned, picked, theme
+from ui.charts import captioned, picked
+from ui.daylight import theme
 from ui.pickers import Choice, Closer, choose, closer, measured_layers, take
 from ui.results import OpenRun, of, of_all
 from ui.zoom import over_steps

@@ -8,6 +8,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from ui.daylight import follow, theme
 from ui.text import as_label
 
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
@@ -67,6 +68,7 @@ def navigation() -> st.Page:
     )
     _style(page.url_path)
     _forget(page.url_path)
+    follow()
     return page
 
 
@@ -79,7 +81,7 @@ def frame(page: str) -> DeltaGenerator:
 
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
-    dark, lesson = st.context.theme.type == "dark", page in dict(LESSONS)
+    dark, lesson = theme() == "dark", page in dict(LESSONS)
     st.html(
         f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE if dark else ''} {_WITHIN if lesson else ''}</style>"
     )

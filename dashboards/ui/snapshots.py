@@ -4,7 +4,8 @@ import streamlit as st
 
 from graddiag import analysis, figures
 from graddiag.analysis import Selection
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import streamlit as st
 
 from graddiag import analysis, figures, schema
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.pickers import Choice
 from ui.results import OpenRun, of
 from ui.text import muted

@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from graddiag import figures
-from ui.charts import captioned, theme
+from ui.charts import captioned
+from ui.daylight import theme
 from ui.pickers import Choice
 
 AXIS: Final = "step"  # what stands under an axis of steps

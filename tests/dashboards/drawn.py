@@ -9,7 +9,8 @@ from graddiag.figures.inplace import unpacked
 
 def charts(page: AppTest) -> list[dict[str, Any]]:
     """What each picture of the page was drawn with: ``figure``, ``alt``, ``picks``."""
-    return [unpacked(each.proto.bytes) for each in page.get("bidi_component")]
+    found = [each.proto for each in page.get("bidi_component") if each.proto.component_name == "graddiag_chart"]
+    return [unpacked(each.bytes) for each in found]
 
 
 def figures(page: AppTest) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """Every page under axe-core, the accessibility checker, and within the width of its window: nothing serious of our own.
 
-By day at a desk and by night on a phone. axe looks at the page itself; the report in the frame of a preview has a test
-of its own (tests/report/test_axe.py).
+By day at a desk, then by night on a phone. axe looks at the page itself; the report in the frame of a preview has a
+test of its own (tests/report/test_axe.py).
 """
 
 from collections.abc import Iterator
@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import awkward, grid, pair, write_all
 from tests.dashboards.test_learn import FIGURES
-from tests.dashboards.watched import Scheme, watched
+from tests.dashboards.watched import Watched, watched
 from tests.needs import needs
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,10 +36,8 @@ PAGES = {
     "lab, preset": "/lab?kind=preset",
     **{name: f"/{name}" for name in FIGURES},
 }
-WITHOUT_RUNS = [
-    ("/", 1440, "light"),
-    *((address, 390, "dark") for address in ("/", "/run", "/compare", "/experiment", "/report", "/lab")),
-]
+WITHOUT_RUNS = ("/", "/run", "/compare", "/experiment", "/report", "/lab")
+PHONE: ViewportSize = {"width": 390, "height": 900}
 OURS = {"exclude": [["[data-testid='stSidebar']"]]}  # Streamlit's own menu on a phone: a list of divs
 STREAMLITS = {  # by rule, what is Streamlit's own in the markup of a node
     "scrollable-region-focusable": ("katex-display",),  # its box of a formula is 2 pixels too small, and scrolls
@@ -60,31 +58,34 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield one
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
 @pytest.mark.parametrize("address", PAGES.values(), ids=PAGES)
-def test_axe_finds_nothing_serious(chromium: Browser, served: Served, address: str, width: int, scheme: Scheme) -> None:
-    check(chromium, served, address, width, scheme)
-
-
-@pytest.mark.parametrize(("address", "width", "scheme"), WITHOUT_RUNS)
-def test_nor_where_there_are_no_runs(
-    chromium: Browser, empty: Served, address: str, width: int, scheme: Scheme
-) -> None:
-    check(chromium, empty, address, width, scheme)
-
-
-def check(chromium: Browser, served: Served, address: str, width: int, scheme: Scheme) -> None:
-    axe = needs("axe_playwright_python.sync_playwright", "dev").Axe()
-    with watched(chromium, served, width=width, scheme=scheme) as seen:
+def test_axe_finds_nothing_serious(chromium: Browser, served: Served, address: str) -> None:
+    with watched(chromium, served) as seen:
         seen.go(address)
-        if "preview" in address:
-            expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_be_visible()
-            assert seen.page.frames[-1].evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-        found = axe.run(seen.page, context=OURS).response
-        assert len(found["passes"]) > 15
-        assert [one for each in found["violations"] if each["impact"] in SERIOUS for one in ours(each)] == []
-        assert seen.too_wide() == 0
-        assert seen.trouble() == []
+        check(seen)
+        seen.page.set_viewport_size(PHONE)
+        seen.looks("dark")
+        expect(seen.page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+        seen.settle()
+        check(seen)
+
+
+@pytest.mark.parametrize("address", WITHOUT_RUNS)
+def test_nor_where_there_are_no_runs(chromium: Browser, empty: Served, address: str) -> None:
+    with watched(chromium, empty, **PHONE, scheme="dark") as seen:
+        seen.go(address)
+        check(seen)
+
+
+def check(seen: Watched) -> None:
+    if "preview" in seen.page.url:
+        expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_be_visible()
+        assert seen.page.frames[-1].evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    found = needs("axe_playwright_python.sync_playwright", "dev").Axe().run(seen.page, context=OURS).response
+    assert len(found["passes"]) > 15
+    assert [one for each in found["violations"] if each["impact"] in SERIOUS for one in ours(each)] == []
+    assert seen.too_wide() == 0
+    assert seen.trouble() == []
 
 
 def ours(violation: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -118,6 +118,17 @@ def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, se
         assert left["y"] == pytest.approx(right["y"], abs=1.5)
 
 
+def test_an_open_page_follows_the_browser_into_the_night_and_back(seen: Watched) -> None:
+    """Its pictures too, which the program draws: dark words on a dark ground cannot be read."""
+    seen.go("/run?run=pair/lstm-on&section=training")
+    ticks = seen.plots().locator(".xtick text").first
+    by_day = ticks.evaluate("tick => getComputedStyle(tick).fill")
+    seen.looks("dark")
+    expect(ticks).not_to_have_css("fill", by_day)
+    seen.looks("light")
+    expect(ticks).to_have_css("fill", by_day)
+
+
 def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> None:
     seen.go("/run?run=pair/lstm-on&section=training")
     button = seen.page.get_by_role("button", name="CSV", exact=True).first

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
 
 from tests.dashboards.serving import Served
 
@@ -15,7 +15,7 @@ STILL_MS: Final = 150  # what does not move for so long stands still
 expect.set_options(timeout=SETTLE_MS)
 
 DRAWN: Final = """() => [...document.querySelectorAll("[data-testid=stBidiComponentRegular]")].every(
-    place => place.querySelector(".graddiag-chart[aria-busy=false]"))"""
+    place => place.closest(".st-key-daylight") || place.querySelector(".graddiag-chart[aria-busy=false]"))"""
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
 # Streamlit's own: it closes a websocket that a browser left while it was being accepted
@@ -24,6 +24,7 @@ _DEPARTURE: Final = re.compile(
     r'.*WebSocketDisconnected: Cannot call "send" once a close message has been sent\.\n?',
     re.MULTILINE,
 )
+_KEPT: Final[dict[str, BrowserContext]] = {}  # of the server that was looked at last
 Scheme = Literal["light", "dark"]
 
 
@@ -39,6 +40,10 @@ class Watched:
     def go(self, path: str) -> None:
         self.page.goto(self.served.url + path)
         self.settle()
+
+    def looks(self, scheme: Scheme) -> None:
+        """By day or by night."""
+        self.page.emulate_media(color_scheme=scheme)
 
     def settle(self) -> None:
         """Waits until the page and its pictures have been drawn and no script of it runs."""
@@ -100,16 +105,34 @@ def watched(
     height: int = 900,
     scheme: Scheme = "light",
 ) -> Iterator[Watched]:
-    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
-    seen = Watched(context.new_page(), served)
-    seen.page.on("pageerror", lambda error: seen.errors.append(f"page: {error}"))
-    seen.page.on("console", lambda said: seen.errors.append(_words(said)) if _is_error(said) else None)
-    seen.page.on("dialog", seen.dismiss)
-    seen.page.on("request", lambda request: None if _own(request.url, served) else seen.foreign.append(request.url))
+    context = _context(browser, served)
+    page = context.new_page()
+    page.set_viewport_size({"width": width, "height": height})
+    seen = Watched(page, served)
+    seen.looks(scheme)
+    page.on("pageerror", lambda error: seen.errors.append(f"page: {error}"))
+    page.on("console", lambda said: seen.errors.append(_words(said)) if _is_error(said) else None)
+    page.on("dialog", seen.dismiss)
+    page.on("request", lambda request: None if _own(request.url, served) else seen.foreign.append(request.url))
     try:
         yield seen
     finally:
-        context.close()
+        page.close()
+        if context is not _KEPT.get(served.url):
+            context.close()
+
+
+def _context(browser: Browser, served: Served) -> BrowserContext:
+    """A browser that knows nothing while another page is open; else the one before, which has Streamlit's program."""
+    kept = _KEPT.get(served.url)
+    if kept and kept.browser is browser:
+        return browser.new_context() if kept.pages else kept
+    for context in _KEPT.values():
+        if context.browser is browser:
+            context.close()
+    _KEPT.clear()
+    _KEPT[served.url] = browser.new_context()
+    return _KEPT[served.url]
 
 
 def _is_error(said: ConsoleMessage) -> bool:
