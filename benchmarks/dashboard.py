@@ -24,7 +24,7 @@ from benchmarks._long_run import Size, make_run, manifest, scalars
 from graddiag import schema
 from graddiag.overview import overview
 from graddiag.store import RunWriter, load_run, root_fingerprint
-from scripts.screenshots import SECTIONS, SWITCHES, chromium_path, free_port, serve
+from scripts.screenshots import DRAWN, SECTIONS, SWITCHES, chromium_path, free_port, serve
 
 SETTLE_MS: Final = 600_000
 RUNS: Final = 1_000
@@ -150,6 +150,7 @@ def go(page: Page, url: str) -> None:
     page.get_by_text("Runs folder: ").wait_for(timeout=SETTLE_MS)
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SETTLE_MS)
+    page.wait_for_function(DRAWN, timeout=SETTLE_MS)
 
 
 def show(name: str, chromium: Browser, url: str, act: Callable[[Page, str], None], repeats: int) -> None:

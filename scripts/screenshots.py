@@ -40,6 +40,9 @@ SWITCHES: Final = (
     "--disable-sync",
 )
 SETTLE_MS: Final = 60_000
+# whether every picture has been drawn
+DRAWN: Final = """() => [...document.querySelectorAll("[data-testid=stBidiComponentRegular]")].every(
+    place => place.closest(".st-key-daylight") || place.querySelector(".graddiag-chart[aria-busy=false]"))"""
 SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping", "health")
 
 Scheme = Literal["light", "dark"]
@@ -132,6 +135,7 @@ def take(chromium: Browser, url: str, path: Path, width: int, scheme: Scheme) ->
     page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
     app = page.get_by_test_id("stApp")
     expect(app).to_have_attribute("data-test-script-state", "notRunning", timeout=SETTLE_MS)
+    page.wait_for_function(DRAWN, timeout=SETTLE_MS)
     if "preview=true" in url:
         page.frame_locator("iframe").get_by_role("heading", level=1).wait_for(timeout=SETTLE_MS)
     page.wait_for_timeout(1000)
@@ -163,7 +167,18 @@ def take_file(
 
 @contextmanager
 def serve(root: Path, port: int) -> Iterator[str]:
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.port={port}", "--", "--root", str(root)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "streamlit",
+        "run",
+        str(APP),
+        f"--server.port={port}",
+        "--",
+        "--root",
+        str(root),
+    ]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

@@ -13,18 +13,18 @@ export default async function ({ data, parentElement, setTriggerValue }) {
   chart.tell = (picked) => setTriggerValue("picked", picked);
   if (!same(chart.packed, data)) {
     chart.packed = data;
-    chart.box.ariaBusy = "true";
+    chart.box.setAttribute("aria-busy", "true");
     try {
       const asked = await unpacked(data);
       const plotly = await library(asked.plotly);
       if (chart.packed === data) {
         Object.assign(chart, asked, { plotly });
         await draw(chart);
-        chart.box.ariaBusy = "false";
       }
     } catch (error) {
       fail(chart, error);
     }
+    if (chart.packed === data) chart.box.setAttribute("aria-busy", "false");
   }
   // what ends may be this drawing alone, and not the picture
   return () => setTimeout(() => parentElement.isConnected || end(chart));
@@ -65,9 +65,13 @@ async function draw(chart) {
     uirevision: chart.view,
     selectionrevision: performance.now(), // a box is gone once it has been told
   };
-  for (const axis of chart.zoomed) layout[axis] = { ...layout[axis], range: box.layout[axis].range, autorange: false };
-  box.role = "figure";
-  box.ariaLabel = alt;
+  for (const axis of chart.zoomed) {
+    if (axis in layout) Object.assign(layout[axis], { range: box.layout[axis].range, autorange: false });
+  }
+  box.setAttribute("role", "figure");
+  box.setAttribute("aria-label", alt);
+  if (chart.failed) box.textContent = "";
+  chart.failed = false;
   await plotly.react(box, figure.data, layout, config());
   if (!chart.heard) hear(chart);
   chart.heard = true;
@@ -153,5 +157,7 @@ function run(program) {
 
 function fail(chart, error) {
   console.error(error);
+  chart.plotly?.purge(chart.box);
+  Object.assign(chart, { failed: true, heard: false });
   chart.box.textContent = `This picture could not be drawn: ${error.message}. Reload the page; its numbers are under CSV.`;
 }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -127,6 +128,31 @@ def test_an_open_page_follows_the_browser_into_the_night_and_back(seen: Watched)
     expect(ticks).not_to_have_css("fill", by_day)
     seen.looks("light")
     expect(ticks).to_have_css("fill", by_day)
+
+
+@pytest.mark.parametrize("answer", [{"status": 404}, {"body": "document.title = 'other'"}], ids=["none", "other"])
+def test_without_the_very_plotly_a_picture_says_so(chromium: Browser, served: Served, answer: dict[str, Any]) -> None:
+    with watched(chromium, served) as seen:
+        seen.page.route("**/plotly.min.js", lambda route: route.fulfill(**answer))
+        seen.go("/run?run=pair/lstm-on&section=training")
+        told = seen.page.get_by_text("This picture could not be drawn").first
+        expect(told).to_contain_text("Reload the page; its numbers are under CSV.")
+        assert seen.page.title() != "other"
+        seen.page.unroute("**/plotly.min.js")
+        seen.page.reload()
+        seen.settle()
+        expect(seen.plots().first).to_be_visible()
+
+
+def test_a_picture_fills_the_screen_and_comes_back(seen: Watched) -> None:
+    seen.go("/run?run=pair/lstm-on&section=training")
+    plot = seen.plots().first
+    picture = plot.locator(".main-svg").first
+    width = seen.box(picture)["width"]
+    for wide in (1440, width):
+        plot.hover()
+        plot.locator("[data-title=Fullscreen]").click()
+        expect(picture).to_have_css("width", f"{wide:g}px")
 
 
 def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> None:

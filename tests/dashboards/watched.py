@@ -8,14 +8,12 @@ from typing import Final, Literal
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
 
+from scripts.screenshots import DRAWN
 from tests.dashboards.serving import Served
 
 SETTLE_MS: Final = 120_000  # a busy machine with two cores
 STILL_MS: Final = 150  # what does not move for so long stands still
 expect.set_options(timeout=SETTLE_MS)
-
-DRAWN: Final = """() => [...document.querySelectorAll("[data-testid=stBidiComponentRegular]")].every(
-    place => place.closest(".st-key-daylight") || place.querySelector(".graddiag-chart[aria-busy=false]"))"""
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
 # Streamlit's own: it closes a websocket that a browser left while it was being accepted
