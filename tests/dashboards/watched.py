@@ -6,7 +6,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, FloatRect, Locator, Page, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Dialog,
+    FloatRect,
+    Locator,
+    Page,
+    TimeoutError,
+    expect,
+)
 
 from scripts.screenshots import DRAWN
 from tests.dashboards.serving import Served
@@ -45,7 +55,11 @@ class Watched:
 
     def settle(self) -> None:
         """Waits until the page and its pictures have been drawn and no script of it runs."""
-        self.page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
+        try:
+            self.page.get_by_text(re.compile("^Runs folder: ")).wait_for(timeout=SETTLE_MS)
+        except TimeoutError as error:
+            there = self.page.locator("body").inner_text()
+            raise AssertionError(f"{self.page.url} was never drawn, but\n{there}\n{self.trouble()}") from error
         at_rest = expect(self.page.get_by_test_id("stApp"))
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
         self.page.wait_for_timeout(400)  # what was just asked for may only now begin
