@@ -38,6 +38,7 @@ LR: Final = (
     "Of plain SGD, without momentum or decay. The value offered suits the task and network. On text it is high on "
     "purpose: an RNN that is not clipped explodes there."
 )
+_DRAWN: Final = "what the form showed"
 
 Chosen = Mapping[str, Any]
 
@@ -53,7 +54,7 @@ def choose() -> Chosen:
     )
     suits = training_spec(task, model).model_dump()
     second = st.columns(6, vertical_alignment="bottom")
-    return {
+    chosen = {
         "task": task,
         "model": model,
         "clip": clip,
@@ -72,6 +73,8 @@ def choose() -> Chosen:
         "layers": _whole(second[4], "Layers", "layers", suits, MOST_LAYERS),
         "seeds": _whole(second[5], "Seeds (one pair per seed)", "seeds", {"seeds": 1}, 10),
     }
+    st.session_state[_DRAWN] = chosen
+    return chosen
 
 
 def request(chosen: Chosen) -> Request:
@@ -109,7 +112,7 @@ def _whole(place: Any, label: str, key: str, suits: Mapping[str, Any], most: int
 def _suit() -> None:
     """Another task or network: the numbers that suit it."""
     suits = training_spec(st.session_state.task, st.session_state.model).model_dump()
-    st.session_state.update({name: suits[name] for name in NUMBERS} | {"start_from": OWN})
+    _set({name: suits[name] for name in NUMBERS} | {"start_from": OWN})
 
 
 def _fill() -> None:
@@ -120,4 +123,10 @@ def _fill() -> None:
         return
     settings = chapters[chosen].settings
     suits = {name: getattr(training_spec(**settings), name) for name in ("task", "model", "clip", "layers", *NUMBERS)}
-    st.session_state.update(suits | {"seeds": len(chapters[chosen].seeds)})
+    _set(suits | {"seeds": len(chapters[chosen].seeds)})
+
+
+def _set(settings: Mapping[str, Any]) -> None:
+    """All but what was typed since the form was drawn: the address has that already, and it is meant."""
+    drawn, now = st.session_state.get(_DRAWN, {}), st.session_state
+    now.update({name: value for name, value in settings.items() if name not in drawn or now[name] == drawn[name]})

@@ -99,6 +99,17 @@ def test_every_pair_of_the_demonstration_fills_the_form_and_can_be_asked_for(
     assert [one["--seeds"] for one in asked] == ["0", "0", "0,1,2", "0,1", "0,1"]
 
 
+def test_a_number_typed_while_another_network_is_on_its_way_stays(open_page: Open) -> None:
+    page = open_page("lab")
+    suits = page.number_input(key="hidden").value
+    page.selectbox(key="model").select("lstm")
+    page.number_input(key="hidden").set_value(24)
+    page.run()
+    assert page.number_input(key="hidden").value == 24
+    page.selectbox(key="model").select("gru").run()
+    assert page.number_input(key="hidden").value == suits
+
+
 @pytest.mark.parametrize("task", get_args(TaskName))
 def test_every_task_can_be_asked_for_as_it_stands(open_page: Open, started: list[Request], task: str) -> None:
     page = open_page("lab", task=task, model="gru")
