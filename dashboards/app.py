@@ -14,7 +14,9 @@ HERE: Final = Path(__file__).parent
 st.set_page_config(page_title="graddiag", page_icon=str(HERE / "mark.svg"), layout="wide")
 st.logo(str(HERE / "logo.svg"), size="medium")
 page = navigation()
-page.run()
-with frame(page.url_path):
+inside, below = st.container(), st.container()
+with inside:
+    page.run()
+with below, frame(page.url_path):
     st.space("medium")
     muted(f"Runs folder: {runs_root()}", "For another folder: graddiag dashboard --root DIR")

@@ -39,8 +39,11 @@ def live(body: Callable[[], None], *, state: Callable[[], object]) -> None:
             st.rerun()
         drawn = True
 
-    part()
-    watch()
+    # Of a part that is drawn again before the browser has all of its page, Streamlit drops what it drew before: if
+    # anything came after it in its container, that would stand where nothing is, and the browser would show no page.
+    with st.container():
+        part()
+        watch()
 
 
 def places(count: int) -> list[DeltaGenerator]:
