@@ -5,7 +5,7 @@ import json
 from base64 import b64encode
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import plotly
 from plotly.graph_objects import Figure
@@ -27,9 +27,3 @@ def packed(figure: Figure, *, plotly_js: str, alt: str, picks: str | None = None
     asked = json.dumps({"plotly": {"address": plotly_js, "integrity": PLOTLY_HASH}, "alt": alt, "picks": picks})
     text = f'{asked[:-1]}, "figure": {to_json(figure, validate=False)}}}'
     return gzip.compress(text.encode(), _LEVEL, mtime=0)
-
-
-def unpacked(data: bytes) -> dict[str, Any]:
-    """What ``packed`` was given: ``figure``, as a dictionary, ``alt``, ``picks`` and ``plotly``."""
-    found: dict[str, Any] = json.loads(gzip.decompress(data))
-    return found

@@ -18,7 +18,7 @@ def pickable(
     """``figure``, whose panels have steps [S] on their x axis, with a line at ``step`` and marks along the middle.
 
     A click anywhere takes the mark whose step is nearest, since hovering compares steps alone. With ``boxes`` a drag
-    selects a box instead: a page of Streamlit hears of one or of the other.
+    selects a box instead, of steps and timesteps.
     """
     panels = list(dict.fromkeys((trace.xaxis, trace.yaxis, _middle(trace)) for trace in _heatmaps(figure)))
     kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), MOST_MARKS)).astype(int))

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import escape
 from plotly.offline import get_plotlyjs
 
-from graddiag.report.html import script_hash
+from graddiag.figures.inplace import PLOTLY_HASH
 
 _FIGURES: Final = re.compile(r'(<script type="application/json" id="figures")>(.*?)(?=</script>)', re.DOTALL)
 
@@ -19,11 +19,9 @@ def lightened(report: str, plotly_js: str) -> str:
     It fetches plotly.js from there, and runs it only if it is the very one of the report; its figures are compressed.
     The rest is the same.
     """
-    inside = get_plotlyjs()
-    known = script_hash(inside)
-    fetched = f'<script src="{escape(plotly_js)}" integrity="{known}"></script>'
-    alone, also = (str(escape(sources)) for sources in (f"'{known}'", f"'{known}' 'self'"))
-    linked = report.replace(f"<script>{inside}</script>", fetched, 1).replace(alone, also, 1)
+    fetched = f'<script src="{escape(plotly_js)}" integrity="{PLOTLY_HASH}"></script>'
+    alone, also = (str(escape(sources)) for sources in (f"'{PLOTLY_HASH}'", f"'{PLOTLY_HASH}' 'self'"))
+    linked = report.replace(f"<script>{get_plotlyjs()}</script>", fetched, 1).replace(alone, also, 1)
     return _FIGURES.sub(lambda found: f"{found[1]} data-packed>{_packed(found[2])}", linked, count=1)
 
 

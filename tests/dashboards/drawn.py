@@ -1,10 +1,16 @@
 """The pictures of a page, as AppTest has them."""
 
+import gzip
+import json
 from typing import Any
 
 from streamlit.testing.v1 import AppTest
 
-from graddiag.figures.inplace import unpacked
+
+def unpacked(data: bytes) -> dict[str, Any]:
+    """What ``inplace.packed`` was given: ``figure``, as a dictionary, ``alt``, ``picks`` and ``plotly``."""
+    found: dict[str, Any] = json.loads(gzip.decompress(data))
+    return found
 
 
 def charts(page: AppTest) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +12,9 @@ from playwright.sync_api import Browser, expect
 
 from graddiag import schema
 from graddiag.overview import list_runs
-from tests.dashboards.serving import serve
+from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import Growing, Made, awkward, pair, write
-from tests.dashboards.watched import watched
+from tests.dashboards.watched import Watched, watched
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -66,18 +67,27 @@ def test_a_page_at_rest_sees_that_a_run_was_killed(chromium: Browser, tmp_path: 
             assert seen.trouble() == []
 
 
-def test_a_run_grows_before_ones_eyes(chromium: Browser, tmp_path: Path) -> None:
-    root = tmp_path / "runs"
-    run = Growing(root, awkward()["running"])
+@pytest.fixture
+def growing(tmp_path: Path) -> Growing:
+    """A run of ten steps so far."""
+    run = Growing(tmp_path / "runs", awkward()["running"])
     run.grow(to=10)
-    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        seen.go(f"/run?run={run.link}")
-        expect(seen.page.get_by_test_id("stMarkdownContainer").filter(has_text="running").first).to_be_visible()
-        run.grow(to=30)
-        expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "29")
-        run.writer.close()
-        expect(seen.page.get_by_text("finished").first).to_be_visible()
-        assert seen.trouble() == []
+    return run
+
+
+@pytest.fixture
+def served(tmp_path: Path, growing: Growing) -> Iterator[Served]:
+    with serve(tmp_path / "runs", tmp_path) as one:
+        yield one
+
+
+def test_a_run_grows_before_ones_eyes(growing: Growing, seen: Watched) -> None:
+    seen.go(f"/run?run={growing.link}")
+    expect(seen.page.get_by_test_id("stMarkdownContainer").filter(has_text="running").first).to_be_visible()
+    growing.grow(to=30)
+    expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "29")
+    growing.writer.close()
+    expect(seen.page.get_by_text("finished").first).to_be_visible()
 
 
 LAST_STEP: Final = "plots => Math.min(...plots.map(plot => plot._fullLayout.xaxis.range[1]))"
@@ -96,56 +106,48 @@ WATCH_EVERY_FRAME: Final = """() => {
 }"""
 
 
-def test_pictures_grow_without_a_flicker(chromium: Browser, tmp_path: Path) -> None:
+def test_pictures_grow_without_a_flicker(growing: Growing, seen: Watched) -> None:
     """They are changed where they stand: none is made anew, and in no frame is one of them empty or elsewhere."""
-    root = tmp_path / "runs"
-    run = Growing(root, awkward()["running"])
-    run.grow(to=10)
-    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        seen.go(f"/run?run={run.link}&section=training")
-        expect(seen.plots()).to_have_count(2)
-        seen.page.evaluate(WATCH_EVERY_FRAME)
-        for steps in (30, 60):
-            run.grow(to=steps)
-            until(lambda steps=steps: seen.plots().evaluate_all(LAST_STEP) >= steps - 1)  # type: ignore[misc]
-            seen.settle()
-        assert seen.page.evaluate("window.away") == []
-        run.writer.close()
-        assert seen.trouble() == []
+    seen.go(f"/run?run={growing.link}&section=training")
+    expect(seen.plots()).to_have_count(2)
+    seen.page.evaluate(WATCH_EVERY_FRAME)
+    for steps in (30, 60):
+        growing.grow(to=steps)
+        until(lambda steps=steps: seen.plots().evaluate_all(LAST_STEP) >= steps - 1)  # type: ignore[misc]
+        seen.settle()
+    assert seen.page.evaluate("window.away") == []
 
 
 RANGE: Final = "plot => plot._fullLayout.xaxis.range.map(Math.round)"
 
 
-def test_what_was_zoomed_into_stays_while_a_run_grows(chromium: Browser, tmp_path: Path) -> None:
-    """Until the address asks for something else."""
-    root = tmp_path / "runs"
-    run = Growing(root, awkward()["running"])
-    run.grow(to=20)
-    with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        seen.go(f"/run?run={run.link}&section=training")
-        plot, mouse = seen.plots().first, seen.page.mouse
-        plot.scroll_into_view_if_needed()
-        box = seen.box(plot.locator(".nsewdrag").first)
-        left, right, middle = box["x"] + box["width"] / 4, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        mouse.move(left, middle)
-        mouse.down()
-        mouse.move(right, middle, steps=8)
-        mouse.up()
-        zoomed = plot.evaluate(RANGE)
-        assert 0 < zoomed[0] < zoomed[1] < 15
-        run.grow(to=60)
-        expect(seen.page.get_by_role("slider", name="Step")).to_have_attribute("max", "59")
-        seen.settle()
-        assert plot.evaluate(RANGE) == zoomed
-        assert plot.evaluate("plot => plot._fullData[0].x.length") == 60
-        plot.locator(".nsewdrag").first.dblclick()
-        until(lambda: plot.evaluate(RANGE)[1] >= 59)  # and not to where it ended when the page was opened
-        seen.page.get_by_role("slider", name="Zoom into the training").first.press("ArrowRight")
-        expect(seen.page).to_have_url(re.compile("[?&]steps="))
-        seen.settle()
-        assert plot.evaluate(RANGE)[1] >= 59
-        assert seen.trouble() == []
+def test_what_was_zoomed_into_stays_while_a_run_grows(growing: Growing, seen: Watched) -> None:
+    """And while the step moves, until the address asks for something else."""
+    growing.grow(to=20)
+    seen.go(f"/run?run={growing.link}&section=training")
+    plot, mouse, slider = seen.plots().first, seen.page.mouse, seen.page.get_by_role("slider", name="Step")
+    plot.scroll_into_view_if_needed()
+    box = seen.box(plot.locator(".nsewdrag").first)
+    left, right, middle = box["x"] + box["width"] / 4, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    mouse.move(left, middle)
+    mouse.down()
+    mouse.move(right, middle, steps=8)
+    mouse.up()
+    zoomed = plot.evaluate(RANGE)
+    assert 0 < zoomed[0] < zoomed[1] < 15
+    growing.grow(to=60)
+    expect(slider).to_have_attribute("max", "59")
+    slider.press("ArrowLeft")
+    expect(seen.page).to_have_url(re.compile("[?&]step="))
+    seen.settle()
+    assert plot.evaluate(RANGE) == zoomed
+    assert plot.evaluate("plot => plot._fullData[0].x.length") == 60
+    plot.locator(".nsewdrag").first.dblclick()
+    until(lambda: plot.evaluate(RANGE)[1] >= 59)  # and not to where it ended when the page was opened
+    seen.page.get_by_role("slider", name="Zoom into the training").first.press("ArrowRight")
+    expect(seen.page).to_have_url(re.compile("[?&]steps="))
+    seen.settle()
+    assert plot.evaluate(RANGE)[1] >= 59
 
 
 def test_a_page_at_rest_sends_nothing(chromium: Browser, tmp_path: Path) -> None:
