@@ -12,6 +12,7 @@ from graddiag.tracing.events import Event, Seen, step_events
 from graddiag.tracing.host import Tree, to_host
 from graddiag.tracing.lyapunov import lyapunov_columns
 from graddiag.tracing.nonfinite import Origin, origin
+from graddiag.tracing.outputs import Constants
 from graddiag.tracing.parameters import Spectrum
 from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
 from graddiag.tracing.signals import Signals, as_tree, from_tree
@@ -26,12 +27,13 @@ Scalar = Tensor | float | int | None
 @dataclass(frozen=True)
 class Taken:
     """What was measured of one step beside its scalars, still on its device. parameters: as ``update_sizes`` lays them
-    out."""
+    out. outputs: as ``OutputMeter.take`` gives them."""
 
     step: int | None = None
     signals: Sequence[Signals] = ()
     snapshots: Sequence[Snapshot] = ()
     parameters: Tree = field(default_factory=dict)
+    outputs: Tree = field(default_factory=dict)
 
 
 class Journal:
@@ -41,6 +43,7 @@ class Journal:
         self._writer = writer
         self._rows: list[dict[str, Scalar]] = []
         self._seen = Seen()
+        self._constants = Constants()
         self._events: list[Event] = []
 
     @property
@@ -61,10 +64,13 @@ class Journal:
         taken = taken or Taken()
         rows, self._rows = self._rows, []
         waiting = [[as_tree(each) for each in taken.signals], [snapshot_tree(each) for each in taken.snapshots]]
-        host_rows, parameters, (trees, snapshots) = to_host([rows, taken.parameters, waiting])
+        host_rows, parameters, (trees, snapshots), outputs = to_host([rows, taken.parameters, waiting, taken.outputs])
         measured = [from_tree(each, tree) for each, tree in zip(taken.signals, trees, strict=True)]
         for row in host_rows:
-            self._write_row(row, origin(measured) if row[schema.STEP] == taken.step else None)
+            last = row[schema.STEP] == taken.step
+            if last and outputs:
+                row |= self._constants.read(outputs, _number(row.get(schema.LOSS)))
+            self._write_row(row, origin(measured) if last else None)
         if taken.step is None:
             return
         self._write_signals(taken.step, measured)
@@ -102,3 +108,7 @@ class Journal:
 
 def _whole(count: float | None) -> int | None:
     return None if count is None else int(count)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -23,6 +23,7 @@ from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.events import misplaced_event, skipped_event, stopped_event
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
 from graddiag.tracing.host import Tree
+from graddiag.tracing.outputs import OutputMeter
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
 from graddiag.tracing.rows import counterfactual_columns
 from graddiag.tracing.scaling import Scale
@@ -45,6 +46,7 @@ SPECTRUM_EVERY = 100
 _PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
 _TURNING = "the turning of the gradient"
 _SNAPSHOTS, _SPECTRA = "the snapshots", "the spectra"
+_OUTPUTS = "the loss of a constant prediction"
 
 
 def watch(
@@ -157,6 +159,8 @@ class Recorder:
         self._hooks = ModuleHooks(module, self._guard, stale=scale.fell)
         self._modules = set(recurrent_modules(module))
         self._taps = Taps()
+        self._outputs = OutputMeter(module)
+        self._output_sums: Tree = {}
         self._handles = []
         if optimizer is not None:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
@@ -233,6 +237,7 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._hooks.close()
+        self._outputs.close()
         self._meter.close()
         self._weights = self._norms = None
         self._turning.forget()
@@ -268,6 +273,7 @@ class Recorder:
         # without an optimizer the update comes before the traces are taken
         self._hooks.start(own_weights=self._snapshotting and self._optimizer is None)
         self._taps.start()
+        self._outputs.start()
         if self._optimizer is None:
             self._guard(_PARAMETERS, self._copy_weights)
 
@@ -294,6 +300,8 @@ class Recorder:
         if self._recording:
             self._hooks.stop()
             self._taps.stop()
+            self._outputs.stop()
+            self._guard(_OUTPUTS, self._take_outputs)
             self._guard(_SIGNALS, self._take_signals)
             if self._optimizer is not None:
                 self._guard(_PARAMETERS, self._copy_weights)
@@ -305,6 +313,9 @@ class Recorder:
             self._journal.tell(misplaced_event(self._step))
         if self._norms.skipped:
             self._journal.tell(skipped_event(self._step))
+
+    def _take_outputs(self) -> None:
+        self._output_sums = self._outputs.take()
 
     def _take_signals(self) -> None:
         with torch.no_grad():
@@ -338,6 +349,7 @@ class Recorder:
         self._guard(_STEPS, self._keep_step)
         self._guard(_PARAMETERS, self._meter.updated)
         self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
+        self._output_sums = {}
         self._step += 1
         self._begin()
 
@@ -355,7 +367,9 @@ class Recorder:
             row[schema.GRAD_COSINE] = self._cosine
         self._journal.add(row)
         if self._recording or self._on_cpu or self._journal.full:
-            self._journal.write(Taken(self._step, self._signals, self._snapshots, parameters), self._spectra)
+            self._journal.write(
+                Taken(self._step, self._signals, self._snapshots, parameters, self._output_sums), self._spectra
+            )
         if parameters and self._snapshotting:
             self._guard(_SPECTRA, self._write_spectra)
 

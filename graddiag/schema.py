@@ -8,7 +8,7 @@ and inf are findings and are kept.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 OLDEST_READABLE_SCHEMA: Final = 1
 
 Status = Literal["running", "finished", "failed", "interrupted"]
@@ -38,6 +38,8 @@ NONFINITE = "nonfinite"
 LR = "lr"
 UPDATE_RATIO = "update_ratio"
 WALL_TIME = "wall_time"
+EXPLAINED = "explained"
+CONSTANT_LOSS = "constant_loss"
 # a scalar that a loop may log: cosine between the gradient before and after clipping
 CLIP_COSINE = "clip_cosine"
 
@@ -242,6 +244,23 @@ TABLES: Final[dict[str, Table]] = {
                 Column(LR, "float64", "", "learning rate of the first parameter group"),
                 Column(UPDATE_RATIO, "float64", "1", "norm of the update / norm of the weights; recorded steps alone"),
                 Column(WALL_TIME, "float64", "seconds", "time since the run was created, at the end of the step"),
+                Column(
+                    EXPLAINED,
+                    "float64",
+                    "share",
+                    "1 - loss / loss of the best constant prediction, on the batch; R2 of a squared error. Targets are "
+                    "recovered from the gradient of the outputs; null where the loss is neither a cross-entropy nor a "
+                    "squared error; recorded steps alone",
+                    since=3,
+                ),
+                Column(
+                    CONSTANT_LOSS,
+                    "float64",
+                    "loss",
+                    "loss of the best constant prediction on the batch: class frequencies, or the mean of the targets, "
+                    "of the recorded steps so far; recorded steps alone",
+                    since=3,
+                ),
             ),
             open_ended=True,
         ),

@@ -1,0 +1,263 @@
+"""What the loss of a step is worth: how much of the loss of a constant prediction the model removes.
+
+The targets are not handed to graddiag. Where the loss is a cross-entropy or a mean squared error they follow exactly
+from the outputs and the gradient of the loss with respect to them:
+
+    cross-entropy     delta = c (softmax(z) - y)       rows sum to 0; c from the entries that are not the target
+    binary            delta = c (sigmoid(z) - y)       y = 1 where delta < 0
+    squared error     delta = 2 c (z - y)              c = sum delta^2 / (4 L), for the logged loss L
+
+z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit leaves no more than rounding.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from graddiag import schema
+from graddiag.tracing.host import Tree
+
+# rows are thinned so that no step keeps more numbers than this
+_MOST: Final = 1 << 20
+_FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
+_FITS_HALF: Final = 3e-2  # in float16 and bfloat16
+_ROUNDS: Final = 3
+_VARIES: Final = 1e-2  # what sums must differ by to be three points of a line
+_SCALE: Final = 0.01  # a squared error whose c is that of a mean or a sum, within this share
+
+
+@dataclass
+class _Output:
+    """One call of a linear layer: its outputs [R, C] as they were, and their gradient once it has come."""
+
+    rows: Tensor
+    stride: int
+    grad: Tensor | None = None
+
+    def arrived(self, grads: tuple[Tensor | None, ...]) -> None:
+        grad = grads[0]
+        if grad is not None:
+            rows = grad.detach().reshape(-1, grad.shape[-1])[:: self.stride].double()
+            self.grad = rows if self.grad is None else self.grad + rows
+
+
+@dataclass
+class OutputMeter:
+    """Follows the linear layers of a model outside its recurrent ones, between ``start`` and ``take``.
+
+    counts, rows: what the targets of the recorded steps were so far, from which the constant prediction is made.
+    """
+
+    model: nn.Module
+    _calls: dict[str, list[_Output]] = field(default_factory=dict)
+    _active: bool = False
+    _kept: int = 0
+    _seen: dict[str, Tensor] = field(default_factory=dict)
+    _handles: list[Any] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        recurrent = (nn.RNNBase, nn.RNNCellBase)
+        inside = {id(child) for each in self.model.modules() if isinstance(each, recurrent) for child in each.modules()}
+        for name, module in self.model.named_modules():
+            if isinstance(module, nn.Linear) and id(module) not in inside:
+                self._handles.append(module.register_forward_hook(self._hook(name)))
+
+    def start(self) -> None:
+        self._calls, self._active, self._kept = {}, True, 0
+
+    def stop(self) -> None:
+        self._active = False
+
+    def close(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._calls, self._active = [], {}, False
+
+    def _hook(self, name: str) -> Any:
+        def ran(_module: nn.Module, _args: Any, output: Any) -> None:
+            if self._active and torch.is_grad_enabled() and isinstance(output, Tensor) and output.grad_fn is not None:
+                self._follow(name, output)
+
+        return ran
+
+    def _follow(self, name: str, output: Tensor) -> None:
+        if not output.is_floating_point() or not output.numel() or self._kept >= _MOST:
+            return
+        width = output.shape[-1]
+        rows = output.detach().reshape(-1, width)
+        stride = max(1, math.ceil(rows.numel() / _MOST))
+        call = _Output(rows[::stride].clone(), stride)
+        self._kept += call.rows.numel()
+        calls = self._calls.pop(name, [])  # the layer that ran last comes last
+        self._calls[name] = [*calls, call]
+        assert output.grad_fn is not None
+        output.grad_fn.register_prehook(call.arrived)
+
+    @torch.no_grad()
+    def take(self) -> Tree:
+        """Sums over the outputs of the layer that ran last of those that a gradient reached, 0-dim each, on its device;
+        empty where there is none. ``read`` makes numbers of them."""
+        calls, self._calls = self._calls, {}
+        reached = [[call for call in each if call.grad is not None] for each in calls.values()]
+        last = next((each for each in reversed(reached) if each), None)
+        if last is None or len({(call.rows.shape[1], call.stride) for call in last}) > 1:
+            return {}
+        half = last[0].rows.dtype in (torch.float16, torch.bfloat16)
+        z = torch.cat([call.rows for call in last]).double()
+        delta = torch.cat([call.grad for call in last if call.grad is not None])
+        used = ((delta != 0).any(1) & delta.isfinite().all(1) & z.isfinite().all(1)).double()[:, None]
+        z, delta = z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
+        found: dict[str, Any] = {"half": float(half), "stride": float(last[0].stride), "width": float(z.shape[1])}
+        found["rows"] = used.sum()
+        if z.shape[1] > 1:
+            found["softmax"] = self._softmax(z, delta, used, half)
+        found["sigmoid"] = self._sigmoid(z, delta, used, half)
+        found["square"] = _square(z, delta, used)
+        return found
+
+    def _softmax(self, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
+        logs = z.log_softmax(1)
+        p = logs.exp()
+        y = -delta
+        for _ in range(_ROUNDS):  # an output above its smoothed target is found once the slope is about right
+            others = (1 - torch.zeros_like(p).scatter_(1, y.argmax(1, keepdim=True), 1.0)) * used
+            slope, smooth, left = _line(delta, p, others)
+            y = p - slope * delta
+        sums = _rms(delta.sum(1, keepdim=True), used) / _rms(delta, used)
+        y = (p - slope * delta).clamp(min=0.0) * used
+        left = torch.maximum(left, sums)
+        fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
+        seen = self._counted("softmax", y.sum(0), used.sum(), fits)
+        constant = -(y * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
+        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -(y * logs).sum(), "constant": constant}
+
+    def _sigmoid(self, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
+        p, y = z.sigmoid(), (delta < 0).double()
+        slope, _, left = _line(delta, p - y, used.expand_as(p), through_zero=True)
+        fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0)
+        seen = self._counted("sigmoid", (y * used).sum(0), used.sum(), fits)
+        rows = self._seen["sigmoid rows"].clamp(min=1.0)
+        q = (seen / rows).clamp(1e-6, 1 - 1e-6)
+        loss = nn.functional.binary_cross_entropy_with_logits(z, y, used.expand_as(z), reduction="sum")
+        constant = -((y * q.log() + (1 - y) * (1 - q).log()) * used).sum()
+        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": loss, "constant": constant}
+
+    def _counted(self, name: str, counts: Tensor, rows: Tensor, fits: Tensor) -> Tensor:
+        """The sum of all targets of recorded steps, those of this one among them where the loss is of this kind."""
+        before = self._seen.get(name)
+        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before
+        self._seen[name] = torch.where(fits, before + counts, before)
+        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
+        self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
+        return self._seen[name]
+
+
+def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Least squares y = slope x, or where that leaves much y = slope x + constant: slope, constant, and what is left,
+    as a share of the root mean square of y."""
+    size = _rms(y, weights).clamp(min=1e-30)
+    slope = (weights * x * y).sum() / (weights * x * x).sum().clamp(min=1e-300)
+    left = _rms(y - slope * x, weights) / size
+    zero = torch.zeros_like(slope)
+    if through_zero:
+        return slope, zero, left
+    count = weights.sum().clamp(min=1.0)
+    mx, my = (weights * x).sum() / count, (weights * y).sum() / count
+    leaning = (weights * (x - mx) * (y - my)).sum() / (weights * (x - mx) ** 2).sum().clamp(min=1e-300)
+    constant = my - leaning * mx
+    left_by_it = _rms(y - leaning * x - constant, weights) / size
+    better = (left > _FITS) & (left_by_it < left)
+    return (
+        torch.where(better, leaning, slope),
+        torch.where(better, constant, zero),
+        torch.where(better, left_by_it, left),
+    )
+
+
+def _rms(values: Tensor, weights: Tensor) -> Tensor:
+    total = weights.sum() * (values.numel() / weights.numel())
+    return ((weights * values * values).sum() / total.clamp(min=1.0)).sqrt()
+
+
+def _square(z: Tensor, delta: Tensor, used: Tensor) -> dict[str, Tensor]:
+    """Sums by column [C], from which those of the targets follow once c is known."""
+    z = z * used
+    return {
+        "z": z.sum(0), "zz": (z * z).sum(0), "delta": delta.sum(0), "z delta": (z * delta).sum(0),
+        "delta delta": (delta * delta).sum(0),
+    }  # fmt: skip
+
+
+class Constants:
+    """Reads what ``OutputMeter.take`` found, on the host, step by step."""
+
+    def __init__(self) -> None:
+        self._rows = 0.0
+        self._targets: Any = 0.0
+        self._line = _SquareScale()
+
+    def read(self, found: Tree, loss: float | None) -> dict[str, float]:
+        """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
+        if not found or not found["rows"] > 0:
+            return {}
+        for kind in ("softmax", "sigmoid"):
+            of = found.get(kind)
+            if of and of["fits"] and of["constant"] > 0:
+                return _columns(float(of["loss"]), float(of["constant"]), float(of["c"]) * found["stride"], loss)
+        return self._squared(found, loss)
+
+    def _squared(self, found: Tree, loss: float | None) -> dict[str, float]:
+        sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
+        if loss is None or not math.isfinite(loss):
+            return {}
+        c = self._line.scale(float(sums["delta delta"].sum()) * stride, loss, rows * stride, float(found["width"]))
+        if c is None or sums["z"].shape != getattr(self._targets, "shape", sums["z"].shape):
+            return {}
+        y = sums["z"] - sums["delta"] / (2 * c)
+        yy = float((sums["zz"] - sums["z delta"] / c + sums["delta delta"] / (4 * c * c)).sum())
+        self._rows, self._targets = self._rows + rows, self._targets + y
+        mean = self._targets / self._rows
+        constant = yy - float((2 * mean * y).sum()) + rows * float((mean * mean).sum())
+        left = float(sums["delta delta"].sum()) / (4 * c * c)
+        return _columns(left, constant, c * stride, loss) if constant > 0 else {}
+
+
+class _SquareScale:
+    """The c of a squared error c sum (z - y)^2: known at once where it is that of a mean or a sum, else once three
+    recorded steps agree on a line loss = sum delta^2 / (4 c) + b, as a scaled or shifted loss gives."""
+
+    def __init__(self) -> None:
+        self._before: list[tuple[float, float, float]] = []
+
+    def scale(self, squares: float, loss: float, rows: float, width: float) -> float | None:
+        c = squares / (4 * loss) if loss > 0 else math.nan
+        self._before = [*self._before, (squares, loss, rows)][-3:]
+        return c if _usual(c, rows, width) else self._by_line()
+
+    def _by_line(self) -> float | None:
+        (s0, l0, r0), (s1, l1, r1), (s2, l2, r2) = self._before if len(self._before) == 3 else [(0.0, 0.0, 0.0)] * 3
+        spread = max(s0, s1, s2) - min(s0, s1, s2)
+        if not r0 == r1 == r2 or spread <= _VARIES * max(s0, s1, s2):
+            return None
+        far = max(((s1 - s0, l1 - l0), (s2 - s1, l2 - l1), (s2 - s0, l2 - l0)), key=lambda each: abs(each[0]))
+        slope = far[1] / far[0]
+        off = max(abs(l1 - l0 - slope * (s1 - s0)), abs(l2 - l0 - slope * (s2 - s0)))
+        return 1 / (4 * slope) if slope > 0 and off <= _FITS * abs(far[1]) else None
+
+
+def _usual(c: float, rows: float, width: float) -> bool:
+    """Whether c is that of a squared error that is a mean or a sum, or half of one."""
+    if not (c > 0 and math.isfinite(c)):
+        return False
+    usual = [1 / (rows * width), 1 / rows, 1.0]
+    return any(abs(c / each - 1) < _SCALE for one in usual for each in (one, one / 2))
+
+
+def _columns(left: float, constant: float, c: float, loss: float | None) -> dict[str, float]:
+    found = {schema.EXPLAINED: 1 - left / constant}
+    if loss is not None and math.isfinite(loss) and abs(c * left - loss) <= 0.02 * abs(loss) + 1e-12:
+        found[schema.CONSTANT_LOSS] = c * constant
+    return found if math.isfinite(found[schema.EXPLAINED]) else {}
