@@ -43,6 +43,17 @@ def open_writer(root: str | Path, manifest: RunManifest) -> RunWriter:
     return RunWriter(announced(key) / RANKS, own)
 
 
+def check_every(every: int, snapshot_every: int | None) -> None:
+    """Raises SettingError for steps that cannot be recorded."""
+    if every < 1:
+        raise SettingError(f"watch(every={every}): it cannot be below 1 (every step); 10 is every tenth.")
+    if snapshot_every is not None and (snapshot_every < 1 or snapshot_every % every):
+        raise SettingError(
+            f"watch(snapshot_every={snapshot_every}, every={every}): snapshots are taken at recorded steps; give a "
+            f"multiple of {every}, {100 * every} for example, or None for no snapshots."
+        )
+
+
 def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """Raises SettingError unless the optimizer updates at least one of the module's parameters."""
     own = {id(parameter) for parameter in module.parameters()}

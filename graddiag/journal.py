@@ -15,6 +15,7 @@ from graddiag.tracing.nonfinite import Origin, origin
 from graddiag.tracing.outputs import Constants
 from graddiag.tracing.parameters import Spectrum
 from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
+from graddiag.tracing.scaling import BEFORE_UNSCALE
 from graddiag.tracing.signals import Signals, as_tree, from_tree
 from graddiag.tracing.snapshots import Snapshot, credit_columns, snapshot_columns, snapshot_from, snapshot_tree
 
@@ -86,7 +87,8 @@ class Journal:
         before, after = scalars.get(schema.GRAD_NORM), scalars.get(schema.GRAD_NORM_CLIPPED)
         if before is not None and after is not None:
             scalars[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
-        self._writer.append(schema.TABLE_STEPS, scalars)
+        stored = {name: value for name, value in scalars.items() if name != BEFORE_UNSCALE}
+        self._writer.append(schema.TABLE_STEPS, stored)
         events, self._seen = step_events(scalars, began, self._seen, self._writer.manifest.clip)
         waiting, self._events = self._events, []
         for event in waiting + events:

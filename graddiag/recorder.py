@@ -9,30 +9,30 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.beginning import check_optimizer, new_manifest, open_writer
+from graddiag.beginning import check_every, check_optimizer, new_manifest, open_writer
 from graddiag.clipping.counterfactual import Looked, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
+from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
-from graddiag.tracing.events import misplaced_event, skipped_event, stopped_event
+from graddiag.tracing.events import stopped_event
+from graddiag.tracing.faults import Faults
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
 from graddiag.tracing.host import Tree
+from graddiag.tracing.interception import Interception
+from graddiag.tracing.optimizers import not_updated, optimizer_settings
 from graddiag.tracing.outputs import OutputMeter
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
 from graddiag.tracing.rows import counterfactual_columns
-from graddiag.tracing.scaling import Scale
+from graddiag.tracing.scaling import Scale, calling_scaler
 from graddiag.tracing.signals import Signals, signals, unscaled
-from graddiag.tracing.snapshots import (
-    Snapshot,
-    snapshot,
-    unscaled_snapshot,
-)
+from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
 from graddiag.tracing.spectra import full_spectra, spectra_columns
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
@@ -47,6 +47,12 @@ _PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
 _TURNING = "the turning of the gradient"
 _SNAPSHOTS, _SPECTRA = "the snapshots", "the spectra"
 _OUTPUTS = "the loss of a constant prediction"
+
+
+class Handle(Protocol):
+    """A hook that can be taken off."""
+
+    def remove(self) -> None: ...
 
 
 def watch(
@@ -66,6 +72,10 @@ def watch(
     model: str | None = None,
     clip: str | None = None,
     loss_reduction: str | None = None,
+    goal: str | None = None,
+    better: Literal["lower", "higher"] | None = None,
+    chance: float | None = None,
+    chance_loss: float | str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> "Recorder":
     """Records the training of ``module`` into a run folder; the training loop stays as it is.
@@ -89,24 +99,23 @@ def watch(
             and its step takes three to five times as long as a recorded one. A quarter to a third of what it adds are
             the exponents, of eight directions and four samples at most.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
-            scalar ``amp_scale``. An update that it skips is no step, and is told as an event.
+            scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
+            that is not given is recognized at the first update.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
         loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
             without it.
+        goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
+            it improves; chance: the value that guessing reaches.
+        chance_loss: the loss of guessing, as a number or as text (``ln 4``). These four are kept in ``config``.
 
     Raises:
-        SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, or an optimizer that holds none of
-            the model's parameters.
+        SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
+            an optimizer that holds none of the model's parameters.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
-    if every < 1:
-        raise SettingError(f"watch(every={every}): it cannot be below 1 (every step); 10 is every tenth.")
-    if snapshot_every is not None and (snapshot_every < 1 or snapshot_every % every):
-        raise SettingError(
-            f"watch(snapshot_every={snapshot_every}, every={every}): snapshots are taken at recorded steps; give a "
-            f"multiple of {every}, {100 * every} for example, or None for no snapshots."
-        )
+    check_every(every, snapshot_every)
+    settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_supported(module)
     if optimizer is not None:
         check_optimizer(module, optimizer)
@@ -119,7 +128,9 @@ def watch(
         "clip": clip,
         "loss_reduction": loss_reduction,
         "snapshot_every": snapshot_every,
-        "config": config or {},
+        "config": settings,
+        "optimizer": optimizer_settings(optimizer),
+        **not_updated(module, optimizer),
     }
     writer = open_writer(root, new_manifest(module, run, every, about))
     return Recorder(module, optimizer, writer, every, scaler)
@@ -151,9 +162,10 @@ class Recorder:
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
         self._stopped: set[str] = set()
-        self._said_misplaced = False
+        self._faults = Faults(module)
         self._closed = False
         self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
+        self._scaled = scaler is not None
         scale = Scale(scaler, optimizer)
         self._meter = GradientMeter(module, partial(self._guard, _PARAMETERS), scale)
         self._hooks = ModuleHooks(module, self._guard, stale=scale.fell)
@@ -161,10 +173,13 @@ class Recorder:
         self._taps = Taps()
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
-        self._handles = []
+        self._handles: list[Handle] = []
         if optimizer is not None:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
             self._handles.append(optimizer.register_step_post_hook(lambda *_: self._after_update()))
+            self._handles.append(Interception(optimizer, "zero_grad", self._zeroing))
+        if scaler is not None:
+            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
         atexit.register(self._abandon)
         self._begin()
 
@@ -243,6 +258,7 @@ class Recorder:
         self._turning.forget()
         self._signals, self._snapshots = [], []
         self._guard(_STEPS, self._journal.write)
+        self._guard(_STEPS, self._tell_totals)
         self._writer.close(status, error)
 
     def __enter__(self) -> Self:
@@ -257,6 +273,10 @@ class Recorder:
             self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
         except GraddiagError as lost:
             error.add_note(f"graddiag could not close the run: {lost}")
+
+    def _tell_totals(self) -> None:
+        for event in self._faults.totals(self._step - 1):
+            self._writer.append(schema.TABLE_EVENTS, event)
 
     @property
     def _recording(self) -> bool:
@@ -280,6 +300,8 @@ class Recorder:
     def _on_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Before ``optimizer.step()``. With a closure gradients come inside it too, after any that were accumulated
         before: from its second evaluation on each counts anew."""
+        if self._step == 0 and not self._scaled:
+            self._guard(_PARAMETERS, self._recognize_scaler)
         closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
         if closure is None:
             self._before_update()
@@ -305,14 +327,26 @@ class Recorder:
             self._guard(_SIGNALS, self._take_signals)
             if self._optimizer is not None:
                 self._guard(_PARAMETERS, self._copy_weights)
+            self._guard(_PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
+
+    def _zeroing(self, *_: Any, **__: Any) -> None:
+        self._guard(_PARAMETERS, self._meter.look)
+
+    def _unscaling(self, optimizer: torch.optim.Optimizer) -> None:
+        if optimizer is self._optimizer:
+            self._guard(_PARAMETERS, self._meter.unscaling)
+
+    def _recognize_scaler(self) -> None:
+        """A scaler that ``watch`` was not given, at the first update that comes through it."""
+        scaler = calling_scaler()
+        if scaler is not None and scaler.is_enabled():
+            self._meter.adopt(scaler)
+            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
 
     def _take_norms(self) -> None:
         self._norms = self._meter.take()
-        if self._norms.changed_after_update and not self._said_misplaced:
-            self._said_misplaced = True
-            self._journal.tell(misplaced_event(self._step))
-        if self._norms.skipped:
-            self._journal.tell(skipped_event(self._step))
+        for event in self._faults.of_step(self._step, self._norms, self._hooks.calls):
+            self._journal.tell(event)
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take()
@@ -350,6 +384,7 @@ class Recorder:
         self._guard(_PARAMETERS, self._meter.updated)
         self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
         self._output_sums = {}
+        self._hooks.calls.clear()
         self._step += 1
         self._begin()
 
@@ -358,6 +393,7 @@ class Recorder:
         row[schema.WALL_TIME] = time.monotonic() - self._started
         row[schema.LR] = self._logged.get(schema.LR, _lr(self._optimizer))
         parameters: Tree = {}
+        row |= self._faults.columns(self._hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
         if self._weights is not None:

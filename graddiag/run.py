@@ -23,6 +23,9 @@ class RunManifest(BaseModel):
 
     ``clip`` is the policy as ``graddiag.clipping.parse`` reads it, or None where graddiag was not told. A threshold
     means nothing without ``loss_reduction`` (mean or sum, over what). ``config`` is free, for filters and reports.
+    ``optimizer`` holds the class and the first group's settings (``class``, ``lr``, ``momentum``, ``betas``, ...);
+    ``not_in_optimizer`` and ``frozen`` name the trainable parameters that it does not hold and those with
+    ``requires_grad=False``, as of the last recorded step. None of the three is known of runs before schema 3.
     ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``).
     """
 
@@ -42,6 +45,9 @@ class RunManifest(BaseModel):
     every: int = 1
     snapshot_every: int | None = None
     config: Mapping[str, Any] = Field(default_factory=dict)
+    optimizer: Mapping[str, Any] | None = None
+    not_in_optimizer: tuple[str, ...] | None = None
+    frozen: tuple[str, ...] | None = None
     versions: Mapping[str, str] = Field(default_factory=dict)
     environment: Mapping[str, str] = Field(default_factory=dict)
     tags: tuple[str, ...] = ()

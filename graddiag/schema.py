@@ -40,6 +40,11 @@ UPDATE_RATIO = "update_ratio"
 WALL_TIME = "wall_time"
 EXPLAINED = "explained"
 CONSTANT_LOSS = "constant_loss"
+BATCH_SIZE = "batch_size"
+SEQUENCE_LENGTH = "sequence_length"
+UNREACHED_MODULES = "unreached_modules"
+GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
+UPDATES_SKIPPED = "updates_skipped"
 # a scalar that a loop may log: cosine between the gradient before and after clipping
 CLIP_COSINE = "clip_cosine"
 
@@ -127,6 +132,10 @@ EVENT_FIRST_CLIP = "first_clip"
 EVENT_GATE_SATURATED = "gate_saturated"
 EVENT_RECORDING_STOPPED = "recording_stopped"
 EVENT_CLIP_MISPLACED = "clip_misplaced"
+EVENT_CLIP_BEFORE_UNSCALE = "clip_before_unscale"
+EVENT_UPDATE_SKIPPED = "update_skipped"
+EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
+EVENT_NO_GRADIENT = "no_gradient"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -134,6 +143,10 @@ EVENT_KINDS: Final = (
     EVENT_GATE_SATURATED,
     EVENT_RECORDING_STOPPED,
     EVENT_CLIP_MISPLACED,
+    EVENT_CLIP_BEFORE_UNSCALE,
+    EVENT_UPDATE_SKIPPED,
+    EVENT_GRADIENTS_NOT_ZEROED,
+    EVENT_NO_GRADIENT,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
@@ -221,6 +234,56 @@ def _unit_columns(gate: str) -> tuple[Column, ...]:
     )
 
 
+_SINCE_3 = (
+    Column(
+        EXPLAINED,
+        "float64",
+        "share",
+        "1 - loss / loss of the best constant prediction, on the batch; R2 of a squared error. Targets are recovered "
+        "from the gradient of the outputs; null where the loss is neither a cross-entropy nor a squared error; "
+        "recorded steps alone",
+        since=3,
+    ),
+    Column(
+        CONSTANT_LOSS,
+        "float64",
+        "loss",
+        "loss of the best constant prediction on the batch: class frequencies, or the mean of the targets, of the "
+        "recorded steps so far; recorded steps alone",
+        since=3,
+    ),
+    Column(BATCH_SIZE, "float64", "samples", "batch size of the first call of a recurrent module in the step", since=3),
+    Column(
+        SEQUENCE_LENGTH,
+        "float64",
+        "timesteps",
+        "timesteps of that call, the longest sequence; where each call is one timestep, the calls of the module",
+        since=3,
+    ),
+    Column(
+        UNREACHED_MODULES,
+        "int32",
+        "modules",
+        "recurrent modules in training mode that ran with gradients on and whose trainable parameters got none",
+        since=3,
+    ),
+    Column(
+        GRADIENTS_NOT_ZEROED,
+        "int32",
+        "parameters",
+        "parameters whose gradient was added to the one that the update before had used",
+        since=3,
+    ),
+    Column(
+        UPDATES_SKIPPED,
+        "int32",
+        "updates",
+        "updates that the GradScaler skipped between the row before and this one",
+        since=3,
+    ),
+)
+
+
 TABLES: Final[dict[str, Table]] = {
     table.name: table
     for table in (
@@ -244,23 +307,7 @@ TABLES: Final[dict[str, Table]] = {
                 Column(LR, "float64", "", "learning rate of the first parameter group"),
                 Column(UPDATE_RATIO, "float64", "1", "norm of the update / norm of the weights; recorded steps alone"),
                 Column(WALL_TIME, "float64", "seconds", "time since the run was created, at the end of the step"),
-                Column(
-                    EXPLAINED,
-                    "float64",
-                    "share",
-                    "1 - loss / loss of the best constant prediction, on the batch; R2 of a squared error. Targets are "
-                    "recovered from the gradient of the outputs; null where the loss is neither a cross-entropy nor a "
-                    "squared error; recorded steps alone",
-                    since=3,
-                ),
-                Column(
-                    CONSTANT_LOSS,
-                    "float64",
-                    "loss",
-                    "loss of the best constant prediction on the batch: class frequencies, or the mean of the targets, "
-                    "of the recorded steps so far; recorded steps alone",
-                    since=3,
-                ),
+                *_SINCE_3,
             ),
             open_ended=True,
         ),

@@ -26,9 +26,10 @@ def arrow_type(column: schema.Column) -> pa.DataType:
 
 
 def arrow_schema(table: schema.Table, extra: Sequence[str] = ()) -> pa.Schema:
-    """The declared columns of ``table`` in their order, then ``extra`` ones as float64."""
+    """The declared columns of ``table`` in their order, then ``extra`` ones as float64; what was logged before a schema
+    declared it is that column."""
     declared = [(column.name, arrow_type(column)) for column in table.columns]
-    return pa.schema([*declared, *((name, pa.float64()) for name in extra)])
+    return pa.schema([*declared, *((name, pa.float64()) for name in extra if name not in table.names)])
 
 
 def to_arrow(table: schema.Table, blocks: Sequence[Block]) -> pa.Table:

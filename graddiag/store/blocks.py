@@ -13,6 +13,7 @@ from graddiag.errors import SettingError
 Values = Sequence[Any] | NDArray[Any] | str | int | float | None
 _SCALARS: Final = (str, bool, int, float, np.generic)
 _NUMPY: Final = {name: np.dtype(name) for name in ("int32", "int64", "float32", "float64")}
+_LOGGABLE: Final = (schema.LOSS, schema.LR, schema.BATCH_SIZE, schema.SEQUENCE_LENGTH)
 _COLUMNS: Final = {table.name: {column.name: column for column in table.columns} for table in schema.TABLES.values()}
 
 
@@ -54,7 +55,8 @@ def table_named(name: str) -> schema.Table:
 
 
 def check_scalar_name(name: str) -> None:
-    """Passes a name under which a user may log a scalar of a step: any that is not a column of its own, or loss or lr.
+    """Passes a name under which a user may log a scalar of a step: any that is not a column of its own, or one that
+    the user may know better (loss, lr, batch_size, sequence_length).
 
     Raises:
         SettingError: the name is taken or empty.
@@ -62,7 +64,7 @@ def check_scalar_name(name: str) -> None:
     steps = schema.TABLES[schema.TABLE_STEPS]
     if not isinstance(name, str) or not name.strip():
         raise SettingError(f"a scalar was logged as {name!r}; its name has to be a text that is not empty")
-    if name in steps.names and name not in (schema.LOSS, schema.LR):
+    if name in steps.names and name not in _LOGGABLE:
         raise SettingError(
             f"a scalar was logged as {name!r}, which graddiag records itself "
             f"({steps.column(name).meaning}); log it under another name"

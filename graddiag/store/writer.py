@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -84,9 +84,16 @@ class RunWriter:
         Raises:
             InputError: the manifest cannot be written.
         """
-        known = {**self.manifest.environment, **environment}
-        if known != self.manifest.environment:
-            self.manifest = self.manifest.model_copy(update={"environment": known})
+        self.amend(environment={**self.manifest.environment, **environment})
+
+    def amend(self, **fields: Any) -> None:
+        """Changes fields of the manifest, on the disk too; nothing is done where they hold these values already.
+
+        Raises:
+            InputError: the manifest cannot be written.
+        """
+        if any(getattr(self.manifest, name) != value for name, value in fields.items()):
+            self.manifest = self.manifest.model_copy(update=fields)
             with _disk(self.path):
                 write_manifest(self.path, self.manifest)
 

@@ -3,22 +3,30 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from graddiag import schema
 from graddiag.tracing.nonfinite import Origin
+from graddiag.tracing.scaling import AMP_SCALE, BEFORE_UNSCALE
 
 Event = dict[str, Any]
+
+_EQUAL: Final = 1e-3  # two norms are the same threshold when they are no further apart, relative to it
+_DIFFERENT: Final = 1e-2  # two norms before clipping are different ones
+EVERYWHERE: Final = "all parameters"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What has been reported: that the gradient was clipped, that the step before was not finite, and that a gradient
-    above the declared threshold was not clipped."""
+    """What has been reported: that the gradient was clipped, that the step before was not finite, that a gradient above
+    the declared threshold was not clipped, and that one was clipped while scaled. ``scaled_norms``: of the last step
+    whose scaled gradient was changed, after that and before."""
 
     clipped: bool = False
     nonfinite: bool = False
     unclipped: bool = False
+    before_unscale: bool = False
+    scaled_norms: tuple[float, float] | None = None
 
 
 def step_events(
@@ -38,7 +46,17 @@ def step_events(
     unclipped = _above_declared(step, policy)
     if unclipped and not seen.unclipped:
         events.append(_unclipped(step, policy))
-    return events, Seen(seen.clipped or clipped, nonfinite, seen.unclipped or unclipped)
+    norms = _scaled_norms(step)
+    scaled = norms is not None and _clipped_while_scaled(norms, seen.scaled_norms, policy)
+    if scaled and norms is not None and not seen.before_unscale:
+        events.append(before_unscale_event(step[schema.STEP], norms[0]))
+    return events, Seen(
+        seen.clipped or clipped,
+        nonfinite,
+        seen.unclipped or unclipped,
+        seen.before_unscale or scaled,
+        norms or seen.scaled_norms,
+    )
 
 
 def stopped_event(step: int, where: str, message: str) -> Event:
@@ -52,21 +70,76 @@ def misplaced_event(step: int) -> Event:
         "The gradient was changed after the update that used it, which has no effect. "
         "Clip between backward() and optimizer.step()."
     )
-    return _event(step, schema.EVENT_CLIP_MISPLACED, "all parameters", None, message)
+    return _event(step, schema.EVENT_CLIP_MISPLACED, EVERYWHERE, None, message)
 
 
-def skipped_event(step: int) -> Event:
-    """A GradScaler left an update out, because the scaled gradient held inf or NaN."""
-    message = "The GradScaler skipped an update before this step: the scaled gradient held inf or NaN."
-    return _event(step, schema.EVENT_NONFINITE, "the GradScaler", None, message)
+def skipped_event(step: int, count: int) -> Event:
+    """A GradScaler left updates out, because the scaled gradient held inf or NaN."""
+    updates = "an update" if count == 1 else f"{count} updates"
+    message = (
+        f"The GradScaler skipped {updates} before this step and lowered its scale: the scaled gradient overflowed."
+    )
+    return _event(step, schema.EVENT_UPDATE_SKIPPED, "the GradScaler", count, message)
+
+
+def not_zeroed_event(step: int, where: str, count: int) -> Event:
+    """The backward pass added to the gradients that the update before had used."""
+    message = (
+        "The gradient was added to the one that the update before had used. "
+        "Call optimizer.zero_grad() before backward()."
+    )
+    return _event(step, schema.EVENT_GRADIENTS_NOT_ZEROED, where, count, message)
+
+
+def no_gradient_event(step: int, where: str, steps: int, ran: int) -> Event:
+    """An update came although no gradient had reached ``where``: so far in ``steps`` of ``ran`` steps."""
+    subject = "No parameter got a gradient" if where == EVERYWHERE else "The module ran and no gradient reached it"
+    times = "at this step" if steps == 1 else f"in {steps} of {ran} steps"
+    message = f"{subject} {times}. Look for detach(), .data, .item() or no_grad() between it and the loss."
+    return _event(step, schema.EVENT_NO_GRADIENT, where, steps, message)
+
+
+def before_unscale_event(step: int, norm: float) -> Event:
+    """The gradient was clipped while it still carried a GradScaler's scale."""
+    message = (
+        f"The gradient was clipped to norm {norm:.4g} while it was still scaled by the GradScaler. "
+        "Call scaler.unscale_(optimizer) before clipping."
+    )
+    return _event(step, schema.EVENT_CLIP_BEFORE_UNSCALE, EVERYWHERE, norm, message)
+
+
+def _scaled_norms(step: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Norms of the scaled gradient, after it was changed and before; None where it was not changed while scaled, or
+    not made smaller."""
+    after, before, scale = (step.get(name) for name in (BEFORE_UNSCALE, schema.GRAD_NORM, AMP_SCALE))
+    if after is None or before is None or scale is None or not math.isfinite(before * scale):
+        return None
+    return (after, before * scale) if 0 < after < before * scale * (1 - _EQUAL) else None
+
+
+def _clipped_while_scaled(norms: tuple[float, float], last: tuple[float, float] | None, policy: str | None) -> bool:
+    """Whether the norm came down to the declared threshold, or twice to the same value from different ones."""
+    threshold = _threshold(policy)
+    if threshold is not None and math.isclose(norms[0], threshold, rel_tol=_EQUAL):
+        return True
+    if last is None or not math.isclose(norms[0], last[0], rel_tol=_EQUAL):
+        return False
+    return not math.isclose(norms[1], last[1], rel_tol=_DIFFERENT)
+
+
+def _threshold(policy: str | None) -> float | None:
+    """C of ``norm:C``; None where nothing is declared of the L2 norm."""
+    if policy is None or not policy.startswith("norm:") or policy.count(":") > 1:
+        return None
+    return float(policy.removeprefix("norm:"))
 
 
 def _above_declared(step: Mapping[str, Any], policy: str | None) -> bool:
     """Whether the update used a larger norm than a declared ``norm:C`` lets through."""
-    after = step.get(schema.GRAD_NORM_CLIPPED)
-    if policy is None or not policy.startswith("norm:") or policy.count(":") > 1 or after is None:
-        return False  # nothing is declared of the L2 norm
-    return math.isfinite(after) and after > float(policy.removeprefix("norm:")) * (1 + 1e-3)
+    after, threshold = step.get(schema.GRAD_NORM_CLIPPED), _threshold(policy)
+    if threshold is None or after is None:
+        return False
+    return math.isfinite(after) and after > threshold * (1 + _EQUAL)
 
 
 def _unclipped(step: Mapping[str, Any], policy: str | None) -> Event:
@@ -75,7 +148,7 @@ def _unclipped(step: Mapping[str, Any], policy: str | None) -> Event:
         f"The run says that it clips with {policy}, and the update used a gradient of norm {after:.4g}. "
         "Clip between backward() and optimizer.step(): earlier or later it has no effect."
     )
-    return _event(step[schema.STEP], schema.EVENT_CLIP_MISPLACED, "all parameters", after, message)
+    return _event(step[schema.STEP], schema.EVENT_CLIP_MISPLACED, EVERYWHERE, after, message)
 
 
 def _clipped(step: Mapping[str, Any]) -> bool:
@@ -91,7 +164,7 @@ def _has_nonfinite(step: Mapping[str, Any]) -> bool:
 def _first_clip(step: Mapping[str, Any]) -> Event:
     before, after = step[schema.GRAD_NORM], step[schema.GRAD_NORM_CLIPPED]
     message = f"The gradient was clipped for the first time, from norm {before:.4g} to {after:.4g}."
-    return _event(step[schema.STEP], schema.EVENT_FIRST_CLIP, "all parameters", before, message)
+    return _event(step[schema.STEP], schema.EVENT_FIRST_CLIP, EVERYWHERE, before, message)
 
 
 def _nonfinite(step: Mapping[str, Any], began: Origin | None) -> Event:
@@ -101,7 +174,7 @@ def _nonfinite(step: Mapping[str, Any], began: Origin | None) -> Event:
         message = "The loss is not finite, although the gradient is."
         return _event(step[schema.STEP], schema.EVENT_NONFINITE, "the loss", step[schema.LOSS], message)
     message = "The gradient holds NaN or inf; no recorded timestep of this step shows where it began."
-    return _event(step[schema.STEP], schema.EVENT_NONFINITE, "all parameters", step.get(schema.GRAD_NORM), message)
+    return _event(step[schema.STEP], schema.EVENT_NONFINITE, EVERYWHERE, step.get(schema.GRAD_NORM), message)
 
 
 def _event(step: int, kind: str, where: str, value: float | None, message: str) -> Event:

@@ -15,6 +15,7 @@ from graddiag.cells import Adjoint, Call, Immediate, Instrumented
 from graddiag.cells.listening import OnBackward
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward
+from graddiag.tracing.calls import Calls
 from graddiag.tracing.carried import CarriedStates
 from graddiag.tracing.chain import join
 from graddiag.tracing.ears import hearing
@@ -65,6 +66,7 @@ class ModuleHooks:
         self._keep_all = keep_all
         self._active = False
         self._calls: Counter[str] = Counter()
+        self.calls = Calls()
         self._carried = CarriedStates()
         self._heard: list[weakref.ref[Overhearing]] = []
         self._held: list[Overhearing] = []
@@ -153,6 +155,8 @@ class ModuleHooks:
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stack = ExitStack()
         self._running.stacks.append(stack)
+        if is_grad_enabled() and name not in self._muted:
+            self._guard(name, partial(self.calls.note, name, module, args, kwargs))
         if self._active and is_grad_enabled() and name not in self._muted:
             if self._heard and self._stale():
                 self._forget()

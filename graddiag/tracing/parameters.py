@@ -11,7 +11,8 @@ from graddiag import schema
 from graddiag.errors import SettingError
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.hooks import recurrent_modules
-from graddiag.tracing.scaling import AMP_SCALE, Scale
+from graddiag.tracing.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
+from graddiag.tracing.used_gradients import UsedGradients
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 
@@ -21,8 +22,10 @@ class GradientNorms:
     """L2 norms by parameter, 0-dim float64 on the parameter's device, and the count of NaN and inf entries before.
 
     ``changed_after_update``: between the update before and this step's backward pass the old gradient was changed
-    (clipped, say), when nothing could come of it any more. ``scale``: the GradScaler's, already divided out;
-    ``skipped``: it skipped an update since the step before.
+    (clipped, for example), which had no effect. ``scale``: the GradScaler's, already divided out; ``skipped``: how many
+    updates it skipped since the step before; ``before_unscale``: the norm of the scaled gradient just before it was
+    unscaled, where it was changed between ``backward()`` and there. ``reached``: the parameters that a backward pass of
+    this step gave a gradient, by id; ``not_zeroed``: those where it was added to the gradient of the update before.
     """
 
     before: Mapping[str, Tensor]
@@ -30,7 +33,10 @@ class GradientNorms:
     nonfinite: Sequence[Tensor]
     changed_after_update: bool = False
     scale: Tensor | None = None
-    skipped: bool = False
+    skipped: int = 0
+    before_unscale: Tensor | None = None
+    reached: frozenset[int] = frozenset()
+    not_zeroed: Sequence[str] = ()
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
@@ -39,7 +45,9 @@ class GradientNorms:
             schema.GRAD_NORM: total_norm(self.before.values()),
             schema.GRAD_NORM_CLIPPED: total_norm(self.after.values()),
             schema.NONFINITE: torch.stack(counts).sum() if counts else 0,
+            schema.GRADIENTS_NOT_ZEROED: len(self.not_zeroed),
             **({} if self.scale is None else {AMP_SCALE: self.scale}),
+            **({} if self.before_unscale is None else {BEFORE_UNSCALE: self.before_unscale}),
         }
 
 
@@ -51,29 +59,56 @@ class GradientMeter:
     """
 
     def __init__(self, model: nn.Module, guard: Callable[[Callable[[], None]], None], scale: Scale) -> None:
+        self._guard = guard
         self._scale = scale
         self._parameters = dict(model.named_parameters())
         self._before: dict[str, Tensor] = {}
         self._nonfinite: list[Tensor] = []
-        self._used: Tensor | None = None
-        self._before_accumulation: torch.utils.hooks.RemovableHandle | None = None
-        self._version = 0
-        self._changed = False
+        self._reached: set[int] = set()
+        self._used = UsedGradients(self._parameters)
+        self._versions: dict[str, int] = {}
+        self._before_unscale: Tensor | None = None
         self._end = EndOfBackward(guard, after_others=True)
-        self._handles: dict[str, torch.utils.hooks.RemovableHandle] = {}
+        self._handles: dict[str, list[torch.utils.hooks.RemovableHandle]] = {}
         self._attach()
 
     def take(self) -> GradientNorms:
         """The norms of the step that is about to end (or has just ended); the next step starts empty."""
         scale = self._scale.at_update()
+        if scale is not None:
+            self.unscaling()
         after = {name: _divided(size, scale) for name, size in self._norms().items() if name in self._before}
         norms = GradientNorms(
-            self._before, after, self._nonfinite, self._changed, self._scale.seen, self._scale.skipped
+            self._before,
+            after,
+            self._nonfinite,
+            self._used.changed,
+            self._scale.seen,
+            self._scale.skipped,
+            self._before_unscale,
+            frozenset(self._reached),
+            tuple(self._used.not_zeroed),
         )
-        self._changed = False
-        self._before, self._nonfinite = {}, []
+        self._used.changed, self._used.not_zeroed = False, []
+        self._before, self._nonfinite, self._before_unscale, self._versions = {}, [], None, {}
+        self._reached = set()
         self._attach()
         return norms
+
+    def adopt(self, scaler: torch.amp.GradScaler) -> None:
+        """Divides the scale of a scaler that nobody named out of what was measured, in this step and from here on."""
+        scale = self._scale.adopt(scaler)
+        self._before = {name: _divided(size, scale) for name, size in self._before.items()}
+
+    def unscaling(self) -> None:
+        """The GradScaler is about to unscale the gradients: whatever changed them until now, saw scaled ones."""
+        grads = self._gradients()
+        if any(name in self._versions and grad._version > self._versions[name] for name, grad in grads.items()):
+            self._before_unscale = total_norm([size for name, size in self._norms().items() if name in self._before])
+
+    def look(self) -> None:
+        """Looks whether the gradients that the last update used have been changed since."""
+        self._used.look()
 
     def check_as_left(self) -> None:
         """Raises SettingError unless the gradients are what ``backward()`` left, in units of the loss."""
@@ -87,47 +122,41 @@ class GradientMeter:
             )
 
     def close(self) -> None:
-        self._forget_used()
-        for handle in self._handles.values():
-            handle.remove()
+        self._used.forget()
+        for handles in self._handles.values():
+            for handle in handles:
+                handle.remove()
         self._handles.clear()
 
     def _attach(self) -> None:
         # parameters may be frozen at first and thawed later
         for name, parameter in self._parameters.items():
             if parameter.requires_grad and name not in self._handles:
-                self._handles[name] = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self))
+                before = parameter.register_hook(_BeforeAccumulation(self, name))
+                after = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self, name))
+                self._handles[name] = [before, after]
 
     def updated(self) -> None:
-        """An update has been made; what is done to its gradient from here on is in vain."""
+        """An update has been made; what is done to its gradient from here on has no effect."""
         self._scale.updated()
-        self._forget_used()
-        held = [p for p in self._parameters.values() if p.grad is not None and p.requires_grad and p.is_cpu]
-        smallest = min(held, key=torch.numel, default=None)
-        if smallest is not None and smallest.grad is not None:
-            self._used, self._version = smallest.grad, smallest.grad._version
-            # a tensor hook runs before the new gradient is added to the old one
-            self._before_accumulation = smallest.register_hook(self._check_used)
+        self._used.updated()
 
-    def _check_used(self, grad: Tensor) -> None:
-        """Zeroing the old gradient, in place or by letting go of it, is no change that counts."""
-        used = self._used
-        if used is not None:
-            self._changed |= used._version > self._version and bool(used.any())
-        self._used = None
+    def computed(self, name: str) -> None:
+        """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
+        self._guard(lambda: self._used.before_accumulation(self._parameters[name]))
 
-    def _forget_used(self) -> None:
-        self._used = None
-        if self._before_accumulation is not None:
-            self._before_accumulation.remove()
-            self._before_accumulation = None
-
-    def accumulated(self) -> None:
+    def accumulated(self, name: str) -> None:
         """A parameter has got its gradient: what all have is measured when the pass has ended."""
+        parameter = self._parameters[name]
+        self._reached.add(id(parameter))
+        self._used.accumulated(parameter)
         self._end.ask("norms", self._measure)
 
     def _measure(self) -> None:
         scale = self._scale.at_backward()
+        self._before_unscale = None
+        if scale is not None:
+            self._versions = {name: grad._version for name, grad in self._gradients().items()}
         self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
         # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
         if all(size.is_cpu for size in self._before.values()) and all(
@@ -147,17 +176,27 @@ class GradientMeter:
 class _AfterAccumulation:
     """A gradient hook that stays behind when the parameter is copied or pickled."""
 
-    def __init__(self, meter: GradientMeter) -> None:
+    def __init__(self, meter: GradientMeter, name: str) -> None:
         self._meter = meter
+        self._name = name
 
     def __call__(self, parameter: Tensor) -> None:
-        self._meter.accumulated()
+        self._meter.accumulated(self._name)
 
     def __deepcopy__(self, memo: object) -> "_NoHook":
         return _NoHook()
 
     def __reduce__(self) -> "tuple[type[_NoHook], tuple[()]]":
         return _NoHook, ()
+
+
+class _BeforeAccumulation(_AfterAccumulation):
+    """The same, called with the new gradient before it is added to the old one; autograd.grad calls it too."""
+
+    __torch_unserializable__ = True
+
+    def __call__(self, gradient: Tensor) -> None:
+        self._meter.computed(self._name)
 
 
 class _NoHook:
@@ -208,9 +247,14 @@ def update_sizes(weights: Weights, norms: GradientNorms | None) -> tuple[Tensor 
         schema.GRAD_NORM_CLIPPED: {} if norms is None else dict(norms.after),
         schema.ZEROS: weights.zeros(),
         schema.WEIGHT_NORM: sizes,
-        schema.UPDATE_RATIO: {name: updates[name] / sizes[name] for name in updates},
+        schema.UPDATE_RATIO: {name: _relative(updates[name], sizes[name]) for name in updates},
     }
-    return None if size is None or change is None else change / size, columns
+    return None if size is None or change is None else _relative(change, size), columns
+
+
+def _relative(change: Tensor, size: Tensor) -> Tensor:
+    """change / size; a parameter that did not change did so by 0, be its norm 0 as well."""
+    return torch.where(change == 0, change, change / size)
 
 
 class Spectrum(NamedTuple):

@@ -1,5 +1,6 @@
 """Gradients of a scaled loss in units of the loss itself."""
 
+import sys
 from typing import Final
 
 import torch
@@ -7,6 +8,11 @@ from torch import Tensor
 
 AMP_SCALE: Final = "amp_scale"
 """The scalar under which a GradScaler's scale is recorded."""
+
+BEFORE_UNSCALE: Final = "grad_norm_before_unscale"
+"""Norm of the scaled gradient when it was unscaled, where it was changed before; on its way to the events alone."""
+
+_FRAMES: Final = 12  # between GradScaler.step and a hook of the optimizer there are fewer
 
 
 class Scale:
@@ -16,7 +22,12 @@ class Scale:
         self._scaler = scaler
         self._optimizer = optimizer
         self.seen: Tensor | None = None
-        self.skipped = False
+        self.skipped = 0
+
+    def adopt(self, scaler: torch.amp.GradScaler) -> Tensor | None:
+        """Follows a scaler from the middle of a step on; the factor that ``backward()`` has left in the gradients."""
+        self._scaler = scaler
+        return self.at_backward()
 
     def at_backward(self) -> Tensor | None:
         """The factor in the gradients that ``backward()`` has just left."""
@@ -29,17 +40,30 @@ class Scale:
 
     def fell(self) -> bool:
         """Whether the scale fell since the last backward pass, with no update between: the scaler found inf there and
-        skipped it. Asked once, it is noted in ``skipped``."""
+        skipped it. Asked once, it is counted in ``skipped``."""
         scale = None if self._scaler is None else self._scaler._scale
         if self.seen is None or scale is None or not bool(scale < self.seen):
             return False
-        self.seen, self.skipped = None, True
+        self.seen, self.skipped = None, self.skipped + 1
         return True
 
     def updated(self) -> None:
         """An update has been made."""
-        self.seen, self.skipped = None, False
+        self.seen, self.skipped = None, 0
 
     def at_update(self) -> Tensor | None:
         """The factor still in the gradients when the optimizer is called: a fused one unscales them by itself."""
         return getattr(self._optimizer, "grad_scale", None)
+
+
+def calling_scaler() -> torch.amp.GradScaler | None:
+    """The GradScaler whose ``step`` is calling the optimizer just now, if one does."""
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES):
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, torch.amp.GradScaler):
+            return owner
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None

@@ -1,0 +1,77 @@
+"""Which recurrent modules ran in a step, and on how much: noted at every step, recorded or not."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+
+@dataclass
+class _Ran:
+    """Calls of one module in the step: the sizes of the first one, and how many there were."""
+
+    module: nn.RNNBase | nn.RNNCellBase
+    batch_size: int | None
+    timesteps: int | None
+    calls: int = 1
+
+
+class Calls:
+    """The recurrent modules that ran with gradients on since the last ``clear``, by name."""
+
+    def __init__(self) -> None:
+        self._ran: dict[str, _Ran] = {}
+
+    def note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        known = self._ran.get(name)
+        if known is not None:
+            known.calls += 1
+        elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+            given = args[0] if args else kwargs.get("input")
+            self._ran[name] = _Ran(module, *_sizes(module, given))
+
+    def clear(self) -> None:
+        self._ran.clear()
+
+    @property
+    def sizes(self) -> tuple[int | None, int | None]:
+        """Batch size and timesteps of the first module that ran: of its first call; where that is one timestep, the
+        calls are counted. None where not known."""
+        first = next(iter(self._ran.values()), None)
+        if first is None:
+            return None, None
+        return first.batch_size, first.calls if first.timesteps == 1 else first.timesteps
+
+    def unreached(self, reached: Collection[int]) -> list[str]:
+        """Names of the modules in training mode that ran although none of their trainable parameters got a gradient.
+
+        reached: ids of the parameters that did.
+        """
+        return [name for name, ran in self._ran.items() if ran.module.training and _is_unreached(ran.module, reached)]
+
+
+def _is_unreached(module: nn.Module, reached: Collection[int]) -> bool:
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return bool(trainable) and not any(id(p) in reached or holds_gradient(p) for p in trainable)
+
+
+def holds_gradient(parameter: Tensor) -> bool:
+    """Whether a gradient other than 0 is there, for example one that the loop assigned itself. An accelerator is not
+    asked for its values."""
+    grad = parameter.grad
+    return grad is not None and (not grad.is_cpu or grad.is_sparse or bool(grad.any()))
+
+
+def _sizes(module: nn.RNNBase | nn.RNNCellBase, given: Any) -> tuple[int | None, int | None]:
+    if isinstance(given, PackedSequence):
+        return int(given.batch_sizes[0]), len(given.batch_sizes)
+    if not isinstance(given, Tensor):
+        return None, None
+    if isinstance(module, nn.RNNCellBase):
+        return (len(given) if given.dim() == 2 else 1), 1
+    if given.dim() != 3:
+        return 1, len(given)
+    first, second = given.shape[:2]
+    return (first, second) if module.batch_first else (second, first)

@@ -1,0 +1,46 @@
+"""A method of one object with something done before it: for what torch has no hook for."""
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+
+class Interception:
+    """Runs ``before(*args)`` ahead of each ``owner.name(*args)``, until ``remove``.
+
+    Copies and pickles of the owner are left with the plain method.
+    """
+
+    def __init__(self, owner: object, name: str, before: Callable[..., None]) -> None:
+        self._owner = owner
+        self._name = name
+        self._before = before
+        self._original = getattr(owner, name)
+        self._replaced = vars(owner).get(name)
+        vars(owner)[name] = self
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        self._before(*args, **kwargs)
+        return self._original(*args, **kwargs)
+
+    def remove(self) -> None:
+        """Gives the owner its method back; where somebody else wrapped it meanwhile, only does nothing from here on."""
+        self._before = _nothing
+        if vars(self._owner).get(self._name) is not self:
+            return
+        if self._replaced is None:
+            del vars(self._owner)[self._name]
+        else:
+            vars(self._owner)[self._name] = self._replaced
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _plain, (self._owner, self._name)
+
+
+def _plain(owner: object, name: str) -> MethodType:
+    """The method as the class of ``owner`` has it."""
+    return MethodType(getattr(type(owner), name), owner)
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    return None
