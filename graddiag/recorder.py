@@ -355,6 +355,8 @@ class Recorder:
         with torch.no_grad():
             traces = [trace for trace in self._hooks.take() if trace.h.numel()]
             measured = [signals(trace) for trace in traces] + self._taps.take()
+        for event in self._faults.of_states(self._step, self._hooks.detached):
+            self._journal.tell(event)
         if traces:
             self._writer.note(activations=dtypes_of(traces))
         scale = None if self._norms is None else self._norms.scale

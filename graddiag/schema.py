@@ -136,6 +136,7 @@ EVENT_CLIP_BEFORE_UNSCALE = "clip_before_unscale"
 EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
+EVENT_STATE_DETACHED = "state_detached"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -147,6 +148,7 @@ EVENT_KINDS: Final = (
     EVENT_UPDATE_SKIPPED,
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
+    EVENT_STATE_DETACHED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

@@ -27,7 +27,9 @@ class Fading:
 def fading(reach: Reach, thresholds: Thresholds) -> Fading | None:
     """What arrives in one layer, by the last ``judged_share`` of the steps at which that is known; None if at none."""
     known = np.flatnonzero(np.isfinite(reach.arriving_by_step))
-    if not len(known) or (reach.missing and not reach.zero_gains):
+    if not len(known):
+        return None
+    if reach.missing and not reach.zero_gains and not _by_totals(reach, known, thresholds):
         return None
     judged = known[int(len(known) * (1 - thresholds.judged_share)) :]
     return Fading(
@@ -36,6 +38,13 @@ def fading(reach: Reach, thresholds: Thresholds) -> Fading | None:
         float(np.median(reach.arriving_by_step[judged])),
         _fresh_gain(reach, judged) if reach.dense else None,
     )
+
+
+def _by_totals(reach: Reach, known: Ints, thresholds: Thresholds) -> bool:
+    """Without any gain (of a tapped state) totals far below that of the last timestep show a gradient that vanishes;
+    totals that are level show nothing, since each timestep may have a loss of its own."""
+    judged = known[int(len(known) * (1 - thresholds.judged_share)) :]
+    return len(reach.timesteps) > 1 and bool(np.median(reach.arriving_by_step[judged]) < thresholds.arriving)
 
 
 def began(fading: Fading, thresholds: Thresholds) -> int:

@@ -9,20 +9,30 @@ from graddiag.analysis.selection import Selection
 from graddiag.analysis.words import number
 
 FindingName = Literal[
+    "no-gradient",
+    "parameters-not-updated",
+    "gradients-not-zeroed",
+    "clip-before-unscale",
+    "clip-misplaced",
+    "changed-during-training",
+    "truncated-reach",
     "non-finite",
     "exploding",
+    "learning-rate-high",
+    "clipping-always",
+    "learning-rate-low",
     "vanishing",
-    "truncated-reach",
     "dead-units",
     "saturated-gates",
+    "overfitting",
     "diverging",
     "plateau",
     "threshold-above-all",
-    "clipping-always",
     "clipping-never",
     "not-measured",
     "healthy",
 ]
+Strength = Literal["strong", "moderate", "weak"]
 NoteName = Literal[
     "still-running",
     "few-steps",
@@ -44,7 +54,30 @@ Severity = Literal["severe", "warning", "info"]
 FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
 NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
+STRENGTHS: Final[tuple[Strength, ...]] = get_args(Strength)
 CALM: Final = ("not-measured", "healthy")
+# what the outcome is called in lists and by older programs, where no cause of an older name is found
+OUTCOME_FINDINGS: Final = ("overfitting", "diverging", "plateau")
+
+# findings in words, for a sentence; an RNN has activations and no gates
+TITLES: Final = {
+    "no-gradient": "no gradient reaches the recurrent layer",
+    "parameters-not-updated": "parameters get a gradient and no update",
+    "gradients-not-zeroed": "gradients are not zeroed between updates",
+    "clip-before-unscale": "clipping before the gradients are unscaled",
+    "clip-misplaced": "clipping in the wrong place",
+    "changed-during-training": "something changed during training",
+    "truncated-reach": "truncated back-propagation",
+    "non-finite": "NaN or inf",
+    "exploding": "exploding gradient",
+    "learning-rate-high": "learning rate too high",
+    "clipping-always": "clip threshold too low",
+    "learning-rate-low": "learning rate too low",
+    "vanishing": "vanishing gradient",
+    "dead-units": "dead units",
+    "saturated-gates": "saturated gates",
+    "overfitting": "overfitting",
+}
 
 # the source of advice that is no paper's; docs/verdicts.md gives the reason
 PRACTICE: Final = "practical advice"
@@ -91,10 +124,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Advice:
-    """One thing to try, and who says so: a paper, or practice."""
+    """One thing to try, and who says so: a paper, or practice. action: an identifier that stays what it is, see
+    docs/verdicts.md."""
 
     text: str
     source: str = ""
+    action: str = ""
 
     def __str__(self) -> str:
         return f"{self.text} [{self.source}]" if self.source else self.text
@@ -105,7 +140,8 @@ class Finding:
     """One thing that was found: in a plain sentence, with the numbers it rests on, the rule, and what to try.
 
     thresholds: the fields of ``Thresholds`` that the rule uses. advice: the best fit first. onset: the first step at
-    which it shows, None where it has no beginning or that is not known.
+    which it shows, None where it has no beginning or that is not known. strength: how well the evidence carries that
+    this is the cause of the outcome, None where it is no cause. words: the finding in a few words, for a heading.
     """
 
     name: str
@@ -116,6 +152,13 @@ class Finding:
     advice: tuple[Advice, ...] = ()
     thresholds: tuple[str, ...] = ()
     onset: int | None = None
+    strength: Strength | None = None
+    words: str = ""
+
+    @property
+    def title(self) -> str:
+        """In words: exploding gradient."""
+        return self.words or TITLES.get(self.name, self.name)
 
     @property
     def first_sentence(self) -> str:

@@ -3,27 +3,33 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Final
 
 import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.clipping import ClipStatistics, statistics_of
-from graddiag.analysis.exploding import exploding
+from graddiag.analysis.decisions import ClipDecision, RateDecision, clip_decision, rate_decision
 from graddiag.analysis.fading import Fading, fading
-from graddiag.analysis.findings import Finding
+from graddiag.analysis.findings import Severity
 from graddiag.analysis.kinds import Cell, cell_of
 from graddiag.analysis.loss import LossDynamics, loss_dynamics
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
+from graddiag.analysis.outcome import Outcome, outcome
+from graddiag.analysis.outcome.course import Course, course
+from graddiag.analysis.outcome.measures import loss_of
 from graddiag.analysis.reach import Reach, reach
 from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
+from graddiag.analysis.spikes import Spikes, find_spikes
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.truncation import Truncation, truncation
 from graddiag.analysis.units import DeadUnits, dead_units
-from graddiag.analysis.values import Ints
-from graddiag.analysis.vanishing import vanishing
+from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
+
+_EARLY: Final = 10  # steps in which a norm that grows tenfold was driven up by the first updates
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,10 @@ class Measured:
 
     run: Run
     thresholds: Thresholds
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        return outcome(self.run, self.thresholds)
 
     @cached_property
     def selections(self) -> tuple[Selection, ...]:
@@ -57,12 +67,49 @@ class Measured:
         return statistics_of(self.history)
 
     @cached_property
+    def spikes(self) -> Spikes:
+        return find_spikes(self.history.steps, self.history.before.values, self.thresholds)
+
+    @cached_property
     def loss(self) -> LossDynamics:
         return loss_dynamics(self.run, self.thresholds)
 
     @cached_property
+    def loss_course(self) -> Course | None:
+        found = loss_of(self.run)
+        return None if found is None else course(found.steps, found.values)
+
+    @cached_property
     def origin(self) -> NonfiniteOrigin:
         return nonfinite_origin(self.run)
+
+    @cached_property
+    def harm(self) -> int | None:
+        """The first step at which something went wrong: the loss got worse for good, NaN or inf, or the norm climbed
+        tenfold within the first steps; None where nothing did."""
+        found = [self.outcome.since] if self.outcome.name in ("diverged", "broken") else []
+        found += [self.origin.step] if self.origin.found else []
+        found += [self.early_climb] if not self.outcome.fine else []
+        return min((each for each in found if each is not None), default=None)
+
+    @cached_property
+    def early_climb(self) -> int | None:
+        """The first of the first ten steps whose norm is ``Thresholds.spike`` times that of the first step."""
+        norms, steps = self.history.before.values[:_EARLY], self.history.steps[:_EARLY]
+        if not len(norms) or not norms[0] > 0:
+            return None
+        high = np.flatnonzero(norms >= self.thresholds.spike * norms[0])
+        return int(steps[high[0]]) if len(high) else None
+
+    @cached_property
+    def clip(self) -> ClipDecision:
+        first = int(self.spikes.steps[0]) if len(self.spikes.steps) else None
+        ends = [each for each in (self.harm, first) if each is not None]
+        return clip_decision(self.history, self.outcome, self.loss_course, min(ends, default=None))
+
+    @cached_property
+    def rate(self) -> RateDecision:
+        return rate_decision(self.run, self.harm, _optimizer(self.run))
 
     @cached_property
     def reaches(self) -> Sequence[Reach]:
@@ -70,7 +117,7 @@ class Measured:
 
     @cached_property
     def faded(self) -> Sequence[Fading]:
-        """What arrives, for each layer where that is known."""
+        """What reaches the far timesteps, for each layer where that is known."""
         return [each for each in (fading(one, self.thresholds) for one in self.reaches) if each is not None]
 
     @cached_property
@@ -90,12 +137,10 @@ class Measured:
     def recommended(self) -> RecommendedThresholds:
         return recommended_thresholds(self.run)
 
-    @cached_property
+    @property
     def update_ratio(self) -> float | None:
         """Norm of the update over norm of the weights, all parameters, in the median of the recorded steps."""
-        values = numbers(self.run.read(schema.TABLE_STEPS, columns=[schema.UPDATE_RATIO])[schema.UPDATE_RATIO])[0]
-        finite = values[np.isfinite(values)]
-        return float(np.median(finite)) if len(finite) else None
+        return self.rate.update
 
     @cached_property
     def events(self) -> dict[str, str]:
@@ -107,28 +152,25 @@ class Measured:
         """What kind of cell a layer is and what its gates do, by its gates at the steps looked at."""
         return cell_of(self.run, selection, self.looked_at)
 
-    @cached_property
-    def exploding(self) -> Finding | None:
-        harmed = self.loss.harmed or self.origin.found
-        return exploding(self.history, self.reaches, self.thresholds, harmed=harmed, update_ratio=self.update_ratio)
+    def severity(self, *, severe: bool = False, certain: bool = False) -> Severity:
+        """How much a finding of this run matters: of a training that failed a warning, or ``severe``; else information,
+        but for a fault that is ``certain`` whatever the loss does."""
+        if self.outcome.failed:
+            return "severe" if severe else "warning"
+        unmeasured = self.outcome.name == "unknown" and self.outcome.detail in ("no-loss", "few-steps")
+        return "warning" if certain or (severe and unmeasured) else "info"
 
-    @cached_property
-    def vanishing(self) -> Finding | None:
-        """Of the layers whose back-propagation is not cut: beyond a cut nothing arrives, whatever the gains are."""
-        cut = [each.selection for each in self.cuts]
-        whole = [each for each in self.faded if each.reach.selection not in cut]
-        return vanishing(whole, self.thresholds, self.cell)
+    def scalar(self, name: str) -> tuple[Ints, Floats]:
+        """A column of ``steps`` where it is finite, with its steps."""
+        frame = self.run.read(schema.TABLE_STEPS, columns=[schema.STEP, name])
+        values = numbers(frame[name])[0]
+        finite = np.isfinite(values)
+        return frame[schema.STEP].to_numpy(dtype=np.int64)[finite], values[finite]
 
-    @property
-    def gradient_ill(self) -> bool:
-        """Whether the gradient explodes, vanishes or is not finite, beyond mere information."""
-        found = (self.exploding, self.vanishing)
-        return self.origin.found or any(each is not None and each.alarming for each in found)
 
-    @property
-    def harmed(self) -> bool:
-        """Whether the training shows harm: an ill gradient, or a loss that never fell, or rose again."""
-        return self.gradient_ill or self.loss.harmed
+def _optimizer(run: Run) -> str | None:
+    settings = run.manifest.optimizer
+    return None if settings is None else str(settings.get("class", ""))
 
 
 @remembered

@@ -7,19 +7,27 @@ from typing import Final
 
 from graddiag.analysis.findings import FINDING_NAMES, Finding
 from graddiag.analysis.measured import Measured
-from graddiag.analysis.verdicts.clipping import clipping_always, clipping_never, threshold_above_all
-from graddiag.analysis.verdicts.dead import dead
-from graddiag.analysis.verdicts.diverging import diverging
-from graddiag.analysis.verdicts.nonfinite import nonfinite
-from graddiag.analysis.verdicts.plateau import plateau
-from graddiag.analysis.verdicts.saturated import saturated
-from graddiag.analysis.verdicts.truncated import truncated
+from graddiag.analysis.causes.clipping import clipping_always, clipping_never, threshold_above_all
+from graddiag.analysis.causes.dead import dead
+from graddiag.analysis.causes.exploding import exploding
+from graddiag.analysis.causes.faults import (
+    clip_before_unscale,
+    clip_misplaced,
+    gradients_not_zeroed,
+    no_gradient,
+    parameters_not_updated,
+)
+from graddiag.analysis.causes.nonfinite import nonfinite
+from graddiag.analysis.causes.saturated import saturated
+from graddiag.analysis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
+from graddiag.analysis.causes.truncated import truncated
+from graddiag.analysis.causes.vanishing import vanishing
 from graddiag.errors import SettingError
 
 Check = Callable[[Measured], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
-RULES_VERSION: Final = 3
+RULES_VERSION: Final = 4
 
 _KEBAB: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -61,16 +69,22 @@ def rule(name: str) -> Callable[[Check], Rule]:
 
 
 RULES: Final[tuple[Rule, ...]] = (
-    Rule("non-finite", nonfinite),
-    Rule("exploding", lambda measured: measured.exploding),
-    Rule("vanishing", lambda measured: measured.vanishing),
+    Rule("no-gradient", no_gradient),
+    Rule("parameters-not-updated", parameters_not_updated),
+    Rule("gradients-not-zeroed", gradients_not_zeroed),
+    Rule("clip-before-unscale", clip_before_unscale),
+    Rule("clip-misplaced", clip_misplaced),
+    Rule("changed-during-training", changed_during_training),
     Rule("truncated-reach", truncated),
+    Rule("non-finite", nonfinite),
+    Rule("exploding", exploding),
+    Rule("learning-rate-high", learning_rate_high),
+    Rule("clipping-always", clipping_always),
+    Rule("learning-rate-low", learning_rate_low),
+    Rule("vanishing", vanishing),
     Rule("dead-units", dead),
     Rule("saturated-gates", saturated),
-    Rule("diverging", diverging),
-    Rule("plateau", plateau),
     Rule("threshold-above-all", threshold_above_all),
-    Rule("clipping-always", clipping_always),
     Rule("clipping-never", clipping_never),
 )
 

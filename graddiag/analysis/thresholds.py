@@ -95,6 +95,11 @@ class Thresholds:
     loss_slope: float = 2.0
     loss_spike: float = 8.0
     near_chance: float = 0.05
+    goal_least: float = 0.02
+    loss_interpolates: float = 0.01
+    same_way: float = 0.2
+    saturated_all: float = 0.97
+    dead_all: float = 0.9
     slow_update: float = 1e-4
     large_update: float = 1e-2
 

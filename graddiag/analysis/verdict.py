@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from graddiag.analysis.causes.summary import healthy, not_measured, of_outcome, unknown
 from graddiag.analysis.diagnosis import Basis, Diagnosis, diagnosis
 from graddiag.analysis.findings import Finding
 from graddiag.analysis.loss import LossDynamics
@@ -11,17 +12,17 @@ from graddiag.analysis.rules import Rule, findings_of
 from graddiag.analysis.story import Moment, tell
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import source_of
-from graddiag.analysis.verdicts.calm import healthy, not_measured
 from graddiag.analysis.words import number
 from graddiag.run import Run
 
 
 def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[Rule] = ()) -> Diagnosis:
-    """What is wrong with ``run``, where, since when and what to try, the worst first; and what cannot be known.
+    """Whether ``run`` learned, and if not why, where, since when and what to do first; and what cannot be known.
 
-    Each finding has a name that stays what it is (see docs/verdicts.md), a severity, a sentence, its evidence with its
-    place in the run, the rule with its thresholds, and advice ranked by fit. Healthy: no rule finds more than
-    information, and the way through time was measured in at least one layer; otherwise not-measured, with the reason.
+    Two questions, answered separately: the outcome, by a goal that was logged, by what the model explains beyond a
+    constant prediction, or by the loss; and the causes, ranked by evidence. Each finding has a name that stays what it
+    is (see docs/verdicts.md), a severity, a sentence, its evidence with its place in the run, the rule with its
+    thresholds, and advice ranked by fit. Healthy is said only of a training that demonstrably learned or is learning.
 
     The measured transport gain decides about vanishing and explosion, since the spectral radius of a weight does not: a
     saturated net with a radius of 1.25 may pass its gradient on unchanged. And the totals ||dL/dh_t|| alone do not
@@ -40,27 +41,34 @@ def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[
 def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
     """``diagnose`` for a run of which something may have been measured already."""
     findings = findings_of(measured, rules)
-    if not measured.faded:
+    of_its_outcome = of_outcome(measured)
+    if of_its_outcome is not None:
+        findings.append(of_its_outcome)
+    if measured.outcome.fine and not any(each.alarming for each in findings):
+        findings.append(healthy(measured))
+    elif not measured.faded and measured.outcome.name == "unknown":
         findings.append(not_measured(measured))
-    elif not any(each.alarming for each in findings):
-        findings.append(healthy(measured.faded, bool(findings)))
+    elif not findings or measured.outcome.name == "unknown":
+        findings.append(unknown(measured))
     source = source_of(measured.run)
-    basis = Basis(len(measured.history.steps), len(measured.recorded), len(measured.selections))
+    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)))
     story = tell(source, _moments(measured, findings))
-    return diagnosis(source, findings, notes_on(measured), story, basis, measured.thresholds)
+    return diagnosis(source, measured.outcome, findings, notes_on(measured), story, basis, measured.thresholds)
+
+
+def _layers(measured: Measured) -> set[tuple[str, int, str]]:
+    """Layers, whatever the number of their calls in a step."""
+    return {(each.module, each.layer, each.direction) for each in measured.selections}
 
 
 def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
-    """When each finding began, in a few words, and what became of the loss.
-
-    Not of ``diverging`` and ``plateau``, which the moment of the loss itself tells.
-    """
+    """When each finding began, in a few words, and what became of the loss."""
     words = {
         "exploding": "the gradient explodes",
-        "vanishing": "the gradient no longer arrives",
+        "vanishing": "the gradient no longer reaches the first timesteps",
         "truncated-reach": "back-propagation is cut short",
         "dead-units": "units are dead",
-        "saturated-gates": "gates are saturated",
+        "saturated-gates": "activations are saturated",
         "non-finite": "NaN or inf begins",
     }
     found = [

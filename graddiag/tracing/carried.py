@@ -1,6 +1,7 @@
 """Which call of a module carries on from which: it is given the very tensors that an earlier call returned."""
 
 import weakref
+from collections import Counter
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +17,9 @@ class CarriedStates:
         self.links: dict[tuple[str, int], int] = {}
         self._finals: dict[str, list[tuple[int, tuple[weakref.ref[Tensor], ...]]]] = {}
         self._running: dict[str, int] = {}
+        self._ends: dict[str, set[tuple[int, int]]] = {}
+        # calls that begin with the storage of a state that an earlier call of the step returned, cut off its graph
+        self.detached: Counter[str] = Counter()
 
     def starts(self, name: str, index: int, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Call ``index`` of module ``name`` begins with these arguments."""
@@ -27,6 +31,9 @@ class CarriedStates:
         given = _states(kwargs.get("hx", args[1] if len(args) > 1 else None))
         # a state cut off with detach() starts a sequence of its own
         if not given or any(state.grad_fn is None for state in given):
+            ends = self._ends.get(name, set())
+            if given and all(_at(state) in ends and not state.requires_grad for state in given):
+                self._cut(name, given)
             return
         kept = self._finals.get(name, [])
         for place, (earlier, finals) in enumerate(kept):
@@ -36,6 +43,11 @@ class CarriedStates:
                 del kept[place]
                 return
 
+    def _cut(self, name: str, given: States) -> None:
+        """Counts a state that was cut off; zeros may lie where a state that was freed had been."""
+        if self.detached[name] or any(bool(state.detach().any()) for state in given):
+            self.detached[name] += 1
+
     def ends(self, name: str, module: nn.Module, output: Any) -> None:
         """The call of ``name`` that began last has returned ``output``, or None if it failed."""
         index = self._running.pop(name, None)
@@ -43,6 +55,11 @@ class CarriedStates:
             return
         finals = _states(output if isinstance(module, nn.RNNCellBase) else output[1])
         self._finals.setdefault(name, []).append((index, tuple(weakref.ref(state) for state in finals)))
+        self._ends.setdefault(name, set()).update(_at(state) for state in finals)
+
+
+def _at(state: Tensor) -> tuple[int, int]:
+    return state.data_ptr(), state.numel()
 
 
 def _states(hx: Any) -> States:

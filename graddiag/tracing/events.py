@@ -99,6 +99,16 @@ def no_gradient_event(step: int, where: str, steps: int, ran: int) -> Event:
     return _event(step, schema.EVENT_NO_GRADIENT, where, steps, message)
 
 
+def detached_event(step: int, where: str, cuts: int) -> Event:
+    """The state was cut off its graph between two calls of a module within one step."""
+    places = "once" if cuts == 1 else f"{cuts} times"
+    message = (
+        f"Back-propagation is cut inside a step: {where or '(model)'} was given its own earlier state without its graph, "
+        f"{places} in step {step}. No gradient passes there."
+    )
+    return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)
+
+
 def before_unscale_event(step: int, norm: float) -> Event:
     """The gradient was clipped while it still carried a GradScaler's scale."""
     message = (

@@ -11,6 +11,7 @@ from graddiag.tracing.calls import Calls, holds_gradient
 from graddiag.tracing.events import (
     EVERYWHERE,
     Event,
+    detached_event,
     misplaced_event,
     no_gradient_event,
     not_zeroed_event,
@@ -42,6 +43,14 @@ class Faults:
             events.append(not_zeroed_event(step, self._share(norms.not_zeroed), len(norms.not_zeroed)))
         self._steps = step + 1
         return events + self._without_gradient(step, unreached, norms)
+
+    def of_states(self, step: int, detached: Mapping[str, int]) -> list[Event]:
+        """An event for each module whose state was cut off between its calls, at the first step that has it."""
+        return [
+            detached_event(step, name, count)
+            for name, count in detached.items()
+            if self._is_new(f"{schema.EVENT_STATE_DETACHED} {name}")
+        ]
 
     def columns(self, calls: Calls, logged: Mapping[str, Any]) -> dict[str, Any]:
         """Columns of the steps table; sizes that were logged by the user go before those that were seen."""

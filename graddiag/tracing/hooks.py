@@ -75,6 +75,7 @@ class ModuleHooks:
         self._running = _Running()
         self._handles = []
         self.left_out: dict[TraceKey, str] = {}
+        self.detached: dict[str, int] = {}  # of the step taken last: states cut off between calls, by module
         for name, module in recurrent_modules(model).items():
             self._handles.append(module.register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
             leave = _Hook(self._leave, name)
@@ -115,6 +116,7 @@ class ModuleHooks:
             except UnsupportedError as error:
                 self.left_out[overheard.key] = str(error)
         traces = join(traces, self._carried.links)
+        self.detached = dict(self._carried.detached)
         self._forget()
         return _renumbered(traces)
 

@@ -11,6 +11,7 @@ z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit 
 """
 
 import math
+import weakref
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -63,7 +64,7 @@ class OutputMeter:
         inside = {id(child) for each in self.model.modules() if isinstance(each, recurrent) for child in each.modules()}
         for name, module in self.model.named_modules():
             if isinstance(module, nn.Linear) and id(module) not in inside:
-                self._handles.append(module.register_forward_hook(self._hook(name)))
+                self._handles.append(module.register_forward_hook(self._hook(name, weakref.ref(module))))
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
@@ -76,9 +77,11 @@ class OutputMeter:
             handle.remove()
         self._handles, self._calls, self._active = [], {}, False
 
-    def _hook(self, name: str) -> Any:
-        def ran(_module: nn.Module, _args: Any, output: Any) -> None:
-            if self._active and torch.is_grad_enabled() and isinstance(output, Tensor) and output.grad_fn is not None:
+    def _hook(self, name: str, own: weakref.ref[nn.Module]) -> Any:
+        def ran(module: nn.Module, _args: Any, output: Any) -> None:
+            if not self._active or own() is not module:  # a copy of the model brings its hooks along
+                return
+            if torch.is_grad_enabled() and isinstance(output, Tensor) and output.grad_fn is not None:
                 self._follow(name, output)
 
         return ran

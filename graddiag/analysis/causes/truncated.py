@@ -1,4 +1,6 @@
-"""The rule for back-propagation that is cut short, or whose window is shorter than what the task looks back."""
+"""The rule for truncated back-propagation: cut inside a step, or with a window shorter than what the task needs."""
+
+from graddiag import schema
 
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, place_in
 from graddiag.analysis.measured import Measured
@@ -8,15 +10,18 @@ from graddiag.analysis.words import number, plural, span
 
 
 def truncated(measured: Measured) -> Finding | None:
-    """The layer that is cut nearest to the loss; else one whose window is too short for the task's distance; else, as
-    information, one that begins from a state that was carried over: truncated back-propagation, meant or not."""
+    """The layer that is cut nearest to the loss; one whose state is cut between its calls within a step; one whose
+    window is too short for the task's distance; else, as information, one that begins from a carried state."""
     if measured.cuts:
-        return _cut(min(measured.cuts, key=_reached), measured.thresholds)
+        return _cut(measured, min(measured.cuts, key=_reached))
+    inside = measured.events.get(schema.EVENT_STATE_DETACHED)
+    if inside is not None:
+        return _inside(measured, inside)
     short = [each for each in measured.truncations if each.window_short]
     if short:
-        return _short(short[0], measured.thresholds)
+        return _short(measured, short[0])
     carried = [each for each in measured.truncations if each.carried]
-    return _carried(carried[0], measured.thresholds) if carried else None
+    return _carried(measured, carried[0]) if carried else None
 
 
 def _reached(found: Truncation) -> int:
@@ -25,13 +30,14 @@ def _reached(found: Truncation) -> int:
     return found.cut_timestep + 1 if found.selection.reverse else found.window - found.cut_timestep
 
 
-def _cut(found: Truncation, thresholds: Thresholds) -> Finding:
+def _cut(measured: Measured, found: Truncation) -> Finding:
+    thresholds = measured.thresholds
     assert found.cut_timestep is not None
     assert found.cut_share is not None
     beyond, label = found.window - _reached(found), found.selection.label
     sentence = (
-        f"In {label} back-propagation stops at timestep {found.cut_timestep}: the {plural(beyond, 'timestep')} beyond "
-        f"it get no gradient at all, of {plural(found.window, 'timestep')} in the sequence."
+        f"Back-propagation stops at timestep {found.cut_timestep} of {label}: {beyond} of "
+        f"{plural(found.window, 'timestep')} get no gradient."
     )
     first, last = int(found.steps[0]), int(found.steps[-1])
     where, place = f"{label}, {span(first, last)}", place_in(found.selection, first, last)
@@ -41,36 +47,61 @@ def _cut(found: Truncation, thresholds: Thresholds) -> Finding:
     )
     advice = (
         Advice(
-            "look for detach(), .data, torch.no_grad() or a state taken out as numbers between these timesteps.",
+            f"Remove the detach() before timestep {found.cut_timestep} (or .data, torch.no_grad()).",
             PRACTICE,
+            "remove-detach",
         ),
         _LONGER,
     )
     used = ("arriving", "usual_share")
-    return Finding("truncated-reach", "warning", sentence, evidence, _rule(thresholds), advice, used, first)
+    return Finding(
+        "truncated-reach", measured.severity(), sentence, evidence, _rule(thresholds), advice, used, first, "strong"
+    )
 
 
-def _short(found: Truncation, thresholds: Thresholds) -> Finding:
+def _inside(measured: Measured, message: str) -> Finding:
+    advice = (
+        Advice("Remove the detach() of the state between the calls of one step (or .data).", PRACTICE, "remove-detach"),
+        _LONGER,
+    )
+    return Finding(
+        "truncated-reach",
+        measured.severity(),
+        message,
+        (),
+        _rule(measured.thresholds),
+        advice,
+        ("usual_share",),
+        0,
+        "strong",
+    )
+
+
+def _short(measured: Measured, found: Truncation) -> Finding:
+    thresholds = measured.thresholds
     assert found.distance is not None
     label = found.selection.label
     sentence = (
-        f"The window of {label} has {plural(found.window, 'timestep')} and the task looks back {found.distance}: what "
-        "lies beyond the window cannot be learned."
+        f"The window has {plural(found.window, 'timestep')} and the task looks back {found.distance} ({label}): no "
+        "gradient links what lies farther apart."
     )
     place = place_in(found.selection)
     evidence = (
         Evidence("timesteps in a window", found.window, "", label, place),
         Evidence("distance of the task", found.distance, "timesteps", "the run's configuration"),
     )
-    return Finding("truncated-reach", "warning", sentence, evidence, _rule(thresholds), (_LONGER,))
+    return Finding(
+        "truncated-reach", measured.severity(), sentence, evidence, _rule(thresholds), (_LONGER,), (), None, "strong"
+    )
 
 
-def _carried(found: Truncation, thresholds: Thresholds) -> Finding:
+def _carried(measured: Measured, found: Truncation) -> Finding:
+    thresholds = measured.thresholds
     assert found.carried_share is not None
     label, first, last = found.selection.label, int(found.steps[0]), int(found.steps[-1])
     sentence = (
-        f"The sequences of {label} begin from a state that was carried over (or given, or learned), and no gradient "
-        f"was seen to go through it: each of {plural(found.window, 'timestep')} is learned by itself."
+        f"The sequences of {label} begin from a state that is not 0. graddiag saw no gradient go through it: at most "
+        f"{plural(found.window, 'timestep')} are linked by a gradient."
     )
     where, place = f"{label}, {span(first, last)}", place_in(found.selection, first, last)
     evidence = (
@@ -78,15 +109,15 @@ def _carried(found: Truncation, thresholds: Thresholds) -> Finding:
         Evidence("timesteps that a gradient goes back", found.window, "at most", where, place),
     )
     meant = Advice(
-        "leave it if it is meant; if not, look for detach(), .data or torch.no_grad() where the state is handed on.",
+        "Leave it if truncated back-propagation is meant; else remove the detach() where the state is handed on.",
         "Williams & Peng 1990",
+        "continue",
     )
     return Finding("truncated-reach", "info", sentence, evidence, _rule(thresholds), (meant, _LONGER), ("usual_share",))
 
 
 _LONGER = Advice(
-    "make the window longer than the distance that the task has to bridge: nothing beyond it can be learned.",
-    "Williams & Peng 1990",
+    "Make the window longer than the distance that the task has to bridge.", "Williams & Peng 1990", "lengthen-window"
 )
 
 

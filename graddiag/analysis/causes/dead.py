@@ -4,9 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Severity, place_in
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Severity, Strength, place_in
 from graddiag.analysis.measured import Measured
-from graddiag.analysis.remedies import clip, smaller_rate
 from graddiag.analysis.units import DeadUnits
 from graddiag.analysis.words import percent, plural, span
 
@@ -21,7 +20,9 @@ def dead(measured: Measured) -> Finding | None:
     worst = max(found, key=lambda each: each.share or 0.0)
     assert worst.share is not None
     t = measured.thresholds
-    severity: Severity = "warning" if worst.share >= t.dead_share else "info"
+    many, all_of_them = worst.share >= t.dead_share, worst.share >= t.dead_all
+    severity: Severity = measured.severity() if many else "info"
+    strength: Strength | None = "strong" if all_of_them else "weak" if many else None
     label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
     sentence = (
         f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
@@ -36,7 +37,8 @@ def dead(measured: Measured) -> Finding | None:
         f"a unit whose activations are one number, or whose dL/dh is exactly 0, at all timesteps of the last "
         f"{t.judged_share:.0%} of the snapshots; a warning from {t.dead_share:.0%} of a layer's units on."
     )
-    return Finding("dead-units", severity, sentence, evidence, rule, _advice(measured, worst), _USED, onset)
+    advice = _advice(measured, worst)
+    return Finding("dead-units", severity, sentence, evidence, rule, advice, _USED, onset, strength)
 
 
 def _when(found: DeadUnits) -> str:
@@ -55,34 +57,36 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
     kind of cell; of those that only get no gradient what the loss is made of."""
     tries = []
     if _onset(found) > found.steps[0]:
-        tries.append(
-            smaller_rate("one large step can push a unit where it stays", measured.update_ratio, "Maas et al. 2013")
-        )
-        tries.append(clip(measured.history, measured.recommended.safety_net))
+        clip = measured.clip.advice()
+        tries += [measured.rate.lower(), *([clip] if clip is not None else [])]
     if len(found.silent):
         tries += _start(measured, found)
     if len(found.untaught) > len(found.silent):
         tries.append(
             Advice(
-                "see whether the loss depends on these units at all: a mask, a slice or a detach() may leave them out.",
+                "Check whether the loss depends on these units: a mask, a slice or a detach() may leave them out.",
                 PRACTICE,
+                "connect-loss",
             )
         )
     if len(found.dead) < found.units:
-        tries.append(Advice("fewer units, if the others do the job.", PRACTICE))
+        tries.append(Advice("Use fewer units, if the others are enough.", PRACTICE, "continue"))
     return tuple(tries)
 
 
 def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
     kind = measured.cell(found.selection).kind
-    relu = Advice("a bias above 0 at the start, or a leaky or smooth activation.", "Maas et al. 2013")
+    relu = Advice(
+        "Start with a positive bias, or use a leaky or smooth activation.", "Maas et al. 2013", "revive-units"
+    )
     ends = Advice(
-        "smaller inputs or a smaller start of the weights: an activation that never changes sits at its end.",
+        "Scale the inputs down or start with smaller weights: these activations are saturated.",
         "Glorot & Bengio 2010",
+        "scale-inputs",
     )
     either = Advice(
-        "a bias above 0 at the start if the units are relus, smaller inputs and weights if they have ends to sit at: "
-        "the gates were not recorded.",
+        "Start with a positive bias if the units are relus; else scale inputs and weights down (no gates were recorded).",
         "Maas et al. 2013; Glorot & Bengio 2010",
+        "revive-units",
     )
     return [either if kind is None else relu if kind == "relu" else ends]

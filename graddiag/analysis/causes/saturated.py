@@ -6,9 +6,8 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.findings import Advice, Evidence, Finding, Severity, place_in
+from graddiag.analysis.findings import Advice, Evidence, Finding, Strength, place_in
 from graddiag.analysis.measured import Measured
-from graddiag.analysis.remedies import clip, smaller_rate
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import gate_title, percent, span
@@ -46,7 +45,8 @@ class Saturation:
 
 
 def saturated(measured: Measured) -> Finding | None:
-    """The most saturated gate, if it is beyond the threshold. A warning only where the training shows harm.
+    """The most saturated gate, if it is beyond the threshold. A cause where it was so from the first step on; later it
+    is what large updates made of it.
 
     A forget gate (or a GRU's z) that is open throughout is not counted: that is how a cell remembers. Neither is a
     relu, whose zeros are its nature.
@@ -56,13 +56,15 @@ def saturated(measured: Measured) -> Finding | None:
     if not found:
         return None
     worst = max(found, key=lambda each: each.typical)
-    severity: Severity = "warning" if measured.harmed else "info"
     onset, place = worst.since(limit), replace(place_in(worst.selection), gate=worst.gate)
     when = f"{worst.selection.label}, {span(int(worst.steps[worst.judged_from]), int(worst.steps[-1]))}"
     title = gate_title(worst.gate)
+    rnn = worst.gate == "h"
+    what = "activations of the hidden state" if rnn else f"activations of the {title}"
+    from_start = onset <= int(worst.steps[0])
     sentence = (
-        f"In {worst.selection.label} {percent(worst.typical)} of the {title} is saturated, seen from step {onset} on: "
-        "there its slope is small, and it hardly learns any more."
+        f"{percent(worst.typical)} of the {what} are saturated ({worst.selection.label}), "
+        f"{'from the first recorded step on' if from_start else f'from step {onset:,} on'}: their slope is near 0."
     )
     others = tuple(
         Evidence(
@@ -75,39 +77,32 @@ def saturated(measured: Measured) -> Finding | None:
         for each in found
         if each is not worst
     )
-    if severity == "info":
-        sentence += " The gradient through time is healthy all the same and the loss does not stand still."
+    pulls = worst.gate not in _CARRYING  # a gate that forgets is a matter of its bias
+    strength: Strength = (
+        "strong" if from_start and pulls and worst.typical >= measured.thresholds.saturated_all else "weak"
+    )
     evidence = Evidence(f"saturated share of the {title}, median step", 100 * worst.typical, "%", when, place)
     return Finding(
         "saturated-gates",
-        severity,
+        measured.severity(),
         sentence,
         (evidence, *others),
         _rule(measured),
-        _advice(measured, worst, onset),
+        (_SMALLER, _NORMALISE) if from_start else (measured.rate.lower(), _SMALLER, _NORMALISE),
         _USED,
         onset,
+        strength,
+        "saturated activations" if rnn else "saturated gates",
     )
 
 
-_USED: Final = ("saturated", "judged_share")
+_USED: Final = ("saturated", "saturated_all", "judged_share")
 _SMALLER: Final = Advice(
-    "smaller inputs or a smaller start of the weights: saturation comes of pre-activations beyond about 2.2.",
+    "Scale the inputs down, or start with smaller weights: pre-activations beyond about 2.2 saturate.",
     "Glorot & Bengio 2010",
+    "scale-inputs",
 )
-_NORMALISE: Final = Advice("layer normalisation of the pre-activations.", "Ba, Kiros & Hinton 2016")
-
-
-def _advice(measured: Measured, worst: Saturation, onset: int) -> tuple[Advice, ...]:
-    """Clipping first where the norm jumps: then the jump is what drove the units there. Smaller steps first where the
-    gate was not saturated at the start."""
-    rate = smaller_rate("one large step drives units to their ends", measured.update_ratio)
-    jumping = measured.exploding is not None and measured.exploding.alarming
-    if jumping:
-        return clip(measured.history, measured.recommended.safety_net), rate, _SMALLER, _NORMALISE
-    if onset > int(worst.steps[0]):
-        return rate, _SMALLER, _NORMALISE
-    return _SMALLER, _NORMALISE
+_NORMALISE: Final = Advice("Normalize the pre-activations (layer norm).", "Ba, Kiros & Hinton 2016", "scale-inputs")
 
 
 def _rule(measured: Measured) -> str:
@@ -115,8 +110,7 @@ def _rule(measured: Measured) -> str:
     return (
         f"at least {t.saturated:.0%} of a gate's activations are saturated (a sigmoid below "
         f"{schema.SATURATION_LOW:g} or above {schema.SATURATION_HIGH:g}, a tanh beyond {schema.SATURATION_HIGH:g}), in "
-        f"the median of the last {t.judged_share:.0%} of the steps looked at; an open f or z does not count. A "
-        "warning if the gradient is ill, or the loss never fell or rose again."
+        f"the median of the last {t.judged_share:.0%} of the recorded steps; an open f or z does not count."
     )
 
 

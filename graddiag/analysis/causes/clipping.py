@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.spikes import Spikes, find_spikes
 from graddiag.analysis.words import number, percent, plural
@@ -14,17 +14,21 @@ _HEURISTIC: Final = "Pascanu et al. 2013, section 3.2"
 
 
 def clipping_always(measured: Measured) -> Finding | None:
-    """Clipping engages at nearly every step: the threshold, and not the gradient, sets the length of the update."""
+    """Clipping engages at nearly every step: the threshold, not the gradient, sets the length of the update. Under an
+    optimizer that scales gradients by their own size (Adam) that hardly matters."""
     found, t = measured.clipping, measured.thresholds
     if found.clipped_share is None or found.clipped_share < t.clipped_always or found.steps < t.history:
         return None
     kept = found.coefficient_quantiles["50%"]
-    severity: Severity = "warning" if kept < t.clipped_hard or measured.loss.harmed else "info"
+    hard = kept < t.clipped_hard and not measured.rate.adaptive
+    slows = measured.outcome.failed or measured.outcome.name == "learning" or measured.outcome.name == "unknown"
+    severity: Severity = "warning" if hard and slows else "info"
     sentence = (
-        f"Clipping ({found.policy or 'by a policy that the run does not name'}) engages at "
-        f"{percent(found.clipped_share)} of the steps and leaves {percent(kept)} of the gradient's length in the "
-        "median: it is no safety net but sets the size of every step."
+        f"Clipping ({found.policy or 'the run does not name a policy'}) engages at {percent(found.clipped_share)} of the "
+        f"steps and leaves {percent(kept)} of the gradient norm in the median: the threshold sets the size of every step."
     )
+    if measured.rate.adaptive:
+        sentence += f" Under {measured.rate.optimizer} the length of the gradient hardly matters."
     first = Place(step=found.first_clipped_step)
     evidence = (
         Evidence("clipped steps", 100 * found.clipped_share, "%", f"{plural(found.steps, 'step')}"),
@@ -32,27 +36,28 @@ def clipping_always(measured: Measured) -> Finding | None:
     )
     rule = (
         f"clipping engages at {t.clipped_always:.0%} of the steps or more; a warning if it leaves less than "
-        f"{t.clipped_hard:.0%} of the length in the median, or if the loss never fell or rose again."
+        f"{t.clipped_hard:.0%} of the norm in the median, the training failed or still learns, and the optimizer does not "
+        "scale gradients by their own size."
     )
     used = ("clipped_always", "clipped_hard", "history")
-    return Finding("clipping-always", severity, sentence, evidence, rule, _loosen(measured), used, first.step)
+    strength: Strength | None = None if severity == "info" else "strong"
+    return Finding(
+        "clipping-always", severity, sentence, evidence, rule, _loosen(measured, hard), used, first.step, strength
+    )
 
 
 def clipping_never(measured: Measured) -> Finding | None:
     """A policy is set and engaged at no step; ``threshold-above-all`` says so where it could not have engaged."""
     if not _idle(measured) or _out_of_reach(measured) is not None:
         return None
-    found, misplaced = measured.clipping, measured.events.get(schema.EVENT_CLIP_MISPLACED)
-    severity: Severity = "warning" if misplaced else "info"
+    found = measured.clipping
     sentence = f"Clipping ({found.policy}) is set and engaged at none of {plural(found.steps, 'step')}."
-    sentence += f" {misplaced}" if misplaced else " A safety net that was not needed so far is no fault."
-    if misplaced:
-        advice = Advice("clip between backward() and optimizer.step(): earlier or later it has no effect.", PRACTICE)
-    else:
-        advice = Advice("leave the clipping on: it costs next to nothing, and jumps may come later.", _HEURISTIC)
+    advice = Advice(
+        "Keep clipping on: it costs next to nothing, and spikes may come later.", _HEURISTIC, "keep-clipping"
+    )
     evidence = (_largest(measured),) if found.norm_max is not None else ()
-    rule = "a clip policy is set and the coefficient is 1 at every step; a warning if clipping came too late or early."
-    return Finding("clipping-never", severity, sentence, evidence, rule, (advice,), ("history",))
+    rule = "a clip policy is set and the coefficient is 1 at every step."
+    return Finding("clipping-never", "info", sentence, evidence, rule, (advice,), ("history",))
 
 
 def threshold_above_all(measured: Measured) -> Finding | None:
@@ -65,7 +70,7 @@ def threshold_above_all(measured: Measured) -> Finding | None:
     assert found.norm_max is not None
     missed = len(spikes.steps) > 0
     sentence = (
-        f"The clip threshold {number(found.threshold)} lies above every norm seen: the largest is "
+        f"The clip threshold {number(found.threshold)} is above every norm: the largest is "
         f"{number(found.norm_max)}, at step {found.norm_max_step}."
     )
     sentence += f" {plural(len(spikes.steps), 'jump')} of the norm passed below it." if missed else ""
@@ -74,14 +79,10 @@ def threshold_above_all(measured: Measured) -> Finding | None:
         f"norm:C with C at least {number(t.above_all)} times the largest norm before clipping; or C above every norm "
         "although the norm jumps, which is a warning."
     )
-    severity: Severity = "warning" if missed else "info"
-    advice = (
-        Advice(
-            f"lower the clip threshold, to {_suggested(measured)} say: half to ten times the usual norm will do.",
-            _HEURISTIC,
-        ),
-        Advice("compare a run with it and one without: graddiag pair, graddiag compare.", PRACTICE),
-    )
+    severity: Severity = "warning" if missed and measured.outcome.failed else "info"
+    clip = measured.clip.advice()
+    keep = Advice("Keep clipping on: a threshold that never engages does no harm.", PRACTICE, "keep-clipping")
+    advice = (clip,) if missed and clip is not None else (keep,)
     used = ("above_all", "spike", "history")
     onset = int(spikes.steps[0]) if missed else None
     return Finding(
@@ -114,20 +115,13 @@ def _largest(measured: Measured) -> Evidence:
     return Evidence("largest norm before clipping", found.norm_max, norm, f"step {found.norm_max_step}", place)
 
 
-def _suggested(measured: Measured) -> str:
-    """A threshold as a safety net, within what the recorded norms support."""
-    found = measured.recommended.safety_net or measured.clipping.norm_percentiles["50%"]
-    return f"norm:{found:.2g}"
-
-
-def _loosen(measured: Measured) -> tuple[Advice, ...]:
-    raised = Advice(
-        f"raise the threshold, to {_suggested(measured)} say, and lower the learning rate if that makes the loss jump: "
-        "with every step clipped the two are one knob.",
-        _HEURISTIC,
-    )
+def _loosen(measured: Measured, hard: bool) -> tuple[Advice, ...]:
     meant = Advice(
-        "leave it if steps of one length are what you want: normalised gradient descent is a method of its own.",
+        "Leave it if steps of one length are meant (normalized gradient descent).",
         "Zhang et al. 2020, why gradient clipping accelerates training",
+        "continue",
     )
-    return (raised, meant) if measured.loss.stuck else (meant, raised)
+    raised = measured.clip.advice()
+    if raised is None or not measured.clip.raises:
+        return (meant,)
+    return (raised, meant) if hard else (meant, raised)

@@ -1,0 +1,329 @@
+"""The outcome of a training: learned, learning, overfits, stuck, diverged, broken, or unknown; and by what.
+
+A training is called learned or learning only where a measure shows it: it is better than a constant prediction or than
+guessing by more than its noise; or, where neither is known, it is far better than at the start and its noise is small,
+or it still improves.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.outcome import words
+from graddiag.analysis.outcome.course import Course, course
+from graddiag.analysis.outcome.measures import Measure, constant_loss, explained_of, goal_of, loss_of, scalar
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.run import Run, numbers, remembered
+
+OutcomeName = Literal["learned", "learning", "overfits", "stuck", "diverged", "broken", "unknown"]
+Detail = Literal[
+    "at-chance",
+    "constant-prediction",
+    "plateau",
+    "never-fell",
+    "slow",
+    "jumped",
+    "recovering",
+    "recovered",
+    "lost",
+    "rose",
+    "near-floor",
+    "floor-unknown",
+    "not-a-measure",
+    "no-loss",
+    "few-steps",
+]
+OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
+FINE: Final = ("learned", "learning")
+
+
+@dataclass(frozen=True)
+class Outcome(Result):
+    """Whether a training learned. name and detail: see docs/verdicts.md; since: the first step at which it is so, None
+    where that is not known.
+
+    measure: the scalar judged, as it is logged, with its levels start, best (at best_step) and last; reference: what
+    guessing or a constant prediction has in the same units, None where that is not known. assumed: whether the measure
+    was recognised by its name. held_out: whether it was measured on data that are not trained on, as far as its name
+    says.
+    """
+
+    source: Source
+    name: OutcomeName
+    detail: Detail | None
+    since: int | None
+    sentence: str
+    measure: str | None = None
+    start: float | None = None
+    best: float | None = None
+    best_step: int | None = None
+    last: float | None = None
+    reference: float | None = None
+    reference_name: str = ""
+    assumed: bool = False
+    held_out: bool = False
+    missing: str | None = None
+
+    @property
+    def fine(self) -> bool:
+        return self.name in FINE
+
+    @property
+    def failed(self) -> bool:
+        return self.name in ("stuck", "diverged", "broken")
+
+    @property
+    def caption(self) -> str:
+        return f"{self.source.label}: {self.headline}. {self.sentence}"
+
+    @property
+    def headline(self) -> str:
+        """The outcome in a few words, in capitals as a badge has them."""
+        return words.headline(self.name, self.detail)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    name: OutcomeName
+    detail: Detail | None = None
+    since: int | None = None
+
+
+@remembered
+def outcome(run: Run, thresholds: Thresholds) -> Outcome:
+    """The outcome of ``run``.
+
+    Source: the definitions of ``Outcome``, which are this project's own; the constant prediction as the reference is
+    that of R2 and of McFadden's (1974) pseudo R2.
+    """
+    source, loss = source_of(run), loss_of(run)
+    broken = broken_from(run)
+    measure = goal_of(run) or explained_of(run) or loss
+    if broken is not None:
+        return _told(run, source, _Judged("broken", None, broken), measure or loss)
+    if measure is None or loss is None and measure.kind != "goal":
+        return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
+    if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
+        return _told(run, source, _Judged("unknown", "few-steps"), measure)
+    return _told(run, source, _judge(run, measure, loss, thresholds), measure)
+
+
+def broken_from(run: Run) -> int | None:
+    """The first step from which on every logged loss is NaN or inf, or from which on every gradient norm is; None where
+    the last one is finite."""
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS, schema.GRAD_NORM])
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)
+    found = []
+    for name in (schema.LOSS, schema.GRAD_NORM):
+        values, missing = numbers(frame[name])
+        logged = ~missing
+        finite = np.isfinite(values[logged])
+        if len(finite) and not finite[-1]:
+            whole = np.flatnonzero(finite)
+            found.append(int(steps[logged][whole[-1] + 1 if len(whole) else 0]))
+    return min(found) if found else None
+
+
+def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _Judged:
+    found = course(measure.steps, measure.values)
+    moved = course(loss.steps, loss.values) if loss is not None and len(loss.values) else None
+    if measure.kind == "loss" and (why := _no_measure(run, found)):
+        return _Judged("unknown", why)
+    if measure.kind == "goal":
+        return _by_goal(run, measure, found, moved, t)
+    if measure.reference is None:
+        return _by_loss(found, t)
+    constant = constant_loss(run) if measure.kind == "explained" else None
+    path, reference = (found, measure.reference) if constant is None or moved is None else (moved, constant)
+    return _by_reference(measure, found, path, reference, t)
+
+
+def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+    """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
+    if measure.reference is not None:
+        judged = _by_reference(measure, found, found, measure.reference, t)
+        return _overfits(measure, found, moved, t) or judged
+    span = found.start - found.best
+    if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
+        if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
+            return _overfits(measure, found, moved, t) or _Judged("diverged", "rose", found.above_since(found.start))
+        explained = explained_of(run)
+        if explained is not None and _beats(explained, course(explained.steps, explained.values), t):
+            return _Judged("learned", "near-floor")
+        return _Judged("stuck", "never-fell", found.last_step if explained is None else int(found.steps[0]))
+    overfits = _overfits(measure, found, moved, t)
+    if overfits is not None:
+        return overfits
+    return _lost(found, span, t) or _late(found, span, t)
+
+
+def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged | None:
+    """Held-out measures that get worse for good while the training loss does not rise."""
+    if not measure.held_out or moved is None or found.best_block >= len(found.levels) - 1:
+        return None
+    worse, span = found.last - found.best, max(found.start, found.last) - found.best
+    enough = max(2 * t.loss_noise * found.error, 0.05 * span, 0.02 * abs(found.best))
+    at = int(np.searchsorted(moved.block_steps, found.best_step, side="right"))
+    at_best = float(moved.levels[max(at - 1, 0)])
+    rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
+    if worse <= enough or rises:
+        return None
+    return _Judged("overfits", None, found.best_step)
+
+
+def _by_reference(measure: Measure, found: Course, path: Course, reference: float, t: Thresholds) -> _Judged:
+    """Against a constant prediction or guessing: whether it is better, by the ``measure``; how it moved, by the
+    ``path``, in whose units that has ``reference``."""
+    beats = _beats(measure, found, t, best=True) or _beats(measure, found, t)
+    span = reference - path.best
+    lost = _lost(path, span, t) if beats and span > 0 else None
+    if lost is not None:
+        return lost
+    if not _beats(measure, found, t):
+        return _never(path, reference, t)
+    late = _late(path, max(span, path.error), t)
+    if late.name == "learned" and reference - path.start > span / 2:
+        return _Judged("learned", "near-floor")
+    return late
+
+
+def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False) -> bool:
+    """Whether the late values (or the best level) lie below the reference, by ``least`` and by more than their noise;
+    the best of many levels lies low by chance, so that twice the noise is asked of it. Of late values that still
+    improve the last levels count instead."""
+    assert measure.reference is not None
+    if best:
+        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.error)
+    level, error = found.late
+    late = measure.reference - level > max(measure.least, t.loss_noise * error)
+    lasting = max(found.last, found.before_last)
+    now = measure.reference - lasting > max(measure.least, t.loss_noise * found.error)
+    return now or (late and min(found.last, found.before_last) < measure.reference)
+
+
+def _never(found: Course, reference: float, t: Thresholds) -> _Judged:
+    """Not better than guessing: above it and rising, above it and slow, or at it."""
+    scale = max(abs(reference), reference - found.best)
+    lasting = min(found.last, found.before_last)
+    above, rise = lasting - reference, lasting - found.start
+    near = t.near_chance * scale
+    if rise > max(t.loss_noise * max(found.error, found.start_noise), near) and above > near:
+        return _Judged("diverged", "rose", found.above_since(max(found.start, reference)))
+    if above > max(near, t.loss_noise * found.error):
+        fall = found.start - found.best
+        if lasting - found.best > max(t.loss_rise * fall, 2 * t.loss_noise * found.error):
+            return _Judged("diverged", "lost", found.above_since(found.best + (lasting - found.best) / 2))
+        return _slow(found, above)
+    since = found.flat_since(max(near, 2 * t.loss_noise * found.error))
+    if found.start - reference > max(near, t.loss_noise * found.noise):
+        return _Judged("stuck", "constant-prediction", since)
+    return _Judged("stuck", "at-chance", int(found.steps[0]))
+
+
+def _slow(found: Course, above: float) -> _Judged:
+    """Above a constant prediction still: learning where the present pace brings it there within as many steps again."""
+    pace = -found.late_change / 0.4 if found.improving else 0.0
+    return _Judged("learning", "slow") if pace > above else _Judged("stuck", "slow", int(found.steps[0]))
+
+
+def _lost(found: Course, span: float, t: Thresholds) -> _Judged | None:
+    """Whether it gave back for good a good part of what it had gained; or is just coming back from there."""
+    lasting = min(found.last, found.before_last)
+    worse = lasting - found.best
+    enough = max(t.loss_rise * span, 2 * t.loss_noise * found.error)
+    peak = float(found.levels[found.best_block :].max())
+    if worse > enough:
+        back = found.improving and peak - found.last > max(0.3 * (peak - found.best), t.loss_noise * found.error)
+        since = found.above_since(found.best + min(enough, worse / 2))
+        return _Judged("learning", "recovering", since) if back else _Judged("diverged", "lost", since)
+    if found.last - found.best > enough:
+        return _Judged("learning", "jumped", int(found.block_steps[-1]))
+    return None
+
+
+def _late(found: Course, span: float, t: Thresholds) -> _Judged:
+    """Of a training that improved: whether it still does, and whether it had to come back from a jump."""
+    gone = np.flatnonzero(found.levels - np.minimum.accumulate(found.levels) > max(0.5 * span, 6 * found.error))
+    back: Detail | None = "recovered" if len(gone) else None
+    if found.improving and -found.late_change > 0.02 * span:
+        return _Judged("learning", back)
+    return _Judged("learned", back)
+
+
+def _by_loss(found: Course, t: Thresholds) -> _Judged:
+    """By the training loss alone, of which neither chance nor the floor is known."""
+    span, sure = found.start - found.best, t.loss_noise * (found.start_noise + found.error)
+    if min(found.last, found.before_last) - found.start > max(sure, found.late_error):
+        return _Judged("diverged", "rose", found.above_since(found.start))
+    if span <= sure or found.start - found.last <= sure / 2:
+        return _Judged("unknown", "floor-unknown")
+    lost = _lost(found, span, t)
+    if lost is not None:
+        return lost
+    late = _late(found, span, t)
+    if late.name == "learning" or found.noise < t.loss_interpolates * span:
+        return late
+    return _Judged("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
+
+
+def _no_measure(run: Run, found: Course) -> Detail | None:
+    """Why this loss says nothing about success: it crosses 0 within its noise, or moves with a scalar that weighs it."""
+    if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
+        return "not-a-measure"
+    return "not-a-measure" if _weighed(run, found) else None
+
+
+def _weighed(run: Run, found: Course) -> bool:
+    """Whether a logged weight of the loss (beta, temperature, ...) changes and the loss rises with it."""
+    if found.last <= found.best + 2 * found.error:
+        return False
+    for name in words.WEIGHTS:
+        steps, values = scalar(run, name)
+        if len(values) > 3 and np.ptp(values) > 1e-3 * np.abs(values).max() and _together(found, steps, values):
+            return True
+    return False
+
+
+def _together(found: Course, steps: Ints, values: Floats) -> bool:
+    along = np.interp(found.block_steps[found.best_block :], steps, values)
+    levels = found.levels[found.best_block :]
+    if len(levels) < 3 or np.ptp(along) == 0 or np.ptp(levels) == 0:
+        return False
+    return abs(float(np.corrcoef(along, levels)[0, 1])) > 0.7
+
+
+def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) -> Outcome:
+    """The outcome in words: levels in the units of the loss where the measure is what the model explains."""
+    shown, reference = measure, None if measure is None else measure.reference
+    if measure is not None and measure.kind == "explained":
+        shown, reference = loss_of(run), constant_loss(run)
+    if shown is None or not len(shown.values):
+        return Outcome(
+            source, judged.name, judged.detail, judged.since, words.sentence(judged.name, judged.detail, judged.since)
+        )
+    found = course(shown.steps, shown.values)
+    levels = [shown.shown(each) for each in (found.start, found.best, found.last)]
+    told = None if reference is None else shown.shown(reference)
+    named = "" if told is None or measure is None else measure.reference_name
+    share = None if measure is None or measure.kind != "explained" else 1 - course(measure.steps, measure.values).last
+    return Outcome(
+        source,
+        judged.name,
+        judged.detail,
+        judged.since,
+        words.sentence(
+            judged.name, judged.detail, judged.since, shown.name, levels, told, named, found.best_step, share
+        ),
+        shown.name,
+        levels[0],
+        levels[1],
+        found.best_step,
+        levels[2],
+        told,
+        named,
+        shown.kind == "goal" and not shown.declared,
+        shown.held_out,
+    )

@@ -1,0 +1,162 @@
+"""Which scalar of a run says whether it learned: the goal that the user named, one that was logged under a usual name,
+what the model explains beyond a constant prediction, or the loss."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from graddiag import schema
+from graddiag.analysis.values import Floats, Ints
+from graddiag.run import Run, numbers
+
+Kind = Literal["goal", "explained", "loss"]
+
+_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
+_CHANCE: Final = re.compile(rf"(?P<factor>{_NUMBER})?\s*(?:ln (?P<log>{_NUMBER}))?(?:\s*/\s*(?P<divisor>{_NUMBER}))?")
+
+# names under which people log what they want, the better evidence first, and whether more is better
+_HELD_OUT: Final = r"(?:val|valid|validation|test|eval|dev|held_?out)"
+_MORE: Final = r"(?:acc|accuracy|auc|f1|bleu|reward|return|score|solved|success|map|r2|iou|recall|precision)"
+_LESS: Final = r"(?:loss|nll|ppl|perplexity|error|err|wer|cer|mse|mae|rmse|bpc|bits|elbo_loss)"
+_NAMES: Final = (
+    (re.compile(rf"(?:^|[_/.\- ]){_HELD_OUT}[_/.\- ].*{_MORE}(?:$|[_/.\- ])|^{_MORE}[_/.\- ]{_HELD_OUT}$"), True),
+    (re.compile(rf"(?:^|[_/.\- ]){_HELD_OUT}[_/.\- ].*{_LESS}(?:$|[_/.\- ])|^{_LESS}[_/.\- ]{_HELD_OUT}$"), False),
+    (re.compile(rf"(?:^|[_/.\- ]){_MORE}(?:$|[_/.\- ])"), True),
+    (re.compile(r"(?:^|[_/.\- ])(?:error|err|wer|cer)(?:$|[_/.\- ])"), False),
+)
+_FEW: Final = 4  # values of a measure say nothing about a course
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A scalar by which a run is judged. values [n]: so that less is better (``sign`` times what was logged).
+
+    reference: what guessing, or the best constant prediction, would have in the same units; None where unknown.
+    reference_name: in words. least: what the last level must lie below the reference by, at the least. declared:
+    whether the user named it.
+    """
+
+    name: str
+    kind: Kind
+    sign: float
+    steps: Ints
+    values: Floats
+    reference: float | None = None
+    reference_name: str = ""
+    least: float = 0.0
+    declared: bool = False
+
+    @property
+    def held_out(self) -> bool:
+        return bool(re.search(rf"(?:^|[_/.\- ]){_HELD_OUT}(?:$|[_/.\- ])", self.name.lower()))
+
+    def shown(self, value: float) -> float:
+        """A value as it was logged."""
+        return self.sign * value
+
+
+def goal_of(run: Run) -> Measure | None:
+    """The goal: named in the configuration, else the first logged scalar with a usual name; None where there is none."""
+    config = run.manifest.config
+    named = config.get("goal")
+    logged = [name for name in scalar_names(run) if name != schema.LOSS]
+    if named is not None and str(named) != schema.LOSS:
+        name = str(named)
+        return _goal(run, name, _better(config, name), declared=True) if name in logged else None
+    for pattern, more in _NAMES:
+        for name in logged:
+            if pattern.search(name.lower()):
+                found = _goal(run, name, more, declared=False)
+                if found is not None:
+                    return found
+    return None
+
+
+def _better(config: Mapping[str, Any], name: str) -> bool:
+    """Whether more is better of the goal ``name``: as the configuration says, else by its name."""
+    said = str(config.get("better", ""))
+    if said in ("higher", "lower"):
+        return said == "higher"
+    return next((more for pattern, more in _NAMES if pattern.search(name.lower())), False)
+
+
+def _goal(run: Run, name: str, more: bool, *, declared: bool) -> Measure | None:
+    steps, values = scalar(run, name)
+    if len(values) < _FEW:
+        return None
+    sign = -1.0 if more else 1.0
+    chance = number_of(run.manifest.config.get("chance"))
+    if chance is None:
+        return Measure(name, "goal", sign, steps, sign * values, declared=declared)
+    least = 0.03 * max(abs(chance), float(np.ptp(values)))
+    return Measure(name, "goal", sign, steps, sign * values, sign * chance, "chance", least, declared)
+
+
+def explained_of(run: Run) -> Measure | None:
+    """Loss over that of the best constant prediction, where the recorder could recover the targets at most recorded
+    steps: 1 is a constant prediction, 0 a perfect one."""
+    steps, values = scalar(run, schema.EXPLAINED)
+    recorded = np.isfinite(numbers(run.read(schema.TABLE_STEPS, columns=[schema.UPDATE_RATIO])[schema.UPDATE_RATIO])[0])
+    if len(values) < _FEW or len(values) < recorded.sum() / 2:
+        return None
+    return Measure(schema.EXPLAINED, "explained", 1.0, steps, 1.0 - values, 1.0, "a constant prediction", 0.01)
+
+
+def loss_of(run: Run) -> Measure | None:
+    """The training loss, with the loss of guessing where the configuration gives it."""
+    steps, values = scalar(run, schema.LOSS)
+    if not len(values):
+        return None
+    chance = chance_of(run)
+    least = 0.0 if chance is None else 0.03 * abs(chance)
+    return Measure(schema.LOSS, "loss", 1.0, steps, values, chance, "" if chance is None else "chance", least)
+
+
+def constant_loss(run: Run) -> float | None:
+    """The loss of the best constant prediction, in the median of the later recorded steps; None where unknown."""
+    values = scalar(run, schema.CONSTANT_LOSS)[1]
+    return float(np.median(values[len(values) // 2 :])) if len(values) >= _FEW else None
+
+
+def scalar_names(run: Run) -> list[str]:
+    """The scalars of ``steps`` that the user logged, and the loss."""
+    own = {column.name for column in schema.TABLES[schema.TABLE_STEPS].columns}
+    return [name for name in _columns(run) if name not in own or name == schema.LOSS]
+
+
+def _columns(run: Run) -> list[str]:
+    return list(run.read(schema.TABLE_STEPS, where={schema.STEP: []}).columns)  # no row: the names alone
+
+
+def scalar(run: Run, name: str) -> tuple[Ints, Floats]:
+    """The finite values of a scalar and their steps."""
+    if name not in _columns(run):
+        return np.zeros(0, dtype=np.int64), np.zeros(0)
+    frame: pd.DataFrame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, name])
+    values = numbers(frame[name])[0]
+    finite = np.isfinite(values)
+    return frame[schema.STEP].to_numpy(dtype=np.int64)[finite], values[finite]
+
+
+def chance_of(run: Run) -> float | None:
+    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
+    return number_of(run.manifest.config.get("chance_loss"))
+
+
+def number_of(text: object) -> float | None:
+    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
+    if text is None:
+        return None
+    found = _CHANCE.fullmatch(str(text).strip())
+    if found is None or not (found["factor"] or found["log"]):
+        return None
+    factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
+    if divisor == 0 or (found["log"] and log <= 0):
+        return None
+    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
+    return value if math.isfinite(value) else None

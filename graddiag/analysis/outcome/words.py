@@ -1,0 +1,106 @@
+"""Outcomes in words: the headline of a badge, and the sentence below it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from graddiag.analysis.words import number, percent
+
+NO_LOSS: Final = "Success was not measured: no loss was logged. Log one: `recorder.log(loss=loss)`."
+
+# logged under these names a scalar weighs a part of the loss
+WEIGHTS: Final = (
+    "beta",
+    "kl_weight",
+    "kl_beta",
+    "anneal",
+    "temperature",
+    "tau",
+    "lambda",
+    "weight",
+    "alpha",
+    "entropy_weight",
+)
+
+_HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
+    ("stuck", "at-chance"): "STUCK AT CHANCE",
+    ("stuck", "constant-prediction"): "STUCK AT A CONSTANT PREDICTION",
+    ("stuck", "never-fell"): "DID NOT LEARN",
+    ("stuck", "slow"): "BARELY LEARNS",
+    ("stuck", "plateau"): "STUCK ON A PLATEAU",
+    ("learning", "slow"): "LEARNING SLOWLY",
+    ("learning", "jumped"): "LEARNING, JUST JUMPED",
+    ("learning", "recovering"): "RECOVERING",
+    ("learned", "recovered"): "LEARNED, RECOVERED",
+    ("diverged", "lost"): "LOST WHAT IT HAD LEARNED",
+    ("unknown", "few-steps"): "TOO EARLY TO TELL",
+    ("unknown", "no-loss"): "SUCCESS NOT MEASURED",
+    ("unknown", "not-a-measure"): "SUCCESS NOT MEASURED",
+    ("unknown", "floor-unknown"): "CANNOT TELL",
+    ("broken", None): "BROKEN BY NaN OR INF",
+}
+
+
+def headline(name: str, detail: str | None) -> str:
+    return _HEADLINES.get((name, detail), name.upper())
+
+
+def sentence(
+    name: str,
+    detail: str | None,
+    since: int | None,
+    measure: str = "",
+    levels: Sequence[float] = (),
+    reference: float | None = None,
+    reference_name: str = "",
+    best_step: int | None = None,
+    share: float | None = None,
+) -> str:
+    """What the outcome means here. levels: start, best, last of ``measure``; share: what the model explains."""
+    if not levels:
+        return {"broken": f"The loss or the gradient is NaN or inf from step {since} on."}.get(name, NO_LOSS)
+    start, best, last = (number(each) for each in levels)
+    known = "" if reference is None else f"; {reference_name} has {number(reference)}"
+    went = f"{_named(measure)} went from {start} to {last}"
+    ends = f"{_named(measure)} is {last}"
+    at = "" if since is None else f" since step {since:,}"
+    explains = "" if share is None else f" It removes {percent(max(share, 0.0))} of the loss of a constant prediction."
+    texts: dict[tuple[str, str | None], str] = {
+        ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
+        + (f" ({number(reference)})." if reference is not None else "."),
+        ("stuck", "constant-prediction"): f"{went}{at} and stays there: that is what a constant prediction reaches"
+        + (f" ({number(reference)})." if reference is not None else "."),
+        ("stuck", "slow"): f"{went}, still worse than a constant prediction"
+        + (f" ({number(reference)})." if reference is not None else "."),
+        ("stuck", "never-fell"): f"{went}: it did not improve.",
+        ("learning", "slow"): f"{went}{known}: it improves, and is not better than that yet.",
+        ("learning", "jumped"): f"{went}, after {best} at step {best_step:,}. It jumped{at}: too recent to judge.",
+        ("learning", "recovering"): f"{went}, after {best} at step {best_step:,}. It is coming back from a jump{at}.",
+        (
+            "diverged",
+            "lost",
+        ): f"{_named(measure)} had reached {best} at step {best_step:,} and is {last} now, worse{at}.",
+        ("diverged", "rose"): f"{went}: it rose above where it began{at}.",
+        ("unknown", "few-steps"): f"{went}: too few steps to judge.",
+        ("unknown", "floor-unknown"): f"{went}"
+        + (f" and is flat{at}" if since is not None else "")
+        + ". Its floor is unknown, so this may be success or not. Log a validation metric: `recorder.log(val_loss=...)`, or "
+        "give `chance_loss=`.",
+        (
+            "unknown",
+            "not-a-measure",
+        ): f"{went}. This loss does not measure success: it crosses zero within its noise, or "
+        "moves with a weight that was logged. Log what you want to improve, e.g. `recorder.log(reward=...)`.",
+        ("learned", "near-floor"): f"{ends} and began at {start}{known}: it was good from the start.{explains}",
+        ("learned", "recovered"): f"{went}{known}; it came back from a jump.{explains}",
+    }
+    if name == "broken":
+        return f"The loss or the gradient is NaN or inf from step {since} on; {measure} had reached {best}."
+    if name == "overfits":
+        return f"{_named(measure)} was best at step {best_step:,} ({best}) and is {last} now, while the training loss does not rise."
+    if name == "learning":
+        return texts.get((name, detail), f"{went}{known}, and still improves.{explains}")
+    return texts.get((name, detail), f"{went}{known}.{explains}")
+
+
+def _named(measure: str) -> str:
+    return "The loss" if measure == "loss" else f"`{measure}`"

@@ -1,1 +1,0 @@
-"""The rules behind the findings, one a file (those for exploding and vanishing gradients stand beside this folder)."""
