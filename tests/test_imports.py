@@ -47,7 +47,7 @@ MAP = {
     "integrations.figures": VALUES | {"chromium", "report", "integrations"},
     "integrations.lightning": VALUES | {"recorder", "integrations"},
     "integrations.transformers": VALUES | {"recorder", "integrations"},
-    "integrations.settings": VALUES | {"recorder", "integrations"},
+    "integrations.settings": VALUES | {"goal", "recorder", "integrations"},
     "cli": VALUES
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
     | {"analysis.spectrum", "presets", "presets.catalogue"},

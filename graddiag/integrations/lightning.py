@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from graddiag.errors import SettingError
 from graddiag.integrations.libraries import missing
@@ -28,7 +28,8 @@ class GraddiagCallback(Callback):
     With several processes each records its own share of the batch: the run is that of rank 0, the others are inside it.
 
     Raises:
-        SettingError: ``every`` below 1; when training begins, a module with several optimizers.
+        SettingError: ``every`` below 1, or a goal that cannot be meant; when training begins, a module with several
+            optimizers.
     """
 
     def __init__(
@@ -42,9 +43,14 @@ class GraddiagCallback(Callback):
         seed: int | None = None,
         task: str | None = None,
         loss_reduction: str | None = None,
+        goal: str | None = None,
+        better: Literal["lower", "higher"] | None = None,
+        chance: float | None = None,
+        chance_loss: float | str | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._settings = RunSettings(run, root, every, experiment, arm, seed, task, loss_reduction, config)
+        about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
         self._losses: list[torch.Tensor] = []
         self.recorder: Recorder | None = None
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from graddiag.errors import SettingError
+from graddiag.goal import with_goal
 from graddiag.recorder import Recorder, watch
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ class RunSettings:
     task: str | None
     loss_reduction: str | None
     config: Mapping[str, Any] | None
+    goal: str | None = None
+    better: Literal["lower", "higher"] | None = None
+    chance: float | None = None
+    chance_loss: float | str | None = None
 
     def __post_init__(self) -> None:
+        with_goal(self.config, **self._goal)
         if self.every < 1:
             raise SettingError(f"every={self.every}: it cannot be below 1 (every step); 10 is every tenth.")
 
@@ -54,7 +60,12 @@ class RunSettings:
             clip=clip,
             loss_reduction=self.loss_reduction,
             config={**config, **(self.config or {})},
+            **self._goal,
         )
+
+    @property
+    def _goal(self) -> dict[str, Any]:
+        return {"goal": self.goal, "better": self.better, "chance": self.chance, "chance_loss": self.chance_loss}
 
 
 def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
@@ -37,7 +37,7 @@ class GraddiagCallback(TrainerCallback):
     ends, or as interrupted when the next training begins; ``with callback: trainer.train()`` closes it at once.
 
     Raises:
-        SettingError: ``every`` below 1.
+        SettingError: ``every`` below 1, or a goal that cannot be meant.
     """
 
     def __init__(
@@ -51,9 +51,14 @@ class GraddiagCallback(TrainerCallback):
         seed: int | None = None,
         task: str | None = None,
         loss_reduction: str | None = None,
+        goal: str | None = None,
+        better: Literal["lower", "higher"] | None = None,
+        chance: float | None = None,
+        chance_loss: float | str | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        self._settings = RunSettings(run, root, every, experiment, arm, seed, task, loss_reduction, config)
+        about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
         self._losses = _Losses()
         self._open = ExitStack()
         self.recorder: Recorder | None = None

@@ -178,13 +178,31 @@ def _first_clip(step: Mapping[str, Any]) -> Event:
 
 
 def _nonfinite(step: Mapping[str, Any], began: Origin | None) -> Event:
+    where, value, message = _where_it_began(step, began)
+    return _event(step[schema.STEP], schema.EVENT_NONFINITE, where, value, message)
+
+
+def _where_it_began(step: Mapping[str, Any], began: Origin | None) -> tuple[str, float | None, str]:
+    """The first of the states of the forward pass, the loss and the backward pass; the value there, and a sentence."""
+    loss, bad_gradient = step.get(schema.LOSS), bool(step.get(schema.NONFINITE))
+    if began is not None and began.during == "forward":
+        return began.where, began.value, f"It began in the forward pass. {began.message}"
+    if loss is not None and not math.isfinite(loss):
+        return "the loss", loss, _in_the_loss(loss, began, bad_gradient)
+    known = "The loss was not logged." if loss is None else f"The loss is finite ({loss:.4g})."
     if began is not None:
-        return _event(step[schema.STEP], schema.EVENT_NONFINITE, began.where, began.value, began.message)
-    if not step.get(schema.NONFINITE):
-        message = "The loss is not finite, although the gradient is."
-        return _event(step[schema.STEP], schema.EVENT_NONFINITE, "the loss", step[schema.LOSS], message)
-    message = "The gradient holds NaN or inf; no recorded timestep of this step shows where it began."
-    return _event(step[schema.STEP], schema.EVENT_NONFINITE, EVERYWHERE, step.get(schema.GRAD_NORM), message)
+        during = "" if loss is None else "It began in the backward pass. "
+        return began.where, began.value, f"{known} {during}{began.message}"
+    message = f"{known} The gradient holds NaN or inf; no recorded timestep of this step shows where it began."
+    return EVERYWHERE, step.get(schema.GRAD_NORM), message
+
+
+def _in_the_loss(loss: float, began: Origin | None, bad_gradient: bool) -> str:
+    if not bad_gradient:
+        return f"The loss is {loss}, although the gradient is finite."
+    if began is None:
+        return f"The loss is {loss}, and the gradient holds NaN or inf; no recorded state of this step does."
+    return f"The loss is {loss}; the states of the recurrent layers are finite. It began after them, in the loss."
 
 
 def _event(step: int, kind: str, where: str, value: float | None, message: str) -> Event:

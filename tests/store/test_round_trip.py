@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from graddiag import schema
@@ -152,3 +155,21 @@ def test_gates_given_as_a_list_or_as_an_array_are_the_same(tmp_path: Path) -> No
     as_array = gate_rows(1) | {"gate": np.array(gate_rows(1)["gate"])}
     gates = written(tmp_path, "gates", gate_rows(0), as_array).gates
     assert gates.loc[gates["step"] == 0, "gate"].tolist() == gates.loc[gates["step"] == 1, "gate"].tolist()
+
+
+def test_a_run_of_schema_2_that_logged_its_batch_size_still_loads(tmp_path: Path) -> None:
+    """Columns that schema 3 brought are null in it; what was logged under the name of one is that column."""
+    path = write_run(tmp_path, part_steps=9)
+    new = [column.name for column in schema.TABLES["steps"].columns if column.since == 3]
+    [part] = (path / "steps").glob("*.parquet")
+    table = pq.read_table(part).drop_columns(new)
+    pq.write_table(table.append_column("batch_size", pa.array([32.0] * len(table))), part, write_page_checksum=True)
+    for name, change in (("manifest.json", {}), ("tables.json", {"steps": "batch_size"})):
+        content = json.loads((path / name).read_text()) | {"schema_version": 2}
+        for changed, extra in change.items():
+            content["tables"][changed][0]["extra"] = [extra]
+        (path / name).write_text(json.dumps(content))
+    steps = load_run(path).steps
+    assert steps["batch_size"].tolist() == [32.0] * 5
+    assert steps["loss"].tolist() == [10.0, 9.0, 8.0, 7.0, 6.0]
+    assert steps[[name for name in new if name != "batch_size"]].isna().all().all()
