@@ -36,22 +36,24 @@ DEAD: Final = Label(
 )
 CUT: Final = Label(("stuck",), ("truncated-reach",), ("remove-detach", "lengthen-window"))
 
-LR_LOW: Final = Label(("stuck", "learning"), ("learning-rate-low",), ("raise-learning-rate",), failed=False)
+# a fall of a few percent over the whole run is no learning
+LR_LOW: Final = Label(("stuck",), ("learning-rate-low",), ("raise-learning-rate",))
 LR_HIGH: Final = Label(
     ("stuck", "diverged", "broken"),
     ("learning-rate-high", "exploding"),
     ("lower-learning-rate", "clip"),
 )
 NOT_UPDATED: Final = Label(("stuck",), ("parameters-not-updated",), ("update-parameters",))
-NOT_ZEROED: Final = Label(
-    ("stuck", "diverged", "learning"), ("gradients-not-zeroed",), ("zero-gradients",), failed=False
+NOT_ZEROED: Final = Label(("diverged", "stuck", "broken"), ("gradients-not-zeroed",), ("zero-gradients",))
+# and it learned all the same, or the loss swings
+SWINGS: Final = Label(
+    ("learning", "learned", "stuck", "diverged"), ("gradients-not-zeroed",), ("zero-gradients",), failed=False
 )
 NO_GRADIENT: Final = Label(("stuck",), ("no-gradient",), ("connect-loss", "remove-detach"))
 
-CLIP_LOW: Final = Label(("stuck", "learning"), ("clipping-always",), ("raise-clip-threshold",), failed=False)
-BEFORE_UNSCALE: Final = Label(
-    ("stuck", "learning"), ("clip-before-unscale",), ("unscale-before-clipping",), failed=False
-)
+CLIP_LOW: Final = Label(("stuck",), ("clipping-always",), ("raise-clip-threshold",))
+CRAWLS: Final = Label(("learning", "stuck"), ("clipping-always",), ("raise-clip-threshold",), failed=False)
+BEFORE_UNSCALE: Final = Label(("stuck",), ("clip-before-unscale",), ("unscale-before-clipping",))
 MISPLACED: Final = Label(("stuck", "diverged", "broken"), ("clip-misplaced",), ("move-clipping",))
 
 BROKEN: Final = Label(("broken",), ("non-finite",), ("guard-operation", "check-batch"))

@@ -23,7 +23,7 @@ def report(found: Sequence[Judged], rules: Sequence[Rule], title: str) -> str:
     about = (
         f"{len(found)} judgements of {len(trainings)} trainings in {len({one.case.family for one in found})} families: "
         f"{sum(one.case.label.healthy for one in found)} healthy, {sum(one.case.label.failed for one in found)} failed."
-        f" The trainings took {sum(trainings.values()):.0f} s."
+        f" The trainings took {sum(trainings.values()):.0f} s of one core."
     )
     wrong = sum(bool(one.wrong) for one in found)
     about += f" {wrong} labels are contradicted by what happened." if wrong else ""

@@ -16,6 +16,7 @@ from benchmarks.verdicts.labels import (
     BROKEN,
     CHANGED,
     CLIP_LOW,
+    CRAWLS,
     HEALTHY,
     LR_HIGH,
     LR_LOW,
@@ -23,6 +24,7 @@ from benchmarks.verdicts.labels import (
     NO_GRADIENT,
     NOT_UPDATED,
     NOT_ZEROED,
+    SWINGS,
     UNTOLD,
 )
 from benchmarks.verdicts.nets import Net, start, times
@@ -125,14 +127,17 @@ def not_in_the_optimizer(self: Family) -> Iterator[Case]:
 @family("optimizer")
 def gradients_pile_up(self: Family) -> Iterator[Case]:
     """zero_grad forgotten: the gradient is the sum of all before it."""
-    for cell, spec in (("gru", "sgd:0.02"), ("lstm", "adam:0.01"), ("tanh", "momentum:0.002"), ("gru", "adam:0.003")):
+    for cell, spec in (("gru", "sgd:0.02"), ("lstm", "adam:0.02"), ("tanh", "momentum:0.002"), ("gru", "adam:0.01")):
 
         def build(cell=cell, spec=spec) -> Training:
             net = chain_net(cell)
             config = {"chance_loss": round(CHAIN.chance, 4)}
             return Training(net, markov(20).batch, optimizer(spec, net), zero=False, config=config)
 
-        yield self.case(f"{cell} {spec}", NOT_ZEROED.also(outcomes="learned broken"), build, Expected(nonfinite=None))
+        if spec.startswith("sgd"):
+            yield self.case(f"{cell} {spec}", SWINGS, build, Expected(final=(1.3, 2.0)))
+        else:
+            yield self.case(f"{cell} {spec}", NOT_ZEROED, build, Expected(nonfinite=None, final=(2.3, 1e39)))
 
 
 @family("optimizer")
@@ -203,7 +208,7 @@ def clip_of_a_sum(self: Family) -> Iterator[Case]:
                 net, task.batch, optimizer(spec, net), loss, steps=250, clip="norm:1.0", watch=watch, config=config
             )
 
-        yield self.case(f"{cell} {spec}", CLIP_LOW, build, Expected(final=(1.7 * 320, 2.4 * 320)))
+        yield self.case(f"{cell} {spec}", CRAWLS, build, Expected(final=(1.7 * 320, 2.4 * 320)))
 
 
 @family("clipping")

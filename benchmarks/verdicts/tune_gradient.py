@@ -31,7 +31,7 @@ def relu_grows(self: Family) -> Iterator[Case]:
 
 @family("exploding")
 def chaotic_tanh(self: Family) -> Iterator[Case]:
-    """tanh with a W_hh so large that the state is chaotic: the gradient grows a thousandfold, and nothing is learned."""
+    """tanh with a W_hh so large that the state is chaotic: the gradient grows, and nothing is learned."""
     for g, T, spec in ((2.5, 60, "sgd:0.0000001"), (2.0, 60, "momentum:0.0000001"), (3.0, 50, "sgd:0.00000003")):
 
         def build(g=g, T=T, spec=spec) -> Training:
