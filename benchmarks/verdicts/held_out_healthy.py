@@ -304,20 +304,6 @@ def always_clipped_yet_fine(self: Family) -> Iterator[Case]:
         yield self.case(f"{cell} {spec} {clip}", NOTED, build, Expected(final=(0, 0.7)))
 
 
-@family("mixed precision")
-def scale_grows_and_settles(self: Family) -> Iterator[Case]:
-    """A GradScaler whose scale is too high at first and doubles now and then, so that an update is skipped at times."""
-    for cell, spec, interval in (("tanh", "adam:0.005", 2000), ("gru", "adamw:0.01", 60), ("lstm", "adam:0.01", 100)):
-
-        def build(cell=cell, spec=spec, interval=interval) -> Training:
-            net = Net(cell, 3, 24, 3)
-            scaler = torch.amp.GradScaler("cpu", init_scale=2.0**126, growth_interval=interval)
-            opt = optimizer(spec, net)
-            return Training(net, majority(12, 32).batch, opt, scaler=scaler, clip="norm:1.0")
-
-        yield self.case(f"{cell} {spec} {interval}", HEALTHY, build, Expected(final=(0, 0.8)))
-
-
 @family("non-finite")
 def one_bad_step_is_skipped(self: Family) -> Iterator[Case]:
     """A loss that is NaN at one step; the loop sets its gradient to 0 and the training goes on to learn."""

@@ -211,7 +211,8 @@ def harmless_spike(self: Family) -> Iterator[Case]:
 
             return Training(net, batch, optimizer("adam:0.003", net), mse, steps=400)
 
-        yield self.case(f"{cell} x{factor:g} at {at}", HEALTHY, build, Expected(final=(0.07, 0.3)))
+        label = HEALTHY.also(actions="check-batch")
+        yield self.case(f"{cell} x{factor:g} at {at}", label, build, Expected(final=(0.07, 0.3)))
 
 
 @family("healthy")
