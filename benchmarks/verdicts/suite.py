@@ -1,10 +1,10 @@
 """The cases of a split, their trainings on the disk, and their judgement."""
 
-import os
 import pkgutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from multiprocessing import get_context
 from pathlib import Path
@@ -72,7 +72,7 @@ def record(case: Case, root: Path) -> Numbers:
 
 def _record_key(wanted: tuple[Split, str, Path]) -> str:
     split, key, root = wanted
-    record(next(case for case in cases([split]) if case.key == key), root)
+    record(next(case for case in _named(split).values() if case.key == key), root)
     return key
 
 
@@ -95,16 +95,13 @@ def judge_all(chosen: Sequence[Case], root: Path, jobs: int) -> Iterator[Judged]
             yield Judged(case, answer, numbers, wrong)
 
 
-_BY_NAME: dict[str, Case] = {}  # of a worker, which is handed names
+@cache
+def _named(split: Split) -> dict[str, Case]:
+    """The cases of a split by name; for workers, which are handed names and keys."""
+    return {case.name: case for case in cases([split])}
 
 
 def _judge_name(wanted: tuple[Split, str, Path]) -> tuple[Answer, Numbers, tuple[str, ...]]:
     split, name, root = wanted
-    if name not in _BY_NAME:
-        _BY_NAME.update({case.name: case for case in cases([split])})
-    found = judged(_BY_NAME[name], root)
+    found = judged(_named(split)[name], root)
     return found.answer, found.numbers, found.wrong
-
-
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
