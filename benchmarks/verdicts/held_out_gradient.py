@@ -237,7 +237,7 @@ def driven_to_the_ends(self: Family) -> Iterator[Case]:
         ("raw", raw, "gru", 2000.0, "momentum:0.01"),
         ("raw", raw, "tanh", 5000.0, "nesterov:0.005"),
         ("embedding", embedded, "tanh", 2000.0, "sgd:0.05"),
-        ("embedding", embedded, "gru", 1000.0, "sgd:0.05"),
+        ("embedding", embedded, "tanh", 500.0, "nesterov:0.01"),
     ):
 
         def build(make=make, cell=cell, size=size, spec=spec) -> Training:
