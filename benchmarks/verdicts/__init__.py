@@ -1,4 +1,5 @@
-"""How often the verdict is right: small trainings whose truth is computed by autograd, cell by cell, in float64.
+"""How often the diagnosis is right: small trainings whose outcome and cause are known by construction.
 
-``python -m benchmarks.verdicts`` runs them and prints the tables of docs/verdict-suite.md.
+``python -m benchmarks.verdicts`` trains them, judges them and prints the tables of docs/verdict-suite.md. The families
+in ``tune_*.py`` may be read while rules are written; those in ``held_out_*.py`` may not.
 """

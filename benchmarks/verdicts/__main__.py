@@ -1,32 +1,76 @@
-"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--drawn 100 --seed 3] [--markdown FILE]``."""
+"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|all] [--part WORDS]``.
+
+Trainings are kept under ``--root`` and are not repeated; ``--judge-only`` judges what is there. Of the held-out part
+the tables are all that is printed, unless ``--show`` asks for the cases.
+"""
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.verdicts.cases import drawn, grid, reduced
-from benchmarks.verdicts.tables import report
-from benchmarks.verdicts.training import outcome
+from benchmarks.verdicts.case import Split
+from benchmarks.verdicts.rules import rivals
+from benchmarks.verdicts.suite import SPLITS, Judged, cases, judge_all, prepare, recorded
+from benchmarks.verdicts.tables import report, shown
+
+BEGIN, END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__)
-    parser.add_argument("--reduced", action="store_true", help="the few trainings that the tests run")
-    parser.add_argument("--drawn", type=int, metavar="N", help="N trainings at random, instead of the grid")
-    parser.add_argument("--seed", type=int, default=0, help="of those draws")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="also write the tables to this file")
-    asked = parser.parse_args()
+    asked = _parse()
     torch.set_num_threads(1)
-    cases = reduced() if asked.reduced else drawn(asked.drawn, asked.seed) if asked.drawn else grid()
-    console = Console(width=120)
-    found = [outcome(case) for case in track(cases, "trainings", console=console)]
-    text = report(found)
-    console.print(text, markup=False, highlight=False)
+    console = Console(width=150)
+    splits: tuple[Split, ...] = SPLITS if asked.split == "all" else (asked.split,)
+    chosen = cases(splits, asked.part)
+    if not asked.judge_only:
+        begun = time.perf_counter()
+        count = len({case.key for case in chosen if not recorded(case, asked.root)})
+        for _ in track(prepare(chosen, asked.root, asked.jobs), "trainings", total=count, console=console):
+            pass
+        console.print(f"{count} trainings in {time.perf_counter() - begun:.0f} s")
+    begun = time.perf_counter()
+    found = list(track(judge_all(chosen, asked.root, asked.jobs), "judgements", total=len(chosen), console=console))
+    console.print(f"{len(found)} judgements in {time.perf_counter() - begun:.0f} s")
+    text = tables(found)
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for one in splits:
+        if one == "tune" or asked.show:
+            console.print(shown([each for each in found if each.case.split == one]), markup=False, highlight=False)
     if asked.markdown:
-        asked.markdown.write_text(text + "\n")
+        write(asked.markdown, text)
+
+
+def tables(found: list[Judged]) -> str:
+    """The tables of each part; the rivals have the thresholds that are best on the tune part, or on what there is."""
+    tune = [one for one in found if one.case.split == "tune"]
+    rules = rivals(tune or found)
+    titles = {"held-out": "Held out: not looked at while rules were written", "tune": "Tune: looked at"}
+    parts = [(title, [one for one in found if one.case.split == split]) for split, title in titles.items()]
+    return "\n\n".join(report(part, rules, title) for title, part in parts if part)
+
+
+def write(path: Path, text: str) -> None:
+    """Puts the tables between the markers of the page, or makes a page of them alone."""
+    page = path.read_text() if path.exists() else ""
+    head, marker, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    path.write_text(f"{head}{BEGIN}\n\n{text}\n\n{END}{tail}" if marker else f"{text}\n")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.verdicts", description=__doc__)
+    parser.add_argument("--split", choices=[*SPLITS, "all"], default="tune")
+    parser.add_argument("--part", default="", metavar="WORDS", help="only cases whose name or kind has them all")
+    parser.add_argument("--root", type=Path, default=Path("runs/verdict-suite"), help="where trainings are kept")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
+    parser.add_argument("--judge-only", action="store_true", help="judge what was trained, train nothing")
+    parser.add_argument("--show", action="store_true", help="print cases of the held-out part too")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between the markers of this page")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,31 +1,34 @@
-"""The rules that are compared: graddiag's own verdict, and two that read what any tracker shows.
+"""What is compared with graddiag: rules that read what any tracker shows, and how an answer is counted.
 
-The two are given the best thresholds that this very suite has for them; graddiag's are those it comes with.
+The rivals are given the best thresholds that the tune part of the suite has for them; graddiag's are those it comes
+with.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
 import numpy as np
 
-from benchmarks.verdicts.training import ALARMS, Outcome, Seen
+from benchmarks.verdicts.case import Label
+from benchmarks.verdicts.judge import Answer
+from benchmarks.verdicts.suite import Judged
+from benchmarks.verdicts.training import Numbers
 
-LABELS: Final = ("healthy", "exploding", "vanishing", "non-finite")
-PART: Final = "a part of it"  # the worst alarm was given, and another that is clearly due was not
-ANSWERS: Final = (*LABELS, PART)
 NORMS: Final = tuple(10.0 ** np.arange(-12, 5.01, 0.5))
-RADII: Final = tuple(np.round(np.arange(0.0, 3.01, 0.05), 2))
+RADII: Final = tuple(np.round(np.arange(0.0, 3.01, 0.1), 2))
+FINE: Final = ("learned", "learning")
 
-Answer = frozenset[str]
-Figures = Callable[[Seen], tuple[float, float]]
+Figures = Callable[[Numbers], tuple[float, float]]
+Said = Callable[[Judged], Answer]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """Calls a training vanishing below ``low`` and exploding above ``high``; non-finite where ``figures`` are.
+    """Calls a training vanishing below ``low``, exploding above ``high``, broken where a loss or a figure is NaN or
+    inf, and learned else.
 
     figures: the number compared with ``low`` and the one compared with ``high``.
     """
@@ -35,51 +38,59 @@ class Rule:
     low: float
     high: float
 
-    def __call__(self, outcome: Outcome) -> Answer:
-        return self.answer(*self.figures(outcome.seen))
+    def __call__(self, one: Judged) -> Answer:
+        return self.answer(np.isfinite(one.numbers.losses).all(), *self.figures(one.numbers))
 
-    def answer(self, small: float, large: float) -> Answer:
-        if not (math.isfinite(small) and math.isfinite(large)):
-            return frozenset({"non-finite", "exploding"})
-        alarms = {"vanishing": small < self.low, "exploding": large > self.high}
-        return frozenset(name for name, on in alarms.items() if on)
-
-
-def graddiag_says(outcome: Outcome) -> Answer:
-    """The findings of at least a warning, of those that the suite judges."""
-    return outcome.alarms
+    def answer(self, finite: bool, small: float, large: float) -> Answer:
+        if not (finite and math.isfinite(small) and math.isfinite(large)):
+            return Answer("broken", "non-finite", "guard-operation")
+        if large > self.high:
+            return Answer("diverged", "exploding", "clip")
+        if small < self.low:
+            return Answer("stuck", "vanishing", "change-initialization")
+        return Answer("learned", None, "continue")
 
 
-def global_norm(seen: Seen) -> tuple[float, float]:
+def graddiag_says(one: Judged) -> Answer:
+    return one.answer
+
+
+def global_norm(numbers: Numbers) -> tuple[float, float]:
     """The norm over all parameters: its median, and its largest value."""
-    return float(np.median(seen.norms)), float(np.max(seen.norms))
+    return float(np.median(numbers.norms)), float(np.max(numbers.norms))
 
 
-def recurrent_norm(seen: Seen) -> tuple[float, float]:
+def recurrent_norm(numbers: Numbers) -> tuple[float, float]:
     """The norm of the gradient of W_hh alone: its median, and its largest value."""
-    return float(np.median(seen.recurrent_norms)), float(np.max(seen.recurrent_norms))
+    return float(np.median(numbers.recurrent_norms)), float(np.max(numbers.recurrent_norms))
 
 
-def norm_and_jump(seen: Seen) -> tuple[float, float]:
+def norm_and_jump(numbers: Numbers) -> tuple[float, float]:
     """The norm over all parameters: its median, and its largest value over its median."""
-    median = float(np.median(seen.norms))
-    return median, float(np.max(seen.norms)) / median if median else float("inf")
+    median = float(np.median(numbers.norms))
+    return median, float(np.max(numbers.norms)) / median if median else float("inf")
 
 
-def spectral_radius(seen: Seen) -> tuple[float, float]:
+def spectral_radius(numbers: Numbers) -> tuple[float, float]:
     """The spectral radius of W_hh (of a gated cell the largest of its blocks), the median over training, twice."""
-    radius = float(np.median(seen.radii)) if np.isfinite(seen.radii).all() else float("nan")
+    found = [each for each in numbers.radii if math.isfinite(each)]
+    radius = float(np.median(found)) if found else 1.0
     return radius, radius
 
 
-def tuned(name: str, figures: Figures, grid: Sequence[float], found: Sequence[Outcome]) -> Rule:
-    """The rule with the thresholds of ``grid`` that answer most of ``found`` rightly."""
-    read = [(one, figures(one.seen)) for one in found]
+def tuned(name: str, figures: Figures, grid: Sequence[float], found: Sequence[Judged]) -> Rule:
+    """The rule with the thresholds of ``grid`` that give most outcomes and causes of ``found`` rightly."""
+    read = [(one, bool(np.isfinite(one.numbers.losses).all()), figures(one.numbers)) for one in found]
     rules = (Rule(name, figures, low, high) for low, high in product(grid, grid) if low <= high)
-    return max(rules, key=lambda rule: sum(right(one, rule.answer(*numbers)) for one, numbers in read))
+
+    def score(rule: Rule) -> int:
+        answers = ((one.case.label, rule.answer(finite, *numbers)) for one, finite, numbers in read)
+        return sum(outcome_right(label, said) + cause_right(label, said) for label, said in answers)
+
+    return max(rules, key=score)
 
 
-def rivals(found: Sequence[Outcome]) -> tuple[Rule, ...]:
+def rivals(found: Sequence[Judged]) -> tuple[Rule, ...]:
     """The rules that read what any tracker shows, each at its best on ``found``."""
     return (
         tuned("norm of all gradients", global_norm, NORMS, found),
@@ -89,32 +100,23 @@ def rivals(found: Sequence[Outcome]) -> tuple[Rule, ...]:
     )
 
 
-def right(outcome: Outcome, answer: Answer) -> bool:
-    """Whether every alarm that is clearly so was given, and none that is clearly not so."""
-    return all((name in answer) == so for name, so in clear(outcome).items() if so is not None)
+def outcome_right(label: Label, said: Answer) -> bool:
+    return said.outcome in label.outcomes
 
 
-def clear(outcome: Outcome) -> dict[str, bool | None]:
-    """By alarm, the worst first, whether it is clearly due, clearly not, or (None) in the band."""
-    truth = outcome.truth
-    return dict(zip(ALARMS, (truth.nonfinite, truth.exploding, truth.vanishing), strict=True))
+def cause_right(label: Label, said: Answer) -> bool:
+    return said.cause in label.causes
 
 
-def label(outcome: Outcome, answer: Answer) -> str:
-    """``answer`` in one word, the true label if and only if the answer is right: else the worst alarm that it gives
-    wrongly; where all that it gives are due, PART if the worst one is among them, or the worst of those given."""
-    if right(outcome, answer):
-        return str(outcome.truth.label)
-    false = [name for name, so in clear(outcome).items() if name in answer and so is False]
-    if not false and outcome.truth.label in answer:
-        return PART
-    return next((name for name in (*false, *ALARMS) if name in answer), "healthy")
+def action_right(label: Label, said: Answer) -> bool:
+    return said.action in label.actions or "*" in label.actions
 
 
-def confusion(found: Iterable[Outcome], rule: Callable[[Outcome], Answer]) -> dict[str, dict[str, int]]:
-    """How often each true label (row) was answered with each (column)."""
-    table = {true: dict.fromkeys(ANSWERS, 0) for true in LABELS}
-    for one in found:
-        if one.truth.label is not None:
-            table[one.truth.label][label(one, rule(one))] += 1
-    return table
+def falsely_healthy(label: Label, said: Answer) -> bool:
+    """A failed training that is said to have learned or to be learning."""
+    return label.failed and said.outcome in FINE
+
+
+def accused(label: Label, said: Answer) -> bool:
+    """A healthy training of which a failure or a cause that is not accepted is said."""
+    return label.healthy and not (outcome_right(label, said) and cause_right(label, said))

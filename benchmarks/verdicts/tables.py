@@ -1,78 +1,118 @@
-"""The outcome of the suite in words and Markdown tables, as docs/verdict-suite.md shows them."""
+"""What the suite found, as Markdown: scores, confusion tables, and on demand what was wrong, case by case."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from benchmarks.verdicts.rules import ANSWERS, LABELS, Answer, Rule, clear, confusion, graddiag_says, right, rivals
-from benchmarks.verdicts.training import Outcome
+from benchmarks.verdicts.judge import OUTCOMES
+from benchmarks.verdicts.rules import (
+    Rule,
+    Said,
+    accused,
+    action_right,
+    cause_right,
+    falsely_healthy,
+    graddiag_says,
+    outcome_right,
+)
+from benchmarks.verdicts.suite import Judged
 
 
-def judged(found: Sequence[Outcome]) -> list[Outcome]:
-    """The trainings whose truth is clear."""
-    return [one for one in found if one.truth.label is not None]
+def report(found: Sequence[Judged], rules: Sequence[Rule], title: str) -> str:
+    """The tables of one part of the suite; nothing of a single case."""
+    trainings = {one.case.key: one.numbers.seconds for one in found}
+    about = (
+        f"{len(found)} judgements of {len(trainings)} trainings in {len({one.case.family for one in found})} families: "
+        f"{sum(one.case.label.healthy for one in found)} healthy, {sum(one.case.label.failed for one in found)} failed."
+        f" The trainings took {sum(trainings.values()):.0f} s of one core."
+    )
+    wrong = sum(bool(one.wrong) for one in found)
+    about += f" {wrong} labels are contradicted by what happened." if wrong else ""
+    parts = (_scores(found, rules), _outcomes(found), _causes(found), _kinds(found))
+    return "\n\n".join((f"### {title}", about, *parts))
 
 
-def report(found: Sequence[Outcome], rules: Sequence[Rule] = ()) -> str:
-    """Everything, as Markdown; the rivals tuned on ``found`` unless ``rules`` are given."""
-    sure = judged(found)
-    parts = [_counts(found, sure), _scores(sure, rules or rivals(sure)), _wrong(sure), _band(found)]
-    return "\n\n".join(part for part in parts if part)
-
-
-def _counts(found: Sequence[Outcome], sure: Sequence[Outcome]) -> str:
-    of = Counter(one.truth.label for one in sure)
-    labels = ", ".join(f"{of[name]} {name}" for name in LABELS)
-    band = len(found) - len(sure)
-    return f"{len(found)} trainings, {band} of them in a band and not judged; {len(sure)} judged: {labels}."
-
-
-def _scores(sure: Sequence[Outcome], rules: Sequence[Rule]) -> str:
-    said: list[tuple[str, Callable[[Outcome], Answer]]] = [("graddiag", graddiag_says)]
-    said += [(f"{rule.name} (< {rule.low:.3g}, > {rule.high:.3g})", rule) for rule in rules]
-    rows = ["| rule | right | healthy runs called exploding or vanishing |", "|---|---|---|"]
-    rows += [_score(name, rule, sure) for name, rule in said]
-    return "\n\n".join(["\n".join(rows), *(_confusion(name, rule, sure) for name, rule in said)])
-
-
-def _score(name: str, rule: Callable[[Outcome], Answer], sure: Sequence[Outcome]) -> str:
-    good = sum(right(one, rule(one)) for one in sure)
-    healthy = [one for one in sure if one.truth.label == "healthy"]
-    alarmed = sum(bool(rule(one)) for one in healthy)
-    return f"| {name} | {good} of {len(sure)} ({good / max(1, len(sure)):.1%}) | {alarmed} of {len(healthy)} |"
-
-
-def _confusion(name: str, rule: Callable[[Outcome], Answer], sure: Sequence[Outcome]) -> str:
-    table = confusion(sure, rule)
-    rows = [f"| {name}: truth | {' | '.join(f'said {said}' for said in ANSWERS)} |", "|---" * (1 + len(ANSWERS)) + "|"]
-    rows += [f"| {true} | {' | '.join(str(table[true][said]) for said in ANSWERS)} |" for true in LABELS]
+def _scores(found: Sequence[Judged], rules: Sequence[Rule]) -> str:
+    rows = [
+        "| rule | outcome | cause | first advice | failed, called healthy | healthy, accused |",
+        "|---|---|---|---|---|---|",
+        _score("graddiag", graddiag_says, found),
+    ]
+    rows += [_score(f"{rule.name} (< {rule.low:.3g}, > {rule.high:.3g})", rule, found) for rule in rules]
     return "\n".join(rows)
 
 
-def _wrong(sure: Sequence[Outcome]) -> str:
-    wrong = [one for one in sure if not right(one, graddiag_says(one))]
-    lines = [
-        f"- {one.case.name}: {truth_of(one)}, said {label_of(one)} "
-        f"(growth {one.truth.growth:.3g}, jump {one.truth.jump:.3g}, kept {one.truth.kept:.3g})"
-        for one in wrong
-    ]
-    return "\n".join(["Where graddiag is wrong:", "", *(lines or ["- nowhere"])])
+def _score(name: str, rule: Said, found: Sequence[Judged]) -> str:
+    said = [(one.case.label, rule(one)) for one in found]
+    failed, healthy = [each for each in said if each[0].failed], [each for each in said if each[0].healthy]
+    shares = (
+        _share(outcome_right, said),
+        _share(cause_right, said),
+        _share(action_right, said),
+        _share(falsely_healthy, failed),
+        _share(accused, healthy),
+    )
+    return f"| {name} | {' | '.join(shares)} |"
 
 
-def _band(found: Sequence[Outcome]) -> str:
-    lines = [
-        f"- {one.case.name} (growth {one.truth.growth:.3g}, jump {one.truth.jump:.3g}, kept {one.truth.kept:.3g}): "
-        f"graddiag says {label_of(one)}"
-        for one in found
-        if one.truth.label is None
-    ]
-    return "\n".join(["In a band, not judged:", "", *lines]) if lines else ""
+def _share(test: Callable[..., bool], said: Sequence[tuple]) -> str:
+    count = sum(test(*each) for each in said)
+    return f"{count} of {len(said)} ({count / max(1, len(said)):.1%})"
 
 
-def truth_of(one: Outcome) -> str:
-    """Every alarm that is clearly due, in words."""
-    return ", ".join(sorted(name for name, due in clear(one).items() if due)) or "healthy"
+def _outcomes(found: Sequence[Judged]) -> str:
+    return _confusion(
+        "outcome", found, lambda one: one.case.label.outcomes, lambda one: one.answer.outcome, list(OUTCOMES)
+    )
 
 
-def label_of(one: Outcome) -> str:
-    """graddiag's alarms in words."""
-    return ", ".join(sorted(one.alarms)) or "healthy"
+def _causes(found: Sequence[Judged]) -> str:
+    return _confusion(
+        "cause",
+        found,
+        lambda one: tuple(each or "none" for each in one.case.label.causes),
+        lambda one: one.answer.cause or "none",
+        [],
+    )
+
+
+def _confusion(
+    name: str,
+    found: Sequence[Judged],
+    true: Callable[[Judged], tuple[str, ...]],
+    said: Callable[[Judged], str],
+    order: list[str],
+) -> str:
+    """Rows: the first of the labels; an answer that is accepted counts as that first one."""
+    counts = Counter((true(one)[0], true(one)[0] if said(one) in true(one) else said(one)) for one in found)
+    rows = [each for each in order if any(t == each for t, _ in counts)] or sorted({t for t, _ in counts})
+    columns = [*rows, *sorted({s for _, s in counts} - set(rows))]
+    lines = [f"| {name}: true | {' | '.join(f'said {each}' for each in columns)} |", "|---" * (len(columns) + 1) + "|"]
+    lines += [f"| {row} | {' | '.join(str(counts[row, each]) for each in columns)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _kinds(found: Sequence[Judged]) -> str:
+    """By kind: how many, and how many of them are right in outcome, cause and advice."""
+    lines = ["| kind | judgements | outcome | cause | first advice |", "|---|---|---|---|---|"]
+    for kind in dict.fromkeys(one.case.kind for one in found):
+        said = [(one.case.label, one.answer) for one in found if one.case.kind == kind]
+        right = [sum(test(*each) for each in said) for test in (outcome_right, cause_right, action_right)]
+        lines.append(f"| {kind} | {len(said)} | {' | '.join(map(str, right))} |")
+    return "\n".join(lines)
+
+
+def shown(found: Sequence[Judged]) -> str:
+    """Every case that is not all right: what was wanted, what was said; and every contradicted label."""
+    lines = []
+    for one in found:
+        label, said = one.case.label, one.answer
+        right = {"outcome": outcome_right, "cause": cause_right, "advice": action_right}
+        wrong = [name for name, test in right.items() if not test(label, said)]
+        if wrong:
+            lines.append(
+                f"- {one.case.name}\n  wrong: {', '.join(wrong)}. "
+                f"wanted {label.outcomes} {label.causes} {label.actions}\n"
+                f"  said {said.outcome}, {said.cause}, {said.action}: {said.sentence}\n  run: {one.case.key}"
+            )
+        lines += [f"- {one.case.name}: LABEL CONTRADICTED, {each}" for each in one.wrong]
+    return "\n".join(lines)

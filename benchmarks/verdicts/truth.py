@@ -1,96 +1,50 @@
-"""What is true of a training, by definition, from numbers that autograd gave; nothing here knows of graddiag's rules.
+"""Whether a label agrees with what happened: numbers of the training alone, none of graddiag."""
 
-Legend: n_t = norm of the gradient at the state after timestep t (h, or h and c together), of the whole loss where it is
-at the last timestep T-1, of a single term L_s where there is one at each timestep.
-
-Each question has a clear yes, a clear no and a band between, in which no label is given:
-
-- non-finite: a loss or a gradient norm is NaN, inf, or beyond what float32 holds.
-- exploding, on the way back through time: max_t n_t / n_s, no loss being added on the way. Clear from 25, clearly not
-  up to 4: Pascanu et al. (2013) let a healthy norm vary from half to ten times its mean, and the band takes a factor of
-  2.5 to either side of that ten. A yes needs half of the steps, a no nine in ten. Steps that clipping cut do not count.
-- exploding, from step to step: the norm of the parameters' gradient, as the update used it, over the median of all such
-  norms before, at its worst after five steps. The same band.
-- vanishing, loss at the last timestep: n_0 / n_{T-1} in the median of the second half of the steps. Below 1e-6 float32
-  hardly adds it to what the last timestep gives; from 1e-4 on it is there.
-- vanishing, loss at each timestep: what is left of n_s per timestep, on average over ten timesteps back. Every state
-  has a loss of its own, so fading as such starves nothing; below 5 % the recurrence is taught next to nothing, above
-  20 % it is taught.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+import math
 
 import numpy as np
 
-FLOAT32_MAX: Final = float(np.finfo(np.float32).max)
-GROWTH_NO, GROWTH_YES = 4.0, 25.0
-ARRIVING_YES, ARRIVING_NO = 1e-6, 1e-4
-KEPT_YES, KEPT_NO = 0.05, 0.2
-HISTORY: Final = 5
-LAGS: Final = 10
+from benchmarks.verdicts.case import Case, Span
+from benchmarks.verdicts.training import Numbers
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One step, in float64: the loss, the norm of the parameters' gradient before and after clipping, the largest
-    growth back through time, and the share that is kept (of the whole way, or per timestep with a loss at each)."""
-
-    loss: float
-    norm: float
-    used: float
-    growth: float
-    kept: float
-
-    @property
-    def finite(self) -> bool:
-        return all(abs(each) <= FLOAT32_MAX for each in (self.loss, self.norm))
-
-
-@dataclass(frozen=True)
-class Truth:
-    """The answers; None where it is neither a clear yes nor a clear no. growth, jump, kept: the numbers behind them."""
-
-    nonfinite: bool
-    exploding: bool | None
-    vanishing: bool | None
-    growth: float
-    jump: float
-    kept: float
-
-    @property
-    def label(self) -> str | None:
-        """The worst thing that is clearly so; ``healthy`` if all is clearly not so; None: in the band."""
-        answers = {"non-finite": self.nonfinite, "exploding": self.exploding, "vanishing": self.vanishing}
-        clear = [name for name, answer in answers.items() if answer]
-        if clear:
-            return clear[0]
-        return "healthy" if all(answer is False for answer in answers.values()) else None
+def contradictions(case: Case, numbers: Numbers) -> list[str]:
+    """What of ``case.expected`` did not come true, in words; empty if its label stands."""
+    expected, found = case.expected, []
+    upto = max(1, round(case.at * len(numbers.losses)))
+    losses = np.array(numbers.losses[:upto])
+    bad = bool((~np.isfinite(losses)).any())
+    if expected.nonfinite is not None and bad != expected.nonfinite:
+        found.append(f"a loss is NaN or inf: {bad}")
+    if not bad or expected.measure != "loss":
+        found += _outside(f"final {expected.measure}", final(numbers, expected.measure, upto), expected.final)
+    for name in ("growth", "kept"):
+        span = getattr(expected, name)
+        if span is not None:
+            found += _outside(name, probed(numbers, name, upto), span)
+    return found
 
 
-def truth(measured: Sequence[Measured], each: bool) -> Truth:
-    """The answers for a training whose every step was measured; ``each``: the loss is at each timestep."""
-    finite = [one for one in measured if one.finite]
-    nonfinite = len(finite) < len(measured)
-    grown = np.array([1.0 if one.used < one.norm else one.growth for one in finite])
-    jump = largest_jump([one.used for one in finite])
-    growth = float(np.median(grown)) if len(grown) else np.nan
-    often = float(np.quantile(grown, 0.9)) if len(grown) else np.nan
-    late = [one.kept for one in finite[len(finite) // 2 :] if np.isfinite(one.kept)]
-    kept = float(np.median(late)) if late else np.nan
-    # after a NaN only what was clearly so before it is judged
-    exploding = True if max(growth, jump) >= GROWTH_YES else _no(max(often, jump) <= GROWTH_NO and not nonfinite)
-    limits = (KEPT_YES, KEPT_NO) if each else (ARRIVING_YES, ARRIVING_NO)
-    vanishing = None if nonfinite else True if kept < limits[0] else _no(kept > limits[1])
-    return Truth(nonfinite, exploding, vanishing, growth, jump, kept)
+def final(numbers: Numbers, measure: str, upto: int) -> float:
+    """Mean of the measure over the last tenth of the first ``upto`` steps."""
+    if measure == "loss":
+        values = numbers.losses[:upto]
+    else:
+        values = [value for step, value in numbers.scalars.get(measure, []) if step < upto]
+    return float(np.mean(values[-max(3, len(values) // 10) :])) if values else math.nan
 
 
-def _no(clear: bool) -> bool | None:
-    return False if clear else None
+def probed(numbers: Numbers, name: str, upto: int) -> float:
+    """Median over the probes before step ``upto`` that found a finite number."""
+    values = [value for step, value in zip(numbers.probed, getattr(numbers, name), strict=False) if step < upto]
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.median(finite)) if finite else math.nan
 
 
-def largest_jump(norms: Sequence[float]) -> float:
-    """The largest ratio of a norm to the median of all before it, from the sixth on; 1 where there is none."""
-    ratios = [norms[at] / np.median(norms[:at]) for at in range(HISTORY, len(norms)) if np.median(norms[:at]) > 0]
-    return float(max(ratios, default=1.0))
+def _outside(name: str, value: float, span: Span) -> list[str]:
+    low, high = span
+    return (
+        []
+        if low <= value <= high or (math.isnan(value) and low == -math.inf)
+        else [f"{name} {value:.4g} not in {span}"]
+    )

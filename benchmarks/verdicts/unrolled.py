@@ -1,102 +1,64 @@
-"""The net of a case as a Python loop over torch's cells in float64, and what autograd says of it."""
-
-import math
+"""A recurrent layer as a Python loop over torch's cells in float64, and what autograd says of the way back."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.verdicts.nets import Net, losses
-from benchmarks.verdicts.truth import LAGS, Measured
-
 State = tuple[Tensor, ...]  # h, or h and c
 
 
-class Unrolled:
-    """A copy of ``net`` in float64, one cell a layer."""
-
-    def __init__(self, net: Net) -> None:
-        self.cells = [_cell(net.recurrent, layer) for layer in range(net.recurrent.num_layers)]
-        self.head = nn.Linear(net.head.in_features, net.head.out_features, dtype=torch.float64)
-        self.last = net.last
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [parameter for module in (*self.cells, self.head) for parameter in module.parameters()]
-
-    @torch.no_grad()
-    def copy(self, net: Net) -> None:
-        """Takes over the parameters of ``net`` as they are now."""
-        for layer, cell in enumerate(self.cells):
-            for name, parameter in cell.named_parameters():
-                parameter.copy_(getattr(net.recurrent, f"{name}_l{layer}"))
-        for mine, theirs in zip(self.head.parameters(), net.head.parameters(), strict=True):
-            mine.copy_(theirs)
-
-    def __call__(self, x: Tensor) -> tuple[Tensor, list[list[State]]]:
-        """Logits as the net gives them, and by layer the state after each timestep."""
-        inputs, states = list(x.double()), []
-        for cell in self.cells:
-            states.append(_run(cell, inputs))
-            inputs = [state[0] for state in states[-1]]
-        return self.head(inputs[-1] if self.last else torch.stack(inputs)), states
-
-    def measure(self, x: Tensor, targets: Tensor, clip: float | None) -> Measured:
-        """One step: see ``truth``."""
-        logits, states = self(x)
-        terms = losses(logits, targets)
-        gradients = torch.autograd.grad(terms.sum(), self.parameters, retain_graph=True)
-        norm = math.sqrt(sum(float(gradient.square().sum()) for gradient in gradients))
-        used = norm if clip is None else min(norm, clip)
-        growth, kept = zip(*(self._journey(terms, layer) for layer in states), strict=True)
-        return Measured(terms.sum().item(), norm, used, max(growth), min(kept))
-
-    def _journey(self, terms: Tensor, states: list[State]) -> tuple[float, float]:
-        """Growth and share kept in one layer."""
-        T = len(states)
-        if len(terms) == 1:
-            norms = travel(terms[0], states)
-            return _ratio(norms.max(), norms[-1]), _ratio(norms[0], norms[-1])
-        seen = [(s, travel(terms[s], states[: s + 1])) for s in (T // 2, 3 * T // 4, T - 1)]
-        growth = max(_ratio(norms.max(), norms[s]) for s, norms in seen)
-        kept = np.mean([_rate(norms) for _, norms in seen])
-        return growth, float(np.exp(kept))
+def states(layer: nn.RNNBase, x: Tensor) -> list[list[State]]:
+    """By layer the state after each timestep, for inputs [T, N, I], one direction."""
+    inputs, found = list(x.detach().double()), []
+    for number in range(layer.num_layers):
+        found.append(_run(_cell(layer, number), inputs))
+        inputs = [state[0] for state in found[-1]]
+    return found
 
 
-def travel(term: Tensor, states: list[State]) -> np.ndarray:
-    """Norm of the gradient of ``term`` at each of ``states``, [T]."""
-    flat = [each for state in states for each in state]
-    found = torch.autograd.grad(term, flat, retain_graph=True, allow_unused=True)
-    norms = [0.0 if each is None else float(each.norm()) for each in found]
-    return np.linalg.norm(np.array(norms).reshape(len(states), -1), axis=1)
+def journey(layer: nn.RNNBase, x: Tensor, sent: Tensor) -> tuple[float, float]:
+    """Of what the last timestep sends back, [N, H] at h of the top layer: the largest growth of its norm on the way to
+    timestep 0, and the share that reaches timestep 0; by layer, the largest growth and the smallest share."""
+    found = states(layer, x)
+    end = (found[-1][-1][0] * sent.double()).sum()
+    norms = [travel(end, each) for each in found]
+    growth = max(_ratio(each.max(), each[-1]) for each in norms)
+    return growth, min(_ratio(each[0], each[-1]) for each in norms)
+
+
+def travel(end: Tensor, found: list[State]) -> np.ndarray:
+    """Norm of the gradient of ``end`` at each of the states, [T]."""
+    flat = [each for state in found for each in state]
+    gradients = torch.autograd.grad(end, flat, retain_graph=True, allow_unused=True)
+    norms = [0.0 if each is None else float(each.norm()) for each in gradients]
+    return np.linalg.norm(np.array(norms).reshape(len(found), -1), axis=1)
 
 
 def _run(cell: nn.Module, inputs: list[Tensor]) -> list[State]:
     """The states of one layer. c is handed on as a view of itself, so that its gradient is what comes along the cell
     and not also what reaches it through h of the same timestep."""
-    states: list[State] = []
+    found: list[State] = []
     before: State | None = None
     for x_t in inputs:
-        found = cell(x_t, before if before is None or len(before) > 1 else before[0])
-        before = (found[0], found[1].view_as(found[1])) if isinstance(found, tuple) else (found,)
-        states.append(before)
-    return states
+        state = cell(x_t, before if before is None or len(before) > 1 else before[0])
+        before = (state[0], state[1].view_as(state[1])) if isinstance(state, tuple) else (state,)
+        found.append(before)
+    return found
 
 
 def _cell(layer: nn.RNNBase, number: int) -> nn.Module:
+    """The cell of a layer, its parameters copied."""
     inputs = layer.input_size if number == 0 else layer.hidden_size
+    about = {"bias": layer.bias, "dtype": torch.float64}
     if isinstance(layer, nn.RNN):
-        return nn.RNNCell(inputs, layer.hidden_size, nonlinearity=layer.nonlinearity, dtype=torch.float64)
-    kind = nn.LSTMCell if isinstance(layer, nn.LSTM) else nn.GRUCell
-    return kind(inputs, layer.hidden_size, dtype=torch.float64)
-
-
-def _rate(norms: np.ndarray) -> float:
-    """ln of what is left per timestep, on average over the first ``LAGS`` timesteps back."""
-    back = min(LAGS, len(norms) - 1)
-    share = _ratio(norms[-1 - back], norms[-1])
-    return math.log(share) / back if share > 0 else (-math.inf if share == 0 else math.nan)
+        cell: nn.Module = nn.RNNCell(inputs, layer.hidden_size, nonlinearity=layer.nonlinearity, **about)
+    else:
+        cell = (nn.LSTMCell if isinstance(layer, nn.LSTM) else nn.GRUCell)(inputs, layer.hidden_size, **about)
+    with torch.no_grad():
+        for name, parameter in cell.named_parameters():
+            parameter.copy_(getattr(layer, f"{name}_l{number}"))
+    return cell
 
 
 def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole > 0 else math.nan
+    return float(part / whole) if whole > 0 else float("nan")

@@ -1,13 +1,34 @@
-"""The suite, reduced: trainings of each kind and each truth, against what autograd says of them."""
+"""The suite: what its cases are, what it keeps of a training, how answers are counted, and a few trainings of it."""
 
+import math
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from benchmarks.verdicts.cases import SATURATED, reduced
-from benchmarks.verdicts.rules import graddiag_says, right
-from benchmarks.verdicts.training import outcome
+from benchmarks.verdicts.__main__ import BEGIN, END, tables, write
+from benchmarks.verdicts.case import Case, Expected, Label
+from benchmarks.verdicts.judge import OUTCOMES, Answer, answer, judge, shortened
+from benchmarks.verdicts.labels import AT_CHANCE, FADES, HEALTHY
+from benchmarks.verdicts.nets import Net, keep
+from benchmarks.verdicts.optimizers import cosine, optimizer
+from benchmarks.verdicts.rules import accused, falsely_healthy, global_norm, outcome_right, tuned
+from benchmarks.verdicts.suite import Judged, cases, judged, record, recorded
+from benchmarks.verdicts.tables import shown
+from benchmarks.verdicts.tasks import autoregression, echo, markov, mse
+from benchmarks.verdicts.training import Numbers, Training, radius
+from benchmarks.verdicts.truth import contradictions, final
+from graddiag import load_run
+
+CAUSES = {
+    *["non-finite", "exploding", "vanishing", "truncated-reach", "dead-units", "saturated-gates", "clipping-always"],
+    *["learning-rate-high", "learning-rate-low", "parameters-not-updated", "gradients-not-zeroed", "no-gradient"],
+    *["clip-before-unscale", "clip-misplaced", "changed-during-training"],
+    None,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -18,19 +39,134 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.slow
-def test_the_verdict_is_what_autograd_says_and_no_healthy_run_alarms() -> None:
-    judged = [one for one in map(outcome, reduced()) if one.truth.label]
-    assert len(judged) >= 12
-    assert {one.truth.label for one in judged} == {"healthy", "exploding", "vanishing", "non-finite"}
-    wrong = [one for one in judged if not right(one, graddiag_says(one))]
-    assert len(wrong) <= 0.05 * len(judged), [(one.case.name, one.truth, one.alarms) for one in wrong]
-    assert [one.case.name for one in judged if one.truth.label == "healthy" and one.alarms] == []
+def case(label: Label, name: str = "a case", **more: object) -> Case:
+    def build() -> Training:
+        net = Net("gru", 1, 4, 1, last=False)
+        return Training(net, autoregression(5, 2).batch, optimizer("adam:0.01", net), mse, steps=40)
+
+    return Case(name, "family", "kind", "tune", label, build, **more)
+
+
+def one(label: Label, said: str, cause: str | None = None, norm: float = 1.0, name: str = "a case") -> Judged:
+    numbers = Numbers(losses=[1.0] * 20, norms=[norm] * 20, recurrent_norms=[norm] * 20, radii=[1.0])
+    return Judged(case(label, name), Answer(said, cause, "continue"), numbers)
+
+
+def test_no_case_is_there_twice_and_both_parts_are_large() -> None:
+    found = cases(("tune", "held-out"))
+    assert max(Counter(each.name for each in found).values()) == 1
+    assert len({each.key for each in found}) >= 300
+    assert sum(each.label.healthy for each in found) >= 80
+    assert len({each.training for each in found if each.at == 0.1}) >= 20
+
+
+def test_no_family_is_in_both_parts() -> None:
+    tune, held = ({each.family for each in cases((split,))} for split in ("tune", "held-out"))
+    assert not tune & held
+
+
+def test_labels_use_the_identifiers_of_the_diagnosis() -> None:
+    for each in cases(("tune", "held-out")):
+        assert set(each.label.outcomes) <= set(OUTCOMES), each.name
+        assert set(each.label.causes) <= CAUSES, each.name
+        assert not (each.label.failed and each.label.healthy), each.name
+        assert not (each.label.failed and {"learned", "learning"} & set(each.label.outcomes)), each.name
+
+
+def test_a_training_is_kept_and_judged_and_its_first_part_too(tmp_path: Path) -> None:
+    wanted = case(HEALTHY)
+    assert not recorded(wanted, tmp_path)
+    numbers = record(wanted, tmp_path)
+    assert recorded(wanted, tmp_path)
+    assert len(numbers.losses) == len(numbers.norms) == 40
+    assert numbers.probed == [0, 4, 20, 30, 39]
+    assert all(each > 0 for each in numbers.kept)
+    assert judged(wanted, tmp_path).numbers == Numbers.read(tmp_path / wanted.key / "numbers.json")
+    path = tmp_path / wanted.key / numbers.run
+    part = shortened(load_run(path), 0.5)
+    assert list(part.steps["step"]) == list(range(20))
+    assert part.timesteps["step"].max() == 10
+    assert judge(path, 0.5).outcome in OUTCOMES
+
+
+def test_a_diagnosis_is_read_by_its_outcome_or_else_by_its_verdict() -> None:
+    new = SimpleNamespace(
+        outcome=SimpleNamespace(name="stuck", sentence="It is stuck."),
+        cause="vanishing",
+        do_first=SimpleNamespace(action="change-cell"),
+    )
+    assert answer(new) == Answer("stuck", "vanishing", "change-cell", "It is stuck.")
+    old = SimpleNamespace(verdict="vanishing", lead=SimpleNamespace(sentence="It vanishes."))
+    assert answer(old) == Answer("stuck", "vanishing", None, "It vanishes.")
+
+
+def test_what_happened_can_contradict_a_label() -> None:
+    numbers = Numbers(losses=[1.0] * 100, probed=[0, 50], growth=[2.0, 4.0], kept=[1e-9, 1e-7])
+    right = Expected(final=(0.9, 1.1), growth=(1, 10), kept=(0, 1e-6))
+    wrong = Expected(final=(0, 0.5), growth=(10, 100), kept=(0.1, 1), nonfinite=True)
+    assert contradictions(case(HEALTHY, expected=right), numbers) == []
+    assert len(contradictions(case(HEALTHY, expected=wrong), numbers)) == 4
+    assert math.isnan(final(numbers, "reward", 100))
+
+
+def test_answers_are_counted() -> None:
+    assert outcome_right(HEALTHY, Answer("learning", None, None))
+    assert accused(HEALTHY, Answer("learned", "exploding", None))
+    assert accused(HEALTHY, Answer("stuck", None, None))
+    assert not accused(AT_CHANCE, Answer("diverged", None, None))
+    assert falsely_healthy(AT_CHANCE, Answer("learned", None, None))
+
+
+def test_a_rival_is_tuned_to_the_best_that_the_suite_has_for_it() -> None:
+    found = [one(HEALTHY, "learned"), one(FADES, "stuck", norm=1e-7)]
+    rule = tuned("norm", global_norm, (1e-9, 1e-3, 1e3), found)
+    assert [rule(each).cause for each in found] == [None, "vanishing"]
+
+
+def test_the_tables_name_no_case() -> None:
+    found = [one(HEALTHY, "learned"), one(AT_CHANCE, "learned", name="secret"), one(FADES, "stuck", "vanishing")]
+    text = tables(found)
+    assert "| graddiag | 2 of 3 (66.7%) | 3 of 3 (100.0%) | 1 of 3 (33.3%) | 1 of 2 (50.0%) | 0 of 1 (0.0%) |" in text
+    assert "| stuck | 1 | 1 |" in text
+    assert "secret" not in text
+    assert "secret" in shown(found)
+
+
+def test_the_tables_go_between_the_markers_of_a_page(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"Before.\n{BEGIN}\nold\n{END}\nAfter.\n")
+    write(page, "new")
+    assert page.read_text() == f"Before.\n{BEGIN}\n\nnew\n\n{END}\nAfter.\n"
+
+
+def test_chance_and_floor_of_the_tasks_are_what_they_are_said_to_be() -> None:
+    x, y = autoregression(400, 64).batch(0)
+    assert float(y.var()) == pytest.approx(autoregression(400).chance, rel=0.1)
+    residual = y[2:] - 1.6 * x[2:] + 0.8 * x[1:-1]
+    assert float(residual.var()) == pytest.approx(0.09, rel=0.05)
+    chain = markov(200, 64)
+    share = torch.bincount(chain.batch(0)[1].flatten(), minlength=12) / (200 * 64)
+    assert float(-(share * share.log()).sum()) == pytest.approx(chain.chance, abs=0.02)
+    assert chain.floor < chain.chance - 0.5
+    x, y = echo(10, lag=3).batch(0)
+    assert torch.equal(y[3:], x[:-3])
+
+
+def test_the_parts_of_a_training() -> None:
+    assert radius(torch.tensor([[0.9, 5.0], [0.0, -0.95]])) == pytest.approx(0.95)
+    net = keep(Net("lstm", 2, 3, 1), 2.0)
+    assert net.recurrent.bias_hh_l0[3:6].tolist() == [2.0] * 3
+    opt = optimizer("sgd:1", net)
+    cosine(0.5, 100)(100, net, opt)
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.0)
 
 
 @pytest.mark.slow
-def test_a_saturated_net_whose_spectral_radius_says_explosion_is_healthy() -> None:
-    saturated = outcome(SATURATED)
-    assert saturated.seen.radii[0] == pytest.approx(1.25, rel=1e-5)
-    assert 1 < saturated.truth.kept < 4
-    assert saturated.alarms == frozenset()
+def test_labels_of_some_trainings_are_what_happened(tmp_path: Path) -> None:
+    chosen = [*cases(("tune",), "sigmoid-tapped T=30"), *cases(("tune",), "at-each-timestep tanh")]
+    assert len(chosen) >= 2
+    for each in chosen:
+        record(each, tmp_path)
+        found = judged(each, tmp_path)
+        assert found.wrong == ()
+        assert not falsely_healthy(each.label, found.answer), found.answer

@@ -84,7 +84,9 @@ def _never_updated(measured: Measured) -> set[str]:
     found = set()
     for name in dict.fromkeys(names):
         own = names == name
+        # one that another optimizer updates changes between the steps of this one
         still = own.sum() >= 2 and bool((grads[own] > 0).all()) and bool((ratios[own] == 0).all())
+        still = still and float(np.ptp(weights[own])) == 0
         if still and (name in outside or bool(felt[own].all())):
             found.add(str(name))
     return found

@@ -210,7 +210,8 @@ def _never(found: Course, reference: float, t: Thresholds) -> _Judged:
     lasting = min(found.last, found.before_last)
     above, rise = lasting - reference, lasting - found.start
     near = t.near_chance * scale
-    if rise > max(t.loss_noise * max(found.error, found.start_noise), near) and above > near:
+    surely = rise > t.loss_noise * found.start_noise or found.best - found.start > t.loss_noise * found.error
+    if rise > max(t.loss_noise * found.error, near) and above > near and surely:
         return _Judged("diverged", "rose", found.above_since(max(found.start, reference)))
     if above > max(near, t.loss_noise * found.error):
         fall = found.start - found.best
