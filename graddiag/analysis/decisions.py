@@ -159,7 +159,8 @@ def usable(values: Floats) -> Floats:
 
 
 OVERFIT_ONE_BATCH: Final = Advice(
-    "Overfit a single batch; if the loss does not go to its floor there, look for an error in the data, targets or loss.",
+    "Overfit a single batch; if the loss does not go to its floor there, look for an error in the data, "
+    "targets or loss.",
     "Karpathy 2019, a recipe for training neural networks",
     "overfit-one-batch",
 )

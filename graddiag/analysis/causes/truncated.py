@@ -1,7 +1,6 @@
 """The rule for truncated back-propagation: cut inside a step, or with a window shorter than what the task needs."""
 
 from graddiag import schema
-
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, place_in
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.thresholds import Thresholds

@@ -1,4 +1,4 @@
-"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps that have no loss of their own."""
+"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps without a loss of their own."""
 
 import math
 from collections.abc import Sequence
