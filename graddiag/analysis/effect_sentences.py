@@ -54,6 +54,6 @@ def _median(loss: Effect) -> str:
     value = "not finite" if loss.difference is None else number(loss.difference)
     named = "difference" if loss.n == 1 else "median difference"
     told = f"{named} {value} {loss.range if loss.interval else ''}".rstrip()
-    counted = "NaN and inf counted as the highest loss" if any(loss.broken) else ""
+    counted = "NaN or inf counted as the highest loss" if any(loss.broken) else ""
     why = [no_interval(loss.n), counted, lengths_together(loss.lengths)]
     return ", ".join(filter(None, (told, *why)))

@@ -101,7 +101,7 @@ def test_an_arm_that_ends_in_nan_is_in_the_caption_and_worse_than_every_number()
     assert found.caption.startswith(
         "Runs that ended in NaN or inf: 4 of 5 of clip off (off-0, off-2, off-3, off-4), 0 of 5 of clip on. "
         "clip on against clip off: the difference in the final loss is not significantly different from 0, "
-        "median difference not finite [-inf, 0] (94%, n=5), NaN and inf counted as the highest loss."
+        "median difference not finite [-inf, 0] (94%, n=5), NaN or inf counted as the highest loss."
     )
     worse = compare(losses([NAN, 1.2, NAN, INF, NAN], [1.0, 1.0, 1.1, 1.2, 1.3])).caption
     assert "clip on lowers the final loss: median difference not finite [-inf, -0.2] (94%, n=5)" in worse
