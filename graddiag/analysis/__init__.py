@@ -45,7 +45,7 @@ from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
 from graddiag.analysis.reach import Reach, horizon_captions, reach
 from graddiag.analysis.reaches import LayerReaches, reaches
-from graddiag.analysis.recommended import RecommendedThresholds, recommended_from, recommended_thresholds
+from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.rules import RULES, RULES_VERSION, Rule, rule
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
@@ -191,7 +191,6 @@ __all__ = [
     "profile",
     "reach",
     "reaches",
-    "recommended_from",
     "recommended_thresholds",
     "recorded_steps",
     "rule",

@@ -271,7 +271,7 @@ def _by_loss(found: Course, t: Thresholds) -> _Judged:
 
 
 def _no_measure(run: Run, found: Course) -> Detail | None:
-    """Why this loss says nothing about success: it crosses 0 within its noise, or moves with a weight that was logged."""
+    """Why this loss does not measure success: it crosses 0 within its noise, or moves with a weight that was logged."""
     if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
         return "not-a-measure"
     return "not-a-measure" if _weighed(run, found) else None
