@@ -22,8 +22,9 @@ class Coverage:
     """Whether a memory horizon covers a distance of ``timesteps``.
 
     covers: True where the whole 95% interval of the horizon is at or above the distance, False where all of it is
-    below, None where the distance lies inside it and nothing can be said; without an interval (one recorded step) the
-    horizon alone decides. kept: exp(exponent x timesteps), what the mean gain leaves of a gradient over the distance;
+    below, None where the distance lies inside it and nothing can be said. Without an interval ``spread`` decides in the
+    same way: the 10 and 90% quantiles over steps of the horizon of each; of one recorded step the horizon alone.
+    no_interval: why there is none. kept: exp(exponent x timesteps), what the mean gain leaves of a gradient over the distance;
     1/e where the horizon is just the distance. least: the loss joins in at most timesteps, and the horizon is that of a
     fresh gradient, a lower bound of how far some of it goes.
     """
@@ -35,6 +36,8 @@ class Coverage:
     kept: float
     covers: bool | None
     least: bool
+    spread: Interval | None = None
+    no_interval: str = "one step: no interval"
 
     @property
     def verb(self) -> str:
@@ -63,7 +66,7 @@ class Coverage:
     @property
     def _interval(self) -> str:
         interval = self.horizon_interval
-        return f"95% {number(interval[0])} to {number(interval[1])}" if interval else "one step: no interval"
+        return f"95% {number(interval[0])} to {number(interval[1])}" if interval else self.no_interval
 
     @property
     def _distance(self) -> str:
@@ -71,15 +74,23 @@ class Coverage:
 
 
 def coverage(
-    over: Over, timesteps: int | None, exponent: float | None, horizons: tuple[float, Interval | None], *, least: bool
+    over: Over,
+    timesteps: int | None,
+    exponent: float | None,
+    horizons: tuple[float, Interval | None],
+    *,
+    least: bool,
+    without: tuple[Interval | None, str] = (None, "one step: no interval"),
 ) -> Coverage | None:
-    """The Coverage of ``timesteps`` by a horizon and its interval; None where either is not known."""
+    """The Coverage of ``timesteps`` by a horizon and its interval; None where either is not known. ``without``: where
+    it has no interval, its spread over steps and the reason."""
     if timesteps is None or timesteps < 1 or exponent is None:
         return None
     horizon, interval = horizons
-    low, high = interval or (horizon, horizon)
+    spread, why = without
+    low, high = interval or spread or (horizon, horizon)
     covers = True if low >= timesteps else False if high < timesteps else None
-    return Coverage(over, timesteps, horizon, interval, _exp(exponent * timesteps), covers, least)
+    return Coverage(over, timesteps, horizon, interval, _exp(exponent * timesteps), covers, least, spread, why)
 
 
 def task_distance(manifest: RunManifest) -> int | None:

@@ -16,7 +16,7 @@ from graddiag.analysis import transport
 from graddiag.analysis.captions import Told, told_together
 from graddiag.analysis.distance import Coverage, coverage, task_distance
 from graddiag.analysis.grid import Grid
-from graddiag.analysis.intervals import Interval, over_steps
+from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.stretches import stretches
@@ -37,8 +37,8 @@ class Reach(Result):
     of exactly 0 have no logarithm: they are left out of the exponent and counted too.
 
     exponent_by_step [S]: mean of ln gain over timesteps. exponent: mean of those over steps, each step alike, with a
-    95% percentile interval by the block bootstrap over steps, since neighbouring steps are alike (seeded, see
-    ``intervals.over_steps``; None for one step). horizon: -1/exponent in timesteps, inf where the exponent is not below
+    95% interval for steps that depend on one another (``intervals.over_steps``; None for fewer than 200 steps or where
+    the exponent drifts over the run, and then no_interval says why). horizon: -1/exponent in timesteps, inf where the exponent is not below
     0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers the way from the last
     timestep to the first; over_task: whether it covers the task's ``distance``, as the run's configuration says it.
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
@@ -85,6 +85,7 @@ class Reach(Result):
     over_sequence: Coverage | None = None
     over_task: Coverage | None = None
     dense: bool = False
+    no_interval: str = ""
 
     @property
     def caption(self) -> str:
@@ -136,6 +137,7 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
     horizons = _horizon_with_interval(exponent, interval)
+    without = (_spread(exponents), why_none_over_steps(exponents))
     distance, share = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
     dense = share is not None and share >= thresholds.dense_share
     return Reach(
@@ -162,9 +164,10 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         sum(part.nonfinite_gains for part in parts),
         _what_is_missing(parts, timesteps, selection, exponent),
         distance,
-        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense),
-        coverage("task", distance, exponent, horizons, least=dense),
+        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense, without=without),
+        coverage("task", distance, exponent, horizons, least=dense, without=without),
         dense,
+        without[1],
     )
 
 
@@ -246,6 +249,15 @@ def _horizon_with_interval(exponent: float | None, interval: Interval | None) ->
     if exponent is None:
         return math.nan, None
     return _horizon(exponent), None if interval is None else (_horizon(interval[0]), _horizon(interval[1]))
+
+
+def _spread(exponents: Floats) -> Interval | None:
+    """The 10 and 90% quantiles over steps of the horizon of each step; None for fewer than two steps."""
+    known = exponents[np.isfinite(exponents)]
+    if len(known) < 2:
+        return None
+    low, high = np.quantile(known, [0.1, 0.9])
+    return _horizon(float(low)), _horizon(float(high))
 
 
 def _row_means(values: Floats) -> Floats:
