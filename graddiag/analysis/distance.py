@@ -24,9 +24,9 @@ class Coverage:
     covers: True where the whole 95% interval of the horizon is at or above the distance, False where all of it is
     below, None where the distance lies inside it and nothing can be said. Without an interval ``spread`` decides in the
     same way: the 10 and 90% quantiles over steps of the horizon of each; of one recorded step the horizon alone.
-    no_interval: why there is none. kept: exp(exponent x timesteps), what the mean gain leaves of a gradient over the distance;
-    1/e where the horizon is just the distance. least: the loss joins in at most timesteps, and the horizon is that of a
-    fresh gradient, a lower bound of how far some of it goes.
+    no_interval: why there is none. kept: exp(exponent x timesteps), what the mean gain leaves of a gradient over the
+    distance; 1/e where the horizon is just the distance. least: the loss joins in at most timesteps, and the horizon is
+    that of a fresh gradient, a lower bound of how far some of it goes.
     """
 
     over: Over

@@ -150,8 +150,8 @@ def batch_of(config: Mapping[str, Any]) -> int | None:
 
 
 def _blocks(steps: Ints, products: Floats, squares: Floats) -> tuple[tuple[NoiseBlock, ...], Floats]:
-    """The signal block by block, and what each step says about the signal of all, [S]: their mean is the mean over steps
-    of the blocks' signals, and they scatter around it as the products do about the signal of their own block."""
+    """The signal block by block, and what each step says about the signal of all, [S]: their mean is the mean over
+    steps of the blocks' signals, and they scatter around it as the products do about the signal of their own block."""
     parts = np.array_split(np.arange(len(products)), min(_BLOCKS, len(products) // _FEWEST))
     signals = np.concatenate([np.full(len(part), products[part].sum() / squares[part].sum()) for part in parts])
     sizes = np.concatenate([np.full(len(part), squares[part].mean()) for part in parts])

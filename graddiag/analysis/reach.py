@@ -38,9 +38,10 @@ class Reach(Result):
 
     exponent_by_step [S]: mean of ln gain over timesteps. exponent: mean of those over steps, each step alike, with a
     95% interval for steps that depend on one another (``intervals.over_steps``; None for fewer than 200 steps or where
-    the exponent drifts over the run, and then no_interval says why). horizon: -1/exponent in timesteps, inf where the exponent is not below
-    0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers the way from the last
-    timestep to the first; over_task: whether it covers the task's ``distance``, as the run's configuration says it.
+    the exponent drifts over the run, and then no_interval says why). horizon: -1/exponent in timesteps, inf where the
+    exponent is not below 0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers
+    the way from the last timestep to the first; over_task: whether it covers the task's ``distance``, as the run's
+    configuration says it.
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
     with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
     tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graddiag.cells.passing import Passing
 from graddiag.cells.projection import previous, project
+from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
 
 
@@ -71,6 +72,7 @@ def _factors(states: States) -> Tensor:
     T, N, H = states.h.shape
     r, z, n = states.gates.view(T, N, 3, H).unbind(2)
     for_n = (1 - z) * (1 - n * n)
-    for_z = (previous(states.h, states.h0) - n) * z * (1 - z)
+    before = torch.cat((states.h0.unsqueeze(0), followed(states.h, states.lengths)))
+    for_z = (before - n) * z * (1 - z)
     for_r = for_n * states.q * r * (1 - r)
     return torch.cat((for_r, for_z, for_n), dim=-1)

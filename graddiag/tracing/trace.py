@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.cells import CellKind, Immediate, Weights, family
-from graddiag.cells.sequences import valid
+from graddiag.cells.sequences import followed, valid, within
 
 
 class TraceKey(NamedTuple):
@@ -92,7 +92,7 @@ class Trace:
     def before(self, states: Tensor, first: Tensor) -> Tensor:
         """The state that each timestep started from: [T, N, S] and the initial [N, S] to [T, N, S]."""
         if self.direction == "forward":
-            return torch.cat((first.unsqueeze(0), states[:-1]))
+            return torch.cat((first.unsqueeze(0), followed(states, self.lengths)))
         shifted = torch.cat((states[1:], first.unsqueeze(0)))
         if self.lengths is None:
             return shifted
@@ -106,7 +106,7 @@ class Trace:
             return torch.cat((sent[1:], nothing))
         arrived = torch.cat((nothing, sent[:-1]))
         # past the end of a shorter sequence stands what its first timestep sent to the initial state
-        return arrived if self.lengths is None else arrived * valid(self.lengths, len(sent)).unsqueeze(-1)
+        return arrived if self.lengths is None else within(arrived, self.lengths)
 
     def real(self) -> Tensor | None:
         """[T, N], True where the entry belongs to a sequence; None when all do."""
