@@ -6,7 +6,6 @@ exponent = mean ln gain over timesteps and steps; horizon = -1/exponent, the tim
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +14,15 @@ from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told, told_together
 from graddiag.analysis.distance import Coverage, coverage, task_distance
-from graddiag.analysis.grid import Grid
+from graddiag.analysis.gains import Gains, gains, type_of, window_of
+from graddiag.analysis.inside import InsideClipping, Let, inside_clipping, let_through
 from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
-from graddiag.analysis.words import number, plural
+from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, remembered
-
-_COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H, schema.GRAD_H_DIRECT)
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,12 @@ class Reach(Result):
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
     recorded (then all is measured from the last timestep). dense: whether it touches most of them, at least
     ``Thresholds.dense_share``.
-    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles, which of very
-    many steps are taken over evenly spaced ones (``means.SomeSteps``).
+    Gains of a gradient below the smallest normal number of its type are no measurement and left out:
+    underflowed_gains of them, from underflow_timestep back (the one nearest to the loss, the median over the steps that
+    have one). inside: what bptt:C, tbptt:K or h-detach did; the gains here are those of what was sent back, after it,
+    and cuts of tbptt:K are left out of the exponent. gain_by_timestep [T]: geometric mean over steps, in the order of
+    the data, with 10 and 90 % quantiles, which of very many steps are taken over evenly spaced ones
+    (``means.SomeSteps``).
     """
 
     source: Source
@@ -87,6 +88,10 @@ class Reach(Result):
     over_task: Coverage | None = None
     dense: bool = False
     no_interval: str = ""
+    underflowed_gains: int = 0
+    underflow_timestep: int | None = None
+    dtype: str | None = None
+    inside: InsideClipping | None = None
 
     @property
     def caption(self) -> str:
@@ -105,7 +110,20 @@ class Reach(Result):
             if self.over_task is not None:
                 found[f"this {{}} the task's distance of {self.over_task.timesteps}"] = self.over_task.verb
             note = "A fresh gradient joins it at every timestep, so part of it may go farther." if self.dense else ""
+        limits = (note, self.underflow, "" if self.inside is None else self.inside.sentence)
+        note = " ".join(filter(None, limits))
         return Told(f"Gain of the gradient per timestep back through time, {self.selection.short}", found, note)
+
+    @property
+    def underflow(self) -> str:
+        """Which gains are left out since the gradient underflows; empty where none is."""
+        if not self.underflowed_gains:
+            return ""
+        share = self.underflowed_gains / (self.underflowed_gains + self.n_gains)
+        return (
+            f"The gradient underflows in {self.dtype or 'its type'} at timestep {self.underflow_timestep} and farther "
+            f"from the loss: {percent(share)} of the gains are left out."
+        )
 
     @property
     def coverages(self) -> tuple[Told, ...]:
@@ -129,16 +147,17 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
 @remembered
 def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
-    parts, gains = [], _Gains()
-    for grid in stretches(run, selection, _COLUMNS):
-        part, logs = _travels(grid, selection, thresholds.touched_floor)
+    parts, means = [], _Gains()
+    for found in gains(run, selection, [schema.GRAD_H_DIRECT]):
+        part, logs = _travels(found, selection, thresholds.touched_floor)
         parts.append(part)
-        gains.add(logs)
+        means.add(logs)
     timesteps = max((part.timesteps for part in parts), key=len)
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
     horizons = _horizon_with_interval(exponent, interval)
-    without = (_spread(exponents), why_none_over_steps(exponents))
+    without, window = (_spread(exponents), why_none_over_steps(exponents)), window_of(run.manifest.clip)
+    underflow = np.concatenate([part.underflow for part in parts])
     distance, share = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
     dense = share is not None and share >= thresholds.dense_share
     return Reach(
@@ -152,7 +171,7 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         arriving,
         growth,
         timesteps,
-        *gains.by_timestep(len(timesteps)),
+        *means.by_timestep(len(timesteps)),
         exponent,
         interval,
         None if exponent is None else horizons[0],
@@ -165,10 +184,14 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         sum(part.nonfinite_gains for part in parts),
         _what_is_missing(parts, timesteps, selection, exponent),
         distance,
-        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense, without=without),
-        coverage("task", distance, exponent, horizons, least=dense, without=without),
+        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense, without=without, window=window),
+        coverage("task", distance, exponent, horizons, least=dense, without=without, window=window),
         dense,
         without[1],
+        sum(part.underflowed for part in parts),
+        int(np.median(underflow)) if len(underflow) else None,
+        type_of(run),
+        inside_clipping(run, [part.let for part in parts], arriving, exponent, dense=dense, thresholds=thresholds),
     )
 
 
@@ -188,6 +211,9 @@ class _Travels:
     nonfinite_gains: int
     measured: bool
     recorded: bool
+    underflowed: int
+    underflow: Ints
+    let: Let
 
 
 class _Gains:
@@ -211,33 +237,42 @@ class _Gains:
         return np.exp(mean), np.exp(ends[0]), np.exp(ends[1])
 
 
-def _travels(grid: Grid, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
+def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
     """What a stretch says, and ln of its gains [S, T] in the order of the data, NaN where none is above 0."""
-    order = slice(None, None, -1) if selection.reverse else slice(None)
-    gain, total, direct = (grid.values[name][:, order] for name in _COLUMNS)
-    unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
-    present = ~(grid.missing[schema.GRAD_H][:, order] & unmeasured)
-    gain = transport.between_timesteps(gain, present)
-    logs = transport.log_gains(gain)
+    total, direct, present = found.column(schema.GRAD_H), found.column(schema.GRAD_H_DIRECT), found.present
+    logs = found.logs(found.sent)
     recorded = bool(np.isfinite(direct).any())
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
     above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
+    own = found.logs(found.network)
     part = _Travels(
-        grid.steps,
-        grid.timesteps,
+        found.grid.steps,
+        found.grid.timesteps,
         _row_means(above_zero),
         _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched)),
         transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
         _touched_shares(touched, present),
         int(np.isfinite(above_zero).sum()),
-        int((gain == 0).sum()),
-        _nonfinite(unmeasured, present, gain),
-        not unmeasured.all(),
+        int((own == transport.LN_ZERO).sum()),
+        _nonfinite(found),
+        not found.unmeasured.all(),
         recorded,
+        int(found.underflowed.sum()),
+        _nearest_underflow(found, selection),
+        let_through(found, total, touched, _row_means(np.where(own > transport.LN_ZERO, own, np.nan))),
     )
-    return part, above_zero[:, order]
+    return part, above_zero[:, found.order]
+
+
+def _nearest_underflow(found: Gains, selection: Selection) -> Ints:
+    """Of each step that has one the underflowed timestep nearest to the loss, in the order of the data."""
+    lost = found.underflowed[found.underflowed.any(axis=1)]
+    if not len(lost):
+        return np.zeros(0, dtype=np.int64)
+    nearest = lost.shape[1] - 1 - lost[:, ::-1].argmax(axis=1)
+    return np.asarray(lost.shape[1] - 1 - nearest if selection.reverse else nearest)
 
 
 def _joined(parts: Sequence[_Travels]) -> Iterator[Floats]:
@@ -301,9 +336,9 @@ def _touched_shares(touched: NDArray[np.bool_], present: NDArray[np.bool_]) -> F
     return np.where(touched.any(axis=1), shares, np.nan)
 
 
-def _nonfinite(unmeasured: NDArray[np.bool_], present: NDArray[np.bool_], gain: Floats) -> int:
-    counted = ~transport.between_timesteps(unmeasured.astype(float), present).astype(bool)
-    return int((counted & ~np.isfinite(gain)).sum())
+def _nonfinite(found: Gains) -> int:
+    counted = ~np.isnan(transport.between_timesteps(np.where(found.unmeasured, np.nan, 0.0), found.present))
+    return int((counted & ~np.isfinite(found.network) & ~found.cut).sum())
 
 
 def _mean(values: Floats) -> float | None:

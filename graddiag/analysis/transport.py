@@ -114,6 +114,16 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
 
 
+def behind_cut(cut: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The timesteps [S, T] that a ``cut`` parts from the nearest later one that the loss touches: no gradient can
+    arrive there."""
+    if not cut.size:
+        return cut
+    served = _next_touched(touched)
+    at = np.minimum(served, cut.shape[1] - 1)
+    return np.asarray((served < cut.shape[1]) & (_between(cut, at) > 0))
+
+
 def _between(terms: NDArray[np.generic], at: NDArray[np.int64]) -> Floats:
     """For each timestep t the sum of ``terms`` over t+1 ... at[t], [S, T]."""
     path = np.cumsum(terms, axis=1, dtype=np.float64)

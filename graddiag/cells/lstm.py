@@ -6,7 +6,7 @@ Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (200
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.passing import Gate, Passing
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
@@ -69,6 +69,7 @@ def adjoint(
     grad_a, grad_c = _factors(states.gates, states.c, states.c0, states.lengths)
     by_gate = grad_a.view(T, N, 4, H)
     sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
+    gate = Gate(passing, sent_h, sent_c)
     for t in range(T - 1, -1, -1):
         dh, dc = grad_h[t], grad_c[t]
         if t + 1 < T:
@@ -83,9 +84,17 @@ def adjoint(
         by_gate[t, :, 3].mul_(dm)
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         torch.mul(dc, f[t], out=sent_c[t])
-        if passing is not None:
-            passing(t, sent_h[t], sent_c[t])
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_c=grad_c, sent_c=sent_c)
+        gate(t)
+    return Adjoint(
+        grad_h=grad_h,
+        sent_h=sent_h,
+        grad_a=grad_a,
+        grad_a_hh=grad_a,
+        grad_c=grad_c,
+        sent_c=sent_c,
+        unclipped_h=gate.h,
+        unclipped_c=gate.c,
+    )
 
 
 def cell_output(states: States) -> Tensor:

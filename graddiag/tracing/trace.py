@@ -40,6 +40,7 @@ class Trace:
         grad_a_hh: the same at the recurrent side; a GRU's n block carries r_t there. G_t = grad_a_hh_t^T h_{t-1}.
         grad_w_hh: sum over timesteps of all G_t, [gates*H, P]: what this call adds to dL/dW_hh.
         sent_h, sent_c: what timestep t sends back through time to the state before it.
+        unclipped_h, unclipped_c: the same before bptt:C, tbptt:K or h-detach changed it; None where nothing does.
         immediate: what grad_h_direct and grad_c_direct were made of, in the order of processing.
         lengths: [N] timesteps of each sequence, or None when all have T.
         normed, spread: of a layer norm, see ``graddiag.cells.States``; None without one.
@@ -68,6 +69,8 @@ class Trace:
     grad_w_hh: Tensor | None = None
     sent_h: Tensor | None = None
     sent_c: Tensor | None = None
+    unclipped_h: Tensor | None = None
+    unclipped_c: Tensor | None = None
     immediate: Immediate = field(default_factory=Immediate, repr=False)
     lengths: Tensor | None = None
     normed: Tensor | None = field(default=None, repr=False)
