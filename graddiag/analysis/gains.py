@@ -22,8 +22,7 @@ from graddiag.run import Run
 
 Mask = NDArray[np.bool_]
 
-# the smallest normal number of float32, and where a zero may be one that rounding made
-_TINY: Final = 2.0**-126
+# up to this a zero may be one that rounding made
 _LOST: Final = 2.0**-103
 # up to this a gradient of a type with the range of float32 may lose its gain, whatever its loss scale
 _SUSPECT: Final = 2.0**-100
@@ -40,7 +39,7 @@ class Gains:
     network: ||J_t^T lambda_t|| / ||lambda_t||, NaN where it is missing or NaN. passed: what a policy inside of
     back-propagation left of it, 1 without one, 0 at a cut. unmeasured: no gain was recorded, or it underflowed.
     present: the timestep belongs to a sequence. underflowed: left out, since the gradient is below the smallest normal
-    number of its type.
+    number of its type. limited: whether what a policy let through is known; otherwise passed is 1 throughout.
     """
 
     grid: Grid
@@ -50,10 +49,13 @@ class Gains:
     unmeasured: Mask
     present: Mask
     underflowed: Mask
+    limited: bool
 
     @property
     def sent(self) -> Floats:
         """What goes back per timestep: the network's gain times what the policy left of it, 0 at a cut."""
+        if not self.limited:
+            return self.network
         return np.where(self.passed == 0, 0.0, self.network * self.passed)
 
     @property
@@ -100,16 +102,18 @@ def _of(grid: Grid, selection: Selection, window: int | None) -> Gains:
     gain, total = (grid.values[name][:, order] for name in (schema.TRANSPORT_GAIN, schema.GRAD_H))
     unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
     present = ~(grid.missing[schema.GRAD_H][:, order] & unmeasured)
-    passed = np.ones(gain.shape)
-    if schema.PASSED in grid.values:
+    passed, limited = np.ones(gain.shape), schema.PASSED in grid.values
+    if limited:
         recorded = grid.values[schema.PASSED][:, order]
         passed = np.where(grid.missing[schema.PASSED][:, order], 1.0, recorded)
     elif window is not None and gain.size:
-        cut = (gain == 0) & (np.arange(gain.shape[1]) % window == 0)
+        limited, cut = True, (gain == 0) & (np.arange(gain.shape[1]) % window == 0)
         passed, gain = np.where(cut, 0.0, passed), np.where(cut, np.nan, gain)
     lost = _underflowed(total, present & unmeasured & ~grid.missing[schema.GRAD_H][:, order])
-    between = ~np.isnan(transport.between_timesteps(np.zeros(gain.shape), present))
-    return Gains(grid, order, gain, np.where(between, passed, 1.0), unmeasured, present, lost & between)
+    if gain.size:  # the gain of the first timestep leads to the initial state
+        first = np.arange(len(gain)), present.argmax(axis=1)
+        passed[first], lost[first] = 1.0, False
+    return Gains(grid, order, gain, passed, unmeasured, present, lost, limited)
 
 
 def _underflowed(total: Floats, without: Mask) -> Mask:
@@ -143,7 +147,11 @@ def _without_underflow(run: Run, selection: Selection, grid: Grid) -> Grid:
     path = read_grid(run, selection, [schema.GRAD_C_PATH], steps=ends).values[schema.GRAD_C_PATH]
     arrived = np.hypot(total, np.nan_to_num(path))
     sent = gain * arrived
-    lost = (arrived < _TINY) | ((sent > 0) & (sent < _TINY)) | ((sent == 0) & (arrived < _LOST))
+    lost = (
+        (arrived < transport.FLOAT32_NORMAL)
+        | ((sent > 0) & (sent < transport.FLOAT32_NORMAL))
+        | ((sent == 0) & (arrived < _LOST))
+    )
     missing = grid.missing[schema.TRANSPORT_GAIN] | lost
     values = {**grid.values, schema.TRANSPORT_GAIN: np.where(lost, np.nan, gain)}
     return replace(grid, values=values, missing={**grid.missing, schema.TRANSPORT_GAIN: missing})

@@ -77,9 +77,8 @@ class Let:
     arriving: Floats
 
 
-def let_through(found: Gains, total: Floats, touched: Mask, exponents: Floats) -> Let:
-    """Of one stretch; ``exponents`` [S]: the mean of ln of the network's own gains."""
-    logs = found.logs(found.network)
+def let_through(found: Gains, total: Floats, touched: Mask, logs: Floats) -> Let:
+    """Of one stretch; ``logs`` [S, T]: ln of the network's own gains."""
     known = np.isfinite(logs) & np.isfinite(found.passed)
     kept = found.passed[known & (found.passed > 0)]
     reached = np.where(transport.behind_cut(found.cut, touched), np.nan, total)
@@ -88,7 +87,7 @@ def let_through(found: Gains, total: Floats, touched: Mask, exponents: Floats) -
         int(((known | found.cut) & (found.passed < 1 - _ROUNDING)).sum()),
         int(found.cut.sum()),
         float(np.log(kept).sum()),
-        exponents,
+        _row_means(np.where(logs > transport.LN_ZERO, logs, np.nan)),
         np.exp(transport.arrival(logs, reached, touched)),
     )
 
@@ -102,8 +101,8 @@ def inside_clipping(
     if not named and not acted:
         return None
     separate = run.manifest.schema_version >= 3
-    known, own = sum(part.known for part in parts), _mean(np.concatenate([part.exponents for part in parts]))
-    without = _median(np.concatenate([part.arriving for part in parts]))
+    known, own = sum(part.known for part in parts), _mean(_joined([part.exponents for part in parts]))
+    without = _median(_joined([part.arriving for part in parts]))
     left = [part.ln_passed for part in parts]
     window = window_of(clip)
     clear = separate or window is not None
@@ -123,11 +122,21 @@ def inside_clipping(
     )
 
 
+def _row_means(values: Floats) -> Floats:
+    finite = np.isfinite(values)
+    total = np.where(finite, values, 0.0).sum(axis=1)
+    return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
+
+
 def _vanishes(arriving: float | None, exponent: float | None, dense: bool, thresholds: Thresholds) -> bool:
     """By the same thresholds as the verdict."""
     if arriving is not None and arriving < thresholds.arriving:
         return True
     return dense and exponent is not None and math.exp(exponent) < thresholds.fresh_gain
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _mean(values: Floats) -> float | None:

@@ -191,7 +191,7 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         sum(part.underflowed for part in parts),
         int(np.median(underflow)) if len(underflow) else None,
         type_of(run),
-        inside_clipping(run, [part.let for part in parts], arriving, exponent, dense=dense, thresholds=thresholds),
+        inside_clipping(run, [p.let for p in parts if p.let], arriving, exponent, dense=dense, thresholds=thresholds),
     )
 
 
@@ -213,7 +213,7 @@ class _Travels:
     recorded: bool
     underflowed: int
     underflow: Ints
-    let: Let
+    let: Let | None
 
 
 class _Gains:
@@ -245,7 +245,7 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
     above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
-    own = found.logs(found.network)
+    own = found.logs(found.network) if found.limited else logs
     part = _Travels(
         found.grid.steps,
         found.grid.timesteps,
@@ -261,7 +261,7 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         recorded,
         int(found.underflowed.sum()),
         _nearest_underflow(found, selection),
-        let_through(found, total, touched, _row_means(np.where(own > transport.LN_ZERO, own, np.nan))),
+        let_through(found, total, touched, own) if found.limited else None,
     )
     return part, above_zero[:, found.order]
 

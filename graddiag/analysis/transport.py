@@ -15,6 +15,7 @@ from graddiag.analysis.values import Floats
 
 # a run stores norms as float32: one that is not 0 is at least the least of these, one that is not inf at most the most
 FLOAT32_LEAST: Final = 2.0**-149
+FLOAT32_NORMAL: Final = 2.0**-126  # the smallest normal number: below it digits are lost
 FLOAT32_MOST: Final = float(np.finfo(np.float32).max)
 
 # what the exponential of a logarithm can hold in float64
