@@ -26,9 +26,10 @@ class InsideClipping:
     acted_share: share of the gains at which the policy changed what was sent. passed: geometric mean of what it left of
     one, cuts left out. cuts: gains that it set to 0. exponent: mean of ln of the network's own gain, over timesteps and
     then steps; horizon: -1/exponent. arriving: share of the loss's gradient that would arrive at the worst-served
-    timestep by the network's own gains, the median over steps; with a window the worst within it. makes_vanishing:
-    whether the gradient vanishes with the policy and does not by the network's own gains, by the thresholds of the
-    verdict; None where that is not known.
+    timestep by the network's own gains, the median over steps; behind a cut, where no gain can be measured, by their
+    mean. makes_vanishing: whether the gradient vanishes with the policy and does not by the network's own gains, by the
+    thresholds of the verdict, and the policy makes more than half of the loss (in logarithms); None where that is not
+    known.
     """
 
     policy: str
@@ -48,7 +49,7 @@ class InsideClipping:
         if not self.separate and self.window is None:
             return f"The gains include what {self.policy} does: how much of them it makes was not recorded."
         named = " The policy makes the gradient vanish, not the network." if self.makes_vanishing else ""
-        return f"{self._limit}{named}"
+        return f"{self._limit}{self._own}{named}"
 
     @property
     def _limit(self) -> str:
@@ -57,10 +58,19 @@ class InsideClipping:
             return f"{self.policy} cuts back-propagation: no gradient goes further back than {far}."
         if self.exponent is None or self.passed is None or not self.acted_share:
             return f"{self.policy} acts inside of back-propagation and left the gradient of this layer as it was."
-        own = number(math.exp(self.exponent))
         return (
-            f"{self.policy} acts at {percent(self.acted_share)} of the timesteps and leaves {percent(self.passed)} of "
-            f"the gradient at each, geometric mean; the gain of the network itself is {own} per timestep."
+            f"{self.policy} acts at {percent(self.acted_share)} of the timesteps. Per timestep it leaves "
+            f"{percent(self.passed)} of the gradient (geometric mean)."
+        )
+
+    @property
+    def _own(self) -> str:
+        """What the network does by itself."""
+        if self.exponent is None or (self.window is None and not self.acted_share):
+            return ""
+        own = f" The network's own gain is {number(math.exp(self.exponent))} per timestep"
+        return (
+            f"{own}: by it {_share(self.arriving)} would reach the farthest timestep." if self.arriving else f"{own}."
         )
 
 
@@ -81,14 +91,18 @@ def let_through(found: Gains, total: Floats, touched: Mask, logs: Floats) -> Let
     """Of one stretch; ``logs`` [S, T]: ln of the network's own gains."""
     known = np.isfinite(logs) & np.isfinite(found.passed)
     kept = found.passed[known & (found.passed > 0)]
-    reached = np.where(transport.behind_cut(found.cut, touched), np.nan, total)
+    exponents = _row_means(np.where(logs > transport.LN_ZERO, logs, np.nan))
+    ways = transport.ways_behind_cut(found.cut, touched)
+    within = transport.arrival(logs, np.where(ways > 0, np.nan, total), touched)
+    farthest = ways.max(axis=1, initial=0)
+    beyond = np.where(farthest > 0, exponents * farthest, np.inf)
     return Let(
         int((known | found.cut).sum()),
         int(((known | found.cut) & (found.passed < 1 - _ROUNDING)).sum()),
         int(found.cut.sum()),
         float(np.log(kept).sum()),
-        _row_means(np.where(logs > transport.LN_ZERO, logs, np.nan)),
-        np.exp(transport.arrival(logs, reached, touched)),
+        exponents,
+        np.exp(np.minimum(within, beyond)),
     )
 
 
@@ -116,9 +130,7 @@ def inside_clipping(
         own if clear else None,
         None if own is None or not clear else -1 / own if own < 0 else math.inf,
         without if clear else None,
-        _vanishes(_median(arriving), exponent, dense, thresholds) and not _vanishes(without, own, dense, thresholds)
-        if clear
-        else None,
+        _made(_median(arriving), exponent, without, own, dense, thresholds) if clear else None,
     )
 
 
@@ -128,11 +140,25 @@ def _row_means(values: Floats) -> Floats:
     return np.where(finite.any(axis=1), total / np.maximum(finite.sum(axis=1), 1), np.nan)
 
 
-def _vanishes(arriving: float | None, exponent: float | None, dense: bool, thresholds: Thresholds) -> bool:
-    """By the same thresholds as the verdict."""
-    if arriving is not None and arriving < thresholds.arriving:
-        return True
-    return dense and exponent is not None and math.exp(exponent) < thresholds.fresh_gain
+def _made(
+    arriving: float | None,
+    exponent: float | None,
+    own_arriving: float | None,
+    own_exponent: float | None,
+    dense: bool,
+    thresholds: Thresholds,
+) -> bool:
+    """Whether the policy makes the gradient vanish: by the thresholds of the verdict with it and not without, and it
+    takes off more than the network does."""
+    if arriving is not None and own_arriving is not None and arriving < thresholds.arriving:
+        return own_arriving >= thresholds.arriving and own_arriving >= math.sqrt(arriving)
+    if not dense or exponent is None or own_exponent is None or math.exp(exponent) >= thresholds.fresh_gain:
+        return False
+    return math.exp(own_exponent) >= thresholds.fresh_gain and own_exponent >= exponent / 2
+
+
+def _share(arriving: float) -> str:
+    return percent(arriving) if arriving >= 1e-4 else f"a share of {number(arriving)}"
 
 
 def _joined(parts: Sequence[Floats]) -> Floats:

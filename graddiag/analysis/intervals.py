@@ -67,7 +67,7 @@ def why_none_over_steps(values: Floats) -> str:
     if n == 1:
         return "one step: no interval"
     if n < FEWEST_STEPS:
-        return f"no interval: {plural(n, 'recorded step')}, and it takes {FEWEST_STEPS}"
+        return f"no interval: {plural(n, 'recorded step')}, {FEWEST_STEPS} are needed"
     return "no interval: it drifts over the run"
 
 

@@ -115,14 +115,15 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
 
 
-def behind_cut(cut: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """The timesteps [S, T] that a ``cut`` parts from the nearest later one that the loss touches: no gradient can
-    arrive there."""
+def ways_behind_cut(cut: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each timestep that a ``cut`` parts from the nearest later one that the loss touches the timesteps between
+    the two, [S, T]: no gradient can arrive there. 0 for all others."""
     if not cut.size:
-        return cut
+        return np.zeros(cut.shape, dtype=np.int64)
     served = _next_touched(touched)
     at = np.minimum(served, cut.shape[1] - 1)
-    return np.asarray((served < cut.shape[1]) & (_between(cut, at) > 0))
+    parted = (served < cut.shape[1]) & (_between(cut, at) > 0)
+    return np.asarray(np.where(parted, at - np.arange(cut.shape[1]), 0), dtype=np.int64)
 
 
 def _between(terms: NDArray[np.generic], at: NDArray[np.int64]) -> Floats:

@@ -51,7 +51,7 @@ def test_reach_says_whether_it_covers_the_sequence_and_the_task() -> None:
     assert (found.over_sequence.covers, found.over_task.covers) == (True, False)
     assert found.over_task.kept == pytest.approx(0.9**40)
     assert found.over_task.sentence == (
-        "The horizon of 9.49 timesteps (no interval: 4 recorded steps, and it takes 200) does not cover the 40 "
+        "The horizon of 9.49 timesteps (no interval: 4 recorded steps, 200 are needed) does not cover the 40 "
         "timesteps of the task's distance."
     )
     assert found.caption.endswith("this does not cover the task's distance of 40.")

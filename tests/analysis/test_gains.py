@@ -44,6 +44,15 @@ def recorded(
     return graddiag.load_run(recorder.path)
 
 
+def carrying() -> torch.nn.Module:
+    """A network that carries the gradient back as it is: its own gain is 1."""
+    torch.manual_seed(0)
+    module = graddiag.nn.RNN(2, 16, nonlinearity="identity").double()
+    with torch.no_grad():
+        torch.nn.init.orthogonal_(module.weight_hh_l0)
+    return module
+
+
 def only(run: Run) -> Reach:
     return reach(run, selections(run)[0])
 
@@ -98,8 +107,7 @@ def test_an_older_run_is_read_the_same_way() -> None:
 
 
 def test_a_window_is_named_as_what_ends_back_propagation(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    run = recorded(tmp_path, graddiag.nn.RNN(2, 16), length=30, clip="tbptt:10")
+    run = recorded(tmp_path, carrying(), length=30, clip="tbptt:10")
     for each in (run, older(run)):
         (layer,) = selections(each)
         cut, found = truncation(each, layer), reach(each, layer)
@@ -112,7 +120,18 @@ def test_a_window_is_named_as_what_ends_back_propagation(tmp_path: Path) -> None
         assert found.n_gains == 9
         assert found.over_sequence is not None
         assert found.over_sequence.covers is False
+        assert found.inside.arriving == pytest.approx(1.0, rel=1e-5)
         assert "not the network" in found.inside.sentence
+
+
+def test_a_window_over_a_network_that_fades_by_itself(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = graddiag.nn.GRU(2, 16)
+    found = only(recorded(tmp_path, module, length=30, clip="tbptt:10")).inside
+    assert found is not None
+    assert found.exponent is not None
+    assert found.arriving == pytest.approx(math.exp(29 * found.exponent), rel=1e-6)
+    assert found.makes_vanishing is False
 
 
 def test_a_window_with_a_loss_at_every_timestep(tmp_path: Path) -> None:
@@ -149,11 +168,7 @@ def test_a_clamp_is_kept_apart_from_the_networks_own_gain(tmp_path: Path, kind: 
 
 
 def test_a_clamp_that_makes_the_gradient_vanish_is_named(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    module = graddiag.nn.RNN(2, 16, nonlinearity="identity").double()
-    with torch.no_grad():
-        torch.nn.init.orthogonal_(module.weight_hh_l0)
-    run = recorded(tmp_path, module, length=20, clip="bptt:1e-9")
+    run = recorded(tmp_path, carrying(), length=20, clip="bptt:1e-9")
     found = only(run)
     assert found.inside is not None
     assert found.inside.makes_vanishing is True

@@ -63,7 +63,7 @@ def test_the_mean_over_dependent_steps_lies_in_95_of_100(phi: float, n: int, noi
 def test_few_steps_give_no_interval(n: int) -> None:
     series = autoregressive(0.9, n, 1)[0]
     assert over_steps(series) is None
-    why = f"no interval: {n} recorded steps, and it takes 200" if n > 1 else "one step: no interval"
+    why = f"no interval: {n} recorded steps, 200 are needed" if n > 1 else "one step: no interval"
     assert why_none_over_steps(series) == why
 
 
