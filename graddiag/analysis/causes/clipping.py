@@ -96,7 +96,10 @@ def _idle(measured: Measured) -> bool:
     """Whether a policy is set, the coefficient known at enough steps, and 1 at all of them."""
     known = int(np.isfinite(measured.history.coefficient.values).sum())
     return (
-        measured.history.source.clipped and known >= measured.thresholds.history and not measured.clipping.clipped_steps
+        measured.history.source.clipped
+        and known >= measured.thresholds.history
+        and not measured.clipping.clipped_steps
+        and not measured.clipping.inside
     )
 
 
