@@ -28,7 +28,7 @@ from graddiag.analysis.words import plural
 RANK: Final = (
     *("no-gradient", "parameters-not-updated", "gradients-not-zeroed", "clip-before-unscale", "clip-misplaced"),
     *("changed-during-training", "truncated-reach", "non-finite", "exploding", "learning-rate-high", "clipping-always"),
-    *("learning-rate-low", "dead-units", "saturated-gates", "vanishing"),
+    *("dead-units", "saturated-gates", "vanishing", "learning-rate-low"),
 )
 FAULTS: Final = RANK[:5]
 

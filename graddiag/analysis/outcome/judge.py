@@ -145,15 +145,15 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
     if measure.reference is not None:
         judged = _by_reference(measure, found, found, measure.reference, t)
-        return _overfits(measure, found, moved, t) or judged
-    span = found.start - found.best
+        learned = _beats(measure, found, t, best=True)
+        return (_overfits(measure, found, moved, t) if learned else None) or judged
+    span, explained = found.start - found.best, explained_of(run)
+    trained = explained is not None and _beats(explained, course(explained.steps, explained.values), t)
     if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
         if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
-            return _overfits(measure, found, moved, t) or _Judged("diverged", "rose", found.above_since(found.start))
-        explained = explained_of(run)
-        if explained is not None and _beats(explained, course(explained.steps, explained.values), t):
-            return _Judged("learned", "near-floor")
-        return _Judged("stuck", "never-fell", found.last_step if explained is None else int(found.steps[0]))
+            overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
+            return overfits or _Judged("diverged", "rose", found.above_since(found.start))
+        return _Judged("learned", "near-floor") if trained else _Judged("stuck", "never-fell", int(found.steps[0]))
     overfits = _overfits(measure, found, moved, t)
     if overfits is not None:
         return overfits
