@@ -74,14 +74,14 @@ def exploding(measured: Measured) -> Finding | None:
 
 def _across_depth(measured: Measured) -> Finding | None:
     """The gradient grows from layer to layer and not through time."""
-    steep = [each for each in measured.depth.ratios if each.typical >= measured.thresholds.growth]
+    ratios, across, t = measured.depth.ratios, measured.depth.across, measured.thresholds
+    steep = bool(ratios) and (max(each.typical for each in ratios) >= t.growth or (across or 0.0) >= 10 * t.growth)
     if not steep or not measured.outcome.failed:
         return None
-    worst = max(steep, key=lambda each: each.typical)
+    worst = max(ratios, key=lambda each: each.typical)
     sentence = (
-        f"The gradient grows across depth, not through time: {number(worst.typical)} times from "
-        f"{worst.upper.short} down "
-        f"to layer {worst.lower.layer}, in the geometric mean of {plural(len(worst.steps), 'step')}."
+        f"The gradient grows across depth: {number(worst.typical)} times from {worst.upper.short} down "
+        f"to layer {worst.lower.layer}, and {number(across)} times from top to bottom."
     )
     place = place_in(worst.lower, int(worst.steps[0]), int(worst.steps[-1]))
     found = (Evidence("growth from one layer to the next below", worst.typical, "times", worst.lower.label, place),)
