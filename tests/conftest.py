@@ -1,4 +1,4 @@
-"""A real Chromium, for all tests that look at pages as people see them."""
+"""For all tests: a real Chromium to look at pages as people see them, and more time for those marked slow."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +15,14 @@ CHROMIUM_SWITCHES: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+SLOW_SECONDS: Final = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test gets more than the time limit of pyproject.toml, unless it has a limit of its own."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.fixture(scope="session")
