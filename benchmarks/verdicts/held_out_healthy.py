@@ -180,7 +180,7 @@ def both_directions(self: Family) -> Iterator[Case]:
                 edge = torch.zeros(1, 16, dtype=torch.long)
                 return x, (torch.cat([edge, x[:-1]]) == torch.cat([x[1:], edge])).long()
 
-            return Training(net, batch, optimizer("adam:0.01", net))
+            return Training(net, batch, optimizer("adam:0.01", net), steps=700)
 
         yield self.case(f"{cell} x{layers} drop {drop}", HEALTHY, build, Expected(final=(0, 0.4)))
 
