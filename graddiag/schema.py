@@ -58,6 +58,7 @@ GRAD_A = "grad_a"
 GRAD_W_HH = "grad_w_hh"
 GRAD_W_HH_COSINE = "grad_w_hh_cosine"
 TRANSPORT_GAIN = "transport_gain"
+PASSED = "passed"
 H_RMS = "h_rms"
 C_RMS = "c_rms"
 
@@ -329,7 +330,20 @@ TABLES: Final[dict[str, Table]] = {
                     GRAD_W_HH, "float32", "Frobenius, units of the loss", "||G_t||, what timestep t adds to dL/dW_hh"
                 ),
                 Column(GRAD_W_HH_COSINE, "float32", "1", "cosine between G_t and the sum of all G_t"),
-                Column(TRANSPORT_GAIN, "float32", "1", "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back"),
+                Column(
+                    TRANSPORT_GAIN,
+                    "float32",
+                    "1",
+                    "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
+                    "null where no gradient arrived, or one of the two norms is below the smallest normal number",
+                ),
+                Column(
+                    PASSED,
+                    "float32",
+                    "1",
+                    "norm of what t sends back after bptt:C, tbptt:K or h-detach / before; null without them",
+                    since=3,
+                ),
                 Column(H_RMS, "float32", "1", "root mean square of h_t over batch and units"),
                 Column(C_RMS, "float32", "1", "root mean square of c_t over batch and units (LSTM)"),
             ),

@@ -87,14 +87,14 @@ def aimed_at(runs: Sequence[OpenRun]) -> Goal | None:
         )
     with right:
         below = st.number_input(
-            "that ends at most at",
+            "that ends at most at" if offered[name].better == "lower" else "that ends at least at",
             value=offered[name].below,
             format="%g",
             key=f"below-{name}",
             bind="query-params",
             help="In the mean over the last 5% of the steps.",
         )
-    return Goal(name, float(below))
+    return Goal(name, float(below), offered[name].better)
 
 
 def rates(found: Experiment) -> None:

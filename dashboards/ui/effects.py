@@ -32,8 +32,8 @@ def _shared_note(effects: Sequence[Effect]) -> str:
 
 def _heads(effects: Sequence[Effect]) -> tuple[str, ...]:
     several = max(effect.n for effect in effects) > 1
-    difference = "Mean difference" if several else "Difference"
-    with_interval = f"{difference}, 95% interval" if any(effect.interval for effect in effects) else difference
+    difference = "Median difference" if several else "Difference"
+    with_interval = f"{difference}, interval" if any(effect.interval for effect in effects) else difference
     seeds = _seeds(effects[0].seeds)
     return ("Quantity", f"{effects[0].baseline_arm}{seeds}", f"{effects[0].arm}{seeds}", with_interval)
 
@@ -53,12 +53,8 @@ def _row(effect: Effect, note: str) -> tuple[tuple[str, ...], ...]:
         (effect.title, effect.unit),
         (_values(effect.baseline_values),),
         (_values(effect.values),),
-        (number(effect.difference), _interval(effect), note),
+        (number(effect.difference), effect.range if effect.interval else "", note),
     )
-
-
-def _interval(effect: Effect) -> str:
-    return f"{number(effect.interval[0])} to {number(effect.interval[1])}" if effect.interval else ""
 
 
 def _values(values: Sequence[float | None]) -> str:

@@ -4,7 +4,7 @@ from graddiag.analysis.bands import Band, Bands, bands
 from graddiag.analysis.captions import captions
 from graddiag.analysis.cellpath import CellPath, cell_path
 from graddiag.analysis.clipping import ClipStatistics, clip_statistics
-from graddiag.analysis.compare import ArmSummary, Comparison, Effect, Pair, compare
+from graddiag.analysis.compare import ArmSummary, Comparison, Pair, compare
 from graddiag.analysis.counterfactual import Counterfactuals, LookedStep, counterfactual
 from graddiag.analysis.credit import CreditMatrix, credit_matrix
 from graddiag.analysis.curves import Curves, logged_scalars, loss_curve
@@ -14,6 +14,7 @@ from graddiag.analysis.differences import Difference
 from graddiag.analysis.direction import DirectionChange, direction_change
 from graddiag.analysis.distance import Coverage, task_distance
 from graddiag.analysis.effective import EffectiveLr, effective_lr
+from graddiag.analysis.effects import Effect
 from graddiag.analysis.events import EventKind, Events, events
 from graddiag.analysis.experiment import Experiment, Goal, experiment, goals
 from graddiag.analysis.exponents import ExponentCourse, LyapunovHistory, lyapunov_history
@@ -44,13 +45,14 @@ from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
 from graddiag.analysis.reach import Reach, horizon_captions, reach
 from graddiag.analysis.reaches import LayerReaches, reaches
-from graddiag.analysis.recommended import RecommendedThresholds, recommended_from, recommended_thresholds
+from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.rules import RULES, RULES_VERSION, Rule, rule
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
 from graddiag.analysis.spectra import Lyapunov, SpectrumHistory, WeightSpectrum, spectrum_history, weight_spectra
 from graddiag.analysis.stability import EdgeOfStability, edge_of_stability
 from graddiag.analysis.story import Moment, Story
+from graddiag.analysis.success import SuccessRates
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.timeconstants import TimeConstants, time_constants
 from graddiag.analysis.truncation import Truncation, truncation
@@ -137,6 +139,7 @@ __all__ = [
     "SpectrumHistory",
     "Stability",
     "Story",
+    "SuccessRates",
     "Thresholds",
     "TimeConstants",
     "Truncation",
@@ -188,7 +191,6 @@ __all__ = [
     "profile",
     "reach",
     "reaches",
-    "recommended_from",
     "recommended_thresholds",
     "recorded_steps",
     "rule",

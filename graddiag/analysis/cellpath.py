@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis import transport
 from graddiag.analysis.captions import Told
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import SomeSteps, StepMeans
@@ -29,7 +30,7 @@ class CellPath(Result):
     1 + ratio times ||dc_t||. So a ratio near 1 says that the cell carries the gradient only as far as the rest is not
     large and opposed; a ratio above 1 proves that the rest opposes it.
     Nothing comes along the cell to the last timestep of a sequence in the order of running; it is left out, as are
-    timesteps where ||dc_t|| is 0, NaN or inf.
+    timesteps where ||dc_t|| is NaN, inf or below the smallest normal number of float32, in which runs store norms.
 
     by_timestep [T]: median over the recorded steps; by_step [S]: median over timesteps; ratio: median of those;
     opposed: share of the counted timesteps and steps with a ratio above 1.
@@ -103,7 +104,7 @@ def _ratios(grid: Grid, selection: Selection) -> tuple[_Ratios, NDArray[np.float
     """What a stretch says; its ratios [S, T], NaN where there is none; and where none was measured, [S, T]."""
     total, path = (grid.values[name] for name in _NAMES)
     absent = grid.missing[schema.GRAD_C] | grid.missing[schema.GRAD_C_PATH] | _ends(grid, selection)
-    usable = np.isfinite(total) & np.isfinite(path) & (total > 0) & ~absent
+    usable = np.isfinite(total) & np.isfinite(path) & (total >= transport.FLOAT32_NORMAL) & ~absent
     with np.errstate(over="ignore"):
         ratio = np.where(usable, path / np.where(usable, total, 1.0), np.nan).astype(np.float32)
     counted, opposing = int(np.isfinite(ratio).sum()), int((ratio > 1).sum())

@@ -26,6 +26,8 @@ ROUNDING: Final = 1e-9
 SAFETY_NET_SHARE: Final = 0.1
 LIMITER_SHARE: Final = 0.5
 
+_INSIDE: Final = ("bptt", "tbptt")  # policies that act inside of back-propagation
+
 Role = Literal["never engaged", "safety net", "in between", "step-size limiter"]
 
 _ROLES: Final[Mapping[Role, str]] = {
@@ -49,7 +51,10 @@ class ClipStatistics(Result):
     role: ``safety net`` up to SAFETY_NET_SHARE of the steps, ``step-size limiter`` from LIMITER_SHARE on: where half of
     the steps are clipped the threshold lies below the median norm, and the usual update is lr x threshold long,
     whatever the gradient (normalised gradient descent). None without a policy or a known coefficient.
-    spikes: steps whose norm was many times the usual one (``find_spikes``); spikes_clipped: those that were clipped.
+    inside: whether the policy acts inside of back-propagation (bptt:C, tbptt:K): a step then has no norm from before
+    it, so that its coefficient is 1 whatever it did, and the numbers about clipped steps are None or 0;
+    ``reach(...).inside`` says what it did. spikes: steps whose norm was many times the usual one (``find_spikes``);
+    spikes_clipped: those that were clipped.
     """
 
     source: Source
@@ -73,6 +78,7 @@ class ClipStatistics(Result):
     role: Role | None = None
     spikes: int | None = None
     spikes_clipped: int | None = None
+    inside: bool = False
 
     @property
     def caption(self) -> str:
@@ -82,6 +88,8 @@ class ClipStatistics(Result):
     def told(self) -> Told:
         if not self.source.clipped:
             found = {"": "none", "largest gradient norm": number(self.norm_max)}
+        elif self.inside:
+            found = {"": f"{self.policy} acts inside of back-propagation, at each timestep; see the transport gain"}
         elif not self.clipped_steps:
             found = {"": f"{self.policy} never engaged in {plural(self.steps, 'step')}"}
         else:
@@ -97,6 +105,8 @@ class ClipStatistics(Result):
     @property
     def role_sentence(self) -> str:
         """What the policy was to this run, and what it did about the spikes and the values that are not finite."""
+        if self.inside:
+            return f"{self.policy} acts inside of back-propagation: what it did is not in the norms of the steps."
         if self.role is None:
             return "What clipping was to this run is not known: no clip policy, or no clip coefficient, was recorded."
         spikes = "" if not self.spikes else f" Of {plural(self.spikes, 'spike')} it shortened {self.spikes_clipped}."
@@ -115,7 +125,8 @@ def clip_statistics(run: Run, *, thresholds: Thresholds | None = None) -> ClipSt
 
 def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) -> ClipStatistics:
     """The statistics of norms that were read already."""
-    coefficient, steps = history.coefficient.values, history.steps
+    inside, steps = (history.source.clip or "").startswith(_INSIDE), history.steps
+    coefficient = np.full(len(steps), np.nan) if inside else history.coefficient.values
     clipped = coefficient < 1 - ROUNDING
     known = int(np.isfinite(coefficient).sum())
     share = float(clipped.sum() / known) if known else None
@@ -146,6 +157,7 @@ def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) ->
         _role(share) if history.source.clipped else None,
         None if spikes is None else len(spikes),
         None if spikes is None or not known else int(np.isin(spikes, steps[clipped]).sum()),
+        inside,
     )
 
 

@@ -1,5 +1,6 @@
 """One decision a run about clipping and one about the learning rate, which all findings share."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ from graddiag.analysis.findings import PRACTICE, Advice
 from graddiag.analysis.norms import NormHistory
 from graddiag.analysis.outcome import Outcome
 from graddiag.analysis.outcome.course import Course
-from graddiag.analysis.values import Floats
+from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import number
 from graddiag.run import Run, numbers
 
@@ -18,8 +19,11 @@ HEURISTIC: Final = "Pascanu et al. 2013, section 3.2"
 WALLS: Final = "Pascanu et al. 2013, section 2.3"
 RATIO: Final = "update against weight near 1e-3: CS231n, Karpathy"
 
-_FEW: Final = 5  # norms; fewer tell no threshold
-_NET: Final = 0.9  # the threshold is this quantile of the norms at which the run was learning
+FEW_NORMS: Final = 5  # norms; fewer tell no threshold
+NET_SHARE: Final = 0.1
+LOW_FACTOR: Final = 0.5
+HIGH_FACTOR: Final = 10.0
+EPSILON: Final = 1e-6  # what clip_grad_norm_ adds to the norm it divides by
 _SPIKE: Final = 10.0  # a norm above so many medians is no norm at which a run was learning
 _FALLEN: Final = 0.9  # of the whole fall of the loss: from there on the norms are those of convergence
 _UPDATE: Final = 3e-3  # norm of an update over that of the weights that a suggested rate leads to, about
@@ -102,24 +106,38 @@ class RateDecision:
         return f" to about {float(f'{self.now * factor:.1g}'):g} (now {self.now:g})"
 
 
-def clip_decision(history: NormHistory, outcome: Outcome, loss: Course | None, harm: int | None) -> ClipDecision:
-    """The threshold that the norms support at which this run was learning: before the first ``harm`` (a jump of the
-    loss or the norm, NaN, divergence) and before it converged. None where fewer than five such norms were recorded."""
+def learning_norms(
+    history: NormHistory, outcome: Outcome, loss: Course | None, harm: int | None
+) -> tuple[Ints, Floats]:
+    """The steps at which this run was learning, and their norms before clipping: before the first ``harm`` (a jump of
+    the loss or the norm, NaN, divergence) and before it converged; spikes left out."""
     steps, norms = history.steps, history.before.values
     last = int(steps[-1]) + 1 if len(steps) else 0
-    ends = (
-        [last]
-        + ([harm] if harm is not None else [])
-        + ([_converged(loss)] if loss is not None and outcome.fine else [])
-    )
+    ends = [last] + ([harm] if harm is not None else [])
+    ends += [_converged(loss)] if loss is not None and outcome.fine else []
     used = (steps < min(ends)) & np.isfinite(norms) & (norms > 0)
     kept = norms[used]
     usual = kept <= _SPIKE * np.median(kept) if len(kept) else np.zeros(0, dtype=bool)
-    if usual.sum() < _FEW:
+    return steps[used][usual], kept[usual]
+
+
+def clip_decision(history: NormHistory, steps: Ints, norms: Floats) -> ClipDecision:
+    """The threshold that ``learning_norms`` support; None where there are fewer than five of them."""
+    if len(norms) < FEW_NORMS:
         return ClipDecision(None, None, None, history.threshold, history.source.clipped)
-    threshold = two_digits(float(np.quantile(kept[usual], _NET)))
-    own = steps[used][usual]
-    return ClipDecision(threshold, int(own[0]), int(own[-1]), history.threshold, history.source.clipped)
+    return ClipDecision(safety_net(norms), int(steps[0]), int(steps[-1]), history.threshold, history.source.clipped)
+
+
+def safety_net(norms: Floats) -> float:
+    """The least threshold, of two digits, that clips at most a tenth of ``norms``, within half to ten times their mean.
+
+    Source: the range is that of Pascanu, Mikolov & Bengio (2013), section 3.2.
+    """
+    ordered, mean = np.sort(norms), float(norms.mean())
+    last_left = float(ordered[max(math.ceil((1 - NET_SHARE) * len(ordered)) - 1, 0)]) + EPSILON
+    unit = 10.0 ** (math.floor(math.log10(last_left)) - 1)
+    least = float(f"{math.ceil(last_left / unit) * unit:.6g}")
+    return float(np.clip(least, LOW_FACTOR * mean, HIGH_FACTOR * mean))
 
 
 def _converged(loss: Course) -> int:
@@ -143,23 +161,9 @@ def rate_decision(run: Run, harm: int | None, optimizer: str | None) -> RateDeci
     )
 
 
-def two_digits(value: float) -> float:
-    return float(f"{value:.2g}")
-
-
-def told(ratio: float | None) -> str:
-    """The size of the median update in brackets, or that it was not recorded."""
-    if ratio is None:
-        return " (update size not recorded)"
-    return f" (an update is {number(ratio)} of the weights in the median step)"
-
-
-def usable(values: Floats) -> Floats:
-    return values[np.isfinite(values)]
-
-
 OVERFIT_ONE_BATCH: Final = Advice(
-    "Overfit a single batch; if the loss does not go to its floor there, look for an error in the data, targets or loss.",
+    "Overfit a single batch; if the loss does not go to its floor there, look for an error in the data, "
+    "targets or loss.",
     "Karpathy 2019, a recipe for training neural networks",
     "overfit-one-batch",
 )

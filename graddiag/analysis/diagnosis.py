@@ -1,4 +1,4 @@
-"""A diagnosis: the outcome of a training, its causes ranked by evidence, what to do first, and what could not be known."""
+"""A diagnosis: the outcome of a training, its causes ranked by evidence, what to do first, and what is not known."""
 
 import json
 import textwrap

@@ -1,15 +1,17 @@
 """The runs of an experiment: arms x seeds x lengths of the sequence, which of them succeeded, and how each went."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.curves import logged_scalars
 from graddiag.analysis.intervals import Interval
+from graddiag.analysis.proportions import exact_interval
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural, scalar_title
 from graddiag.run import Run, numbers
@@ -20,21 +22,29 @@ _SOLVABLE: Final = ("distance", "chance_error", _UNTIL_ERROR)
 _LOW_ERROR: Final = 0.05
 _FINAL_SHARE: Final = 0.05
 _POINTS: Final = 200  # of a curve among many
-_Z: Final = 1.959964  # 95% of a normal distribution
+_GOAL, _BETTER, _CHANCE = "goal", "better", "chance"  # keys of a configuration: a scalar, its direction, guessing
+_HIGHER: Final = ("acc", "reward", "return", "score", "bleu", "r2", "auc")  # in the name of what is better when higher
 LENGTH: Final = "length"
 _NOT_VARIED: Final = frozenset({"seed", LENGTH, "clip", "threads", "every"})
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What counts as a success: the scalar ``name`` at most ``below``, in the mean over the last 5% of the steps."""
+    """What counts as a success: the scalar ``name`` at most ``below``, in the mean over the last 5% of the steps; at
+    least that where ``better`` is "higher"."""
 
     name: str
     below: float
+    better: Literal["lower", "higher"] = "lower"
 
     @property
     def words(self) -> str:
-        return f"{scalar_title(self.name).lower()} at most {number(self.below)} over the last 5% of the steps"
+        side = "at most" if self.better == "lower" else "at least"
+        return f"{scalar_title(self.name).lower()} {side} {number(self.below)} over the last 5% of the steps"
+
+    def reached_by(self, value: float) -> bool:
+        """Whether ``value`` is a success; NaN is none, nor is inf of either sign."""
+        return math.isfinite(value) and (value <= self.below if self.better == "lower" else value >= self.below)
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Rate:
-    """Successes among the runs of one arm at one length; interval: 95%, Wilson."""
+    """Successes among the runs of one arm at one length; interval: 95%, exact (Clopper & Pearson)."""
 
     arm: str
     length: int | None
@@ -82,7 +92,16 @@ class Experiment(Result):
         if self.missing:
             return self.missing
         told = "; ".join(f"{arm} {_sum(rate for rate in self.rates if rate.arm == arm)}" for arm in self.arms)
-        return f"Runs that succeeded ({self.goal.words}): {told}."
+        return f"Runs that succeeded ({self.goal.words}): {told}.{self._broken}"
+
+    @property
+    def _broken(self) -> str:
+        """How many runs of each arm ended in NaN or inf, where any did: they count as not successful."""
+        broken = Counter(
+            each.source.arm_label for each in self.members if each.final is not None and not math.isfinite(each.final)
+        )
+        told = ", ".join(f"{count} of {arm}" for arm, count in broken.items())
+        return f" Ended in NaN or inf, counted as failed: {told}." if told else ""
 
     @property
     def shared(self) -> Mapping[str, str]:
@@ -98,7 +117,8 @@ class Experiment(Result):
 def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
     """What the runs could be held to, the likeliest first.
 
-    The error at most 5%, or at most that at which the runs were to end as solved where it is more, if their task can be
+    First the goal that their configurations name, where they say what guessing reaches (see ``known_goal``). Then the
+    error at most 5%, or at most that at which the runs were to end as solved where it is more, if their task can be
     solved: if their configurations name its distance, the error of guessing or when to end. A text, say, cannot. Then
     the loss and other scalars that people logged, at most half of their usual value in the first steps.
     """
@@ -107,7 +127,45 @@ def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
     solved = _solved(runs)
     first = (schema.LOSS,) if solved is None else (ERROR, schema.LOSS)
     named = sorted((name for name in logged if name not in own), key=lambda name: tuple(name != each for each in first))
-    return tuple(Goal(name, solved if name == ERROR and solved is not None else _half(runs, name)) for name in named)
+    found = [Goal(name, solved if name == ERROR and solved is not None else _half(runs, name)) for name in named]
+    known = known_goal(runs)
+    return tuple(found) if known is None else (known, *(goal for goal in found if goal.name != known.name))
+
+
+def known_goal(runs: Sequence[Run]) -> Goal | None:
+    """What the configurations themselves say is a success; None where they say nothing, or not all runs the same.
+
+    ``goal`` and ``chance``: halfway from guessing to a perfect score, which is 0 for a goal that is better when lower,
+    and 1 for one that is better when higher and whose chance lies between 0 and 1, such as an accuracy. Else the error,
+    if the task of the runs can be solved.
+    """
+    named = {_named_goal(run) for run in runs}
+    if len(named) == 1 and (goal := named.pop()) is not None:
+        return goal
+    solved = _solved(runs)
+    return None if solved is None or not all(ERROR in logged_scalars(run) for run in runs) else Goal(ERROR, solved)
+
+
+def _named_goal(run: Run) -> Goal | None:
+    config = run.manifest.config
+    name, guessed, better = config.get(_GOAL), config.get(_CHANCE), config.get(_BETTER)
+    chance = float(guessed) if guessed is not None and _is_number(guessed) else math.nan
+    if not isinstance(name, str) or math.isnan(chance) or name not in logged_scalars(run):
+        return None
+    if better == "higher" or (better is None and any(part in name.lower() for part in _HIGHER)):
+        return Goal(name, (1 + chance) / 2, "higher") if 0 <= chance < 1 else None
+    return Goal(name, chance / 2) if chance > 0 else None
+
+
+def final_value(run: Run, name: str) -> float | None:
+    """The mean of the scalar ``name`` over the last 5% of the steps that have it; None where none has."""
+    frame = run.read(schema.TABLE_STEPS)
+    values, missing = numbers(frame[name]) if name in frame else (np.zeros(0), np.zeros(0, dtype=bool))
+    return _final(values[~missing])
+
+
+def _final(values: Floats) -> float | None:
+    return float(values[-max(1, math.ceil(len(values) * _FINAL_SHARE)) :].mean()) if len(values) else None
 
 
 def experiment(runs: Sequence[Run], goal: Goal) -> Experiment:
@@ -115,7 +173,7 @@ def experiment(runs: Sequence[Run], goal: Goal) -> Experiment:
 
     A run that ended in NaN or inf did not succeed; one that never logged the scalar is left out of the rates.
 
-    Source: Wilson (1927) for the interval of a rate.
+    Source: Clopper & Pearson (1934) for the interval of a rate.
     """
     varied = _varied(runs)
     members = tuple(_member(run, goal, varied) for run in runs)
@@ -126,18 +184,10 @@ def experiment(runs: Sequence[Run], goal: Goal) -> Experiment:
     return Experiment(goal, members, arms, lengths, rates, missing)
 
 
-def wilson(successes: int, runs: int) -> Interval:
-    """The 95% interval of a rate; it stays within 0 and 1, and is not empty at either."""
-    share, z2 = successes / runs, _Z * _Z
-    middle = (share + z2 / (2 * runs)) / (1 + z2 / runs)
-    half = _Z / (1 + z2 / runs) * math.sqrt(share * (1 - share) / runs + z2 / (4 * runs * runs))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
 def _rate(members: Sequence[Member], arm: str, length: int | None) -> Rate | None:
     found = [each.success for each in members if each.source.arm_label == arm and each.length == length]
     known = [each for each in found if each is not None]
-    return Rate(arm, length, sum(known), len(known), wilson(sum(known), len(known))) if known else None
+    return Rate(arm, length, sum(known), len(known), exact_interval(sum(known), len(known))) if known else None
 
 
 def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
@@ -147,7 +197,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
     steps, values = steps[~missing], values[~missing]
     norms, _ = numbers(frame[schema.GRAD_NORM])
     finite = norms[np.isfinite(norms)]
-    final = float(values[-max(1, math.ceil(len(values) * _FINAL_SHARE)) :].mean()) if len(values) else None
+    final = _final(values)
     at, course = _course(steps, values)
     config = run.manifest.config
     return Member(
@@ -158,7 +208,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
         course,
         int((~np.isfinite(values)).sum()),
         final,
-        None if final is None else bool(final <= goal.below),
+        None if final is None else goal.reached_by(final),
         float(finite.max()) if len(finite) else None,
         {name: float(config[name]) for name in varied if _is_number(config.get(name))},
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.clipping import ClipStatistics, statistics_of
-from graddiag.analysis.decisions import ClipDecision, RateDecision, clip_decision, rate_decision
+from graddiag.analysis.decisions import ClipDecision, RateDecision, clip_decision, learning_norms, rate_decision
 from graddiag.analysis.fading import Fading, fading
 from graddiag.analysis.findings import Severity
 from graddiag.analysis.kinds import Cell, cell_of
@@ -20,7 +20,6 @@ from graddiag.analysis.outcome import Outcome, outcome
 from graddiag.analysis.outcome.course import Course, course
 from graddiag.analysis.outcome.measures import loss_of
 from graddiag.analysis.reach import Reach, reach
-from graddiag.analysis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
 from graddiag.analysis.spikes import Spikes, find_spikes
 from graddiag.analysis.thresholds import Thresholds
@@ -102,10 +101,15 @@ class Measured:
         return int(steps[high[0]]) if len(high) else None
 
     @cached_property
-    def clip(self) -> ClipDecision:
+    def learning_norms(self) -> tuple[Ints, Floats]:
+        """Steps and norms before clipping at which the run was learning."""
         first = int(self.spikes.steps[0]) if len(self.spikes.steps) else None
         ends = [each for each in (self.harm, first) if each is not None]
-        return clip_decision(self.history, self.outcome, self.loss_course, min(ends, default=None))
+        return learning_norms(self.history, self.outcome, self.loss_course, min(ends, default=None))
+
+    @cached_property
+    def clip(self) -> ClipDecision:
+        return clip_decision(self.history, *self.learning_norms)
 
     @cached_property
     def rate(self) -> RateDecision:
@@ -132,10 +136,6 @@ class Measured:
     def cuts(self) -> Sequence[Truncation]:
         """The layers whose back-propagation ends before the sequence does."""
         return [each for each in self.truncations if each.cut]
-
-    @cached_property
-    def recommended(self) -> RecommendedThresholds:
-        return recommended_thresholds(self.run)
 
     @property
     def update_ratio(self) -> float | None:

@@ -9,13 +9,11 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told
-from graddiag.analysis.grid import Grid
+from graddiag.analysis.gains import Gains, gains
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.stretches import stretches
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent
 from graddiag.errors import SettingError
@@ -25,7 +23,6 @@ OmegaForm = Literal["squared", "norm"]
 
 _POWER: Final = {"squared": 2, "norm": 1}
 _WORDS: Final = {"squared": "squared norms, equation 10", "norm": "norms, equation 9"}
-_COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H)
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,10 @@ class Omega(Result):
 
     The norms in a gain are over the batch as a whole, and over (h, c) in an LSTM; the paper's are of one sample's h, so
     with more than one sample this is not the mean of theirs. The terms are those between timesteps: the gain of the
-    first timestep, which leads to the initial state, has none, nor has a timestep at which no gradient arrives. A gain
-    of exactly 0 costs 1. A step with a NaN or inf gain is non-finite.
+    first timestep, which leads to the initial state, has none, nor has a timestep at which no gradient arrives or at
+    which it underflows (``underflowed_gains`` of them): then ``total`` is of the others, and ``per_timestep`` holds.
+    The gains are the network's own, before bptt:C, tbptt:K or h-detach. A gain of exactly 0 costs 1. A step with a NaN
+    or inf gain is non-finite.
 
     Attributes:
         total: by step [S], the sum over timesteps, as the equations have it; it grows with the length.
@@ -63,6 +62,7 @@ class Omega(Result):
     n_terms: int
     nonfinite_gains: int
     missing: str | None = None
+    underflowed_gains: int = 0
 
     @property
     def words(self) -> str:
@@ -83,6 +83,8 @@ class Omega(Result):
             found["{} due to gains above 1"] = percent(self.from_growth)
         if self.nonfinite_gains:
             found["{} of the gains NaN or inf"] = f"{self.nonfinite_gains:,}"
+        if self.underflowed_gains:
+            found["{} of the gains left out, since the gradient underflows"] = f"{self.underflowed_gains:,}"
         return Told(f"Omega a timestep, by {self.words}, {self.selection.short}", found)
 
 
@@ -98,8 +100,8 @@ def omega(run: Run, selection: Selection, *, form: OmegaForm = "squared") -> Ome
     if form not in _POWER:
         raise SettingError(f"omega(form={form!r}): the form is one of {', '.join(get_args(OmegaForm))}.")
     charged, parts = StepMeans(), []
-    for grid in stretches(run, selection, _COLUMNS):
-        part, terms = _terms(grid, selection, _POWER[form])
+    for found in gains(run, selection):
+        part, terms = _terms(found, _POWER[form])
         charged.add(terms, np.isnan(terms))
         parts.append(part)
     steps, total, count = (np.concatenate([p[at] for p in map(_by_step, parts)]) for at in range(3))
@@ -122,6 +124,7 @@ def omega(run: Run, selection: Selection, *, form: OmegaForm = "squared") -> Ome
         sum(part.n_terms for part in parts),
         sum(part.nonfinite for part in parts),
         _what_is_missing(parts, charged.length, selection, len(finite)),
+        sum(part.underflowed for part in parts),
     )
 
 
@@ -138,23 +141,21 @@ class _Charged:
     n_terms: int
     nonfinite: int
     measured: bool
+    underflowed: int
 
 
-def _terms(grid: Grid, selection: Selection, power: int) -> tuple[_Charged, Floats]:
+def _terms(found: Gains, power: int) -> tuple[_Charged, Floats]:
     """The stretch summed up, and its terms [S, T] in the order of the data, NaN where there is none that is finite."""
-    order = slice(None, None, -1) if selection.reverse else slice(None)
-    gain = grid.values[schema.TRANSPORT_GAIN][:, order]
-    unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
-    present = ~(grid.missing[schema.GRAD_H][:, order] & unmeasured)
+    gain, unmeasured = found.network, found.unmeasured
     # the first timestep's gain leads out of the sequence; where it is missing, so is this mark
-    first = np.isnan(transport.between_timesteps(np.zeros(gain.shape), present))
-    counted = ~unmeasured & ~first
+    first = np.isnan(transport.between_timesteps(np.zeros(gain.shape), found.present))
+    counted = ~unmeasured & ~first & ~(found.cut & np.isnan(gain))
     with np.errstate(over="ignore", invalid="ignore"):
         terms = np.square(gain**power - 1)
         total = np.where(counted, terms, 0.0).sum(axis=1)
     finite = np.where(counted & np.isfinite(terms), terms, 0.0)
     part = _Charged(
-        grid.steps,
+        found.grid.steps,
         total,
         counted.sum(axis=1),
         float(finite.sum()),
@@ -162,8 +163,9 @@ def _terms(grid: Grid, selection: Selection, power: int) -> tuple[_Charged, Floa
         int((counted & np.isfinite(terms)).sum()),
         int((counted & ~np.isfinite(gain)).sum()),
         not unmeasured.all(),
+        int(found.underflowed.sum()),
     )
-    return part, np.where(counted & np.isfinite(terms), terms, np.nan)[:, order]
+    return part, np.where(counted & np.isfinite(terms), terms, np.nan)[:, found.order]
 
 
 def _by_step(part: _Charged) -> tuple[Ints, Floats, Ints]:

@@ -6,7 +6,6 @@ exponent = mean ln gain over timesteps and steps; horizon = -1/exponent, the tim
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +14,15 @@ from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told, told_together
 from graddiag.analysis.distance import Coverage, coverage, task_distance
-from graddiag.analysis.grid import Grid
-from graddiag.analysis.intervals import Interval, over_steps
+from graddiag.analysis.gains import Gains, gains, type_of, window_of
+from graddiag.analysis.inside import InsideClipping, Let, inside_clipping, let_through
+from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
-from graddiag.analysis.words import number, plural
+from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, remembered
-
-_COLUMNS: Final = (schema.TRANSPORT_GAIN, schema.GRAD_H, schema.GRAD_H_DIRECT)
 
 
 @dataclass(frozen=True)
@@ -37,10 +34,11 @@ class Reach(Result):
     of exactly 0 have no logarithm: they are left out of the exponent and counted too.
 
     exponent_by_step [S]: mean of ln gain over timesteps. exponent: mean of those over steps, each step alike, with a
-    95% percentile interval by the block bootstrap over steps, since neighbouring steps are alike (seeded, see
-    ``intervals.over_steps``; None for one step). horizon: -1/exponent in timesteps, inf where the exponent is not below
-    0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers the way from the last
-    timestep to the first; over_task: whether it covers the task's ``distance``, as the run's configuration says it.
+    95% interval for steps that depend on one another (``intervals.over_steps``; None for fewer than 200 steps or where
+    the exponent drifts over the run, and then no_interval says why). horizon: -1/exponent in timesteps, inf where the
+    exponent is not below 0; its interval is that of the exponent, turned the same way. over_sequence: whether it covers
+    the way from the last timestep to the first; over_task: whether it covers the task's ``distance``, as the run's
+    configuration says it.
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
     with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
     tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
@@ -53,8 +51,12 @@ class Reach(Result):
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
     recorded (then all is measured from the last timestep). dense: whether it touches most of them, at least
     ``Thresholds.dense_share``.
-    gain_by_timestep [T]: geometric mean over steps, in the order of the data, with 10 and 90 % quantiles, which of very
-    many steps are taken over evenly spaced ones (``means.SomeSteps``).
+    Gains of a gradient below the smallest normal number of its type are no measurement and left out:
+    underflowed_gains of them, from underflow_timestep back (the one nearest to the loss, the median over the steps that
+    have one). inside: what bptt:C, tbptt:K or h-detach did; the gains here are those of what was sent back, after it,
+    and cuts of tbptt:K are left out of the exponent. gain_by_timestep [T]: geometric mean over steps, in the order of
+    the data, with 10 and 90 % quantiles, which of very many steps are taken over evenly spaced ones
+    (``means.SomeSteps``).
     """
 
     source: Source
@@ -85,6 +87,11 @@ class Reach(Result):
     over_sequence: Coverage | None = None
     over_task: Coverage | None = None
     dense: bool = False
+    no_interval: str = ""
+    underflowed_gains: int = 0
+    underflow_timestep: int | None = None
+    dtype: str | None = None
+    inside: InsideClipping | None = None
 
     @property
     def caption(self) -> str:
@@ -103,7 +110,20 @@ class Reach(Result):
             if self.over_task is not None:
                 found[f"this {{}} the task's distance of {self.over_task.timesteps}"] = self.over_task.verb
             note = "A fresh gradient joins it at every timestep, so part of it may go farther." if self.dense else ""
+        limits = (note, self.underflow, "" if self.inside is None else self.inside.sentence)
+        note = " ".join(filter(None, limits))
         return Told(f"Gain of the gradient per timestep back through time, {self.selection.short}", found, note)
+
+    @property
+    def underflow(self) -> str:
+        """Which gains are left out since the gradient underflows; empty where none is."""
+        if not self.underflowed_gains:
+            return ""
+        share = self.underflowed_gains / (self.underflowed_gains + self.n_gains)
+        return (
+            f"The gradient underflows in {self.dtype or 'its type'} at timestep {self.underflow_timestep} and farther "
+            f"from the loss: {percent(share)} of the gains are left out."
+        )
 
     @property
     def coverages(self) -> tuple[Told, ...]:
@@ -127,15 +147,17 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 
 @remembered
 def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
-    parts, gains = [], _Gains()
-    for grid in stretches(run, selection, _COLUMNS):
-        part, logs = _travels(grid, selection, thresholds.touched_floor)
+    parts, means = [], _Gains()
+    for found in gains(run, selection, [schema.GRAD_H_DIRECT]):
+        part, logs = _travels(found, selection, thresholds.touched_floor)
         parts.append(part)
-        gains.add(logs)
+        means.add(logs)
     timesteps = max((part.timesteps for part in parts), key=len)
     steps, exponents, ratios, arriving, growth, touched = _joined(parts)
     exponent, interval = _mean(exponents), over_steps(exponents)
     horizons = _horizon_with_interval(exponent, interval)
+    without, window = (_spread(exponents), why_none_over_steps(exponents)), window_of(run.manifest.clip)
+    underflow = np.concatenate([part.underflow for part in parts])
     distance, share = task_distance(run.manifest), _median(touched) if any(part.recorded for part in parts) else None
     dense = share is not None and share >= thresholds.dense_share
     return Reach(
@@ -149,7 +171,7 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         arriving,
         growth,
         timesteps,
-        *gains.by_timestep(len(timesteps)),
+        *means.by_timestep(len(timesteps)),
         exponent,
         interval,
         None if exponent is None else horizons[0],
@@ -162,9 +184,14 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
         sum(part.nonfinite_gains for part in parts),
         _what_is_missing(parts, timesteps, selection, exponent),
         distance,
-        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense),
-        coverage("task", distance, exponent, horizons, least=dense),
+        coverage("sequence", len(timesteps) - 1, exponent, horizons, least=dense, without=without, window=window),
+        coverage("task", distance, exponent, horizons, least=dense, without=without, window=window),
         dense,
+        without[1],
+        sum(part.underflowed for part in parts),
+        int(np.median(underflow)) if len(underflow) else None,
+        type_of(run),
+        inside_clipping(run, [p.let for p in parts if p.let], arriving, exponent, dense=dense, thresholds=thresholds),
     )
 
 
@@ -184,6 +211,9 @@ class _Travels:
     nonfinite_gains: int
     measured: bool
     recorded: bool
+    underflowed: int
+    underflow: Ints
+    let: Let | None
 
 
 class _Gains:
@@ -207,33 +237,42 @@ class _Gains:
         return np.exp(mean), np.exp(ends[0]), np.exp(ends[1])
 
 
-def _travels(grid: Grid, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
+def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels, Floats]:
     """What a stretch says, and ln of its gains [S, T] in the order of the data, NaN where none is above 0."""
-    order = slice(None, None, -1) if selection.reverse else slice(None)
-    gain, total, direct = (grid.values[name][:, order] for name in _COLUMNS)
-    unmeasured = grid.missing[schema.TRANSPORT_GAIN][:, order]
-    present = ~(grid.missing[schema.GRAD_H][:, order] & unmeasured)
-    gain = transport.between_timesteps(gain, present)
-    logs = transport.log_gains(gain)
+    total, direct, present = found.column(schema.GRAD_H), found.column(schema.GRAD_H_DIRECT), found.present
+    logs = found.logs(found.sent)
     recorded = bool(np.isfinite(direct).any())
     touched = transport.touched_by_loss(direct, floor) if recorded else transport.only_last(present & (total > 0))
     injected = direct if recorded else np.where(touched, total, 0.0)
     above_zero = np.where(logs > transport.LN_ZERO, logs, np.nan)
+    own = found.logs(found.network) if found.limited else logs
     part = _Travels(
-        grid.steps,
-        grid.timesteps,
+        found.grid.steps,
+        found.grid.timesteps,
         _row_means(above_zero),
         _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched)),
         transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
         _touched_shares(touched, present),
         int(np.isfinite(above_zero).sum()),
-        int((gain == 0).sum()),
-        _nonfinite(unmeasured, present, gain),
-        not unmeasured.all(),
+        int((own == transport.LN_ZERO).sum()),
+        _nonfinite(found),
+        not found.unmeasured.all(),
         recorded,
+        int(found.underflowed.sum()),
+        _nearest_underflow(found, selection),
+        let_through(found, total, touched, own) if found.limited else None,
     )
-    return part, above_zero[:, order]
+    return part, above_zero[:, found.order]
+
+
+def _nearest_underflow(found: Gains, selection: Selection) -> Ints:
+    """Of each step that has one the underflowed timestep nearest to the loss, in the order of the data."""
+    lost = found.underflowed[found.underflowed.any(axis=1)]
+    if not len(lost):
+        return np.zeros(0, dtype=np.int64)
+    nearest = lost.shape[1] - 1 - lost[:, ::-1].argmax(axis=1)
+    return np.asarray(lost.shape[1] - 1 - nearest if selection.reverse else nearest)
 
 
 def _joined(parts: Sequence[_Travels]) -> Iterator[Floats]:
@@ -246,6 +285,15 @@ def _horizon_with_interval(exponent: float | None, interval: Interval | None) ->
     if exponent is None:
         return math.nan, None
     return _horizon(exponent), None if interval is None else (_horizon(interval[0]), _horizon(interval[1]))
+
+
+def _spread(exponents: Floats) -> Interval | None:
+    """The 10 and 90% quantiles over steps of the horizon of each step; None for fewer than two steps."""
+    known = exponents[np.isfinite(exponents)]
+    if len(known) < 2:
+        return None
+    low, high = np.quantile(known, [0.1, 0.9])
+    return _horizon(float(low)), _horizon(float(high))
 
 
 def _row_means(values: Floats) -> Floats:
@@ -288,9 +336,9 @@ def _touched_shares(touched: NDArray[np.bool_], present: NDArray[np.bool_]) -> F
     return np.where(touched.any(axis=1), shares, np.nan)
 
 
-def _nonfinite(unmeasured: NDArray[np.bool_], present: NDArray[np.bool_], gain: Floats) -> int:
-    counted = ~transport.between_timesteps(unmeasured.astype(float), present).astype(bool)
-    return int((counted & ~np.isfinite(gain)).sum())
+def _nonfinite(found: Gains) -> int:
+    counted = ~np.isnan(transport.between_timesteps(np.where(found.unmeasured, np.nan, 0.0), found.present))
+    return int((counted & ~np.isfinite(found.network) & ~found.cut).sum())
 
 
 def _mean(values: Floats) -> float | None:

@@ -5,8 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from graddiag.analysis.findings import FINDING_NAMES, Finding
-from graddiag.analysis.measured import Measured
 from graddiag.analysis.causes.clipping import clipping_always, clipping_never, threshold_above_all
 from graddiag.analysis.causes.dead import dead
 from graddiag.analysis.causes.exploding import exploding
@@ -22,6 +20,8 @@ from graddiag.analysis.causes.saturated import saturated
 from graddiag.analysis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
 from graddiag.analysis.causes.truncated import truncated
 from graddiag.analysis.causes.vanishing import vanishing
+from graddiag.analysis.findings import FINDING_NAMES, Finding
+from graddiag.analysis.measured import Measured
 from graddiag.errors import SettingError
 
 Check = Callable[[Measured], Finding | None]

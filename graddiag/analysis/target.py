@@ -1,43 +1,65 @@
-"""How many steps each run takes to a loss that the arms have in common: a target, chosen by a rule."""
+"""How many steps each run takes to a loss that every arm has reached, or that is given."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.values import Floats, Ints
+from graddiag.analysis.words import number
 from graddiag.run import Run, numbers
 
 _WINDOW_SHARE: Final = 0.05
+_SHARE_OF_BEST: Final = 0.25  # of the fall of the best run: what an arm has to reach to be timed against the others
+_MAD_TO_STD: Final = 1.4826  # of a normal distribution; a spike does not change it
+_NOISE: Final = 5.0  # standard deviations of the smoothed loss: less is no fall
+
+
+@dataclass(frozen=True)
+class Target:
+    """The loss to count steps to, None where no loss is fit for it; note: where it comes from, or why there is none."""
+
+    loss: float | None
+    note: str
 
 
 def smoothed_loss(run: Run) -> tuple[Ints, Floats]:
     """The mean of the loss over the last 5% of the run's logged steps (at least one) up to each step that ends such a
     window, and those steps, [n] each; a window that holds a NaN or inf is not finite, the others are as they would be
     without it."""
-    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS])
-    values, missing = numbers(frame[schema.LOSS])
-    steps, values = frame[schema.STEP].to_numpy(dtype=np.int64)[~missing], values[~missing]
+    steps, values = _logged(run)
     if not len(values):
         return steps, values
-    width = max(1, math.ceil(len(values) * _WINDOW_SHARE))
+    width = _width(values)
     finite = np.isfinite(values)
     held, bad = (_window_sums(each, width) for each in (np.where(finite, values, 0.0), (~finite).astype(float)))
     return steps[width - 1 :], np.where(bad > 0, np.nan, held / width)
 
 
-def target_loss(arms: Sequence[Sequence[Run]]) -> float | None:
-    """The loss that the worst arm comes to at its best; None where no arm has a finite one.
+def target_loss(arms: Mapping[str, Sequence[Run]], given: float | None = None) -> Target:
+    """The loss to count steps to: ``given``, else halfway between the start and the best loss that every arm reached.
 
-    Of each run the smallest smoothed loss; of an arm their median over its runs (of two in the middle the higher, so
-    that at least half of its runs reach it); of the arms the highest. A run whose loss is never finite counts as one
-    that came to nothing, and an arm with such a median sets no target: it never reaches that of the others.
+    The start is the median first loss of all runs. The best loss that every arm reached is the highest, over arms, of
+    the smallest smoothed loss of its runs. There is no target where an arm has no run with a finite loss, or where the
+    loss of an arm fell by less than a quarter of the fall of the best run, or by less than five standard deviations of
+    its noise: every loss that such an arm reached lies at the start.
     """
-    best = [np.quantile([_best(run) for run in arm], 0.5, method="higher") for arm in arms if len(arm)]
-    finite = [float(each) for each in best if math.isfinite(each)]
-    return max(finite) if finite else None
+    if given is not None:
+        return Target(given, "given")
+    start = _start([run for runs in arms.values() for run in runs])
+    best = {arm: min(map(_best, runs), default=math.inf) for arm, runs in arms.items()}
+    if start is None or not best:
+        return Target(None, "no run has a finite loss")
+    least = max(_SHARE_OF_BEST * (start - min(best.values())), _NOISE * _noise(arms))
+    unmoved = [arm for arm, loss in best.items() if not start - loss > least]
+    if unmoved:
+        return Target(None, _why_none(unmoved, best, start))
+    reached = max(best.values())
+    note = f"halfway between the start, {number(start)}, and the best loss that every arm reached, {number(reached)}"
+    return Target((start + reached) / 2, note)
 
 
 def steps_to(run: Run, target: float) -> float | None:
@@ -45,6 +67,45 @@ def steps_to(run: Run, target: float) -> float | None:
     steps, smooth = smoothed_loss(run)
     reached = np.flatnonzero(smooth <= target)
     return float(steps[reached[0]]) if len(reached) else None
+
+
+def _why_none(unmoved: Sequence[str], best: Mapping[str, float], start: float) -> str:
+    arm = unmoved[0]
+    if not math.isfinite(best[arm]):
+        return f"no run of {arm} has a finite loss"
+    return f"no run of {arm} got far below the loss at the start: best {number(best[arm])}, start {number(start)}"
+
+
+def _logged(run: Run) -> tuple[Ints, Floats]:
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS])
+    values, missing = numbers(frame[schema.LOSS])
+    return frame[schema.STEP].to_numpy(dtype=np.int64)[~missing], values[~missing]
+
+
+def _start(runs: Sequence[Run]) -> float | None:
+    firsts = [float(finite[0]) for run in runs if len(finite := _finite(run))]
+    return float(np.median(firsts)) if firsts else None
+
+
+def _noise(arms: Mapping[str, Sequence[Run]]) -> float:
+    """Of the smoothed loss at the end: the standard deviation of one batch's loss, over the root of the window."""
+    found = []
+    for run in (run for runs in arms.values() for run in runs):
+        values = _finite(run)
+        late = np.diff(values[len(values) // 2 :])
+        if len(late) > 1:
+            spread = float(np.median(np.abs(late - np.median(late)))) * _MAD_TO_STD
+            found.append(spread / math.sqrt(2 * _width(values)))
+    return float(np.median(found)) if found else 0.0
+
+
+def _finite(run: Run) -> Floats:
+    values = _logged(run)[1]
+    return values[np.isfinite(values)]
+
+
+def _width(values: Floats) -> int:
+    return max(1, math.ceil(len(values) * _WINDOW_SHARE))
 
 
 def _best(run: Run) -> float:

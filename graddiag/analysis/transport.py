@@ -15,6 +15,7 @@ from graddiag.analysis.values import Floats
 
 # a run stores norms as float32: one that is not 0 is at least the least of these, one that is not inf at most the most
 FLOAT32_LEAST: Final = 2.0**-149
+FLOAT32_NORMAL: Final = 2.0**-126  # the smallest normal number: below it digits are lost
 FLOAT32_MOST: Final = float(np.finfo(np.float32).max)
 
 # what the exponential of a logarithm can hold in float64
@@ -112,6 +113,17 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     share = np.where(total == 0, LN_ZERO, np.where(total > 0, np.maximum(share, _LN_LEAST), share))
     known = reached & np.isfinite(total)
     return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
+
+
+def ways_behind_cut(cut: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each timestep that a ``cut`` parts from the nearest later one that the loss touches the timesteps between
+    the two, [S, T]: no gradient can arrive there. 0 for all others."""
+    if not cut.size:
+        return np.zeros(cut.shape, dtype=np.int64)
+    served = _next_touched(touched)
+    at = np.minimum(served, cut.shape[1] - 1)
+    parted = (served < cut.shape[1]) & (_between(cut, at) > 0)
+    return np.asarray(np.where(parted, at - np.arange(cut.shape[1]), 0), dtype=np.int64)
 
 
 def _between(terms: NDArray[np.generic], at: NDArray[np.int64]) -> Floats:

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.distance import task_distance
-from graddiag.analysis.grid import Grid
+from graddiag.analysis.gains import Gains, gains, window_of
 from graddiag.analysis.selection import Selection, looked_at
-from graddiag.analysis.stretches import stretches
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
 from graddiag.run import Run, remembered
 
-_NAMES: Final = (schema.GRAD_H, schema.TRANSPORT_GAIN, schema.GRAD_W_HH, schema.H_RMS)
+_NAMES: Final = (schema.GRAD_W_HH, schema.H_RMS)
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,18 @@ class Truncation(Result):
 
     window: timesteps of the longest sequence. Over the ``judged`` steps at which a finite gradient above 0 arrived:
     cut_share: those at which dL/dh is exactly 0 at all timesteps before some one, although it is large there (at least
-    ``Thresholds.arriving`` of the largest) and its transport gain is not 0: a detach. A timestep that ran and got no
-    gradient counts as 0. cut_timestep: the first timestep, in the order in which the layer ran, that still gets one,
-    the median of those steps; None unless ``Thresholds.usual_share`` of the judged steps are cut. faded_share: zeros
-    that a fading gradient, or dead units (gain 0), ran into. carried_share: of the steps where it can be told, those
-    whose first G_t is not 0, so that the layer began from a state that was not 0: carried over from an earlier call or
-    step (or given, or learned). carried: whether these are ``Thresholds.usual_share`` of them or more. Nothing of the
-    gradient went on through that state as far as graddiag saw: calls joined by an intact graph are one sequence here
-    (those of a bidirectional layer or of packed sequences are never joined). calls: separate sequences of the module in
-    a step. distance: the task's, in timesteps; window_short: whether the window is shorter than that, None where not
-    known.
+    ``Thresholds.arriving`` of the largest) and its transport gain is not 0: a detach; or at which a policy inside
+    of back-propagation (tbptt:K) let nothing through. A timestep that ran and got no gradient counts as 0. cut_by: that
+    policy, if it makes most of the cuts, else None. policy_window: K of the run's tbptt:K, whether or not it leaves a
+    timestep without a gradient (with a loss at every timestep it leaves none). cut_timestep: the first timestep, in the
+    order in which the layer ran, that still gets one, the median of those steps; None unless ``Thresholds.usual_share``
+    of the judged steps are cut. faded_share: zeros that a fading gradient, or dead units (gain 0), ran into.
+    carried_share: of the steps where it can be told, those whose first G_t is not 0, so that the layer began from a
+    state that was not 0: carried over from an earlier call or step (or given, or learned). carried: whether these are
+    ``Thresholds.usual_share`` of them or more. Nothing of the gradient went on through that state as far as graddiag
+    saw: calls joined by an intact graph are one sequence here (those of a bidirectional layer or of packed sequences
+    are never joined). calls: separate sequences of the module in a step. distance: the task's, in timesteps;
+    window_short: whether the window (that of tbptt:K if it is shorter) is shorter than that, None where not known.
     """
 
     source: Source
@@ -53,6 +54,18 @@ class Truncation(Result):
     window_short: bool | None
     missing: str | None = None
     carried: bool = False
+    cut_by: str | None = None
+    policy_window: int | None = None
+
+    @property
+    def windowed(self) -> bool:
+        """Whether tbptt:K cuts the sequences into windows."""
+        return self.policy_window is not None and self.policy_window < self.window
+
+    @property
+    def longest(self) -> int:
+        """Timesteps over which a gradient can go: of the sequence, or of the policy's window if that is shorter."""
+        return self.window if self.policy_window is None else min(self.window, self.policy_window)
 
     @property
     def cut(self) -> bool:
@@ -62,14 +75,29 @@ class Truncation(Result):
     def found(self) -> tuple[str, ...]:
         """What cuts back-propagation short here, a sentence each."""
         told = (
-            f"No gradient goes back beyond timestep {self.cut_timestep}: it is large there and exactly 0 before, at "
-            f"{percent(self.cut_share or 0.0)} of the steps. A detach cuts it off.",
+            self._cut_sentence,
+            f"tbptt:{self.policy_window} cuts back-propagation every {plural(self.policy_window or 0, 'timestep')}: no "
+            f"gradient goes further back than {(self.policy_window or 1) - 1}.",
             f"The sequences began from a state that was not 0 at {percent(self.carried_share or 0.0)} of the steps: "
             "one that was carried over (or given, or learned), through which no gradient was seen to go further back.",
-            f"The window has {plural(self.window, 'timestep')}, the task looks back {self.distance}: what lies beyond "
+            f"The window has {plural(self.longest, 'timestep')}, the task looks back {self.distance}: what lies beyond "
             "the window cannot be learned from the gradient.",
         )
-        return tuple(s for s, holds in zip(told, (self.cut, self.carried, self.window_short), strict=True) if holds)
+        return tuple(
+            s
+            for s, holds in zip(told, (self.cut, self.windowed, self.carried, self.window_short), strict=True)
+            if holds
+        )
+
+    @property
+    def _cut_sentence(self) -> str:
+        share = f"at {percent(self.cut_share or 0.0)} of the steps"
+        if self.cut_by is not None:
+            return f"No gradient goes back beyond timestep {self.cut_timestep}, {share}: {self.cut_by} cuts it off."
+        return (
+            f"No gradient goes back beyond timestep {self.cut_timestep}: it is large there and exactly 0 before, "
+            f"{share}. A detach cuts it off."
+        )
 
     @property
     def caption(self) -> str:
@@ -93,11 +121,15 @@ def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None 
 
 @remembered
 def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Truncation:
-    parts = [_ways(grid, selection, thresholds.arriving) for grid in stretches(run, selection, _NAMES)]
-    steps, judged, cut, short, known, carried, first = (
+    parts = [_ways(found, selection, thresholds.arriving) for found in gains(run, selection, _NAMES)]
+    steps, judged, cut, short, known, carried, first, by_policy = (
         np.concatenate(each) for each in zip(*map(_fields, parts), strict=True)
     )
-    distance, window = task_distance(run.manifest), max(part.window for part in parts)
+    distance, window, policy_window = (
+        task_distance(run.manifest),
+        max(p.window for p in parts),
+        window_of(run.manifest.clip),
+    )
     usual = cut.any() and cut.sum() >= thresholds.usual_share * judged.sum()
     carried_share = _share(carried & known, known)
     return Truncation(
@@ -112,16 +144,19 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
         carried_share,
         _calls(run, selection, steps),
         distance,
-        None if distance is None or not window else window - 1 < distance,
+        None if distance is None or not window else min(window, policy_window or window) - 1 < distance,
         _what_is_missing(parts, selection, bool(judged.any())),
         carried_share is not None and carried_share >= thresholds.usual_share,
+        (run.manifest.clip or "h-detach") if usual and 2 * by_policy.sum() > cut.sum() else None,
+        policy_window,
     )
 
 
 @dataclass(frozen=True)
 class _Ways:
     """Of a stretch of steps [S]: whether each is judged, cut, short; whether it can be told that it began from a state
-    that was not 0, and whether it did; the first timestep that gets a gradient, in the order of the data."""
+    that was not 0, and whether it did; whether a policy inside of back-propagation made the cut; the first timestep
+    that gets a gradient, in the order of the data."""
 
     steps: Ints
     judged: NDArray[np.bool_]
@@ -130,13 +165,14 @@ class _Ways:
     known: NDArray[np.bool_]
     carried: NDArray[np.bool_]
     first: Ints
+    by_policy: NDArray[np.bool_]
     window: int
     recorded: bool
 
 
-def _ways(grid: Grid, selection: Selection, floor: float) -> _Ways:
-    order = slice(None, None, -1) if selection.reverse else slice(None)
-    total, gain, weight, _ = (grid.values[name][:, order] for name in _NAMES)
+def _ways(found: Gains, selection: Selection, floor: float) -> _Ways:
+    grid, order = found.grid, found.order
+    total, weight = found.column(schema.GRAD_H), found.column(schema.GRAD_W_HH)
     unmeasured = grid.missing[schema.GRAD_H][:, order]
     present = ~(unmeasured & grid.missing[schema.H_RMS][:, order])
     total = np.where(present & unmeasured, 0.0, total)
@@ -144,16 +180,17 @@ def _ways(grid: Grid, selection: Selection, floor: float) -> _Ways:
     largest = np.where(np.isfinite(total), total, 0.0).max(axis=1, initial=0.0)
     judged = (largest > 0) & np.isfinite(np.where(present, total, 0.0)).all(axis=1)
     short = judged & (first > start)
-    cut = short & (_at(total, first) >= floor * largest) & (_at(gain, first) != 0)
+    by_policy = short & (_at(found.passed, first) == 0)
+    cut = by_policy | (short & (_at(total, first) >= floor * largest) & (_at(found.network, first) != 0))
     begun = _at(weight, start)
     known = judged & np.isfinite(begun) & (np.where(np.isfinite(weight), weight, 0.0).max(axis=1, initial=0.0) > 0)
     window, recorded = len(grid.timesteps), not grid.missing[schema.GRAD_H].all()
     timestep = window - 1 - first if selection.reverse else first
-    return _Ways(grid.steps, judged, cut, short, known, begun > 0, timestep, window, recorded)
+    return _Ways(grid.steps, judged, cut, short, known, begun > 0, timestep, by_policy, window, recorded)
 
 
 def _fields(part: _Ways) -> tuple[NDArray[Any], ...]:
-    return part.steps, part.judged, part.cut, part.short, part.known, part.carried, part.first
+    return part.steps, part.judged, part.cut, part.short, part.known, part.carried, part.first, part.by_policy
 
 
 def _first(held: NDArray[np.bool_]) -> Ints:

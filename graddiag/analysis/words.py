@@ -19,6 +19,7 @@ _SIGNALS: Final = {
     schema.GRAD_W_HH: ("Contribution ‖G‖ to dL/dW_hh", "Frobenius, units of the loss, before clipping"),
     schema.GRAD_W_HH_COSINE: ("Cosine of G with the sum of G", "1"),
     schema.TRANSPORT_GAIN: ("Transport gain", "1"),
+    schema.PASSED: ("Norm sent back after clipping inside / before", "1"),
     schema.H_RMS: ("RMS of h", "1"),
     schema.C_RMS: ("RMS of c", "1"),
 }

@@ -5,6 +5,7 @@ from torch import Tensor
 from graddiag.cells import gru, lstm, rnn, variants
 from graddiag.cells.passing import Passing
 from graddiag.cells.projection import outer_sum
+from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights, activation, is_residual
 
 
@@ -60,7 +61,7 @@ def recurrent_gradient(states: States, adj: Adjoint) -> Tensor:
     """dL/dW_hh, the sum over timesteps of G_t = delta_t^T h_{t-1}: [G*H, P]."""
     w_hh = adj.grad_a_hh[0].t() @ states.h0
     if len(states.h) > 1:
-        w_hh += outer_sum(adj.grad_a_hh[1:], states.h[:-1])
+        w_hh += outer_sum(adj.grad_a_hh[1:], followed(states.h, states.lengths))
     return w_hh
 
 

@@ -84,6 +84,7 @@ class _Layer(torch.autograd.Function):
         x, h0, c0, *weights, h, gates, c, q, normed, spread = ctx.saved_tensors
         settings, packed = ctx.settings, Weights(*weights)
         states = States(h=h, h0=h0, gates=gates, c=c, c0=c0, q=q, normed=normed, spread=spread)
+        states = replace(states, lengths=settings.lengths)
         immediate = Immediate(grad_h, grad_h_n, grad_c_n)
         direct_c = immediate.at_c(states, settings.lengths)
         direct_h = immediate.at_h(states, settings.lengths)
@@ -125,4 +126,4 @@ def _without_padding(states: States, lengths: Tensor | None) -> States:
             block.masked_fill_(padding, 0)
     if states.spread is not None:
         states.spread.masked_fill_(padding, 1)
-    return states
+    return replace(states, lengths=lengths)

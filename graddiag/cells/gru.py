@@ -6,8 +6,9 @@ Source: Cho et al. (2014), in the variant of torch and cuDNN where r multiplies 
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.passing import Gate, Passing
 from graddiag.cells.projection import previous, project
+from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
 
 
@@ -50,6 +51,7 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Pa
     grad_a_hh = grad_a.clone()
     grad_a_hh[..., 2 * H :] *= r
     sent_h = torch.empty_like(grad_h)
+    gate = Gate(passing, sent_h)
     input_side, hidden_side = grad_a.view(T, N, 3, H), grad_a_hh.view(T, N, 3, H)
     for t in range(T - 1, -1, -1):
         dh = grad_h[t]
@@ -58,10 +60,9 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Pa
         hidden_side[t].mul_(dh.unsqueeze(1))
         torch.mul(dh, z[t], out=sent_h[t])
         sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
-        if passing is not None:
-            passing(t, sent_h[t], None)
+        gate(t)
     input_side *= grad_h.unsqueeze(2)
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=gate.h)
 
 
 def _factors(states: States) -> Tensor:
@@ -71,6 +72,7 @@ def _factors(states: States) -> Tensor:
     T, N, H = states.h.shape
     r, z, n = states.gates.view(T, N, 3, H).unbind(2)
     for_n = (1 - z) * (1 - n * n)
-    for_z = (previous(states.h, states.h0) - n) * z * (1 - z)
+    before = torch.cat((states.h0.unsqueeze(0), followed(states.h, states.lengths)))
+    for_z = (before - n) * z * (1 - z)
     for_r = for_n * states.q * r * (1 - r)
     return torch.cat((for_r, for_z, for_n), dim=-1)

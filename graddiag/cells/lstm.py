@@ -6,8 +6,9 @@ Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (200
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.passing import Gate, Passing
 from graddiag.cells.projection import bias, previous, project
+from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
 
 
@@ -65,9 +66,10 @@ def adjoint(
     T, N, H = states.c.shape
     f = states.gates[..., H : 2 * H]
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
-    grad_a, grad_c = _factors(states.gates, states.c, states.c0)
+    grad_a, grad_c = _factors(states.gates, states.c, states.c0, states.lengths)
     by_gate = grad_a.view(T, N, 4, H)
     sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
+    gate = Gate(passing, sent_h, sent_c)
     for t in range(T - 1, -1, -1):
         dh, dc = grad_h[t], grad_c[t]
         if t + 1 < T:
@@ -82,9 +84,17 @@ def adjoint(
         by_gate[t, :, 3].mul_(dm)
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         torch.mul(dc, f[t], out=sent_c[t])
-        if passing is not None:
-            passing(t, sent_h[t], sent_c[t])
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_c=grad_c, sent_c=sent_c)
+        gate(t)
+    return Adjoint(
+        grad_h=grad_h,
+        sent_h=sent_h,
+        grad_a=grad_a,
+        grad_a_hh=grad_a,
+        grad_c=grad_c,
+        sent_c=sent_c,
+        unclipped_h=gate.h,
+        unclipped_c=gate.c,
+    )
 
 
 def cell_output(states: States) -> Tensor:
@@ -110,7 +120,7 @@ def _activate_(a: Tensor, H: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return a[..., :H], a[..., H : 2 * H], g, o
 
 
-def _factors(gates: Tensor, c: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+def _factors(gates: Tensor, c: Tensor, c0: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:
     """What multiplies (dc, dc, dc, dm) in delta, [T, N, 4H], and dm in dc, [T, N, H]."""
     T, N, H = c.shape
     by_gate = gates.view(T, N, 4, H)
@@ -120,7 +130,7 @@ def _factors(gates: Tensor, c: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
     factors = (by_gate - by_gate * by_gate).view(T, N, 4, H)
     factors[:, :, 0] *= g
     factors[0, :, 1] *= c0
-    factors[1:, :, 1] *= c[:-1]
+    factors[1:, :, 1] *= followed(c, lengths)
     torch.mul(g, g, out=factors[:, :, 2]).neg_().add_(1).mul_(i)
     factors[:, :, 3] *= tanh_c
     return factors.view(T, N, 4 * H), tanh_c.square_().neg_().add_(1).mul_(o)

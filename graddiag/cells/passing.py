@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -13,3 +14,24 @@ class Passing(Protocol):
     """
 
     def __call__(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None: ...
+
+
+class Gate:
+    """What an adjoint sends back from timestep to timestep, through a ``Passing`` that may change it.
+
+    h [T, N, P] and c [T, N, H]: what was sent before the change, filled timestep by timestep; None without a Passing.
+    """
+
+    def __init__(self, passing: Passing | None, sent_h: Tensor, sent_c: Tensor | None = None) -> None:
+        self._passing, self._sent = passing, (sent_h, sent_c)
+        self.h, self.c = (None if passing is None or s is None else torch.empty_like(s) for s in self._sent)
+
+    def __call__(self, t: int) -> None:
+        """Changes what ``t`` sends in place."""
+        if self._passing is None:
+            return
+        for kept, sent in zip((self.h, self.c), self._sent, strict=True):
+            if kept is not None and sent is not None:
+                kept[t] = sent[t]
+        sent_h, sent_c = self._sent
+        self._passing(t, sent_h[t], None if sent_c is None else sent_c[t])

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.passing import Gate, Passing
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
 
@@ -36,14 +36,14 @@ def adjoint(
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
     grad_a = slope(states.h, activation)
     sent_h = torch.empty_like(grad_h)
+    gate = Gate(passing, sent_h)
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
         grad_a[t].mul_(grad_h[t])
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
-        if passing is not None:
-            passing(t, sent_h[t], None)
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a)
+        gate(t)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=gate.h)
 
 
 def activate_(a: Tensor, activation: str) -> None:

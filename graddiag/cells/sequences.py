@@ -9,6 +9,11 @@ def valid(lengths: Tensor, T: int) -> Tensor:
     return torch.arange(T, device=lengths.device).unsqueeze(1) < lengths
 
 
+def within(block: Tensor, lengths: Tensor) -> Tensor:
+    """``block`` [T, N, S] with 0 past the end of each sequence, whatever is there."""
+    return block.masked_fill(~valid(lengths, len(block)).unsqueeze(-1), 0)
+
+
 def flip(block: Tensor, lengths: Tensor | None) -> Tensor:
     """Each sequence in reverse, padding left where it is: [T, N, S] to [T, N, S]. Its own inverse."""
     if lengths is None:
@@ -17,6 +22,14 @@ def flip(block: Tensor, lengths: Tensor | None) -> Tensor:
     t = torch.arange(T, device=block.device).unsqueeze(1)
     source = torch.where(t < lengths, lengths - 1 - t, t)
     return block.gather(0, source.unsqueeze(-1).expand_as(block))
+
+
+def followed(block: Tensor, lengths: Tensor | None) -> Tensor:
+    """The entries before the last one, as the timesteps behind them start from them: [T, N, S] to [T-1, N, S], 0 where
+    the next timestep is past the end, so that a NaN in the last state does not meet the zeros of the padding."""
+    if lengths is None:
+        return block[:-1]
+    return block[:-1].masked_fill(~valid(lengths, len(block))[1:].unsqueeze(-1), 0)
 
 
 def last(block: Tensor, lengths: Tensor | None) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from graddiag.cells.sequences import add_at_last, valid
+from graddiag.cells.sequences import add_at_last, within
 
 CellKind = Literal[
     "rnn_tanh",
@@ -69,6 +69,7 @@ class States:
             residual RNN it is phi(a).
         c, c0: [T, N, H] and [N, H]; None but for an LSTM.
         q: h_{t-1} W_hn^T + b_hn, [T, N, H]; None but for a GRU.
+        lengths: [N] timesteps of each sequence, None where all have T; past the end every state is 0.
         normed, spread: pre-activations with mean 0 and variance 1 over units, [T, N, H], and their standard deviation
             before, [T, N, 1]; None but with layer norm.
     """
@@ -81,6 +82,7 @@ class States:
     q: Tensor | None = None
     normed: Tensor | None = None
     spread: Tensor | None = None
+    lengths: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Adjoint:
         grad_a: dL/da_t, [T, N, G*H]; for a GRU with respect to a^x, the input side.
         grad_a_hh: the same at the recurrent side; differs from grad_a in a GRU's n block alone (times r_t).
         grad_c, sent_c: likewise for the cell state of an LSTM, [T, N, H]; sent_c[t] = dc_t f_t.
+        unclipped_h, unclipped_c: sent_h and sent_c before what ``passing`` did to them; None without it.
         grad_y: behind a layer norm, where gain and biases act, [T, N, H]; None without one. grad_a is before it.
     """
 
@@ -103,6 +106,8 @@ class Adjoint:
     grad_c: Tensor | None = None
     sent_c: Tensor | None = None
     grad_y: Tensor | None = None
+    unclipped_h: Tensor | None = None
+    unclipped_c: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class Immediate:
         """l_t, the immediate dL/dh_t: [T, N, P]."""
         at_h = torch.zeros_like(states.h) if self.output is None else self.output
         if lengths is not None:
-            at_h = at_h * valid(lengths, len(at_h)).unsqueeze(-1)
+            at_h = within(at_h, lengths)
         return at_h if self.h_n is None else add_at_last(at_h, self.h_n, lengths)
 
     def at_c(self, states: States, lengths: Tensor | None) -> Tensor | None:

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.passing import Gate, Passing
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.rnn import activate_, slope
 from graddiag.cells.values import Adjoint, States, Weights
@@ -68,6 +68,7 @@ def adjoint(
     grad_y = slope(states.h if states.gates is None else states.gates, variant.activation)
     grad_a = grad_y if weights.gain is None else torch.empty_like(grad_y)
     sent_h = torch.empty_like(grad_h)
+    gate = Gate(passing, sent_h)
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
@@ -77,10 +78,9 @@ def adjoint(
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         if variant.residual:
             sent_h[t].add_(grad_h[t])
-        if passing is not None:
-            passing(t, sent_h[t], None)
+        gate(t)
     behind = None if weights.gain is None else grad_y
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_y=behind)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_y=behind, unclipped_h=gate.h)
 
 
 def gain_gradient(states: States, adj: Adjoint) -> Tensor:

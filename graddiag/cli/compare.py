@@ -20,6 +20,9 @@ def compare(
     length: Annotated[
         int | None, typer.Option(help="Only runs on sequences of this length; by default all, each with its like.")
     ] = None,
+    target: Annotated[
+        float | None, typer.Option(help="The loss to count steps to; by default one that every arm has reached.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare runs: their arms, paired by seed and length, and what differs."""
@@ -27,7 +30,7 @@ def compare(
 
     with telling() as tell:
         tell(f"comparing {len(runs)} folders of runs" if len(runs) > 1 else "comparing")
-        compared = comparison_of(_of_length(load_runs(runs), length))
+        compared = comparison_of(_of_length(load_runs(runs), length), target=target)
     if as_json:
         print_json(compared.to_dict())
     else:

@@ -108,7 +108,7 @@ def _add_marks(
     start = {"color": palette.zero, "dash": "solid", "width": 2}
     figure.add_vline(x=recommended.safety_net, line=start, row="all", col=1)
     whose = f", by {safe(recommended.source.arm_label)}" if len(drawn) > 1 else ""
-    add_entry(figure, f"start at: C = {number(recommended.safety_net)}{whose}", line=start)
+    add_entry(figure, f"suggested: C = {number(recommended.safety_net)}{whose}", line=start)
     words = f"reasonable: {number(recommended.low)} to {number(recommended.high)}{whose}"
     add_entry(figure, words, marker={"symbol": "square", "color": palette.zero, "opacity": 0.5, "size": 10})
 

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Comparison, Effect, number
+from graddiag.analysis.effects import SUCCESS
 from graddiag.analysis.words import plural
 from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.tables import noted
@@ -19,12 +20,13 @@ _DIFFERENCE: Final = "arm less baseline"
 
 
 def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A row a metric, each on an axis of its own: every pair a small point, their mean a diamond with its 95% interval
-    (by Student's t of two to four pairs, by the bootstrap of more).
+    """A row a metric, each on an axis of its own: every pair a small point, the median difference a diamond with its
+    interval (given for five or more pairs; see ``analysis.medians``), of success the difference of the two rates.
 
-    Left of 0 the arm has less than the baseline, right of it more.
+    Left of 0 the arm has less than the baseline, right of it more. A pair with an infinite difference, one of whose
+    runs ended in NaN or inf or never reached the target, is a triangle at the end of the axis.
     """
-    shown = [each for each in comparison.effects if each.difference is not None]
+    shown = [each for each in comparison.effects if each.n]
     name = "Effects: arm less baseline, pair by pair"
     if comparison.missing or not shown:
         return nothing(comparison.missing or "No effect could be measured.", theme, title=name if title else None)
@@ -36,48 +38,48 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
     sources = {arm.arm: arm.runs[0].source for arm in comparison.arms}
     styles = dict(zip(sources, arm_styles(list(sources.values()), theme), strict=True))
     for row, metric in enumerate(metrics, start=1):
-        for height, effect in enumerate(each for each in shown if each.metric == metric):
-            _add(figure, effect, styles[effect.arm], -height, row)
+        found = [each for each in shown if each.metric == metric]
+        limits = _range(found)
+        for height, effect in enumerate(found):
+            _add(figure, effect, styles[effect.arm], -height, row, limits)
+        figure.update_xaxes(range=limits, row=row, col=1)
         figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     dressed(figure, theme, title=name if title else None, body=_ROW * len(metrics), heads=True)
     figure.update_yaxes(visible=False)
     figure.update_xaxes(nticks=6)
-    for row, metric in enumerate(metrics, start=1):
-        figure.update_xaxes(range=_range([each for each in shown if each.metric == metric]), row=row, col=1)
     return _titles_left(figure)
 
 
 def _head(found: Sequence[Effect]) -> str:
     first = found[0]
-    amounts = safe("; ".join(_amount(each, len(found) > 1) for each in found))
+    amounts = safe("; ".join(f"{f'{each.arm} ' if len(found) > 1 else ''}{_amount(each)}" for each in found))
     never = f"; never reached: {sum(each.never[1] for each in found)}, of the baseline {first.never[0]}"
     told = f"{amounts}{never if any(any(each.never) for each in found) else ''}"
     return f"{first.title}:{'<br>' if len(first.title) + len(told) > _LINE else ' '}{told}"
 
 
-def _amount(effect: Effect, named: bool) -> str:
-    assert effect.difference is not None
-    arm = f"{effect.arm} " if named else ""
-    interval = f" (95%: {number(effect.interval[0])} to {number(effect.interval[1])})" if effect.interval else ""
-    return f"{arm}{'+' if effect.difference > 0 else ''}{number(effect.difference)}{interval}"
+def _amount(effect: Effect) -> str:
+    sign = "+" if effect.difference is not None and effect.difference > 0 else ""
+    return f"{sign}{effect.estimate}"
 
 
-def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: int) -> None:
+def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: int, limits: Sequence[float]) -> None:
     name = safe(f"{effect.arm} less {effect.baseline_arm}")
     seen = any(trace.name == name for trace in figure.data)
     pairs = list(zip(_names(effect), effect.baseline_values, effect.values, strict=True))
-    gaps = np.array([_gap(before, after) for _, before, after in pairs])
+    gaps = np.array([math.nan if gap is None else gap for gap in effect.differences])
+    symbols = np.select([gaps == -math.inf, gaps == math.inf], ["triangle-left", "triangle-right"], "circle")
     figure.add_trace(
         go.Scatter(
-            x=gaps,
+            x=np.clip(gaps, limits[0], limits[1]),
             y=np.full(len(gaps), height),
             mode="markers",
-            marker={"color": style.color, "size": 7, "opacity": 0.55},
+            marker={"color": style.color, "size": 7, "opacity": 0.55, "symbol": symbols},
             name=f"{name}, one pair",
             legendgroup=name,
             showlegend=False,
             text=[f"{name}: {number(before)} to {number(after)}" for name, before, after in pairs],
-            hovertemplate="%{text}, %{x:+.4g}<extra></extra>",
+            hovertemplate="%{text}<extra></extra>",
             meta=noted(x_title=_DIFFERENCE, y_title=""),
             customdata=[""] * len(pairs),
         ),
@@ -90,18 +92,22 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             y=[height],
             mode="markers",
             marker={"color": style.color, "size": 11, "symbol": "diamond"},
-            error_x=_bar(effect, style),
+            error_x=_bar(effect, style, limits),
             name=name,
             legendgroup=name,
             showlegend=not seen,
-            hovertemplate=f"mean %{{x:+.4g}}, {plural(effect.n, 'pair')}<br>{safe(effect.note)}<extra></extra>",
+            hovertemplate=f"{_middle(effect)} %{{x:+.4g}}<br>{safe(effect.note)}<extra></extra>",
             customdata=[""],
-            text=[safe(f"mean of {plural(effect.n, 'pair')}{', ' if effect.note else ''}{effect.note}")],
+            text=[safe(f"{_middle(effect)} of {plural(effect.n, 'pair')}{', ' if effect.note else ''}{effect.note}")],
             meta=noted(x_title=_DIFFERENCE, y_title=""),
         ),
         row=row,
         col=1,
     )
+
+
+def _middle(effect: Effect) -> str:
+    return "difference of the rates" if effect.metric == SUCCESS else "median"
 
 
 def _names(effect: Effect) -> list[str]:
@@ -115,23 +121,20 @@ def _names(effect: Effect) -> list[str]:
 
 def _range(found: Sequence[Effect]) -> list[float]:
     """From the least to the most of pairs, intervals and 0, with room for the signs at the ends."""
-    gaps = [_gap(*pair) for each in found for pair in zip(each.baseline_values, each.values, strict=True)]
+    gaps = [gap for each in found for gap in each.differences if gap is not None]
     ends = [end for each in found for end in (each.interval or ())]
     known = [0.0, *(value for value in (*gaps, *ends) if math.isfinite(value))]
     room = 0.06 * (max(known) - min(known)) or 1.0
     return [min(known) - room, max(known) + room]
 
 
-def _bar(effect: Effect, style: Style) -> dict[str, Any] | None:
+def _bar(effect: Effect, style: Style, limits: Sequence[float]) -> dict[str, Any] | None:
+    """The interval about the median; an infinite end goes to the end of the axis."""
     if effect.interval is None or effect.difference is None:
         return None
-    (low, high), middle = effect.interval, effect.difference
+    (low, high), middle = np.clip(effect.interval, limits[0], limits[1]).tolist(), effect.difference
     ends = {"array": [high - middle], "arrayminus": [middle - low]}
     return {"type": "data", "symmetric": False, **ends, "color": style.color, "thickness": 2}
-
-
-def _gap(before: float | None, after: float | None) -> float:
-    return math.nan if before is None or after is None else after - before
 
 
 def _titles_left(figure: go.Figure) -> go.Figure:

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-import numpy as np
-
 from graddiag import analysis, figures, schema
 from graddiag.analysis import Comparison, Effect, Parting, number
 from graddiag.report.content import Grid, Part
@@ -14,8 +12,8 @@ from graddiag.report.words import UNKNOWN
 from graddiag.run import Run
 
 _EFFECTS: Final = (
-    "Each point is a pair of runs of one seed, the diamond their mean and the bar its 95% interval (by Student's t of "
-    "two to four pairs): where the bar reaches across the dotted line at 0, the difference may be chance."
+    "Each point is a pair of runs of one seed, the diamond the median difference and the bar its interval, given for "
+    "five or more pairs. Where the bar crosses 0, the difference is not significantly different from 0."
 )
 
 
@@ -73,31 +71,29 @@ def _shown(value: str | float | None) -> str:
 
 def _effects(compared: Comparison, arm: str) -> Grid:
     baseline = compared.arms[0].arm
-    columns = ("Quantity", baseline, arm, "Difference", "95% interval", "Pairs", "Unit")
+    columns = ("Quantity", baseline, arm, "Difference", "Interval", "Pairs", "Unit")
     rows = tuple(_effect(effect) for effect in compared.effects if effect.arm == arm)
-    return Grid(f"{arm} against {baseline}: means over the pairs, and their difference", columns, rows)
+    return Grid(f"{arm} against {baseline}: medians over the pairs, and the median difference", columns, rows)
 
 
 def _effect(effect: Effect) -> tuple[str, ...]:
-    low_high = effect.interval
     return (
         effect.title,
-        _mean(effect.baseline_values),
-        _mean(effect.values),
-        UNKNOWN if effect.difference is None else number(effect.difference),
-        _joined(low_high and f"{number(low_high[0])} to {number(low_high[1])}", effect.note),
+        _known(effect.baseline_center),
+        _known(effect.center),
+        _known(effect.difference),
+        _joined(effect.range if effect.interval else "", effect.note),
         str(effect.n),
         effect.unit,
     )
 
 
-def _joined(*words: str | None) -> str:
+def _joined(*words: str) -> str:
     return "; ".join(word for word in words if word) or UNKNOWN
 
 
-def _mean(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return number(float(np.mean(known))) if known else UNKNOWN
+def _known(value: float | None) -> str:
+    return UNKNOWN if value is None else number(value)
 
 
 def _differences(compared: Comparison) -> Grid:

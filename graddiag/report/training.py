@@ -102,7 +102,7 @@ def _clipping(runs: Sequence[Run]) -> list[Drawing]:
     turned = [each for run in runs if len((each := analysis.direction_change(run)).steps)]
     looked = [analysis.counterfactual(run) for run in runs]
     tried = [analysis.what_if(run) for run in runs]
-    recommended = [analysis.recommended_from(each) for each in tried]
+    recommended = [analysis.recommended_thresholds(run) for run in runs]
 
     def what_if(held: Sequence[Any], **how: Any) -> Any:
         return figures.what_if(held, recommended[0], **how)

@@ -52,6 +52,7 @@ def _joined(chain: Sequence[Trace]) -> Trace:
     direct = [_less(trace, *later) for trace, later in zip(known, sent, strict=False)]
     direct.append((known[-1].grad_h_direct, _zeros_if_none(known[-1])))
     grad_a = _cat([trace.grad_a for trace in known])
+    unclipped_h, unclipped_c = _unclipped(known)
     shared = all(trace.grad_a_hh is trace.grad_a for trace in known)
     return replace(
         states,
@@ -64,7 +65,18 @@ def _joined(chain: Sequence[Trace]) -> Trace:
         grad_w_hh=torch.stack([trace.grad_w_hh for trace in known if trace.grad_w_hh is not None]).sum(0),
         sent_h=_cat([trace.sent_h for trace in known]),
         sent_c=None if first.c is None else _cat([trace.sent_c for trace in known]),
+        unclipped_h=unclipped_h,
+        unclipped_c=unclipped_c,
     )
+
+
+def _unclipped(chain: Sequence[Trace]) -> tuple[Tensor | None, Tensor | None]:
+    """What h and c were sent before a policy inside of back-propagation changed it; None where no call has one."""
+    if all(trace.unclipped_h is None for trace in chain):
+        return None, None
+    of_h = [trace.sent_h if trace.unclipped_h is None else trace.unclipped_h for trace in chain]
+    of_c = [trace.sent_c if trace.unclipped_c is None else trace.unclipped_c for trace in chain]
+    return _cat(of_h), None if chain[0].c is None else _cat(of_c)
 
 
 def _less(trace: Trace, sent_h: Tensor | None, sent_c: Tensor | None) -> tuple[Tensor | None, Tensor | None]:

@@ -103,7 +103,8 @@ def detached_event(step: int, where: str, cuts: int) -> Event:
     """The state was cut off its graph between two calls of a module within one step."""
     places = "once" if cuts == 1 else f"{cuts} times"
     message = (
-        f"Back-propagation is cut inside a step: {where or '(model)'} was given its own earlier state without its graph, "
+        f"Back-propagation is cut inside a step: {where or '(model)'} was given its own earlier state "
+        "without its graph, "
         f"{places} in step {step}. No gradient passes there."
     )
     return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)

@@ -171,4 +171,4 @@ def _masked(states: States, lengths: Tensor | None) -> States:
         name: None if block is None else block.masked_fill(padding, 0)
         for name, block in (("h", states.h), ("gates", states.gates), ("c", states.c), ("q", states.q))
     }
-    return replace(states, **masked)  # type: ignore[arg-type]
+    return replace(states, lengths=lengths, **masked)  # type: ignore[arg-type]

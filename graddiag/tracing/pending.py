@@ -95,6 +95,8 @@ class Pending:
             grad_w_hh=self.grad_w_hh,
             sent_h=ordered(adj.sent_h),
             sent_c=ordered(adj.sent_c),
+            unclipped_h=ordered(adj.unclipped_h),
+            unclipped_c=ordered(adj.unclipped_c),
         )
 
     def release(self) -> None:

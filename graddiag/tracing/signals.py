@@ -57,6 +57,8 @@ def signals(trace: Trace) -> Signals:
     if trace.grad_h is not None:
         columns |= _gradient_norms(trace) | _weight_contributions(trace)
         columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
+        if trace.unclipped_h is not None:
+            columns[schema.PASSED], missing[schema.PASSED] = passed(trace)
         missing[schema.GRAD_W_HH_COSINE] = columns[schema.GRAD_W_HH_COSINE].isnan() & (columns[schema.GRAD_W_HH] == 0)
     gates = {name: gate_statistics(gate, name, trace, real) for name, gate in trace.gates.items()}
     return Signals(trace.key, columns, gates, missing)
@@ -80,24 +82,54 @@ def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
 
 
 def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
-    """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value because no gradient arrived, [T].
+    """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient arrived, or it is
+    too small for the type (``_underflowed``).
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
-    J_t^T lambda_t is what t sends back to s_{t-1}, so the loss gradient injected at t-1 has no part in it.
+    J_t^T lambda_t is what t sends back to s_{t-1}, so the loss gradient injected at t-1 has no part in it; nor has what
+    a policy inside of back-propagation does to it, which ``passed`` has.
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 5; on the full state as FACTS of the LSTM demand.
     """
     assert trace.grad_h is not None
-    assert trace.sent_h is not None
-    arrived, sent = norm(norm(trace.grad_h)), norm(norm(trace.sent_h))
+    arrived, sent = norm(norm(trace.grad_h)), _sent(trace)
     if trace.sent_c is not None:
         at_c = trace.arrived(trace.sent_c)
         if trace.grad_c_direct is not None:
             at_c = at_c + trace.grad_c_direct
         arrived = torch.hypot(arrived, norm(norm(at_c)))
-        sent = torch.hypot(sent, norm(norm(trace.sent_c)))
-    nothing = arrived == 0
+    nothing = (arrived == 0) | _underflowed(arrived, sent, trace.grad_h.dtype)
     return torch.where(nothing, torch.nan, sent / arrived), nothing
+
+
+def passed(trace: Trace) -> tuple[Tensor, Tensor]:
+    """What a policy inside of back-propagation left of what t sends back, ||after|| / ||before||, [T], and where it has
+    no value since nothing was sent, [T]. 0 is a cut."""
+    assert trace.sent_h is not None
+    before, after = _sent(trace), _size(trace.sent_h, trace.sent_c)
+    nothing = before < torch.finfo(trace.sent_h.dtype).tiny
+    return torch.where(nothing, torch.nan, after / before), nothing
+
+
+def _sent(trace: Trace) -> Tensor:
+    """||J_t^T lambda_t||, [T]."""
+    assert trace.sent_h is not None
+    if trace.unclipped_h is not None:
+        return _size(trace.unclipped_h, trace.unclipped_c)
+    return _size(trace.sent_h, trace.sent_c)
+
+
+def _size(at_h: Tensor, at_c: Tensor | None) -> Tensor:
+    size = norm(norm(at_h))
+    return size if at_c is None else torch.hypot(size, norm(norm(at_c)))
+
+
+def _underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where a norm lies below the smallest normal number of ``dtype``, [T]: its entries have lost digits, and what they
+    grow or shrink by is rounding. A zero that rounding may have made, of a gradient just above that, counts as well."""
+    limits = torch.finfo(dtype)
+    lost = (sent == 0) & (arrived < limits.tiny / limits.eps)
+    return (arrived < limits.tiny) | ((sent > 0) & (sent < limits.tiny)) | lost
 
 
 def _weight_contributions(trace: Trace) -> dict[str, Tensor]:

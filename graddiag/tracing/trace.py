@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.cells import CellKind, Immediate, Weights, family
-from graddiag.cells.sequences import valid
+from graddiag.cells.sequences import followed, valid, within
 
 
 class TraceKey(NamedTuple):
@@ -40,6 +40,7 @@ class Trace:
         grad_a_hh: the same at the recurrent side; a GRU's n block carries r_t there. G_t = grad_a_hh_t^T h_{t-1}.
         grad_w_hh: sum over timesteps of all G_t, [gates*H, P]: what this call adds to dL/dW_hh.
         sent_h, sent_c: what timestep t sends back through time to the state before it.
+        unclipped_h, unclipped_c: the same before bptt:C, tbptt:K or h-detach changed it; None where nothing does.
         immediate: what grad_h_direct and grad_c_direct were made of, in the order of processing.
         lengths: [N] timesteps of each sequence, or None when all have T.
         normed, spread: of a layer norm, see ``graddiag.cells.States``; None without one.
@@ -68,6 +69,8 @@ class Trace:
     grad_w_hh: Tensor | None = None
     sent_h: Tensor | None = None
     sent_c: Tensor | None = None
+    unclipped_h: Tensor | None = None
+    unclipped_c: Tensor | None = None
     immediate: Immediate = field(default_factory=Immediate, repr=False)
     lengths: Tensor | None = None
     normed: Tensor | None = field(default=None, repr=False)
@@ -92,7 +95,7 @@ class Trace:
     def before(self, states: Tensor, first: Tensor) -> Tensor:
         """The state that each timestep started from: [T, N, S] and the initial [N, S] to [T, N, S]."""
         if self.direction == "forward":
-            return torch.cat((first.unsqueeze(0), states[:-1]))
+            return torch.cat((first.unsqueeze(0), followed(states, self.lengths)))
         shifted = torch.cat((states[1:], first.unsqueeze(0)))
         if self.lengths is None:
             return shifted
@@ -106,7 +109,7 @@ class Trace:
             return torch.cat((sent[1:], nothing))
         arrived = torch.cat((nothing, sent[:-1]))
         # past the end of a shorter sequence stands what its first timestep sent to the initial state
-        return arrived if self.lengths is None else arrived * valid(self.lengths, len(sent)).unsqueeze(-1)
+        return arrived if self.lengths is None else within(arrived, self.lengths)
 
     def real(self) -> Tensor | None:
         """[T, N], True where the entry belongs to a sequence; None when all do."""

@@ -51,7 +51,8 @@ def test_reach_says_whether_it_covers_the_sequence_and_the_task() -> None:
     assert (found.over_sequence.covers, found.over_task.covers) == (True, False)
     assert found.over_task.kept == pytest.approx(0.9**40)
     assert found.over_task.sentence == (
-        "The horizon of 9.49 timesteps (95% 9.49 to 9.49) does not cover the 40 timesteps of the task's distance."
+        "The horizon of 9.49 timesteps (no interval: 4 recorded steps, 200 are needed) does not cover the 40 "
+        "timesteps of the task's distance."
     )
     assert found.caption.endswith("this does not cover the task's distance of 40.")
 
@@ -80,15 +81,22 @@ def test_all_layers_stand_side_by_side() -> None:
     )
 
 
-def test_blocks_make_the_interval_as_wide_as_alike_steps_demand() -> None:
-    """Steps that come in 20 plateaus of 100 hold 20 numbers, not 2,000; drawn singly the interval would be 10 x too
-    narrow."""
-    levels = np.random.default_rng(3).normal(-0.3, 0.1, 20).repeat(100)
+def test_without_an_interval_the_spread_over_steps_decides() -> None:
+    for spread, covers in (((21.0, 30.0), True), ((10.0, 19.0), False), ((10.0, 30.0), None)):
+        found = coverage("task", 20, -0.05, (20.5, None), least=False, without=(spread, "no interval: few"))
+        assert found is not None
+        assert found.covers is covers
+        assert "(no interval: few)" in found.sentence
+
+
+def test_the_interval_is_as_wide_as_alike_steps_demand() -> None:
+    """Steps that come in 100 plateaus of 20 hold 100 numbers, not 2,000."""
+    levels = np.random.default_rng(3).normal(-0.3, 0.1, 100).repeat(20)
     gains = np.exp(levels)[:, None].repeat(3, axis=1)
     run = Run.from_frames(manifest(), timesteps=timesteps_frame(travelled(gains, np.ones((2000, 3)))))
     interval = reach(run, LAYER).exponent_interval
     assert interval is not None
     single = 2 * 1.96 * levels.std() / math.sqrt(2000)
-    independent = 2 * 1.96 * levels.std() / math.sqrt(20)
-    assert 0.4 * independent < interval[1] - interval[0] < 1.5 * independent
-    assert interval[1] - interval[0] > 3 * single
+    independent = 2 * 1.96 * levels.std() / math.sqrt(100)
+    assert 0.5 * independent < interval[1] - interval[0] < 2 * independent
+    assert interval[1] - interval[0] > 2 * single

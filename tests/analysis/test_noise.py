@@ -37,6 +37,57 @@ def test_the_share_of_signal_is_found(signal: float) -> None:
     assert found.batch == 20
 
 
+def walk(mean: np.ndarray, spread: np.ndarray, steps: int, seed: int, batch: int = 1) -> tuple[Run, float]:
+    """A run whose gradients have this mean [D] and, over one sample, these standard deviations [D]; and its signal."""
+    noise = spread / np.sqrt(batch)
+    gradients = mean + noise * np.random.default_rng(seed).normal(size=(steps + 1, len(mean)))
+    lengths = np.linalg.norm(gradients, axis=1)
+    turned = (gradients[1:] * gradients[:-1]).sum(axis=1) / (lengths[1:] * lengths[:-1])
+    frame = steps_frame(list(lengths), **{schema.GRAD_COSINE: [None, *turned]})
+    return Run.from_frames(manifest(), steps=frame), float(mean @ mean / (mean @ mean + noise @ noise))
+
+
+def test_the_signal_is_of_squares_and_not_the_mean_cosine() -> None:
+    """Few directions hold the noise, so that norms vary: the mean cosine is far below the share of the square."""
+    mean, spread = np.array([0.6, 0.0, 0.0]), np.array([2.0, 0.2, 0.1])
+    run, signal = walk(mean, spread, 20_000, seed=0, batch=2)
+    found = gradient_noise(run)
+    assert found.signal == pytest.approx(signal, rel=0.05)
+    assert found.mean_cosine is not None
+    assert abs(found.mean_cosine - signal) > 0.2 * signal
+
+
+@pytest.mark.parametrize("steps", [40, 200, 1000])
+def test_the_interval_holds_the_signal_about_as_often_as_it_says(steps: int) -> None:
+    held = []
+    for seed in range(300):
+        run, signal = walk(np.full(30, 0.2), np.full(30, 0.4), steps, seed)
+        low, high = gradient_noise(run).interval or (0.0, 0.0)
+        held.append(low < signal < high)
+    assert 0.91 <= np.mean(held) <= 0.99
+
+
+def test_a_norm_that_falls_over_training_leaves_the_signal() -> None:
+    run, signal = walk(np.full(30, 0.2), np.full(30, 0.4), 1000, seed=1)
+    frame = run.steps.assign(**{schema.GRAD_NORM: run.steps[schema.GRAD_NORM] * np.geomspace(1e3, 1, 1001)})
+    found = gradient_noise(Run.from_frames(manifest(), steps=frame))
+    assert found.signal == pytest.approx(signal, rel=0.1)
+
+
+def test_without_norms_there_is_no_signal() -> None:
+    steps = steps_frame([None] * 50, **{schema.GRAD_COSINE: [0.5] * 50})
+    assert "needs the gradient norms" in (gradient_noise(Run.from_frames(manifest(), steps=steps)).missing or "")
+
+
+def test_a_policy_that_changes_the_direction_is_judged_by_the_norms_after_it() -> None:
+    columns = {schema.GRAD_COSINE: [0.5] * 50, schema.GRAD_NORM_CLIPPED: [1.0] * 50}
+    steps = steps_frame(list(np.geomspace(1, 9, 50)), **columns)
+    turned, kept = (gradient_noise(Run.from_frames(manifest(clip=clip), steps=steps)) for clip in ("value:1", "norm:1"))
+    assert turned.signal == pytest.approx(0.5)
+    assert kept.signal is not None
+    assert kept.signal < 0.5
+
+
 def test_what_a_larger_batch_would_buy() -> None:
     found = gradient_noise(run_of([0.25] * 40))
     assert found.noise_scale == 3.0
@@ -46,7 +97,7 @@ def test_what_a_larger_batch_would_buy() -> None:
 
 def test_blocks_follow_the_course_of_training() -> None:
     found = gradient_noise(run_of([0.8] * 100 + [0.1] * 100))
-    assert (found.blocks[0].first, found.blocks[0].last) == (0, 19)
+    assert (found.blocks[0].first, found.blocks[1].first) == (1, 24)
     assert found.blocks[0].signal == pytest.approx(0.8)
     assert found.blocks[-1].signal == pytest.approx(0.1)
 

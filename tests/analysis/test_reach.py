@@ -18,7 +18,9 @@ def test_a_known_gain_gives_its_exponent_horizon_and_ratio() -> None:
     assert found.horizon == pytest.approx(1 / math.log(2))
     assert found.ratio == pytest.approx(0.5**10)
     np.testing.assert_allclose(found.arriving_by_step, 0.5**10)
-    assert found.exponent_interval == pytest.approx((math.log(0.5),) * 2)
+    assert (found.exponent_interval, found.no_interval) == (None, "no interval: 4 recorded steps, 200 are needed")
+    long = reach(net(0.5, steps=200, timesteps=11), LAYER)
+    assert long.exponent_interval == pytest.approx((math.log(0.5),) * 2)
     assert (found.n_steps, found.n_gains, found.length) == (4, 40, 11)
     assert found.missing is None
 

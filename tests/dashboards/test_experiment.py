@@ -51,7 +51,7 @@ def test_the_rate_of_each_arm_at_each_length_is_told_and_drawn(open_page: Open, 
         for arm, several in SOLVED.items()
         for length, won in zip(LENGTHS, several, strict=True)
     ]
-    assert rows(page)[2][3] == "0% to 66%"  # Wilson (1927), 0 of 2
+    assert rows(page)[2][3] == "0% to 84%"  # Clopper & Pearson (1934), 0 of 2
     success = drawn(page)[0]
     assert success["layout"]["xaxis"]["title"]["text"] == "length of the sequence, timesteps"
     assert success["layout"]["xaxis"]["ticktext"] == ["10", "20", "40"]

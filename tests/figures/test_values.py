@@ -114,18 +114,31 @@ def test_reach_shows_gain_and_ratio() -> None:
     np.testing.assert_allclose(line.y, [np.nan, 0.5, 0.5, 0.5])
 
 
-def test_effects_show_each_pair_and_their_mean() -> None:
+def test_effects_show_each_pair_and_their_median() -> None:
     runs = []
-    for seed, (off, on) in enumerate([(2.0, 1.0), (3.0, 1.0)]):
+    for seed, (off, on) in enumerate([(2.0, 1.0), (3.0, 1.0), (2.5, 1.0), (2.4, 1.0), (2.8, 1.0)]):
         for arm, clip, loss in (("clip off", "none", off), ("clip on", "norm:1", on)):
             frame = steps_frame([1.0], **{schema.LOSS: [loss]})
             runs.append(Run.from_frames(manifest(f"{arm}-{seed}", arm=arm, clip=clip, seed=seed), steps=frame))
     figure = figures.effects(analysis.compare(runs))
-    points, mean = figure.data[:2]
-    assert (list(points.x), list(mean.x)) == ([-1, -2], [-1.5])
-    assert (mean.error_x.array[0], mean.error_x.arrayminus[0]) == pytest.approx((6.353, 6.353))
-    assert figure.layout.xaxis.range[0] < -7.853 < 4.853 < figure.layout.xaxis.range[1]
-    assert figure.layout.annotations[0].text == "Final loss: -1.5 (95%: -7.85 to 4.85)"
+    points, middle = figure.data[:2]
+    assert (list(points.x), list(middle.x)) == (pytest.approx([-1, -2, -1.5, -1.4, -1.8]), [-1.5])
+    assert (middle.error_x.array[0], middle.error_x.arrayminus[0]) == pytest.approx((0.5, 0.5))
+    assert figure.layout.xaxis.range[0] < -2 < 0 < figure.layout.xaxis.range[1]
+    assert figure.layout.annotations[0].text == "Final loss: -1.5 [-2, -1] (94%, n=5)"
+
+
+def test_a_pair_with_a_run_of_nan_is_a_triangle_at_the_end_of_the_axis() -> None:
+    runs = []
+    for seed, (off, on) in enumerate([(NAN, 1.0), (3.0, 1.0), (2.0, 1.0)]):
+        for arm, clip, loss in (("clip off", "none", off), ("clip on", "norm:1", on)):
+            frame = steps_frame([1.0], **{schema.LOSS: [loss]})
+            runs.append(Run.from_frames(manifest(f"{arm}-{seed}", arm=arm, clip=clip, seed=seed), steps=frame))
+    figure = figures.effects(analysis.compare(runs))
+    points = figure.data[0]
+    assert list(points.marker.symbol) == ["triangle-left", "circle", "circle"]
+    assert points.x[0] == figure.layout.xaxis.range[0]
+    assert figure.layout.annotations[0].text == "Final loss: -2 (n=3)"
 
 
 def test_an_arm_has_one_colour_and_dash_everywhere() -> None:

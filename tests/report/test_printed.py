@@ -25,13 +25,11 @@ def printed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_pair_is_compared_in_words_and_tables(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = printed(["compare", str(root / "pair")], capsys)
-    assert out.startswith(
-        "Against clip off, clip on leaves the final loss as it was over 1 pair (one seed: no interval)."
-    )
+    assert out.startswith("Against clip off, clip on does not change the final loss in 1 pair.")
     assert "lstm-off and lstm-on part at their first step; lstm-on was first clipped at step 0." in out
     rows = [" ".join(line.split()) for line in out.splitlines()]
-    assert "Quantity clip off clip on Difference 95% interval Pairs Unit" in rows
-    assert "Final loss 0.25 0.25 0 one seed: no interval 1 mean of the last 5% of the steps" in rows
+    assert "Quantity clip off clip on Difference Interval Pairs Unit" in rows
+    assert "Final loss 0.25 0.25 0 1 pair: no interval 1 mean of the last 5% of the steps" in rows
     assert "clip none norm:1.0" in rows
     assert any(row.startswith("lstm-off clip off 0 ") and row.endswith(" 12 0.25") for row in rows)
 

@@ -5,6 +5,7 @@ Each sequence is unrolled by itself, so that padding, batch and direction are no
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 
 import pytest
 import torch
@@ -176,3 +177,34 @@ def test_gates(kind: str, direction: str, lengths: list[int], loss: Callable[[Te
             if kind != "rnn_relu":
                 close(found.gates[name][schema.SATURATED_HIGH][t], (real > 0.9).double().mean())
         assert (schema.SATURATED_HIGH in found.gates[name]) == (kind != "rnn_relu")
+
+
+@pytest.mark.parametrize("library", [torch.nn, graddiag.nn], ids=["torch.nn", "graddiag.nn"])
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nan_at_the_end_of_a_shorter_sequence_stays_in_it(kind: str, direction: str, library: ModuleType) -> None:
+    torch.manual_seed(0)
+    family, _, activation = kind.partition("_")
+    extra = {"nonlinearity": activation} if activation else {}
+    module = getattr(library, family.upper())(I, H, bidirectional=True, dtype=F64, **extra)
+    x, lengths, loss = torch.randn(T, N, I, dtype=F64), [5, 5, 3], LOSSES["every"]
+    x[2, 2] = torch.nan
+    with graddiag.capture(module) as cap:
+        output, _ = pad_packed_sequence(module(pack_padded_sequence(x, lengths))[0])
+        sum(loss(output[:length, n]) for n, length in enumerate(lengths)).backward()
+    trace = cap.trace(direction=direction)
+    found = signals(trace).timesteps
+
+    truths = []
+    for n in range(2):
+        alone = unroll(kind, dict(module.named_parameters()), x[:, n : n + 1])
+        loss(alone.output[:, 0]).backward()
+        truths.append(Truth(alone.tapes[0, direction], x[:, n : n + 1], {}))
+    for block in (trace.grad_h, trace.grad_a, trace.grad_a_hh, trace.sent_h, trace.grad_c, trace.sent_c):
+        assert block is None or not block[3:].isnan().any()
+    for column, name in ((schema.GRAD_H, "h"), (schema.GRAD_H_DIRECT, "h_out"), (schema.GRAD_A, "a")):
+        close(found[column][3:], norms(together(truths, grad(name)))[3:])
+    contribution = sum(truth.tape.grad("w_hh")[3:] for truth in truths)
+    close(found[schema.GRAD_W_HH][3:], norms(contribution))
+    assert found[schema.TRANSPORT_GAIN][3:].isfinite().all()
+    assert not found[schema.H_RMS][2].isfinite()

@@ -4,7 +4,6 @@ from typing import Final
 
 import numpy as np
 
-from graddiag import schema
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.spikes import Spikes, find_spikes
@@ -24,8 +23,10 @@ def clipping_always(measured: Measured) -> Finding | None:
     slows = measured.outcome.failed or measured.outcome.name == "learning" or measured.outcome.name == "unknown"
     severity: Severity = "warning" if hard and slows else "info"
     sentence = (
-        f"Clipping ({found.policy or 'the run does not name a policy'}) engages at {percent(found.clipped_share)} of the "
-        f"steps and leaves {percent(kept)} of the gradient norm in the median: the threshold sets the size of every step."
+        f"Clipping ({found.policy or 'the run does not name a policy'}) engages at "
+        f"{percent(found.clipped_share)} of the "
+        f"steps and leaves {percent(kept)} of the gradient norm in the median: the threshold sets the size "
+        "of every step."
     )
     if measured.rate.adaptive:
         sentence += f" Under {measured.rate.optimizer} the length of the gradient hardly matters."
@@ -36,7 +37,8 @@ def clipping_always(measured: Measured) -> Finding | None:
     )
     rule = (
         f"clipping engages at {t.clipped_always:.0%} of the steps or more; a warning if it leaves less than "
-        f"{t.clipped_hard:.0%} of the norm in the median, the training failed or still learns, and the optimizer does not "
+        f"{t.clipped_hard:.0%} of the norm in the median, the training failed or still learns, and the "
+        "optimizer does not "
         "scale gradients by their own size."
     )
     used = ("clipped_always", "clipped_hard", "history")
@@ -94,7 +96,10 @@ def _idle(measured: Measured) -> bool:
     """Whether a policy is set, the coefficient known at enough steps, and 1 at all of them."""
     known = int(np.isfinite(measured.history.coefficient.values).sum())
     return (
-        measured.history.source.clipped and known >= measured.thresholds.history and not measured.clipping.clipped_steps
+        measured.history.source.clipped
+        and known >= measured.thresholds.history
+        and not measured.clipping.clipped_steps
+        and not measured.clipping.inside
     )
 
 

@@ -85,7 +85,8 @@ def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
         "scale-inputs",
     )
     either = Advice(
-        "Start with a positive bias if the units are relus; else scale inputs and weights down (no gates were recorded).",
+        "Start with a positive bias if the units are relus; else scale inputs and weights down (no gates "
+        "were recorded).",
         "Maas et al. 2013; Glorot & Bengio 2010",
         "revive-units",
     )

@@ -162,7 +162,8 @@ def _sentence(growth: Growth | None, spikes: Spikes | None, caught: str | None) 
         parts.append(
             f"The gradient of {growth.reach.selection.label} grows on its way back through "
             f"{plural(growth.reach.length, 'timestep')}: {number(growth.typical)} times in the median step, up to "
-            f"{number(growth.largest)} times at step {growth.largest_step:,}, at {percent(growth.share)} of the recorded steps."
+            f"{number(growth.largest)} times at step {growth.largest_step:,}, at {percent(growth.share)} "
+            "of the recorded steps."
         )
     if spikes is not None:
         at = spikes.largest
@@ -211,7 +212,8 @@ def _rule(thresholds: Thresholds) -> str:
         f"the gradient grows on its way back through time, by its gains and against what the loss puts in, by a factor "
         f"of at least {number(thresholds.growth)} at {thresholds.growth_share:.0%} of the recorded steps; or, in a "
         f"training that failed, the norm before clipping is at least {number(thresholds.spike)} times the typical one, "
-        f"at {thresholds.spike_share:.2%} of the steps, or {number(thresholds.spike_severe)} times at one, and the loss "
+        f"at {thresholds.spike_share:.2%} of the steps, or {number(thresholds.spike_severe)} times at one, "
+        "and the loss "
         "jumps or gets worse there."
     )
 

@@ -37,7 +37,10 @@ def no_gradient(measured: Measured) -> Finding | None:
         "connect-loss",
     )
     found = (Evidence("steps without a gradient", count, f"of {len(steps):,}", "the run", Place(step=int(steps[0]))),)
-    rule = f"at {_MOST:.0%} of the steps or more a recurrent module ran in training mode and its parameters got no gradient."
+    rule = (
+        f"at {_MOST:.0%} of the steps or more a recurrent module ran in training mode and its parameters got "
+        "no gradient."
+    )
     return Finding(
         "no-gradient", _certain(measured, severe=True), sentence, found, rule, (advice,), (), int(steps[0]), "strong"
     )
@@ -112,7 +115,8 @@ def gradients_not_zeroed(measured: Measured) -> Finding | None:
     share = float((counts[1:] > 0).mean())
     some = _where(measured, schema.EVENT_GRADIENTS_NOT_ZEROED) or f"{number(float(counts.max()))} parameters"
     sentence = (
-        f"Gradients are not zeroed: at {percent(share)} of the steps the backward pass adds to the gradient that the update "
+        f"Gradients are not zeroed: at {percent(share)} of the steps the backward pass adds to the "
+        "gradient that the update "
         f"before had used ({some})."
     )
     advice = Advice("Call optimizer.zero_grad() before each backward().", PRACTICE, "zero-gradients")
@@ -144,7 +148,10 @@ def clip_misplaced(measured: Measured) -> Finding | None:
     if message is None:
         return None
     advice = Advice("Clip between backward() and optimizer.step().", PRACTICE, "move-clipping")
-    rule = "the gradient was changed after the update that used it; or the run says norm:C and an update used a larger norm."
+    rule = (
+        "the gradient was changed after the update that used it; or the run says norm:C and an update used a "
+        "larger norm."
+    )
     onset = _onset(measured, schema.EVENT_CLIP_MISPLACED)
     return Finding("clip-misplaced", _certain(measured), message, (), rule, (advice,), (), onset, "strong")
 

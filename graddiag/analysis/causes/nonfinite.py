@@ -30,10 +30,8 @@ def nonfinite(measured: Measured) -> Finding | None:
         f"learned, it is at less than {rare:.0%} of the steps and the last step is free of it."
     )
     used = ("nonfinite_rare", "spike", "recent", "history")
-    return Finding(
-        "non-finite", severity, _sentence(measured), (count, *grown), rule, _advice(measured, rarely, bool(grown)), used,
-        origin.step, strength,
-    )  # fmt: skip
+    advice, evidence = _advice(measured, rarely, bool(grown)), (count, *grown)
+    return Finding("non-finite", severity, _sentence(measured), evidence, rule, advice, used, origin.step, strength)
 
 
 def _sentence(measured: Measured) -> str:
@@ -71,7 +69,8 @@ def _advice(measured: Measured, rarely: bool, grown: bool) -> tuple[Advice, ...]
     """Smaller steps first where the norm grew before; else the operation that made it."""
     step = measured.origin.step
     look = Advice(
-        f"Check the batch of step {step:,} for NaN, inf or an empty sequence; clipping cannot help: one inf makes its own "
+        f"Check the batch of step {step:,} for NaN, inf or an empty sequence; clipping cannot help: one "
+        "inf makes its own "
         "entry NaN and all others 0.",
         "torch.nn.utils.clip_grad_norm_",
         "check-batch",
@@ -89,9 +88,15 @@ def _guard(measured: Measured) -> Advice:
     anomaly = "torch.autograd.set_detect_anomaly(True) names it"
     where = _place(measured)
     if where == "the loss":
-        text = f"Make the loss finite: guard its logarithm, division or exponential (e.g. use log_softmax, add an epsilon); {anomaly}."
+        text = (
+            "Make the loss finite: guard its logarithm, division or exponential (e.g. use log_softmax, add an "
+            f"epsilon); {anomaly}."
+        )
     elif where == "the backward pass":
-        text = f"Guard the operation whose derivative is infinite where the loss is finite (e.g. sqrt or a norm at 0); {anomaly}."
+        text = (
+            "Guard the operation whose derivative is infinite where the loss is finite (e.g. sqrt or a norm "
+            f"at 0); {anomaly}."
+        )
     else:
         text = f"Guard the operation in {where} that makes NaN or inf; {anomaly}."
     return Advice(text, "torch.autograd.set_detect_anomaly", "guard-operation")

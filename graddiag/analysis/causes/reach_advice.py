@@ -23,12 +23,14 @@ _ORTHOGONAL: Final = Advice(
     "Start with an orthogonal or identity recurrent weight.", "Le, Jaitly & Hinton 2015", "change-initialization"
 )
 _NEARER: Final = Advice(
-    "Shorten the way: shorter sequences, attention, or a loss at more timesteps. Clipping cannot help a vanishing gradient.",
+    "Shorten the way: shorter sequences, attention, or a loss at more timesteps. Clipping cannot help a "
+    "vanishing gradient.",
     "Pascanu et al. 2013",
     "shorten-path",
 )
 _AWAKE: Final = Advice(
-    "Start with a positive bias, or use a leaky activation: a gain of exactly 0 is a timestep at which all relus are off.",
+    "Start with a positive bias, or use a leaky activation: a gain of exactly 0 is a timestep at which "
+    "all relus are off.",
     "Maas et al. 2013",
     "revive-units",
 )

@@ -29,7 +29,8 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     clip = measured.clip.advice()
     advice = (rate.lower(), *([clip] if clip else []), *(() if large or usual else (CHECK_DATA,)))
     rule = (
-        f"the loss got worse for good, or the norm grew {number(t.spike)} times within the first 10 steps of a training "
+        f"the loss got worse for good, or the norm grew {number(t.spike)} times within the first 10 steps "
+        "of a training "
         f"that failed; strong where an update reached {number(10 * t.large_update)} of the weights, or "
         f"{number(t.large_update)} in the median step."
     )
@@ -94,7 +95,7 @@ def learning_rate_low(measured: Measured) -> Finding | None:
     if not ((crawls and ratio < 10 * t.slow_update) or tiny):
         return None
     strength: Strength = (
-        "strong" if crawls and (tiny or same_way) else "moderate" if tiny and same_way or crawls else "weak"
+        "strong" if crawls and (tiny or same_way) else "moderate" if (tiny and same_way) or crawls else "weak"
     )
     sentence = f"Updates are small: {number(ratio)} of the weights in the median step. "
     sentence += "The loss falls steadily and far too slowly." if crawls else "The loss hardly moves."
@@ -104,7 +105,8 @@ def learning_rate_low(measured: Measured) -> Finding | None:
             Evidence("cosine between successive gradients, median", float(np.median(cosine)), "", "recorded steps")
         )
     rule = (
-        f"the training does not get better than a constant prediction, and an update is less than {number(t.slow_update)} "
+        "the training does not get better than a constant prediction, and an update is less than "
+        f"{number(t.slow_update)} "
         "of the weights in the median step, or less than ten times that while the loss falls steadily."
     )
     advice = (measured.rate.higher(), LONGER)
@@ -127,7 +129,10 @@ def changed_during_training(measured: Measured) -> Finding | None:
     rose = _rate_jump(measured, o.since)
     if rose is not None:
         step, before, after = rose
-        sentence = f"The learning rate went from {number(before)} to {number(after)} at step {step:,}, and the loss got worse then."
+        sentence = (
+            f"The learning rate went from {number(before)} to {number(after)} at step {step:,}, and the loss "
+            "got worse then."
+        )
         found = (
             Evidence("learning rate before", before, "", f"step {step - 1}"),
             Evidence("learning rate after", after, "", f"step {step}"),
@@ -179,7 +184,8 @@ def _loss_first(measured: Measured, since: int) -> Finding | None:
     if jump < max(8 * course.noise, 0.1 * (course.start - course.best)) or not calm:
         return None
     sentence = (
-        f"The loss jumps from {number(float(np.median(before)))} to {number(float(np.median(after)))} at step {since:,}, and "
+        f"The loss jumps from {number(float(np.median(before)))} to {number(float(np.median(after)))} at "
+        f"step {since:,}, and "
         "neither the norm nor the learning rate changed before it: the data or the task changed."
     )
     place = Place(step=since)

@@ -3,12 +3,12 @@
 import math
 from typing import Final
 
-from graddiag.analysis.fading import Fading
+from graddiag.analysis.causes.vanishing import evidence_of
 from graddiag.analysis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
+from graddiag.analysis.fading import Fading
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Severity
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.reach import Reach
-from graddiag.analysis.causes.vanishing import evidence_of
 from graddiag.analysis.words import number, percent, plural
 
 
@@ -139,7 +139,7 @@ def _outcome(name: str, severity: Severity, measured: Measured, advice: tuple[Ad
 
 
 def healthy(measured: Measured) -> Finding:
-    """A training that demonstrably learned or is learning, and no rule about the gradient gave more than information."""
+    """A training that demonstrably learned or is learning, of which no rule gave more than information."""
     advice = Advice("Nothing to do about the gradient. Compare seeds with `graddiag compare`.", PRACTICE, "continue")
     if not measured.faded:
         return Finding("healthy", "info", measured.outcome.sentence, (), _HEALTHY, (advice,))

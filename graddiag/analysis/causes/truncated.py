@@ -1,7 +1,6 @@
 """The rule for truncated back-propagation: cut inside a step, or with a window shorter than what the task needs."""
 
 from graddiag import schema
-
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, place_in
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.thresholds import Thresholds
@@ -39,20 +38,19 @@ def _cut(measured: Measured, found: Truncation) -> Finding:
         f"Back-propagation stops at timestep {found.cut_timestep} of {label}: {beyond} of "
         f"{plural(found.window, 'timestep')} get no gradient."
     )
+    sentence += f" The policy {found.cut_by} cuts it." if found.cut_by is not None else ""
     first, last = int(found.steps[0]), int(found.steps[-1])
     where, place = f"{label}, {span(first, last)}", place_in(found.selection, first, last)
     evidence = (
         Evidence("timesteps without any gradient", beyond, f"of {found.window}", where, place),
         Evidence("recorded steps that are cut so", 100 * found.cut_share, "%", where, place),
     )
-    advice = (
-        Advice(
-            f"Remove the detach() before timestep {found.cut_timestep} (or .data, torch.no_grad()).",
-            PRACTICE,
-            "remove-detach",
-        ),
-        _LONGER,
+    uncut = Advice(
+        f"Remove the detach() before timestep {found.cut_timestep} (or .data, torch.no_grad()).",
+        PRACTICE,
+        "remove-detach",
     )
+    advice = (uncut, _LONGER) if found.cut_by is None else (_LONGER,)
     used = ("arriving", "usual_share")
     return Finding(
         "truncated-reach", measured.severity(), sentence, evidence, _rule(thresholds), advice, used, first, "strong"
@@ -82,12 +80,12 @@ def _short(measured: Measured, found: Truncation) -> Finding:
     assert found.distance is not None
     label = found.selection.label
     sentence = (
-        f"The window has {plural(found.window, 'timestep')} and the task looks back {found.distance} ({label}): no "
+        f"The window has {plural(found.longest, 'timestep')} and the task looks back {found.distance} ({label}): no "
         "gradient links what lies farther apart."
     )
     place = place_in(found.selection)
     evidence = (
-        Evidence("timesteps in a window", found.window, "", label, place),
+        Evidence("timesteps in a window", found.longest, "", label, place),
         Evidence("distance of the task", found.distance, "timesteps", "the run's configuration"),
     )
     return Finding(

@@ -1,4 +1,4 @@
-"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps that have no loss of their own."""
+"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps without a loss of their own."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Final
 
 from graddiag.analysis.causes.reach_advice import advice_on
 from graddiag.analysis.fading import Fading, arrived_early, began
-from graddiag.analysis.findings import Evidence, Finding, Strength, place_in
+from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Strength, place_in
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.words import number, percent, plural, span
@@ -35,6 +35,9 @@ def _starved(measured: Measured, fading: Fading) -> Finding:
         f"The gradient vanishes: {amount} of it reaches the timesteps farthest from the loss ({reach.selection.label}, "
         f"{plural(reach.length, 'timestep')}, median of {span(*fading.judged)}). What happens there is not learned."
     )
+    inside = reach.inside
+    if inside is not None and inside.makes_vanishing:
+        sentence += f" {inside.sentence}"
     since = began(fading, t)
     late = arrived_early(fading, t)
     if late:
@@ -42,6 +45,11 @@ def _starved(measured: Measured, fading: Fading) -> Finding:
     severe = share < t.arriving_severe
     strength: Strength = "weak" if late else "strong" if severe else "moderate"
     advice = advice_on(measured, fading)
+    if inside is not None and inside.makes_vanishing:
+        loosen = Advice(
+            f"Loosen or remove {inside.policy}: it makes the gradient vanish.", PRACTICE, "raise-clip-threshold"
+        )
+        advice = (loosen, *advice)
     return Finding(
         "vanishing",
         measured.severity(severe=severe),

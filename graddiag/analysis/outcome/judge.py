@@ -104,7 +104,7 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     measure = goal_of(run) or explained_of(run) or loss
     if broken is not None:
         return _told(run, source, _Judged("broken", None, broken), measure or loss)
-    if measure is None or loss is None and measure.kind != "goal":
+    if measure is None or (loss is None and measure.kind != "goal"):
         return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
     if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
         return _told(run, source, _Judged("unknown", "few-steps"), measure)
@@ -271,7 +271,7 @@ def _by_loss(found: Course, t: Thresholds) -> _Judged:
 
 
 def _no_measure(run: Run, found: Course) -> Detail | None:
-    """Why this loss says nothing about success: it crosses 0 within its noise, or moves with a scalar that weighs it."""
+    """Why this loss does not measure success: it crosses 0 within its noise, or moves with a weight that was logged."""
     if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
         return "not-a-measure"
     return "not-a-measure" if _weighed(run, found) else None

@@ -61,7 +61,7 @@ class Measure:
 
 
 def goal_of(run: Run) -> Measure | None:
-    """The goal: named in the configuration, else the first logged scalar with a usual name; None where there is none."""
+    """The goal: named in the configuration, else the first logged scalar with a usual name; None without one."""
     config = run.manifest.config
     named = config.get("goal")
     logged = [name for name in scalar_names(run) if name != schema.LOSS]

@@ -83,7 +83,8 @@ def sentence(
         ("unknown", "few-steps"): f"{went}: too few steps to judge.",
         ("unknown", "floor-unknown"): f"{went}"
         + (f" and is flat{at}" if since is not None else "")
-        + ". Its floor is unknown, so this may be success or not. Log a validation metric: `recorder.log(val_loss=...)`, or "
+        + ". Its floor is unknown, so this may be success or not. Log a validation metric: "
+        "`recorder.log(val_loss=...)`, or "
         "give `chance_loss=`.",
         (
             "unknown",
@@ -96,7 +97,10 @@ def sentence(
     if name == "broken":
         return f"The loss or the gradient is NaN or inf from step {since} on; {measure} had reached {best}."
     if name == "overfits":
-        return f"{_named(measure)} was best at step {best_step:,} ({best}) and is {last} now, while the training loss does not rise."
+        return (
+            f"{_named(measure)} was best at step {best_step:,} ({best}) and is {last} now, while the training "
+            "loss does not rise."
+        )
     if name == "learning":
         return texts.get((name, detail), f"{went}{known}, and still improves.{explains}")
     return texts.get((name, detail), f"{went}{known}.{explains}")
