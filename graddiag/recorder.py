@@ -349,7 +349,7 @@ class Recorder:
             self._journal.tell(event)
 
     def _take_outputs(self) -> None:
-        self._output_sums = self._outputs.take()
+        self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
 
     def _take_signals(self) -> None:
         with torch.no_grad():

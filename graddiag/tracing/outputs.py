@@ -12,6 +12,7 @@ z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit 
 
 import math
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -26,8 +27,11 @@ _MOST: Final = 1 << 20
 _FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
 _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
 _ROUNDS: Final = 3
-_VARIES: Final = 1e-2  # what sums must differ by to be three points of a line
-_SCALE: Final = 0.01  # a squared error whose c is that of a mean or a sum, within this share
+_ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
+_VARIES: Final = 0.2  # what sums must differ by, as a share of the largest, to be points of a line
+_POINTS: Final = 6  # recorded steps that must lie on one line, three at the least
+_SCALE: Final = 1e-4  # a squared error whose c is that of a mean or a sum, within this share
+_SCALE_ROUGH: Final = 1e-2  # the same of half precision, or of rows that were thinned
 
 
 @dataclass
@@ -56,6 +60,7 @@ class OutputMeter:
     _calls: dict[str, list[_Output]] = field(default_factory=dict)
     _active: bool = False
     _kept: int = 0
+    _error: Exception | None = None
     _seen: dict[str, Tensor] = field(default_factory=dict)
     _handles: list[Any] = field(default_factory=list)
 
@@ -64,7 +69,7 @@ class OutputMeter:
         inside = {id(child) for each in self.model.modules() if isinstance(each, recurrent) for child in each.modules()}
         for name, module in self.model.named_modules():
             if isinstance(module, nn.Linear) and id(module) not in inside:
-                self._handles.append(module.register_forward_hook(self._hook(name, weakref.ref(module))))
+                self._handles.append(module.register_forward_hook(_Hook(self._ran, name, module)))
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
@@ -77,14 +82,14 @@ class OutputMeter:
             handle.remove()
         self._handles, self._calls, self._active = [], {}, False
 
-    def _hook(self, name: str, own: weakref.ref[nn.Module]) -> Any:
-        def ran(module: nn.Module, _args: Any, output: Any) -> None:
-            if not self._active or own() is not module:  # a copy of the model brings its hooks along
-                return
-            if torch.is_grad_enabled() and isinstance(output, Tensor) and output.grad_fn is not None:
+    def _ran(self, name: str, output: Any) -> None:
+        if not self._active or not torch.is_grad_enabled():
+            return
+        if isinstance(output, Tensor) and output.grad_fn is not None:
+            try:
                 self._follow(name, output)
-
-        return ran
+            except Exception as error:  # told by ``take``; the forward pass goes on
+                self._error, self._active = error, False
 
     def _follow(self, name: str, output: Tensor) -> None:
         if not output.is_floating_point() or not output.numel() or self._kept >= _MOST:
@@ -100,10 +105,17 @@ class OutputMeter:
         output.grad_fn.register_prehook(call.arrived)
 
     @torch.no_grad()
-    def take(self) -> Tree:
+    def take(self, scale: Tensor | None = None) -> Tree:
         """Sums over the outputs of the layer that ran last of those that a gradient reached, 0-dim each, on its device;
-        empty where there is none. ``read`` makes numbers of them."""
+        empty where there is none. ``read`` makes numbers of them. scale: the GradScaler's, which gradients carry.
+
+        Raises:
+            Exception: the one that stopped the following of outputs in a forward pass.
+        """
         calls, self._calls = self._calls, {}
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
         reached = [[call for call in each if call.grad is not None] for each in calls.values()]
         last = next((each for each in reversed(reached) if each), None)
         if last is None or len({(call.rows.shape[1], call.stride) for call in last}) > 1:
@@ -111,6 +123,7 @@ class OutputMeter:
         half = last[0].rows.dtype in (torch.float16, torch.bfloat16)
         z = torch.cat([call.rows for call in last]).double()
         delta = torch.cat([call.grad for call in last if call.grad is not None])
+        delta = delta if scale is None else delta / scale
         used = ((delta != 0).any(1) & delta.isfinite().all(1) & z.isfinite().all(1)).double()[:, None]
         z, delta = z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
         found: dict[str, Any] = {"half": float(half), "stride": float(last[0].stride), "width": float(z.shape[1])}
@@ -129,7 +142,8 @@ class OutputMeter:
             others = (1 - torch.zeros_like(p).scatter_(1, y.argmax(1, keepdim=True), 1.0)) * used
             slope, smooth, left = _line(delta, p, others)
             y = p - slope * delta
-        sums = _rms(delta.sum(1, keepdim=True), used) / _rms(delta, used)
+        rounded = 0.0 if half else _ROUNDING / slope  # 1 - p of a target that the model is sure of
+        sums = (_rms(delta.sum(1, keepdim=True), used) - rounded).clamp(min=0.0) / _rms(delta, used)
         y = (p - slope * delta).clamp(min=0.0) * used
         left = torch.maximum(left, sums)
         fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
@@ -156,6 +170,30 @@ class OutputMeter:
         all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
+
+
+class _Hook:
+    """A forward hook of one module, which does nothing in a copy of it and stays behind when that is pickled."""
+
+    def __init__(self, action: Callable[[str, Any], None], name: str, module: nn.Module) -> None:
+        self._action, self._name, self._module = action, name, weakref.ref(module)
+
+    def __call__(self, module: nn.Module, _args: Any, output: Any) -> None:
+        if self._module() is module:
+            self._action(self._name, output)
+
+    def __deepcopy__(self, memo: Any) -> "_NoHook":
+        return _NoHook()
+
+    def __reduce__(self) -> tuple[type["_NoHook"], tuple[()]]:
+        return _NoHook, ()
+
+
+class _NoHook:
+    """What is left of a hook in a copy of the module."""
+
+    def __call__(self, *_: Any) -> None:
+        return None
 
 
 def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) -> tuple[Tensor, Tensor, Tensor]:
@@ -216,7 +254,8 @@ class Constants:
         sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
         if loss is None or not math.isfinite(loss):
             return {}
-        c = self._line.scale(float(sums["delta delta"].sum()) * stride, loss, rows * stride, float(found["width"]))
+        squares, rough = float(sums["delta delta"].sum()) * stride, bool(found["half"]) or stride > 1
+        c = self._line.scale(squares, loss, rows * stride, float(found["width"]), rough=rough)
         if c is None or sums["z"].shape != getattr(self._targets, "shape", sums["z"].shape):
             return {}
         y = sums["z"] - sums["delta"] / (2 * c)
@@ -230,33 +269,50 @@ class Constants:
 
 class _SquareScale:
     """The c of a squared error c sum (z - y)^2: known at once where it is that of a mean or a sum, else once three
-    recorded steps agree on a line loss = sum delta^2 / (4 c) + b, as a scaled or shifted loss gives."""
+    recorded steps agree on a line loss = sum delta^2 / (4 c) + b, as a scaled or shifted loss gives. Up to six steps of
+    as many rows must lie on it, which differ: other losses make a curve, or are scattered."""
 
     def __init__(self) -> None:
         self._before: list[tuple[float, float, float]] = []
+        self._known: dict[float, tuple[float, float, float]] = {}
 
-    def scale(self, squares: float, loss: float, rows: float, width: float) -> float | None:
+    def scale(self, squares: float, loss: float, rows: float, width: float, *, rough: bool) -> float | None:
         c = squares / (4 * loss) if loss > 0 else math.nan
-        self._before = [*self._before, (squares, loss, rows)][-3:]
-        return c if _usual(c, rows, width) else self._by_line()
+        if _usual(c, rows, width, _SCALE_ROUGH if rough else _SCALE):
+            return c
+        self._before = [*self._before, (squares, loss, rows)][-4 * _POINTS :]
+        own = [each[:2] for each in self._before if each[2] == rows][-_POINTS:]
+        self._known[rows] = self._still(rows, squares, loss) or _line_of(own) or (0.0, 0.0, 0.0)
+        slope = self._known[rows][0]
+        return 1 / (4 * slope) if slope > 0 else None
 
-    def _by_line(self) -> float | None:
-        (s0, l0, r0), (s1, l1, r1), (s2, l2, r2) = self._before if len(self._before) == 3 else [(0.0, 0.0, 0.0)] * 3
-        spread = max(s0, s1, s2) - min(s0, s1, s2)
-        if not r0 == r1 == r2 or spread <= _VARIES * max(s0, s1, s2):
-            return None
-        far = max(((s1 - s0, l1 - l0), (s2 - s1, l2 - l1), (s2 - s0, l2 - l0)), key=lambda each: abs(each[0]))
-        slope = far[1] / far[0]
-        off = max(abs(l1 - l0 - slope * (s1 - s0)), abs(l2 - l0 - slope * (s2 - s0)))
-        return 1 / (4 * slope) if slope > 0 and off <= _FITS * abs(far[1]) else None
+    def _still(self, rows: float, squares: float, loss: float) -> tuple[float, float, float] | None:
+        """The line of an earlier step, where this one lies on it too."""
+        slope, offset, spread = known = self._known.get(rows, (0.0, 0.0, 0.0))
+        off = abs(loss - offset - slope * squares)
+        return known if slope > 0 and off <= _FITS * max(slope * squares, spread) else None
 
 
-def _usual(c: float, rows: float, width: float) -> bool:
+def _line_of(points: list[tuple[float, float]]) -> tuple[float, float, float] | None:
+    """Slope and offset of the line through the outermost of the points (sum delta^2, loss), and the part of the loss
+    that it explains; None where there are fewer than three, they hardly differ, or one lies off it."""
+    low, high = min(points), max(points)
+    spread = high[0] - low[0]
+    if len(points) < 3 or not spread > _VARIES * high[0]:
+        return None
+    slope = (high[1] - low[1]) / spread
+    off = max(abs(loss - low[1] - slope * (squares - low[0])) for squares, loss in points)
+    if not slope > 0 or off > _FITS * slope * spread:
+        return None
+    return slope, low[1] - slope * low[0], slope * spread
+
+
+def _usual(c: float, rows: float, width: float, within: float) -> bool:
     """Whether c is that of a squared error that is a mean or a sum, or half of one."""
     if not (c > 0 and math.isfinite(c)):
         return False
     usual = [1 / (rows * width), 1 / rows, 1.0]
-    return any(abs(c / each - 1) < _SCALE for one in usual for each in (one, one / 2))
+    return any(abs(c / each - 1) < within for one in usual for each in (one, one / 2))
 
 
 def _columns(left: float, constant: float, c: float, loss: float | None) -> dict[str, float]:
