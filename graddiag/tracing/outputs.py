@@ -12,7 +12,7 @@ z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit 
 
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -27,6 +27,7 @@ _MOST: Final = 1 << 20
 _FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
 _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
 _ROUNDS: Final = 3
+_HEADS: Final = 4  # linear layers that ran last and may each have a loss of their own
 _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
 _VARIES: Final = 0.2  # what sums must differ by, as a share of the largest, to be points of a line
 _POINTS: Final = 6  # recorded steps that must lie on one line, three at the least
@@ -106,8 +107,9 @@ class OutputMeter:
 
     @torch.no_grad()
     def take(self, scale: Tensor | None = None) -> Tree:
-        """Sums over the outputs of the layer that ran last of those that a gradient reached, 0-dim each, on its device;
-        empty where there is none. ``read`` makes numbers of them. scale: the GradScaler's, which gradients carry.
+        """Sums over the outputs of the layers that ran last of those that a gradient reached, the last first; 0-dim
+        each, on its device; empty where there is none. ``read`` makes numbers of them. scale: the GradScaler's, which
+        gradients carry.
 
         Raises:
             Exception: the one that stopped the following of outputs in a forward pass.
@@ -116,25 +118,29 @@ class OutputMeter:
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        reached = [[call for call in each if call.grad is not None] for each in calls.values()]
-        last = next((each for each in reversed(reached) if each), None)
-        if last is None or len({(call.rows.shape[1], call.stride) for call in last}) > 1:
-            return {}
-        half = last[0].rows.dtype in (torch.float16, torch.bfloat16)
-        z = torch.cat([call.rows for call in last]).double()
-        delta = torch.cat([call.grad for call in last if call.grad is not None])
+        reached = {name: [call for call in each if call.grad is not None] for name, each in calls.items()}
+        last = [
+            name for name, each in reached.items() if each and len({(c.rows.shape[1], c.stride) for c in each}) == 1
+        ]
+        heads = [self._sums(name, reached[name], scale) for name in last[-_HEADS:][::-1]]
+        return {"heads": heads} if heads else {}
+
+    def _sums(self, name: str, calls: list[_Output], scale: Tensor | None) -> dict[str, Any]:
+        half = calls[0].rows.dtype in (torch.float16, torch.bfloat16)
+        z = torch.cat([call.rows for call in calls]).double()
+        delta = torch.cat([call.grad for call in calls if call.grad is not None])
         delta = delta if scale is None else delta / scale
         used = ((delta != 0).any(1) & delta.isfinite().all(1) & z.isfinite().all(1)).double()[:, None]
         z, delta = z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
-        found: dict[str, Any] = {"half": float(half), "stride": float(last[0].stride), "width": float(z.shape[1])}
+        found: dict[str, Any] = {"half": float(half), "stride": float(calls[0].stride), "width": float(z.shape[1])}
         found["rows"] = used.sum()
         if z.shape[1] > 1:
-            found["softmax"] = self._softmax(z, delta, used, half)
-        found["sigmoid"] = self._sigmoid(z, delta, used, half)
+            found["softmax"] = self._softmax(name, z, delta, used, half)
+        found["sigmoid"] = self._sigmoid(name, z, delta, used, half)
         found["square"] = _square(z, delta, used)
         return found
 
-    def _softmax(self, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
+    def _softmax(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         logs = z.log_softmax(1)
         p = logs.exp()
         y = -delta
@@ -147,16 +153,16 @@ class OutputMeter:
         y = (p - slope * delta).clamp(min=0.0) * used
         left = torch.maximum(left, sums)
         fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
-        seen = self._counted("softmax", y.sum(0), used.sum(), fits)
+        seen = self._counted(f"{name} softmax", y.sum(0), used.sum(), fits)
         constant = -(y * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
         return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -(y * logs).sum(), "constant": constant}
 
-    def _sigmoid(self, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
+    def _sigmoid(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         p, y = z.sigmoid(), (delta < 0).double()
         slope, _, left = _line(delta, p - y, used.expand_as(p), through_zero=True)
         fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0)
-        seen = self._counted("sigmoid", (y * used).sum(0), used.sum(), fits)
-        rows = self._seen["sigmoid rows"].clamp(min=1.0)
+        seen = self._counted(f"{name} sigmoid", (y * used).sum(0), used.sum(), fits)
+        rows = self._seen[f"{name} sigmoid rows"].clamp(min=1.0)
         q = (seen / rows).clamp(1e-6, 1 - 1e-6)
         loss = nn.functional.binary_cross_entropy_with_logits(z, y, used.expand_as(z), reduction="sum")
         constant = -((y * q.log() + (1 - y) * (1 - q).log()) * used).sum()
@@ -242,13 +248,13 @@ class Constants:
 
     def read(self, found: Tree, loss: float | None) -> dict[str, float]:
         """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
-        if not found or not found["rows"] > 0:
-            return {}
-        for kind in ("softmax", "sigmoid"):
-            of = found.get(kind)
-            if of and of["fits"] and of["constant"] > 0:
-                return _columns(float(of["loss"]), float(of["constant"]), float(of["c"]) * found["stride"], loss)
-        return self._squared(found, loss)
+        heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
+        fits = [fit for fit in (_fit(each) for each in heads) if fit is not None]
+        if not fits:
+            return self._squared(heads[0], loss) if heads else {}
+        # several heads: each by its share of the loss
+        left, constant = (sum(fit[2] * fit[at] for fit in fits) for at in (0, 1))
+        return _columns(left, constant, 1.0, loss)
 
     def _squared(self, found: Tree, loss: float | None) -> dict[str, float]:
         sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
@@ -265,6 +271,16 @@ class Constants:
         constant = yy - float((2 * mean * y).sum()) + rows * float((mean * mean).sum())
         left = float(sums["delta delta"].sum()) / (4 * c * c)
         return _columns(left, constant, c * stride, loss) if constant > 0 else {}
+
+
+def _fit(head: Mapping[str, Any]) -> tuple[float, float, float] | None:
+    """Loss and loss of a constant prediction over the rows kept of a head, and c for all of its rows; None where its
+    loss is neither cross-entropy."""
+    for kind in ("softmax", "sigmoid"):
+        of = head.get(kind)
+        if of and of["fits"] and of["constant"] > 0:
+            return float(of["loss"]), float(of["constant"]), float(of["c"]) * head["stride"]
+    return None
 
 
 class _SquareScale:

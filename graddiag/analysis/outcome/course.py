@@ -21,7 +21,8 @@ class Course:
 
     start: the first value, before anything was learned; start_noise: the spread of values in the calmer blocks, since a
     training that went wrong is noisier than it began. levels [B]: medians of the blocks,
-    which begin at block_steps; error: the standard error of one. noise: the standard deviation of a single value about
+    which begin at block_steps; error: the standard error of one, best_error: of the lowest one, by the noise of the
+    noisier blocks. noise: the standard deviation of a single value about
     its level. last: the median of the last two levels' values; peak: the highest level. late_change: what the level
     changes by over the last 40% of the steps, by a straight line, and its error.
     """
@@ -33,6 +34,7 @@ class Course:
     noise: float
     start_noise: float
     error: float
+    best_error: float
     late_change: float
     late_error: float
 
@@ -101,21 +103,23 @@ def course(steps: Ints, values: Floats) -> Course:
     """The course of finite ``values`` [n] at ``steps`` [n], n at least 1."""
     blocks = np.array_split(np.arange(len(values)), max(1, min(_BLOCKS, len(values) // _LEAST_BLOCK)))
     levels = np.array([np.median(values[block]) for block in blocks])
-    noise, start_noise = _noise(values, blocks)
+    noise, start_noise, most = _noise(values, blocks)
     error = _MEDIAN * noise / np.sqrt(len(values) / len(blocks))
     change, change_error = _late(levels, error)
     starts = steps[[int(block[0]) for block in blocks]]
-    return Course(steps, values, starts, levels, noise, start_noise, float(error), change, change_error)
+    best_error = float(_MEDIAN * max(noise, most) / np.sqrt(len(values) / len(blocks)))
+    return Course(steps, values, starts, levels, noise, start_noise, float(error), best_error, change, change_error)
 
 
-def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float]:
+def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float, float]:
     """The standard deviation of a value about its level: the median over the late half of the blocks of the spread
-    within a block about its own straight line; and the lower quartile of it over all blocks."""
+    within a block about its own straight line; and the lower and the upper quartile of it over all blocks."""
     spreads = [_spread(values[block]) for block in blocks if len(block) >= _LEAST_BLOCK]
     if spreads:
-        return float(np.median(spreads[len(spreads) // 2 :])), float(np.quantile(spreads, 0.25))
+        late, (low, high) = np.median(spreads[len(spreads) // 2 :]), np.quantile(spreads, [0.25, 0.75])
+        return float(late), float(low), float(high)
     noise = _NORMAL * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2) if len(values) > 2 else 0.0
-    return noise, noise
+    return noise, noise, noise
 
 
 def _spread(part: Floats) -> float:

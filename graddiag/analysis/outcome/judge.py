@@ -5,7 +5,7 @@ guessing by more than its noise; or, where neither is known, it is far better th
 or it still improves.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, get_args
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.outcome import words
 from graddiag.analysis.outcome.course import Course, course
-from graddiag.analysis.outcome.measures import Measure, constant_loss, explained_of, goal_of, loss_of, scalar
+from graddiag.analysis.outcome.measures import Measure, chance_of, constant_loss, explained_of, goal_of, loss_of, scalar
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.run import Run, numbers, remembered
@@ -134,18 +134,25 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _
         return _Judged("unknown", why)
     if measure.kind == "goal":
         return _by_goal(run, measure, found, moved, t)
-    if measure.reference is None:
-        return _by_loss(found, t)
     if measure.kind == "explained":
         return _by_loss_beside(run, measure, found, moved, t)
+    known = constant_loss(run)
+    if measure.kind == "loss" and chance_of(run) is None and known is not None:  # of few recorded steps
+        measure = replace(
+            measure, reference=known[0], reference_name="a constant prediction", least=0.01 * abs(known[0])
+        )
+        return _by_reference(measure, found, found, known[0], t)
+    if measure.reference is None:
+        return _by_loss(found, t)
     return _by_reference(measure, found, found, measure.reference, t)
 
 
 def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
     """By what the model explains; how it moved, by the loss of every step where that has the same units."""
-    constant = constant_loss(run)
-    path, reference = (found, 1.0) if constant is None or moved is None else (moved, constant)
-    return _by_reference(explained, found, path, reference, t)
+    known = constant_loss(run)
+    if known is None or moved is None:
+        return _by_reference(explained, found, found, 1.0, t)
+    return _by_reference(explained, found, moved, known[0], t, spread=known[1])
 
 
 def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
@@ -184,15 +191,18 @@ def _overfits(measure: Measure, found: Course, moved: Course | None, t: Threshol
     return _Judged("overfits", None, found.best_step)
 
 
-def _by_reference(measure: Measure, found: Course, path: Course, reference: float, t: Thresholds) -> _Judged:
-    """Against a constant prediction or guessing: whether it is better, by the ``measure``; how it moved, by the
-    ``path``, in whose units that has ``reference``."""
-    beats = _beats(measure, found, t, best=True) or _beats(measure, found, t)
+def _by_reference(
+    measure: Measure, found: Course, path: Course, reference: float, t: Thresholds, *, spread: float = 0.0
+) -> _Judged:
+    """Against a constant prediction or guessing: whether it is better, by the ``measure`` or by the many more values of
+    the ``path``, in whose units that has ``reference``, with the error ``spread``; how it moved, by the path."""
+    now = _beats(measure, found, t) or (path is not found and _below(path, reference, spread, t))
+    beats = now or _beats(measure, found, t, best=True)
     span = reference - path.best
     lost = _lost(path, span, t) if beats and span > 0 else None
     if lost is not None:
         return lost
-    if not _beats(measure, found, t):
+    if not now:
         return _never(path, reference, t)
     late = _late(path, max(span, path.error), t)
     if late.name == "learned" and reference - path.start > span / 2:
@@ -206,7 +216,7 @@ def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False
     improve the last levels count instead."""
     assert measure.reference is not None
     if best:
-        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.error)
+        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.best_error)
     level, error = found.late
     late = measure.reference - level > max(measure.least, t.loss_noise * error)
     lasting = max(found.last, found.before_last)
@@ -214,12 +224,18 @@ def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False
     return now or (late and min(found.last, found.before_last) < measure.reference)
 
 
+def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
+    """Whether the late losses lie below the reference, by 1% of it and more than the noise of both."""
+    level, error = path.late
+    return reference - level > max(0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread)))
+
+
 def _never(found: Course, reference: float, t: Thresholds) -> _Judged:
     """Not better than guessing: above it and rising, above it and slow, or at it."""
     scale = max(abs(reference), reference - found.best)
     lasting = min(found.last, found.before_last)
     above, rise = lasting - reference, lasting - found.start
-    near = t.near_chance * scale
+    near = max(t.near_chance * scale, t.loss_noise * found.best_error)
     surely = rise > t.loss_noise * found.start_noise or found.best - found.start > t.loss_noise * found.error
     if rise > max(t.loss_noise * found.error, near) and above > near and surely:
         return _Judged("diverged", "rose", found.above_since(max(found.start, reference)))
@@ -310,15 +326,20 @@ def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) ->
     """The outcome in words: levels in the units of the loss where the measure is what the model explains."""
     shown, reference = measure, None if measure is None else measure.reference
     if measure is not None and measure.kind == "explained":
-        shown, reference = loss_of(run), constant_loss(run)
+        shown, known = loss_of(run), constant_loss(run)
+        reference = None if known is None else known[0]
     if shown is None or not len(shown.values):
         return Outcome(
             source, judged.name, judged.detail, judged.since, words.sentence(judged.name, judged.detail, judged.since)
         )
     found = course(shown.steps, shown.values)
     levels = [shown.shown(each) for each in (found.start, found.best, found.last)]
-    told = None if reference is None else shown.shown(reference)
-    named = "" if told is None or measure is None else measure.reference_name
+    told, named = (
+        None if reference is None else shown.shown(reference),
+        "" if measure is None else measure.reference_name,
+    )
+    if told is None and shown.kind == "loss" and (known := constant_loss(run)) is not None:
+        told, named = known[0], "a constant prediction"
     share = None if measure is None or measure.kind != "explained" else 1 - course(measure.steps, measure.values).last
     return Outcome(
         source,

@@ -117,10 +117,15 @@ def loss_of(run: Run) -> Measure | None:
     return Measure(schema.LOSS, "loss", 1.0, steps, values, chance, "" if chance is None else "chance", least)
 
 
-def constant_loss(run: Run) -> float | None:
-    """The loss of the best constant prediction, in the median of the later recorded steps; None where unknown."""
+def constant_loss(run: Run) -> tuple[float, float] | None:
+    """The loss of the best constant prediction, in the median of the later recorded steps, and its standard error;
+    None where unknown."""
     values = scalar(run, schema.CONSTANT_LOSS)[1]
-    return float(np.median(values[len(values) // 2 :])) if len(values) >= _FEW else None
+    later = values[len(values) // 2 :]
+    if not len(later):
+        return None
+    error = 1.25 * float(later.std(ddof=1)) / math.sqrt(len(later)) if len(later) > 1 else 0.0
+    return float(np.median(later)), error
 
 
 def scalar_names(run: Run) -> list[str]:
