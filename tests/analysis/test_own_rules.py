@@ -9,7 +9,7 @@ from graddiag.analysis import FINDING_NAMES, RULES, Evidence, Finding, Measured,
 from graddiag.analysis.findings import FindingName
 from graddiag.analysis.rules import Rule
 from graddiag.errors import SettingError
-from tests.analysis.test_rules import NOISE, run_of
+from tests.analysis.runs import CHANCE, FALLING, FLAT, run_of
 
 
 def test_every_rule_has_a_name_of_its_own_and_the_names_are_in_kebab_case() -> None:

@@ -6,8 +6,8 @@ from graddiag import schema
 from graddiag.analysis import NOTE_NAMES, Moment, Source, diagnose
 from graddiag.analysis.story import LINKS, tell
 from graddiag.run import Run
-from tests.analysis.runs import NAN, manifest, net, snapshots_frame, steps_frame
-from tests.analysis.test_rules import FLAT, NOISE, run_of, saturation
+from tests.analysis.runs import CHANCE, FLAT, NAN, NOISE, manifest, net, run_of, saturation, snapshots_frame, steps_frame
+
 
 SOURCE = Source("run")
 
