@@ -8,6 +8,7 @@ from graddiag.analysis.story import LINKS, tell
 from graddiag.run import Run
 from tests.analysis.runs import (
     CHANCE,
+    FALLING,
     FLAT,
     NAN,
     NOISE,
@@ -67,10 +68,10 @@ def test_links_name_findings_or_the_loss() -> None:
 
 
 def test_the_story_of_a_run_is_in_its_full_text() -> None:
-    loss = [*FLAT[:10], *(5 + NOISE[10:])]
-    found = diagnose(run_of(loss, [1.0] * 10 + [2e4] + [1.0] * 289, config=CHANCE))
-    assert [each.name for each in found.story.moments][0] == "exploding"
-    assert "In order of time\n  - step 10" in found.full()
+    loss = [*FALLING[:101], *(5 + NOISE[101:])]
+    found = diagnose(run_of(loss, [1.0] * 100 + [2e4] + [1.0] * 199, config=CHANCE))
+    assert found.story.moments[0].name == "exploding"
+    assert "In order of time\n  - step 100" in found.full()
     assert "In order of time" not in str(found)
 
 
