@@ -1,4 +1,4 @@
-"""The runs under a root, each with its verdict and its course: ``list_runs`` as a table, ``overview`` for a page."""
+"""The runs under a root with outcome, cause and course: ``list_runs`` as a table, ``overview`` for a page."""
 
 import os
 import time
@@ -39,6 +39,7 @@ _OF_MANIFEST: Final = (
     schema.MODEL,
     schema.CLIP,
 )
+_JUDGED: Final = (schema.OUTCOME, schema.CAUSE, schema.VERDICT)
 _DTYPES: Final[dict[str, schema.DType]] = {
     **dict.fromkeys(schema.RUN_LIST_COLUMNS, "string"),
     schema.SEED: "int64",
@@ -57,6 +58,8 @@ class _Summary(BaseModel):
     key: str
     steps: int
     final_loss: float | None
+    outcome: str
+    cause: str | None
     verdict: str
     judged: int
     loss: Spark
@@ -67,9 +70,10 @@ class _Summary(BaseModel):
 class RunEntry:
     """One run of a listing. ``run`` is its folder relative to the root.
 
-    status: that of the manifest, or ``damaged``; final_loss: NaN if it ended so, None without any; verdict: None while
-    it has not been judged. loss and norm: their course in at most 40 points, the norm before clipping as log10 of the
-    largest; None where nothing finite was recorded.
+    status: that of the manifest, or ``damaged``; final_loss: NaN if it ended so, None without any; outcome, cause and
+    verdict: those of ``diagnose``, None while the diagnosis is pending; cause: None too where none was found. loss and
+    norm: their course in at most 40 points, the norm before clipping as log10 of the largest; None where nothing finite
+    was recorded.
     """
 
     run: str
@@ -77,6 +81,8 @@ class RunEntry:
     status: str = DAMAGED
     steps: int | None = None
     final_loss: float | None = None
+    outcome: str | None = None
+    cause: str | None = None
     verdict: str | None = None
     loss: Spark = ()
     norm: Spark = ()
@@ -89,8 +95,9 @@ class RunEntry:
         if m is None:
             return {schema.STATUS: self.status}
         own = {name: getattr(m, name) for name in _OF_MANIFEST}
-        told = {schema.STATUS: self.status, schema.VERDICT: self.verdict, **own}
-        found = {name: str(value) for name, value in told.items() if value is not None}
+        judged = {name: getattr(self, name) for name in _JUDGED}
+        named = {schema.STATUS: self.status, **judged, **own}
+        found = {name: str(value) for name, value in named.items() if value is not None}
         return dict(_flattened(m.config)) | found
 
 
@@ -98,10 +105,10 @@ def list_runs(root: Path | str = "runs") -> pd.DataFrame:
     """The runs under ``root``, a row each, in the order of creation; an empty frame where there are none.
 
     ``run`` is the folder relative to ``root``, ``steps`` counts the updates recorded so far, ``final_loss`` is the
-    mean over the last 5% of the steps with a loss (NaN if one of them was, null without any), ``verdict`` is that of
-    ``diagnose``; that of a running run is made anew whenever it has grown by a tenth. A run that cannot be read has the
-    status ``damaged``, comes last, and says why when it is loaded. The verdict of an unchanged run is kept in its
-    folder, where that can be written.
+    mean over the last 5% of the steps with a loss (NaN if one of them was, null without any), ``outcome``, ``cause``
+    (null where none was found) and ``verdict`` are those of ``diagnose``; a running run is diagnosed again whenever it
+    has grown by a tenth. A run that cannot be read has the status ``damaged``, comes last, and the reason is given when
+    it is loaded. The diagnosis of an unchanged run is kept in its folder, where that can be written.
     """
     return frame_of([_row(entry) for entry in overview(root)], _DTYPES)
 
@@ -133,8 +140,8 @@ def _order(entry: RunEntry) -> tuple[bool, float, str]:
 
 def _row(entry: RunEntry) -> dict[str, Any]:
     own = {name: getattr(entry, name) for name in (schema.RUN, schema.STATUS, schema.STEPS, schema.FINAL_LOSS)}
-    told = {name: getattr(entry.manifest, name) for name in _OF_MANIFEST} if entry.manifest else {}
-    return {**own, **told, schema.VERDICT: entry.verdict}
+    settings = {name: getattr(entry.manifest, name) for name in _OF_MANIFEST} if entry.manifest else {}
+    return {**own, **settings, **{name: getattr(entry, name) for name in _JUDGED}}
 
 
 def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
@@ -183,7 +190,8 @@ def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> Run
     if summary is None:
         return RunEntry(link, manifest, manifest.status)
     found = {name: getattr(summary, name) for name in ("steps", "final_loss", "loss", "norm")}
-    return RunEntry(link, manifest, manifest.status, verdict=summary.verdict or None, **found)
+    judged = {name: getattr(summary, name) or None for name in _JUDGED}
+    return RunEntry(link, manifest, manifest.status, **judged, **found)
 
 
 def _kept(folder: Path) -> _Summary | None:
@@ -202,9 +210,10 @@ def _summary(folder: Path, manifest: RunManifest, before: _Summary | None, *, ju
     key, run = _key(folder), load_run(folder)
     found = _summarised(run, key)
     if before is not None and manifest.status == "running" and found.steps < before.judged * _GROWN:
-        found = found.model_copy(update={"verdict": before.verdict, "judged": before.judged})
+        kept = {name: getattr(before, name) for name in (*_JUDGED, "judged")}
+        found = found.model_copy(update=kept)
     elif judge:
-        found = found.model_copy(update={"verdict": _verdict(folder, key), "judged": found.steps})
+        found = found.model_copy(update={**_judged(folder, key), "judged": found.steps})
     if found.verdict:
         with suppress(OSError):  # a root that cannot be written can still be listed
             replace_text(folder / CACHE, found.model_dump_json())
@@ -212,9 +221,10 @@ def _summary(folder: Path, manifest: RunManifest, before: _Summary | None, *, ju
 
 
 @lru_cache(maxsize=4096)
-def _verdict(folder: Path, key: str) -> str:
-    """The verdict of the run in the state that ``key`` says; judged once, even where the folder cannot be written."""
-    return diagnose(load_run(folder)).verdict
+def _judged(folder: Path, key: str) -> Mapping[str, str | None]:
+    """The diagnosis of the run in the state that ``key`` names; made once, even where the folder cannot be written."""
+    found = diagnose(load_run(folder))
+    return dict(zip(_JUDGED, (found.outcome.name, found.cause, found.verdict), strict=True))
 
 
 def _summarised(run: Run, key: str) -> _Summary:
@@ -224,6 +234,8 @@ def _summarised(run: Run, key: str) -> _Summary:
         key=key,
         steps=len(frame),
         final_loss=final_loss(run),
+        outcome="",
+        cause=None,
         verdict="",
         judged=0,
         loss=spark(*loss),

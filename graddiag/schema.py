@@ -112,6 +112,8 @@ CLIP = "clip"
 STATUS = "status"
 STEPS = "steps"
 FINAL_LOSS = "final_loss"
+OUTCOME = "outcome"
+CAUSE = "cause"
 VERDICT = "verdict"
 
 # tables
@@ -471,4 +473,7 @@ TABLES: Final[dict[str, Table]] = {
     )
 }
 
-RUN_LIST_COLUMNS: Final = (RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS, VERDICT)
+RUN_LIST_COLUMNS: Final = (
+    *(RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS),
+    *(OUTCOME, CAUSE, VERDICT),
+)

@@ -1,4 +1,4 @@
-"""A real Chromium, for all tests that look at pages as people see them."""
+"""For all tests: a real Chromium to look at pages as people see them, and more time for those marked slow."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.needs import needs_chromium
+from tests.waiting import SECONDS
 
 CHROMIUM_SWITCHES: Final = (
     "--no-sandbox",
@@ -15,6 +16,15 @@ CHROMIUM_SWITCHES: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+SLOW_SECONDS: Final = 1200  # in a browser much is waited for, each time for as long as a busy machine may take
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test or one in a browser gets more than the time limit of pyproject.toml, if it has none of its own."""
+    for item in items:
+        slow = item.get_closest_marker("slow") or item.get_closest_marker("browser")
+        if slow and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
 @pytest.fixture(scope="session")
@@ -23,5 +33,6 @@ def chromium() -> Iterator[Browser]:
     executable = needs_chromium()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(CHROMIUM_SWITCHES))
+        browser.on("context", lambda context: context.set_default_timeout(1000 * SECONDS))
         yield browser
         browser.close()

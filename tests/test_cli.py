@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from graddiag import compare, list_runs, load_run, schema
 from graddiag.cli import main
 from graddiag.cli.dashboard import allowed_hosts, app_script, streamlit_command
 from tests.dashboards.serving import free_port
+from tests.waiting import SECONDS, interruptible, until
 
 SMALL = ["--steps", "6", "--length", "12", "--batch", "4", "--hidden", "8"]
 
@@ -281,21 +281,29 @@ def test_help_and_version_import_nothing_heavy() -> None:
     assert "Train the same network with clipping off and on" in done.stdout
 
 
+def interrupted(arguments: list[str], recorded: Path) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of a command that got SIGINT once there were steps in ``recorded``."""
+    code = "import sys; from graddiag.cli import main; sys.exit(main())"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    with interruptible():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, *arguments], stdout=pipe, stderr=pipe, text=True, env=environment
+        )
+    with process:
+        try:
+            until(lambda: process.poll() is not None or any(recorded.rglob("*.parquet")))
+            process.send_signal(signal.SIGINT)
+            return process.wait(SECONDS), *process.communicate()
+        finally:
+            process.kill()
+
+
 def test_ctrl_c_closes_the_run_as_interrupted(tmp_path: Path) -> None:
     arguments = ["pair", "--model", "rnn", "--steps", "100000", "--root", str(tmp_path), "--experiment", "long"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", "import sys; from graddiag.cli import main; sys.exit(main())", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
     run = tmp_path / "long" / "rnn-none-seed0"
-    while process.poll() is None and not list(run.rglob("*.parquet")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    status, out, err = interrupted(arguments, run)
+    assert status == 130, err
     assert out == ""
     assert err == (f"interrupted after 0 of 2 runs; what was recorded is readable: graddiag list --root {tmp_path}\n")
     assert load_run(run).manifest.status == "interrupted"

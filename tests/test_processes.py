@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graddiag import processes
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 NO_PROCESS = 2**22 + 1  # above what Linux hands out
@@ -45,7 +45,7 @@ def test_one_that_has_ended_and_was_not_waited_for_is_gone(sleeper: subprocess.P
 
 def test_the_process_meant_is_signalled(sleeper: subprocess.Popen[bytes]) -> None:
     assert processes.signal_group(sleeper.pid, str(processes.since(sleeper.pid)), signal.SIGTERM)
-    assert sleeper.wait(timeout=20) == -signal.SIGTERM
+    assert sleeper.wait(timeout=SECONDS) == -signal.SIGTERM
 
 
 def test_another_process_of_the_same_number_is_left_alone(sleeper: subprocess.Popen[bytes]) -> None:

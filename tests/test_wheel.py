@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import SECONDS
+
 ROOT = Path(__file__).parent.parent
 SOURCES = [
     path.relative_to(ROOT)
@@ -25,10 +27,9 @@ RUN_THE_APP = """
 from pathlib import Path
 import graddiag
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file(Path(graddiag.__file__).parent / "_dashboards" / "app.py", default_timeout=60).run()
+app = AppTest.from_file(Path(graddiag.__file__).parent / "_dashboards" / "app.py", default_timeout=120).run()
 assert not app.exception, app.exception
 """
-START_SECONDS = 60
 WEBSOCKET_KEY = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 SECOND_LOOPBACK = "127.0.0.2"  # a server bound to 0.0.0.0 answers here, one bound to 127.0.0.1 does not
 
@@ -97,7 +98,7 @@ def port(environment: dict[str, str], tmp_path: Path) -> Iterator[int]:
         ) as server,
     ):
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + SECONDS
             while not _listens(number):
                 assert server.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
@@ -128,7 +129,7 @@ def websocket(port: int, host: str) -> int:
 
 
 def status(port: int, path: str, host: str, **headers: str) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)
     connection.request("GET", path, headers={"Host": host, **headers})
     try:
         return connection.getresponse().status

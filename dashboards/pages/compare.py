@@ -62,7 +62,7 @@ def card(run: OpenRun, style: figures.Style) -> None:
     """Who the run is, how it ended, and how the pictures draw its arm."""
     heading(run.link, level=3)
     with st.container(horizontal=True):
-        badges.show(of(run, analysis.diagnose).verdict, badges.VERDICTS)
+        badges.outcome(of(run, analysis.diagnose))
         badges.show(run.manifest.status, badges.STATUSES)
     keyed(facts(run.manifest), color=style.color, dash=style.dash)
 

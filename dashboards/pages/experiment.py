@@ -40,7 +40,7 @@ def chosen() -> str | None:
         return None
     asked = st.query_params.get("experiment")
     if asked is not None and asked not in names:
-        refusal("Not opened", f"There is no experiment {asked!r} under this root; the newest one is shown.")
+        refusal("Could not open", f"There is no experiment {asked!r} under this root; the newest one is shown.")
     return st.selectbox("Experiment", names, key="experiment", bind="query-params")
 
 

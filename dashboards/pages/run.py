@@ -1,11 +1,11 @@
-"""One run: the verdict and its evidence in words, then the pictures that show it. ``?run=experiment/name``"""
+"""One run: outcome, cause and what to do first, then the pictures, then the evidence. ``?run=experiment/name``"""
 
 import streamlit as st
 
 from graddiag import analysis
 from graddiag.errors import GraddiagError
 from ui import badges, pictures, snapshots
-from ui.findings import show_findings
+from ui.findings import show_card, show_findings
 from ui.live import FOLLOWS, live, places
 from ui.results import OpenRun, of, open_run, state_of
 from ui.runs import choose_run, facts, to_choose
@@ -22,7 +22,7 @@ def page() -> None:
     try:
         open_run(asked)
     except GraddiagError as error:
-        refusal("Not opened", str(error))
+        refusal("Could not open run", str(error))
         return
     live(lambda: body(open_run(asked)), state=lambda: state_of([asked]))
 
@@ -31,17 +31,18 @@ def body(run: OpenRun) -> None:
     diagnosis = of(run, analysis.diagnose)
     heading(run.manifest.name)
     with st.container(horizontal=True, vertical_alignment="center"):
-        badges.show(diagnosis.verdict, badges.VERDICTS)
         badges.show(run.manifest.status, badges.STATUSES)
         muted(facts(run.manifest))
         link("report", "Report", ":material/description:", {"run": run.link})
-    told, verdict, drawn, happened, settings = places(5)
-    with told:
+    state, card, evidence, drawn, happened, settings = places(6)
+    with state:
         if run.manifest.status == "running":
             muted(FOLLOWS)
         if run.manifest.error:
             refusal("Ended with an error", run.manifest.error)
-    with verdict:
+    with card:
+        show_card(diagnosis)
+    with evidence:
         show_findings(diagnosis)
     with drawn:
         section, choice = pictures.everything([run])

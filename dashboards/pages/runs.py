@@ -41,12 +41,12 @@ def body() -> None:
 
 
 def judged() -> int:
-    """How many runs have a verdict by now."""
+    """How many runs have a diagnosis by now."""
     return sum(not unjudged(entry) for entry in all_runs())
 
 
 def unjudged(entry: RunEntry) -> bool:
-    return entry.verdict is None and entry.status != "damaged"
+    return entry.outcome is None and entry.status != "damaged"
 
 
 def table(entries: Sequence[RunEntry]) -> None:
@@ -67,7 +67,7 @@ def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
     """The runs that answer to the words and settings asked for, in the order asked for."""
     left, middle, right = st.columns([4, 5, 3])
     with left:
-        words = st.text_input("Find", key="find", bind="query-params", placeholder="Words: lstm exploding lr=0.5")
+        words = st.text_input("Find", key="find", bind="query-params", placeholder="Words: lstm stuck exploding lr=0.5")
     with middle:
         chosen = st.multiselect(
             "Filter",
@@ -89,7 +89,7 @@ def summary(entries: Sequence[RunEntry]) -> str:
     words = _many(len(entries), "run")
     words += f" in {_many(len(experiments), 'experiment')}" if experiments else ""
     words += f", {running:,} being written now" if running else ""
-    words += f", {waiting:,} still to be judged" if waiting else ""
+    words += f", {waiting:,} diagnosis pending" if waiting else ""
     return f"{words}. Select rows to open, compare, tag or delete."
 
 

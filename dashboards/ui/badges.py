@@ -1,10 +1,12 @@
-"""Verdicts, severities and states of a run as badges: always a colour, a sign and a word."""
+"""Outcomes, causes, severities and states of a run as badges: always a colour, a sign and a word."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
+
+from graddiag.analysis import Diagnosis
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
 
@@ -18,7 +20,25 @@ class Badge:
     colour: Colour
 
 
-VERDICTS: Final = {  # the worst first, in the order of the rules
+OUTCOMES: Final = {  # the worst first
+    "broken": Badge(":material/error:", "✕", "red"),
+    "diverged": Badge(":material/moving:", "↗", "red"),
+    "stuck": Badge(":material/trending_flat:", "▬", "red"),
+    "overfits": Badge(":material/call_split:", "⑂", "orange"),
+    "unknown": Badge(":material/help:", "?", "gray"),
+    "learning": Badge(":material/trending_up:", "↘", "green"),
+    "learned": Badge(":material/check_circle:", "✓", "green"),
+}
+VERDICTS: Final = {  # causes and other findings, in the order of the rules
+    "no-gradient": Badge(":material/link_off:", "∅", "red"),
+    "parameters-not-updated": Badge(":material/lock:", "⊘", "orange"),
+    "gradients-not-zeroed": Badge(":material/stacked_line_chart:", "Σ", "orange"),
+    "clip-before-unscale": Badge(":material/swap_vert:", "⇅", "orange"),
+    "clip-misplaced": Badge(":material/wrong_location:", "⇄", "orange"),
+    "changed-during-training": Badge(":material/change_circle:", "Δ", "orange"),
+    "learning-rate-high": Badge(":material/arrow_upward:", "↑", "orange"),
+    "learning-rate-low": Badge(":material/arrow_downward:", "↓", "orange"),
+    "overfitting": Badge(":material/call_split:", "⑂", "orange"),
     "non-finite": Badge(":material/error:", "✕", "violet"),
     "exploding": Badge(":material/trending_up:", "▲", "red"),
     "vanishing": Badge(":material/trending_down:", "▼", "orange"),
@@ -55,15 +75,24 @@ def show(word: str, looks: dict[str, Badge]) -> None:
     st.badge(word if word in looks else "unknown", icon=look.icon, color=look.colour)
 
 
+def outcome(diagnosis: Diagnosis) -> None:
+    """The outcome as a badge, in words of its own, e.g. STUCK AT CHANCE; and its cause beside it."""
+    look = OUTCOMES.get(diagnosis.outcome.name, _UNKNOWN)
+    st.badge(diagnosis.outcome.headline, icon=look.icon, color=look.colour)
+    if diagnosis.cause is not None:
+        show(diagnosis.cause, VERDICTS)
+
+
 def cell(word: object, looks: dict[str, Badge]) -> list[str]:
     """The content of a table cell that shows the word as a coloured label; empty for a missing word."""
     return [f"{looks.get(word, _UNKNOWN).sign} {word}"] if isinstance(word, str) and word else []
 
 
-def column(label: str, looks: dict[str, Badge], help: str) -> ColumnConfig:
-    """The table column whose cells ``cell`` makes."""
+def column(label: str, looks: dict[str, Badge], help: str, width: int | None = None) -> ColumnConfig:
+    """The table column whose cells ``cell`` makes; width: in pixels."""
     return st.column_config.MultiselectColumn(
         label,
+        width=width,
         help=help,
         options=[f"{look.sign} {word}" for word, look in looks.items()],
         color=[look.colour for look in looks.values()],

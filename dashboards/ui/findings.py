@@ -1,51 +1,130 @@
-"""A diagnosis in words: the summary, then each finding with its evidence and what to try."""
+"""A diagnosis on a page: a card with the outcome, its cause and what to do first; the evidence folded below."""
 
+import re
+from collections.abc import Sequence
+from html import escape
 from typing import Final
 
 import streamlit as st
 
 from graddiag.analysis import Diagnosis, Finding
 from ui import badges
-from ui.live import places
-from ui.text import bullets, muted, sentence
+from ui.daylight import theme
+from ui.text import bullets, heading, muted, sentence
 
-OPEN_FINDINGS: Final = 2
+_TONES: Final = {  # ink and ground, light and dark
+    "light": {
+        "good": ("#0b6b4f", "#eaf6f1"),
+        "bad": ("#a3260f", "#fdf0ed"),
+        "warning": ("#7a4a00", "#fdf5e6"),
+        "neutral": ("#4a5059", "#f2f3f4"),
+    },
+    "dark": {
+        "good": ("#74d3ae", "#17302a"),
+        "bad": ("#ff9d87", "#33201c"),
+        "warning": ("#f3c06a", "#312818"),
+        "neutral": ("#b4bbc4", "#22262b"),
+    },
+}
+_CARD: Final = (
+    "border-left:.3rem solid {ink};background:{ground};border-radius:.5rem;padding:.8rem 1.1rem;"
+    "overflow-wrap:anywhere;line-height:1.5"
+)
+_HEADLINE: Final = "margin:0;padding:0;font-size:1.25rem;font-weight:700;line-height:1.35;color:{ink}"
+_CAUSE: Final = "font-weight:600"
+_QUIET: Final = "opacity:.75;font-weight:400"
+_LINE: Final = "margin:.35rem 0 0"
+_CODE: Final = re.compile(r"`([^`]+)`")
+_NO_CAUSE: Final = (
+    "No cause was found in the gradient. That leaves the data, the targets, the learning rate, the capacity or the "
+    "optimizer."
+)
+
+
+def show_card(diagnosis: Diagnosis) -> None:
+    """Outcome and cause in one line, a sentence on each, and what to do first and then."""
+    ink, ground = _TONES[theme()][diagnosis.tone]
+    lines = [_line(_coded(text)) for text in account(diagnosis)]
+    advised = [_line(f"<strong>{escape(label)}:</strong> {_coded(text)}") for label, text in advice(diagnosis)]
+    st.html(
+        f'<section aria-label="Diagnosis" style="{_CARD.format(ink=ink, ground=ground)}">'
+        f'<h2 style="{_HEADLINE.format(ink=ink)}">{_headline(diagnosis)}</h2>{"".join([*lines, *advised])}</section>'
+    )
+
+
+def account(diagnosis: Diagnosis) -> list[str]:
+    """What became of the training, and why: a sentence or two each."""
+    texts = [diagnosis.outcome.sentence]
+    if diagnosis.causes:
+        texts.append(diagnosis.causes[0].first_sentence)
+    elif diagnosis.outcome.failed:
+        texts.append(_NO_CAUSE)
+    elif diagnosis.tone == "good":
+        texts[0] = f"{texts[0]} No gradient problem was found."
+    return texts
+
+
+def advice(diagnosis: Diagnosis) -> list[tuple[str, str]]:
+    """What to do, first and then, each with its label."""
+    first = [] if diagnosis.do_first is None else [(diagnosis.first_label, diagnosis.do_first.text)]
+    return first + [("Then", each.text) for each in diagnosis.then[:1]]
 
 
 def show_findings(diagnosis: Diagnosis) -> None:
-    """The account, the worst findings in full, the rest folded; the order in time, and what could not be known."""
-    sentence(diagnosis.account)
-    worst, others, story, unknown = places(4)
-    with worst:
-        for each in diagnosis.told[:OPEN_FINDINGS]:
-            _finding(*each)
-    rest = diagnosis.told[OPEN_FINDINGS:]
-    if rest:
-        with others.expander(f"{len(rest)} more"):
-            for each in rest:
-                _finding(*each)
-    if diagnosis.story.missing is None:
-        with story:
-            muted("In order of time")
+    """Evidence, other findings, the order in time and what was not measured, folded."""
+    shown = diagnosis.causes or (diagnosis.lead,)
+    others = [each for each in diagnosis.findings if each not in shown]
+    count = f"other findings ({len(others)}), " if others else ""
+    with st.expander(f"Evidence, {count}what was not measured"):
+        _under("Evidence", shown)
+        if others:
+            _under("Other findings", others)
+        if diagnosis.story.missing is None:
+            heading("In order of time", level=3)
             bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
-    if diagnosis.notes:
-        with unknown.expander("What could not be known"):
-            bullets(note.sentence for note in diagnosis.notes)
+        heading("What was not measured", level=3)
+        bullets(note.sentence for note in diagnosis.notes)
+        muted(diagnosis.basis.sentence)
 
 
-def _finding(finding: Finding, words: str) -> None:
-    """One finding, in ``words``: of the one that the account begins with those that it leaves out."""
+def _under(head: str, findings: Sequence[Finding]) -> None:
+    heading(head, level=3)
+    for each in findings:
+        _finding(each)
+
+
+def _finding(finding: Finding) -> None:
+    """One finding: its sentence, its evidence, what to try, and below them the rule."""
     with st.container(border=True):
         with st.container(horizontal=True):
             badges.show(finding.name, badges.VERDICTS)
             badges.show(finding.severity, badges.SEVERITIES)
-        if words:
-            sentence(words)
-        told_of = {"Evidence": finding.evidence, "What to try": finding.advice}
-        parts = {head: items for head, items in told_of.items() if items}
+            if finding.strength:
+                muted(f"{finding.strength} evidence", width="content")
+        sentence(finding.sentence)
+        lists = {"Evidence": finding.evidence, "What to try": finding.advice}
+        parts = {head: items for head, items in lists.items() if items}
         for (head, items), column in zip(parts.items(), st.columns(len(parts)) if parts else (), strict=True):
             with column:
                 muted(head)
                 bullets(map(str, items))
         if finding.rule:
             muted(f"Rule: {finding.rule}")
+
+
+def _headline(diagnosis: Diagnosis) -> str:
+    head = escape(diagnosis.outcome.headline)
+    if not diagnosis.causes:
+        return head
+    first = diagnosis.causes[0]
+    strength = f'<span style="{_QUIET}">({escape(str(first.strength))} evidence)</span>'
+    return f'{head} <span style="{_CAUSE}">· cause: {escape(first.title)}</span> {strength}'
+
+
+def _line(html: str) -> str:
+    return f'<p style="{_LINE}">{html}</p>'
+
+
+def _coded(text: str) -> str:
+    """Text as HTML, what stands between backquotes as code."""
+    return _CODE.sub(r"<code>\1</code>", escape(text))

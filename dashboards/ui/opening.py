@@ -14,5 +14,5 @@ def opened(links: Sequence[str]) -> list[OpenRun]:
         try:
             runs.append(open_run(link))
         except GraddiagError as error:
-            refusal("Not opened", str(error))
+            refusal("Could not open run", str(error))
     return runs

@@ -14,20 +14,24 @@ ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
 MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others the search finds any
 TAG: Final = "tag"
-NARROW: Final = 80  # pixels: a phone shows the verdict, the loss and most of the name of a run
+NARROW: Final = 80  # pixels: a phone shows the outcome, the loss and most of the name of a run
+WIDE: Final = 168  # pixels: the longest of the usual causes
 CURVE: Final = 118  # pixels: the words above the curve fit
 
 _SELECTED: Final = "selected"
 _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
 _LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
-    schema.VERDICT: badges.column("Verdict", badges.VERDICTS, "What graddiag finds wrong, if anything"),
+    schema.OUTCOME: badges.column("Outcome", badges.OUTCOMES, "Whether the training learned"),
     _LOSS: st.column_config.LineChartColumn(
         "Loss",
         width=NARROW,
         help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT} A grey line is 0.",
     ),
     schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
+    schema.CAUSE: badges.column(
+        "Cause", badges.VERDICTS, "Leading cause, by evidence; empty where the gradient shows none", WIDE
+    ),
     _NORM: st.column_config.LineChartColumn(
         "Gradient norm",
         width=CURVE,
@@ -50,7 +54,7 @@ _COLUMNS: Final = {
     _NOTES: st.column_config.TextColumn("Notes", width="medium"),
     schema.EXPERIMENT: st.column_config.TextColumn("Experiment"),
 }
-_WORST_FIRST: Final = {verdict: place for place, verdict in enumerate(badges.VERDICTS)}
+_WORST_FIRST: Final = {outcome: place for place, outcome in enumerate(badges.OUTCOMES)}
 
 
 def _created(entry: RunEntry) -> float:
@@ -67,7 +71,7 @@ ORDERS: Final[dict[str, Callable[[RunEntry], Any]]] = {
     "Oldest first": _created,
     "Name": lambda entry: entry.run,
     "Lowest final loss first": _loss,
-    "Worst verdict first": lambda entry: _WORST_FIRST.get(entry.verdict or "", len(_WORST_FIRST)),
+    "Worst outcome first": lambda entry: _WORST_FIRST.get(entry.outcome or "", len(_WORST_FIRST)),
     "Most steps first": lambda entry: -(entry.steps or 0),
 }
 
@@ -115,7 +119,7 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
         width="stretch",
         height="content" if len(entries) <= ROWS_IN_FULL else SCROLLED_HEIGHT,
         placeholder="",
-        alt="Runs with their verdict, status, course of loss and gradient norm, settings, tags and notes",
+        alt="Runs with their outcome, cause, status, course of loss and gradient norm, settings, tags and notes",
     )
     chosen = [entries[position] for position in table["selection"]["rows"] if position < len(entries)]
     if sorted(asked) != sorted(entry.run for entry in chosen):
@@ -143,16 +147,17 @@ def _names_experiment(entry: RunEntry) -> bool:
 
 
 def _cells(entry: RunEntry) -> dict[str, Any]:
-    verdict = badges.cell(entry.verdict or "not judged yet", badges.VERDICTS)
+    outcome = badges.cell(entry.outcome or "diagnosis pending", badges.OUTCOMES)
     loss, m = entry.final_loss, entry.manifest
     if entry.status == "damaged":
-        verdict = []
+        outcome = []
     if loss is not None and not math.isfinite(loss):  # a number cell would be left empty, as if it were missing
-        verdict, loss = [*verdict, f"loss {loss}"], None
+        outcome, loss = [*outcome, f"loss {loss}"], None
     own = (schema.TASK, schema.MODEL, schema.ARM, schema.CLIP, schema.SEED, schema.EXPERIMENT, _CREATED, _NOTES)
     return {
         schema.RUN: entry.run,
-        schema.VERDICT: verdict,
+        schema.OUTCOME: outcome,
+        schema.CAUSE: badges.cell(entry.cause, badges.VERDICTS),
         schema.STATUS: badges.cell(entry.status, badges.STATUSES),
         _LOSS: _drawable(entry.loss),
         _NORM: _drawable(entry.norm),

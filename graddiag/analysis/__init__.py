@@ -40,6 +40,7 @@ from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
 from graddiag.analysis.numerics import Numerics, Underflow, Zeros, numerics
 from graddiag.analysis.omega import Omega, OmegaForm, omega
+from graddiag.analysis.outcome import OUTCOME_NAMES, Outcome
 from graddiag.analysis.parting import Parting, parting
 from graddiag.analysis.profile import Profile, profile
 from graddiag.analysis.ratio import HeatRatio, heat_ratio
@@ -69,6 +70,7 @@ __all__ = [
     "FINDING_NAMES",
     "METRICS",
     "NOTE_NAMES",
+    "OUTCOME_NAMES",
     "RULES",
     "RULES_VERSION",
     "RULE_OF_THUMB",
@@ -123,6 +125,7 @@ __all__ = [
     "Numerics",
     "Omega",
     "OmegaForm",
+    "Outcome",
     "Pair",
     "ParameterUpdate",
     "Parting",

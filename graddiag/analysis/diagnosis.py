@@ -28,7 +28,7 @@ from graddiag.analysis.words import plural
 RANK: Final = (
     *("no-gradient", "parameters-not-updated", "gradients-not-zeroed", "clip-before-unscale", "clip-misplaced"),
     *("changed-during-training", "truncated-reach", "non-finite", "exploding", "learning-rate-high", "clipping-always"),
-    *("learning-rate-low", "dead-units", "saturated-gates", "vanishing"),
+    *("dead-units", "saturated-gates", "vanishing", "learning-rate-low"),
 )
 FAULTS: Final = RANK[:5]
 
@@ -124,6 +124,11 @@ class Diagnosis(Result):
         )
 
     @property
+    def first_label(self) -> str:
+        """The label of the first advice: Next where nothing has to be repaired."""
+        return "Next" if self.tone == "good" else "Do first"
+
+    @property
     def account(self) -> str:
         """Outcome and cause in sentences, without the advice."""
         lead = [] if not self.causes else [self.causes[0].sentence]
@@ -169,7 +174,7 @@ class Diagnosis(Result):
                 ("Cause", "none found in the gradient; that leaves data, targets, learning rate, capacity or optimizer")
             )
         if self.do_first is not None:
-            rows.append(("Do first", self.do_first.text))
+            rows.append((self.first_label, self.do_first.text))
         rows += [("Then", each.text) for each in self.then[:1]]
         head = f"{self.source.run}   {self.basis.steps:,} steps, {self.basis.recorded:,} recorded"
         head += "" if self.source.seed is None else f", seed {self.source.seed}"

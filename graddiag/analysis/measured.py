@@ -10,6 +10,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.clipping import ClipStatistics, statistics_of
 from graddiag.analysis.decisions import ClipDecision, RateDecision, clip_decision, learning_norms, rate_decision
+from graddiag.analysis.depth import Depth, depth
 from graddiag.analysis.fading import Fading, fading
 from graddiag.analysis.findings import Severity
 from graddiag.analysis.kinds import Cell, cell_of
@@ -88,7 +89,7 @@ class Measured:
         tenfold within the first steps; None where nothing did."""
         found = [self.outcome.since] if self.outcome.name in ("diverged", "broken") else []
         found += [self.origin.step] if self.origin.found else []
-        found += [self.early_climb] if not self.outcome.fine else []
+        found += [self.thrown_first] if not self.outcome.fine else []
         return min((each for each in found if each is not None), default=None)
 
     @cached_property
@@ -99,6 +100,22 @@ class Measured:
             return None
         high = np.flatnonzero(norms >= self.thresholds.spike * norms[0])
         return int(steps[high[0]]) if len(high) else None
+
+    @cached_property
+    def thrown(self) -> int | None:
+        """The first recorded step whose update is larger than the weights that it changes; None where there is none."""
+        steps, ratios = self.scalar(schema.UPDATE_RATIO)
+        large = np.flatnonzero(ratios >= 1)
+        return int(steps[large[0]]) if len(large) else None
+
+    @property
+    def thrown_first(self) -> int | None:
+        """The first step at which the training was thrown off course by its own updates."""
+        return min((each for each in (self.early_climb, self.thrown) if each is not None), default=None)
+
+    @cached_property
+    def depth(self) -> Depth:
+        return depth(self.run)
 
     @cached_property
     def learning_norms(self) -> tuple[Ints, Floats]:

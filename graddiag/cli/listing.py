@@ -10,7 +10,7 @@ from graddiag.errors import InputError
 
 
 def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
-    """List the runs under a root: what they are, how they ended and their verdict."""
+    """List the runs under a root: what they are, how they ended, their outcome and its cause."""
     from graddiag import list_runs
 
     if not root.is_dir():

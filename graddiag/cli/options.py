@@ -40,7 +40,7 @@ class TrainingOptions:
         typer.Option(
             metavar="FILE",
             help="UTF-8 text to learn, or a folder with train, valid and test files as of the Penn Treebank; by "
-            "default the reference documentation that ships with Python.",
+            "default sentences of a small grammar (task text) or Python's reference documentation (task words).",
         ),
     ] = None
     vocabulary: Annotated[int | None, typer.Option(help="Different words that the task words keeps.")] = None

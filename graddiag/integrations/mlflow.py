@@ -55,7 +55,7 @@ def export(run: Run, target: Path | str, *, force: bool = False) -> None:
 def log_run(run: Run, client: MlflowClient, experiment_id: str) -> str:
     """Adds ``run`` to an experiment of any MLflow server or store, without its tables, and gives MLflow's id of it.
 
-    The configuration becomes parameters, the verdict a tag, the diagnosis the description. Metrics are the curves over
+    The configuration becomes parameters; outcome, cause and verdict become tags, the diagnosis the description. Metrics are the curves over
     steps, at the time when each step ended, and profiles as ``timesteps/step_100/...`` with the timestep in the place
     of the step. A character that MLflow takes in no name is written as its number between colons. MLflow's SQL stores
     turn inf into the largest float64.
@@ -98,7 +98,13 @@ def _parameters(run: Run) -> Iterator[tuple[str, str]]:
 
 def _tags(run: Run) -> dict[str, Any]:
     diagnosis = diagnose(run)
-    own = {"graddiag.id": run.manifest.id, "graddiag.verdict": diagnosis.verdict, "mlflow.note.content": str(diagnosis)}
+    own = {
+        "graddiag.id": run.manifest.id,
+        "graddiag.outcome": diagnosis.outcome.name,
+        "graddiag.verdict": diagnosis.verdict,
+        "mlflow.note.content": diagnosis.full(),
+    }
+    own |= {} if diagnosis.cause is None else {"graddiag.cause": diagnosis.cause}
     return own | {f"graddiag.tag.{number}": tag for number, tag in enumerate(run.manifest.tags)}
 
 

@@ -27,8 +27,8 @@ TIMESTEPS: Final = "timesteps"
 def export(run: Run, target: Path | str, *, force: bool = False) -> None:
     """Writes ``run`` as a log directory: ``tensorboard --logdir target``.
 
-    ``training`` holds the curves over steps, at the time when each step ended, and the verdict and the manifest as
-    text. ``timesteps/step_000100`` and so on hold what ||dL/dh_t|| and the other signals were at that step, with the
+    ``training`` holds the curves over steps, at the time when each step ended, and the diagnosis, its outcome,
+    its cause and the manifest as text. ``timesteps/step_000100`` and so on hold what ||dL/dh_t|| and the other signals were at that step, with the
     timestep in the place of the step: tick several and set the axis to log, and they are one picture. TensorBoard keeps
     scalars as float32.
 
@@ -64,7 +64,14 @@ def _scalars(curves: Iterable[Curve], times: Mapping[int, float], otherwise: flo
 
 def _texts(run: Run, began: float) -> Iterable[Event]:
     manifest = run.manifest.model_dump_json(indent=2)
-    for tag, text in (("verdict", str(diagnose(run))), ("manifest", manifest)):
+    diagnosis = diagnose(run)
+    texts = {
+        "outcome": diagnosis.outcome.headline,
+        "cause": diagnosis.causes[0].title if diagnosis.causes else "none found in the gradient",
+        "verdict": diagnosis.full(),
+        "manifest": manifest,
+    }
+    for tag, text in texts.items():
         yield _event(text_pb(tag, _as_code(text)), 0, began)
 
 

@@ -25,8 +25,8 @@ def export(run: Run, target: Path | str, *, force: bool = False) -> None:
     """Writes ``run`` as a folder ``offline-run-...`` in ``target``: ``wandb sync target/offline-run-*`` sends it.
 
     The project is the run's experiment, the group its arm, the history the curves over steps. Profiles are in the
-    history too, as ``timesteps/step_100/...`` over their own axis ``timestep``. The summary has the verdict and the
-    notes have the diagnosis. Neither the name of the machine nor code nor its git state are written.
+    history too, as ``timesteps/step_100/...`` over their own axis ``timestep``. The summary has outcome, cause and
+    verdict, the notes have the diagnosis. Neither the name of the machine nor code nor its git state are written.
 
     Raises:
         SettingError: ``target`` is there already (and, with ``force``, is no export).
@@ -50,7 +50,10 @@ def _history(run: Run, written: "wandb.Run") -> None:
     written.define_metric(f"{PROFILES}/*", step_metric=TIMESTEP)
     for step, profiles in enumerate(_profile_rows(run), start=after):  # W&B's own step can only go up
         written.log(profiles, step=step)
-    written.summary[schema.VERDICT] = diagnose(run).verdict
+    diagnosis = diagnose(run)
+    written.summary[schema.OUTCOME] = diagnosis.outcome.name
+    written.summary[schema.CAUSE] = diagnosis.cause
+    written.summary[schema.VERDICT] = diagnosis.verdict
     written.summary[schema.STATUS] = run.manifest.status
 
 
@@ -72,7 +75,7 @@ def _identity(run: Run) -> dict[str, Any]:
         "id": m.id,
         "group": m.arm,
         "tags": list(m.tags),
-        "notes": str(diagnose(run)),
+        "notes": diagnose(run).full(),
         "config": m.model_dump(mode="json", exclude={"notes", "tags"}),
         "mode": "offline",
     }

@@ -1,8 +1,9 @@
 """Texts as numbers, by characters or by words, with what is held out from training apart.
 
 A text is a UTF-8 file, whose last part may be held out; or a folder in the format of the Penn Treebank, with a file for
-training, one for validation and one for testing; or, with no path, the reference documentation that ships with every
-CPython, English prose of some 465,000 characters, so that nothing has to be downloaded.
+training, one for validation and one for testing. With no path nothing has to be downloaded: characters are those of
+``graddiag.lab.grammar``, the same text everywhere and of known entropy; words are those of the reference documentation
+that ships with CPython, English prose of some 465,000 characters (Python 3.11; other versions have other texts).
 
 Words of a file: letters with their apostrophes, in lower case; a number is N; every other sign is a word of its own,
 and the end of a line is <eos>. In a folder words stand between spaces already and are taken as they are; a line ends
@@ -14,7 +15,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
@@ -23,7 +24,8 @@ import torch
 from torch import Tensor
 
 from graddiag.errors import InputError
-from graddiag.lab.textfiles import BUILT_IN, Splits, read_splits
+from graddiag.lab.grammar import SOURCE, entropy_rate, grammar_text
+from graddiag.lab.textfiles import DOCUMENTATION, Splits, read_splits
 
 Unit = Literal["character", "word"]
 UNKNOWN: Final = "<unk>"
@@ -40,6 +42,7 @@ class Corpus:
     Attributes:
         vocabulary: every symbol once; ``train``, ``valid`` and ``test`` [symbols], int64, index it.
         valid, test: what is held out from training; None where nothing is.
+        entropy_rate: nats a symbol that nothing can predict, where the source of the text is known; None elsewhere.
     """
 
     source: str
@@ -48,6 +51,7 @@ class Corpus:
     train: Tensor
     valid: Tensor | None = None
     test: Tensor | None = None
+    entropy_rate: float | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -64,6 +68,12 @@ class Corpus:
         """How often each symbol comes in the training text, [V]."""
         return tuple(torch.bincount(self.train, minlength=len(self.vocabulary)).tolist())
 
+    @property
+    def unigram_entropy(self) -> float:
+        """Nats a symbol of the training text's frequencies: the loss of what knows those alone."""
+        counts = torch.tensor(self.counts, dtype=torch.float64)
+        return float(-torch.xlogy(counts, counts / counts.sum()).sum() / counts.sum())
+
     def text(self, symbols: Tensor) -> str:
         """The symbols written out: characters one after another, words with spaces between, lines as they end."""
         parts = [self.vocabulary[number] for number in symbols.tolist()]
@@ -78,7 +88,7 @@ def characters(text: str, source: str, held_out: float = 0.0) -> Corpus:
 
 
 def read_characters(path: Path | None, held_out: float = 0.0) -> Corpus:
-    """The characters of a file, of a folder or of Python's reference documentation.
+    """The characters of a file or of a folder; with no path, of ``graddiag.lab.grammar``.
 
     Args:
         held_out: the share of a single text, from its end, that is not for training; a folder has a file for that.
@@ -86,16 +96,18 @@ def read_characters(path: Path | None, held_out: float = 0.0) -> Corpus:
     Raises:
         InputError: a file that is missing, unreadable, not UTF-8 or empty; fewer than two symbols to measure on.
     """
-    found, source = read_splits(path), BUILT_IN if path is None else str(path)
+    if path is None:
+        return replace(characters(grammar_text(), SOURCE, held_out), entropy_rate=entropy_rate())
+    found, source = read_splits(path), str(path)
     if found.single:
-        return _by_character(_cut(found.train, held_out, source), source)
+        return characters(found.train, source, held_out)
     corpus = _by_character(found, source)
     _check_measurable(corpus)
     return corpus
 
 
 def read_words(path: Path | None, *, most: int | None = None, held_out: float = HELD_OUT) -> Corpus:
-    """The words of a file, of a folder or of Python's reference documentation.
+    """The words of a file or of a folder; with no path, of Python's reference documentation.
 
     The vocabulary is that of the training text, the most frequent first; a word outside of it is <unk>. Where the
     training text has no <unk> of its own, the words that come in it once are: so there is something to learn of them.
@@ -107,7 +119,8 @@ def read_words(path: Path | None, *, most: int | None = None, held_out: float = 
     Raises:
         InputError: as ``read_characters``; a text without words, or one to be held out of which no word is known.
     """
-    found, source = read_splits(path), BUILT_IN if path is None else str(path)
+    path = path or DOCUMENTATION
+    found, source = read_splits(path), str(path)
     if found.single:
         words = words_of(found.train)
         cut = _held_out_from(len(words), held_out, source)

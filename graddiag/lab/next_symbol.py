@@ -79,6 +79,8 @@ class NextSymbol:
             **held_out,
             TEXT_DIGEST: corpus.digest,
             "vocabulary_size": len(corpus.vocabulary),
+            "chance_loss": round(corpus.unigram_entropy, 6),
+            **({} if corpus.entropy_rate is None else {"entropy_rate": round(corpus.entropy_rate, 6)}),
         }
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,5 @@
-"""Texts as they lie on a disk: one file, or a folder with a file for training, one for validation, one for testing."""
+"""Texts as they lie on a disk: one file, or a folder with a file for training, one for validation, one for testing;
+and the reference documentation that ships with Python."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +7,7 @@ from typing import Final
 
 from graddiag.errors import InputError
 
-BUILT_IN: Final = "pydoc_data.topics"
+DOCUMENTATION: Final = Path("pydoc_data.topics")  # given as the path of a text, it means Python's documentation
 _FORMS: Final = ("ptb.{}.txt", "{}.txt", "wiki.{}.tokens", "{}.tokens")
 
 
@@ -23,14 +24,15 @@ class Splits:
         return self.valid is None and self.test is None
 
 
-def read_splits(path: Path | None) -> Splits:
+def read_splits(path: Path) -> Splits:
     """The text at ``path``: of a UTF-8 file, of a folder in the format of the Penn Treebank (ptb.train.txt, or
-    train.txt, or wiki.train.tokens, and so on; a test file may be missing), or of Python's documentation.
+    train.txt, or wiki.train.tokens, and so on; a test file may be missing), or of Python's documentation, whose text
+    differs from one Python version to the next, where ``path`` is ``DOCUMENTATION``.
 
     Raises:
         InputError: a file is missing, unreadable, not UTF-8 or empty.
     """
-    if path is None:
+    if path == DOCUMENTATION:
         from pydoc_data.topics import topics
 
         return Splits("\n".join(topics.values()))

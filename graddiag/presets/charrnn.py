@@ -24,6 +24,7 @@ from graddiag.lab.experiments import plan_run
 from graddiag.lab.models import SequenceModel
 from graddiag.lab.spec import ModelKind, TrainingSpec, training_spec
 from graddiag.lab.task import Task
+from graddiag.lab.textfiles import DOCUMENTATION
 from graddiag.lab.training import Plan
 from graddiag.presets.bench import Bench
 from graddiag.presets.language import (
@@ -77,7 +78,7 @@ def spec_of(settings: CharRnn) -> TrainingSpec:
     return training_spec(
         "text",
         settings.model,
-        text=settings.text,
+        text=settings.text or DOCUMENTATION,
         seed=settings.seed,
         hidden=settings.hidden,
         layers=settings.layers,

@@ -52,7 +52,7 @@ class ExplodeVanish(Settings):
     descent_lr: float = Field(0.01, gt=0, description="Learning rate of the descent on the error surface.")
     descent_clip: float = Field(1.0, gt=0, description="Threshold of the norm in the descent that is clipped.")
     descent_steps: int = Field(60, ge=1, description="Steps of the descent.")
-    lr: float = Field(3.0, gt=0, description="Learning rate of the training that explodes, of characters.")
+    lr: float = Field(5.0, gt=0, description="Learning rate of the training that explodes, of characters.")
     steps: int = Field(200, ge=2, description="Steps of that training; of the one that vanishes, twice as many.")
     gap: int = Field(60, ge=2, description="Gap of the recall task, over which the gradient of an RNN vanishes.")
     seed: int = Field(0, ge=0, description="Seed of the trainings.")
@@ -170,9 +170,9 @@ def _cliff(descents: Sequence[Descent]) -> str:
     free, clipped = descents
     return (
         f"On the error surface, from the steepest point of the wall at w = {W:g}, the longest step without clipping is "
-        f"{number(free.length)} and with it {number(clipped.length)}; the error goes from "
-        f"{number(float(free.errors[0]))} to {number(float(free.errors[-1]))} without and "
-        f"{number(float(clipped.errors[-1]))} with clipping."
+        f"{number(free.length)} and with it {number(clipped.length)}; the error starts at "
+        f"{number(float(free.errors[0]))}, and the lowest one is {number(float(free.errors.min()))} without and "
+        f"{number(float(clipped.errors.min()))} with clipping."
     )
 
 
@@ -181,7 +181,11 @@ def _text(runs: Sequence[Run]) -> str:
     for run in runs:
         norms = run.steps[schema.GRAD_NORM]
         told.append(f"{run.manifest.arm}: largest norm {number(float(norms.max()))}, last loss {number(_last(run))}")
-    return f"A tanh RNN on characters at a high learning rate: {'; '.join(told)}."
+    grown, chance = number(_arrives(runs[0])), number(float(runs[0].manifest.config["chance_loss"]))
+    return (
+        f"A tanh RNN on characters, large weights: on its way from the last timestep to the first the gradient of the "
+        f"first step grows {grown}-fold; {'; '.join(told)}. By chance the loss is {chance}."
+    )
 
 
 def _recall(runs: Sequence[Run], settings: ExplodeVanish) -> str:

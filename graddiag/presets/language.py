@@ -12,6 +12,7 @@ from graddiag.analysis import number
 from graddiag.figures.chart import Axis, Chart, Curve
 from graddiag.lab.corpora import HELD_OUT, Corpus, read_characters, read_words, unigram_perplexity
 from graddiag.lab.streams import windows_in
+from graddiag.lab.textfiles import DOCUMENTATION
 from graddiag.presets.preset import Settings
 from graddiag.run import Run
 
@@ -35,8 +36,8 @@ def words_at(text: Path | None, vocabulary: int | None) -> Corpus:
 
 
 def characters_at(text: Path | None) -> Corpus:
-    """The characters that the task text reads from there, where some are held out."""
-    return read_characters(text, HELD_OUT)
+    """The characters of a text, or of Python's reference documentation, where some are held out."""
+    return read_characters(text or DOCUMENTATION, HELD_OUT)
 
 
 def steps_of_an_epoch(corpus: Corpus, length: int, batch: int) -> int:

@@ -19,8 +19,11 @@ SIDE_BY_SIDE: Final = 4  # heatmaps in a row that can still be read
 HEAT_CELLS: Final = 160_000  # of a whole report, beside half as many of snapshots; a cell is some five bytes of it
 FEWEST_CELLS, MOST_CELLS = 5_000, 60_000  # of one heatmap
 
-_SEVERITY_TONES: Final[dict[str, Tone]] = {"severe": "bad", "warning": "warn", "info": "none"}
-_RUN_COLUMNS: Final = ("Run", "Arm", "Seed", "Task", "Model", "Clip", "Status", "Steps", "Final loss", "Verdict")
+_TONES: Final[dict[str, Tone]] = {"good": "good", "bad": "bad", "warning": "warn", "neutral": "none"}
+_RUN_COLUMNS: Final = (
+    *("Run", "Arm", "Seed", "Task", "Model", "Clip", "Status", "Steps", "Final loss"),
+    *("Outcome", "Cause"),
+)
 
 
 def document(runs: Sequence[Run], asked: Request) -> Document:
@@ -44,7 +47,7 @@ def document(runs: Sequence[Run], asked: Request) -> Document:
 
 def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Chapter:
     diagnoses = [_diagnosed(run, asked) for run in runs]
-    judged = tuple(Judged(each.source.label, each.source.run, _tone(each), each) for each in diagnoses)
+    judged = tuple(Judged(each.source.label, each.source.run, _TONES[each.tone], each) for each in diagnoses)
     compared = _compared(runs, asked)
     return Chapter(
         id=id,
@@ -60,7 +63,7 @@ def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Ch
 
 
 def _diagnosed(run: Run, asked: Request) -> Diagnosis:
-    asked.tell(f"judging {run.name}")
+    asked.tell(f"diagnosing {run.name}")
     return analysis.diagnose(run)
 
 
@@ -72,10 +75,10 @@ def _compared(runs: Sequence[Run], asked: Request) -> Comparison | None:
 
 
 def _answer(diagnoses: Sequence[Diagnosis], compared: Comparison | None) -> str:
-    """What the comparison says; of a run by itself, its worst finding."""
+    """What the comparison says; of a run by itself, its outcome and the cause."""
     if compared is not None:
         return compared.caption
-    return diagnoses[0].findings[0].sentence if len(diagnoses) == 1 else ""
+    return diagnoses[0].account if len(diagnoses) == 1 else ""
 
 
 def _shown(
@@ -116,9 +119,6 @@ def _run_row(run: Run, diagnosis: Diagnosis) -> tuple[str, ...]:
         *(UNKNOWN if value is None else str(value) for value in told),
         steps,
         analysis.number(analysis.final_loss(run)),
-        diagnosis.verdict,
+        diagnosis.outcome.name,
+        UNKNOWN if diagnosis.cause is None else diagnosis.cause,
     )
-
-
-def _tone(diagnosis: Diagnosis) -> Tone:
-    return "good" if diagnosis.verdict == "healthy" else _SEVERITY_TONES[diagnosis.findings[0].severity]

@@ -78,7 +78,7 @@ class Chapter:
     def entries(self) -> "tuple[Entry, ...]":
         """Its sections, for the table of contents."""
         held = (
-            ("verdict", "Verdict and advice", self.verdicts),
+            ("verdict", "Outcome, cause and advice", self.verdicts),
             ("evidence", "Evidence", self.evidence),
             ("comparison", "Comparison", self.comparison),
         )

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.dashboards.serving import APP, Served
 from tests.dashboards.watched import Watched, watched
+from tests.waiting import SECONDS
 
 sys.path.insert(0, str(APP.parent))  # what `streamlit run` does for the pages' own helpers
 
@@ -33,7 +34,7 @@ def open_page(root: Path) -> Open:
     """Runs a page with the query string given: ``open_page("compare", run=["a", "b"])``."""
 
     def opened(name: str, **query: str | list[str]) -> AppTest:
-        page = AppTest.from_file(str(APP.parent / "pages" / f"{name}.py"), default_timeout=30)
+        page = AppTest.from_file(str(APP.parent / "pages" / f"{name}.py"), default_timeout=SECONDS)
         for key, value in query.items():
             page.query_params[key] = value
         return page.run()

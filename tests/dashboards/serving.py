@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.waiting import SECONDS
+
 APP: Final = Path(__file__).parents[2] / "dashboards" / "app.py"
-START_SECONDS: Final = 60
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def serve(root: Path, folder: Path) -> Iterator[Served]:
             yield served
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=SECONDS)
 
 
 def free_port() -> int:
@@ -64,7 +65,7 @@ def free_port() -> int:
 
 
 def wait_until_healthy(served: Served, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             if status(served, "/_stcore/health") == 200:
@@ -75,7 +76,7 @@ def wait_until_healthy(served: Served, process: subprocess.Popen[bytes]) -> None
 
 def status(served: Served, path: str, host: str = "localhost", **headers: str) -> int:
     """The HTTP status of a request that says it is meant for ``host``."""
-    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=SECONDS)
     try:
         connection.putrequest("GET", path, skip_host=True)
         connection.putheader("Host", f"{host}:{served.port}")

@@ -2,6 +2,8 @@
 
 from streamlit.testing.v1 import AppTest
 
+from tests.waiting import SECONDS
+
 
 def page() -> None:
     import streamlit as st
@@ -15,7 +17,7 @@ def page() -> None:
 
 def test_what_is_drawn_again_by_itself_is_the_last_of_its_container() -> None:
     """The others of the page have their places whether or not it is there."""
-    seen = AppTest.from_function(page).run()
+    seen = AppTest.from_function(page, default_timeout=SECONDS).run()
     assert not seen.exception
     before, kept, after = seen.main.children.values()
     assert (before.value, after.value) == ("before", "after")

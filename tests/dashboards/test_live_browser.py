@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Locator, expect
 
 from graddiag import schema
 from graddiag.overview import list_runs
@@ -121,6 +121,12 @@ def test_pictures_grow_without_a_flicker(growing: Growing, seen: Watched) -> Non
 RANGE: Final = "plot => plot._fullLayout.xaxis.range.map(Math.round)"
 
 
+def zoomed_out(plot: Locator) -> bool:
+    """Whether a double click shows all 60 steps; on a busy machine its clicks may come too far apart to be one."""
+    plot.locator(".nsewdrag").first.dblclick()
+    return bool(plot.evaluate(RANGE)[1] >= 59)
+
+
 def test_what_was_zoomed_into_stays_while_a_run_grows(growing: Growing, seen: Watched) -> None:
     """And while the step moves, until the address asks for something else."""
     growing.grow(to=20)
@@ -142,12 +148,18 @@ def test_what_was_zoomed_into_stays_while_a_run_grows(growing: Growing, seen: Wa
     seen.settle()
     assert plot.evaluate(RANGE) == zoomed
     assert plot.evaluate("plot => plot._fullData[0].x.length") == 60
-    plot.locator(".nsewdrag").first.dblclick()
-    until(lambda: plot.evaluate(RANGE)[1] >= 59)  # and not to where it ended when the page was opened
+    until(lambda: zoomed_out(plot))  # and not to where it ended when the page was opened
     seen.page.get_by_role("slider", name="Zoom into the training").first.press("ArrowRight")
     expect(seen.page).to_have_url(re.compile("[?&]steps="))
     seen.settle()
     assert plot.evaluate(RANGE)[1] >= 59
+
+
+def quiet(seen: Watched, received: list[int]) -> bool:
+    """Whether less than 20 kB come in 5 seconds: the last picture may take its time."""
+    before = len(received)
+    seen.page.wait_for_timeout(5000)
+    return sum(received[before:]) < 20_000
 
 
 def test_a_page_at_rest_sends_nothing(chromium: Browser, tmp_path: Path) -> None:
@@ -158,9 +170,7 @@ def test_a_page_at_rest_sends_nothing(chromium: Browser, tmp_path: Path) -> None
         received: list[int] = []
         seen.page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: received.append(len(frame))))
         seen.go(f"/run?run={OFF.experiment}/{OFF.name}")
-        before = len(received)
-        seen.page.wait_for_timeout(5000)
-        assert sum(received[before:]) < 20_000
+        until(lambda: quiet(seen, received))
         assert seen.trouble() == []
 
 
@@ -173,9 +183,10 @@ def test_a_pair_recorded_from_the_page(chromium: Browser, tmp_path: Path) -> Non
         steps.fill("12")
         steps.press("Tab")
         seen.page.get_by_role("button", name="Record the pair").click()
-        expect(seen.page.get_by_role("progressbar").first).to_be_visible()
+        recorded = seen.page.get_by_text("2 runs in 1 experiment.")
+        expect(seen.page.get_by_role("progressbar").or_(recorded).first).to_be_visible()
         seen.page.reload()  # the job is found again
-        expect(seen.page.get_by_text("2 runs in 1 experiment.")).to_be_visible()
+        expect(recorded).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
         assert seen.trouble() == []

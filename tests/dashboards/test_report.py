@@ -15,12 +15,13 @@ from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import HOSTILE, Made, awkward, pair, write, write_all
 from tests.dashboards.test_pages import words
 from tests.needs import needs, needs_chromium
+from tests.waiting import SECONDS
 
 AWKWARD = awkward()
 SETTLE = 240  # seconds: Chromium draws every figure, on a busy machine with two cores
 
 
-def make(page: AppTest, seconds: float = 60) -> AppTest:
+def make(page: AppTest, seconds: float = SECONDS) -> AppTest:
     next(button for button in page.button if button.label == "Make the report").click().run(timeout=seconds)
     assert not page.exception
     return page

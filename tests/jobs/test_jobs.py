@@ -3,8 +3,10 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -52,6 +54,13 @@ def written(root: Path, process: int, since: str | None, number: int = 0, **file
     return name
 
 
+@pytest.fixture
+def restored_interrupt() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_a_job_runs_and_is_found_again_with_what_it_printed(tmp_path: Path) -> None:
     job = ended(tmp_path, start(tmp_path, Request(title="version", arguments=("--version",), steps=3)))
     assert (job.state, job.code) == ("finished", 0)
@@ -75,7 +84,12 @@ def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:
     assert not (Path.cwd() / "pwned").exists()
 
 
-def test_stop_closes_the_run_as_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("inherited", [signal.default_int_handler, signal.SIG_IGN], ids=["handled", "ignored"])
+def test_stop_closes_the_run_as_interrupted(
+    inherited: Callable[..., object] | signal.Handlers, tmp_path: Path, restored_interrupt: None
+) -> None:
+    """Under a dashboard that nohup started too, whose children inherit that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, inherited)
     job = start(tmp_path, Request(title="endless", arguments=(*ENDLESS, "--root", str(tmp_path)), experiment=None))
     until(lambda: bool(read_manifests(tmp_path)))
     assert stop(tmp_path, job.id)

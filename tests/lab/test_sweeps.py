@@ -1,11 +1,11 @@
 """An experiment from its spec: which trainings it is, what is not trained twice, and what an error says."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from graddiag.lab import train
 from graddiag.lab.pool import outcomes
 from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing, sweep_spec
 from graddiag.store import trashed_runs
-from tests.waiting import until
+from tests.waiting import SECONDS, interruptible, until
 
 SMALL: dict[str, Any] = {"steps": 3, "batch": 3, "hidden": 4}
 SPEC: dict[str, Any] = {
@@ -170,21 +170,28 @@ def test_an_error_of_one_training_is_its_outcome(tmp_path: Path) -> None:
 
 def stopped_by(sent: signal.Signals, spec: Path, root: Path) -> tuple[int, str]:
     """Exit status and stderr of a sweep of which all processes got a signal once both runs were at work."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "graddiag", "sweep", str(spec), "--root", str(root)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            [sys.executable, "-m", "graddiag", "sweep", str(spec), "--root", str(root)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
     try:
-        while process.poll() is None and len({path.parent for path in root.glob("mine/*/steps/*.parquet")}) < 2:
-            time.sleep(0.05)
-    finally:
+        until(lambda: process.poll() is not None or both_at_work(root))
         os.killpg(process.pid, sent)
-    _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=SECONDS)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
     return process.returncode, err
+
+
+def both_at_work(root: Path) -> bool:
+    return len({path.parent for path in root.glob("mine/*/steps/*.parquet")}) == 2
 
 
 ENDLESS = TOML.replace("steps = 3", "steps = 100000").replace("seeds = [0, 1]", "seeds = [0]")

@@ -1,5 +1,6 @@
 """The tasks by value: where symbols stand, what is answered, and texts that cannot be used."""
 
+import math
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from graddiag.errors import InputError, SettingError
 from graddiag.lab.corpora import characters, read_characters
 from graddiag.lab.next_symbol import NextSymbol
 from graddiag.lab.temporal_order import TemporalOrder
+from graddiag.lab.textfiles import DOCUMENTATION
 
 
 def generator(seed: int = 0) -> Generator:
@@ -38,9 +40,10 @@ def test_batches_come_from_the_generator_alone() -> None:
     assert not torch.equal(first, other)
 
 
-def test_the_built_in_text_is_english_prose() -> None:
-    corpus = read_characters(None)
+def test_the_documentation_of_python_is_english_prose() -> None:
+    corpus = read_characters(DOCUMENTATION)
     assert corpus.source == "pydoc_data.topics"
+    assert corpus.entropy_rate is None
     assert len(corpus.train) > 400_000
     assert " the " in corpus.text(corpus.train[:2000])
 
@@ -56,7 +59,13 @@ def test_a_text_of_ones_own(tmp_path: Path) -> None:
 def test_a_text_task_keeps_its_vocabulary() -> None:
     task = NextSymbol(characters("banana", "here"), length=2, batch_size=1)
     digest = task.corpus.digest
-    assert task.config == {"text_source": "here", "text_characters": 6, "text_sha256": digest, "vocabulary_size": 3}
+    assert task.config == {
+        "text_source": "here",
+        "text_characters": 6,
+        "text_sha256": digest,
+        "vocabulary_size": 3,
+        "chance_loss": pytest.approx(math.log(6) / 6 + math.log(2) / 2 + math.log(3) / 3, abs=1e-6),
+    }
     assert characters("banana", "there").digest == digest
     assert characters("bananb", "there").digest != digest
     assert task.shape.symbols == task.shape.classes == 3

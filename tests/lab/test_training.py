@@ -18,6 +18,17 @@ SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
 
 def parameters_of(plan: Plan, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[dict[str, Tensor]]]:
     """Trains, and gives the run's folder and the parameters after each step."""
+    models = kept_models(monkeypatch)
+    after: list[dict[str, Tensor]] = []
+
+    def copy(seen: StepSeen) -> None:
+        after.append({name: tensor.clone() for name, tensor in models[-1].state_dict().items()})
+
+    return train(plan, root, copy).path, after
+
+
+def kept_models(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
+    """The models that trainings make from now on, as they are made."""
     models: list[torch.nn.Module] = []
 
     class Kept(training.SequenceModel):
@@ -26,12 +37,7 @@ def parameters_of(plan: Plan, root: Path, monkeypatch: pytest.MonkeyPatch) -> tu
             models.append(self)
 
     monkeypatch.setattr(training, "SequenceModel", Kept)
-    after: list[dict[str, Tensor]] = []
-
-    def copy(seen: StepSeen) -> None:
-        after.append({name: tensor.clone() for name, tensor in models[-1].state_dict().items()})
-
-    return train(plan, root, copy).path, after
+    return models
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -111,20 +117,26 @@ def test_timesteps_are_recorded_at_every_nth_step_and_scalars_at_each(tmp_path: 
     assert run.steps["error"].between(0, 1).all()
 
 
-@pytest.mark.parametrize(("on_nonfinite", "status", "steps"), [("continue", "finished", 12), ("stop", "failed", None)])
+@pytest.mark.parametrize(("on_nonfinite", "status", "steps"), [("continue", "finished", 12), ("stop", "failed", 5)])
 def test_a_nan_is_recorded_and_the_run_goes_on_or_stops(
-    on_nonfinite: str, status: str, steps: int | None, tmp_path: Path
+    on_nonfinite: str, status: str, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = training_spec("text", "rnn", lr=1e38, on_nonfinite=on_nonfinite, **SMALL)
-    trained = train(plan_run(spec), tmp_path)
+    """Every parameter is NaN from step 4 on. A learning rate that is too large gives inf or NaN by processor."""
+    models = kept_models(monkeypatch)
+
+    def ruin(seen: StepSeen) -> None:
+        if seen.step == 3:
+            for parameter in models[-1].parameters():
+                parameter.detach().fill_(torch.nan)
+
+    trained = train(plan_run(training_spec("text", "rnn", on_nonfinite=on_nonfinite, **SMALL)), tmp_path, ruin)
     run = load_run(trained.path)
     assert run.manifest.status == status
-    assert not run.steps[schema.LOSS].iloc[-1] < float("inf")
-    assert len(run.steps) == (steps or run.steps[schema.STEP].iloc[-1] + 1)
+    assert run.steps[schema.LOSS].isna().tolist() == [False] * 4 + [True] * (steps - 4)
     assert (trained.stopped is None) == (on_nonfinite == "continue")
     if trained.stopped:
         assert trained.stopped == run.manifest.error
-        assert trained.stopped.startswith(f"step {len(run.steps) - 1}: loss nan, ")
+        assert trained.stopped.startswith("step 4: loss nan, ")
     assert (run.events[schema.KIND] == schema.EVENT_NONFINITE).any()
 
 

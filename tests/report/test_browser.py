@@ -131,7 +131,7 @@ def _until(page: Page, condition: str) -> None:
     """Wait for it. Not `page.wait_for_function`: its polling is an eval, which the report's own policy forbids."""
     page.evaluate(
         f"""async () => {{
-            for (let left = 500; !({condition}); left--) {{
+            for (let left = 6000; !({condition}); left--) {{
                 if (left === 0) throw Error("never came true");
                 await new Promise((done) => setTimeout(done, 20));
             }}

@@ -54,7 +54,7 @@ def exploding(measured: Measured) -> Finding | None:
     growth = growth_of(measured.reaches, t)
     spikes = measured.spikes if _many(measured.spikes, t) and _harmful(measured) else None
     if growth is None and spikes is None:
-        return None
+        return _across_depth(measured)
     held = held_by_clipping(history, measured.spikes, growth, t)
     severity: Severity = "info" if held else _severity(measured, growth, spikes)
     began = [] if growth is None else [growth.first_step]
@@ -70,6 +70,31 @@ def exploding(measured: Measured) -> Finding | None:
         min(began),
         None if severity == "info" else _strength(measured, growth, spikes),
     )
+
+
+def _across_depth(measured: Measured) -> Finding | None:
+    """The gradient grows from layer to layer and not through time."""
+    ratios, across, t = measured.depth.ratios, measured.depth.across, measured.thresholds
+    steep = bool(ratios) and (max(each.typical for each in ratios) >= t.growth or (across or 0.0) >= 10 * t.growth)
+    if not steep or not measured.outcome.failed:
+        return None
+    worst = max(ratios, key=lambda each: each.typical)
+    sentence = (
+        f"The gradient grows across depth: {number(worst.typical)} times from {worst.upper.short} down "
+        f"to layer {worst.lower.layer}, and {number(across)} times from top to bottom."
+    )
+    place = place_in(worst.lower, int(worst.steps[0]), int(worst.steps[-1]))
+    found = (Evidence("growth from one layer to the next below", worst.typical, "times", worst.lower.label, place),)
+    smaller = Advice(
+        "Start with smaller input weights in the upper layers, or normalize between layers.", "Saxe et al. 2014",
+        "change-initialization",
+    )  # fmt: skip
+    clip = measured.clip.advice()
+    advice = (smaller, *([clip] if clip is not None else []), measured.rate.lower())
+    return Finding(
+        "exploding", measured.severity(), sentence, found, _rule(measured.thresholds), advice, ("growth",),
+        int(worst.steps[0]), "strong", "gradient grows across depth",
+    )  # fmt: skip
 
 
 def growth_of(reaches: Sequence[Reach], thresholds: Thresholds) -> Growth | None:

@@ -3,6 +3,8 @@
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.causes.exploding import growth_of
+from graddiag.analysis.causes.step_size import grew
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.spikes import find_high
@@ -20,7 +22,8 @@ def nonfinite(measured: Measured) -> Finding | None:
         "severe" if measured.outcome.name == "broken" else "info" if rarely and measured.outcome.fine else "warning"
     )
     grown = _grown(measured)
-    strength: Strength | None = None if severity == "info" else "moderate" if grown else "strong"
+    led_up = bool(grown) or grew(measured) or _exploded(measured)
+    strength: Strength | None = None if severity == "info" else "moderate" if led_up else "strong"
     place = Place(
         step=origin.step, module=origin.module, layer=origin.layer, direction=origin.direction, timestep=origin.timestep
     )
@@ -30,8 +33,14 @@ def nonfinite(measured: Measured) -> Finding | None:
         f"learned, it is at less than {rare:.0%} of the steps and the last step is free of it."
     )
     used = ("nonfinite_rare", "spike", "recent", "history")
-    advice, evidence = _advice(measured, rarely, bool(grown)), (count, *grown)
+    advice, evidence = _advice(measured, rarely, led_up), (count, *grown)
     return Finding("non-finite", severity, _sentence(measured), evidence, rule, advice, used, origin.step, strength)
+
+
+def _exploded(measured: Measured) -> bool:
+    """Whether the gradient grew through time at a recorded step before."""
+    growth, step = growth_of(measured.reaches, measured.thresholds), measured.origin.step
+    return growth is not None and step is not None and growth.first_step <= step
 
 
 def _sentence(measured: Measured) -> str:

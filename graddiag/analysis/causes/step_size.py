@@ -14,8 +14,8 @@ _RATE_USED = ("large_update", "slow_update", "spike")
 def learning_rate_high(measured: Measured) -> Finding | None:
     """The loss got worse for good, or the first updates threw it up; strong where the updates were large too."""
     o, t, rate = measured.outcome, measured.thresholds, measured.rate
-    worse = o.name == "diverged" or (o.name == "broken" and _grew(measured))
-    thrown = o.failed and measured.early_climb is not None
+    worse = o.name == "diverged" or (o.name == "broken" and grew(measured))
+    thrown = o.failed and measured.thrown_first is not None
     large = rate.largest is not None and rate.largest >= 10 * t.large_update
     swings = o.failed and large and len(measured.loss.jumps) > 0
     if not (worse or thrown or swings):
@@ -24,7 +24,7 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     strength: Strength = (
         "strong" if (large or usual) and (worse or thrown) else "moderate" if thrown or usual else "weak"
     )
-    onset = measured.early_climb if thrown else o.since
+    onset = measured.thrown_first if thrown else o.since
     sentence = _high_sentence(measured, thrown)
     clip = measured.clip.advice()
     advice = (rate.lower(), *([clip] if clip else []), *(() if large or usual else (CHECK_DATA,)))
@@ -40,17 +40,26 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     )  # fmt: skip
 
 
-def _grew(measured: Measured) -> bool:
-    """Whether the norm was far above the usual one just before the first NaN or inf."""
+def grew(measured: Measured) -> bool:
+    """Whether just before the first NaN or inf the norm was far above the usual one, or an update larger than the
+    weights."""
     step, norms, steps = measured.origin.step, measured.history.before.values, measured.history.steps
-    before = norms[(steps < (step if step is not None else -1)) & np.isfinite(norms)]
-    if len(before) < 2:
+    if step is None:
         return False
-    return bool(before[-3:].max() >= measured.thresholds.spike * np.median(before))
+    if measured.thrown_first is not None and measured.thrown_first <= step:
+        return True
+    before = norms[(steps < step) & np.isfinite(norms)]
+    return len(before) > 2 and bool(before[-3:].max() >= measured.thresholds.spike * np.median(before))
 
 
 def _high_sentence(measured: Measured, thrown: bool) -> str:
     o = measured.outcome
+    if thrown and measured.early_climb is None:
+        largest = f"{number(measured.rate.largest)} times"
+        return (
+            f"An update is larger than the weights that it changes, at step {measured.thrown:,} first "
+            f"({largest} at most)."
+        )
     if thrown:
         norms = measured.history.before.values[:10]
         top = int(np.nanargmax(norms))

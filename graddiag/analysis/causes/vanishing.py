@@ -39,8 +39,9 @@ def _starved(measured: Measured, fading: Fading) -> Finding:
     if inside is not None and inside.makes_vanishing:
         sentence += f" {inside.sentence}"
     since = began(fading, t)
-    late = arrived_early(fading, t)
-    if late:
+    thrown = measured.thrown_first
+    late = arrived_early(fading, t) or (thrown is not None and since > thrown)
+    if late and since > fading.reach.steps[0]:
         sentence += f" Until step {since:,} it did reach them."
     severe = share < t.arriving_severe
     strength: Strength = "weak" if late else "strong" if severe else "moderate"

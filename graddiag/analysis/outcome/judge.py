@@ -136,24 +136,34 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _
         return _by_goal(run, measure, found, moved, t)
     if measure.reference is None:
         return _by_loss(found, t)
-    constant = constant_loss(run) if measure.kind == "explained" else None
-    path, reference = (found, measure.reference) if constant is None or moved is None else (moved, constant)
-    return _by_reference(measure, found, path, reference, t)
+    if measure.kind == "explained":
+        return _by_loss_beside(run, measure, found, moved, t)
+    return _by_reference(measure, found, found, measure.reference, t)
+
+
+def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+    """By what the model explains; how it moved, by the loss of every step where that has the same units."""
+    constant = constant_loss(run)
+    path, reference = (found, 1.0) if constant is None or moved is None else (moved, constant)
+    return _by_reference(explained, found, path, reference, t)
 
 
 def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
     """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
     if measure.reference is not None:
         judged = _by_reference(measure, found, found, measure.reference, t)
-        return _overfits(measure, found, moved, t) or judged
-    span = found.start - found.best
+        learned = _beats(measure, found, t, best=True)
+        return (_overfits(measure, found, moved, t) if learned else None) or judged
+    span, explained = found.start - found.best, explained_of(run)
+    fits = None if explained is None else course(explained.steps, explained.values)
+    trained = explained is not None and fits is not None and _beats(explained, fits, t)
+    if explained is not None and fits is not None and not trained and not _beats(explained, fits, t, best=True):
+        return _by_loss_beside(run, explained, fits, moved, t)  # what is not learned in training cannot be held out
     if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
         if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
-            return _overfits(measure, found, moved, t) or _Judged("diverged", "rose", found.above_since(found.start))
-        explained = explained_of(run)
-        if explained is not None and _beats(explained, course(explained.steps, explained.values), t):
-            return _Judged("learned", "near-floor")
-        return _Judged("stuck", "never-fell", found.last_step if explained is None else int(found.steps[0]))
+            overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
+            return overfits or _Judged("diverged", "rose", found.above_since(found.start))
+        return _Judged("learned", "near-floor") if trained else _Judged("stuck", "never-fell", int(found.steps[0]))
     overfits = _overfits(measure, found, moved, t)
     if overfits is not None:
         return overfits

@@ -31,7 +31,8 @@ class DataSettings(BaseModel):
         length: T, timesteps of a sequence; memorisation adds its 20, recall the one it asks at, cloze five words.
         batch: N, sequences of a batch.
         text: what the tasks text and words read: a UTF-8 file, or a folder in the format of the Penn Treebank (train,
-            valid and test files); None reads Python's reference documentation.
+            valid and test files); pydoc_data.topics means Python's reference documentation. None reads that for words,
+            and for characters the text of ``graddiag.lab.grammar``, the same on every machine.
         vocabulary: how many different words the task words keeps, the most frequent ones; None keeps all.
         carry: batches go on where the last one ended and take its state over, cut from its graph; the text is read as
             N streams. Otherwise each sequence begins anywhere in the text, with a state of zeros.
