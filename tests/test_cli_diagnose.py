@@ -13,7 +13,7 @@ from graddiag.cli import main
 from graddiag.cli.diagnose import matches
 from graddiag.store import load_run
 from tests.analysis.runs import net
-from tests.analysis.test_rules import run_of
+from tests.analysis.runs import run_of
 from tests.dashboards.synthetic import HOSTILE, Made, write
 
 

@@ -77,6 +77,55 @@ def net(gain: float, *, steps: int = 4, timesteps: int = 100, dense: bool = Fals
     return Run.from_frames(manifest(**fields), timesteps=frame, steps=norms)
 
 
+NOISE = np.random.default_rng(0).normal(0, 0.02, 300)
+FLAT = list(np.log(4) + NOISE)
+FALLING = list(1.3 * np.exp(-np.arange(300) / 40) + 0.08 + NOISE / 4)
+TURNED = [*np.linspace(3, 1, 150), *np.linspace(1, 2.5, 150)]
+CHANCE = {"chance_loss": "ln 4"}
+
+
+def run_of(
+    loss: Sequence[float | None] = (),
+    norm: Sequence[float | None] = (),
+    gain: float = 1.0,
+    *,
+    after: Sequence[float] = (),
+    timesteps: pd.DataFrame | None = None,
+    columns: Mapping[str, Sequence[float | None]] | None = None,
+    tables: Mapping[str, pd.DataFrame | None] | None = None,
+    **fields: Any,
+) -> Run:
+    """A net of ``gain`` with these losses and norms; ``after`` are the norms after clipping."""
+    count = max(len(loss), len(norm), 12)
+    norms = list(norm) or [1.0] * count
+    left = list(after) or norms
+    found = {
+        schema.LOSS: list(loss) or [None] * count,
+        schema.GRAD_NORM_CLIPPED: left,
+        schema.CLIP_COEFFICIENT: [None if not a else b / a for a, b in zip(norms, left, strict=True)],
+        **(columns or {}),
+    }
+    frames = {
+        "timesteps": net(gain).timesteps if timesteps is None else timesteps,
+        "steps": steps_frame(norms, **found),
+    }
+    frames |= {name: table for name, table in (tables or {}).items() if table is not None}
+    return Run.from_frames(manifest(**fields), **frames)
+
+
+def saturation(low: float, high: float | None, gate: str = "o", steps: int = 4, mean: float = 0.5) -> pd.DataFrame:
+    """Gates of which these shares are at their ends, at each of 5 timesteps."""
+    block = np.full((steps, 5), mean)
+    shares = np.full((steps, 5), high, dtype=object if high is None else float)
+    lows = {schema.SATURATED_LOW: np.full((steps, 5), low), schema.SATURATED_HIGH: shares}
+    return gates_frame({gate: {schema.MEAN: block, schema.STD: block, **lows}})
+
+
+def event(kind: str, step: int = 3, where: str = "all parameters", value: float = 1.0) -> pd.DataFrame:
+    names = [schema.STEP, schema.KIND, schema.WHERE, schema.VALUE, schema.MESSAGE]
+    return pd.DataFrame([(step, kind, where, value, f"What {kind} says.")], columns=names)
+
+
 _BY_UNIT = [schema.GRAD_H] + [
     schema.gate_column(measure, gate)
     for measure in (schema.ACTIVATION, schema.SATURATED_LOW, schema.SATURATED_HIGH)

@@ -9,11 +9,13 @@ from graddiag.analysis import FINDING_NAMES, RULES, Evidence, Finding, Measured,
 from graddiag.analysis.findings import FindingName
 from graddiag.analysis.rules import Rule
 from graddiag.errors import SettingError
-from tests.analysis.test_rules import NOISE, run_of
+from tests.analysis.runs import FALLING, FLAT, run_of
 
 
 def test_every_rule_has_a_name_of_its_own_and_the_names_are_in_kebab_case() -> None:
-    assert {each.name for each in RULES} == set(FINDING_NAMES) - {"healthy", "not-measured"}
+    assert {each.name for each in RULES} == set(FINDING_NAMES) - {
+        *("healthy", "not-measured", "overfitting", "diverging", "plateau")
+    }
     assert all(name == name.lower() and " " not in name for name in get_args(FindingName))
 
 
@@ -26,19 +28,25 @@ def loss_above_two(measured: Measured) -> Finding | None:
     return Finding("loss-above-two", "warning", f"The loss ends at {end:g}.", (Evidence("loss", end, "", "the end"),))
 
 
+HIGH = [2.0 + each for each in FALLING]
+KNOWN = {"chance_loss": 4.0}
+
+
 def test_a_rule_of_ones_own_takes_part_in_the_verdict() -> None:
-    run = run_of([3.0] * 12)
+    run = run_of(HIGH, config=KNOWN)
     assert diagnose(run).verdict == "healthy"
     found = diagnose(run, rules=[loss_above_two])
-    assert (found.verdict, [each.name for each in found.findings]) == ("loss-above-two", ["loss-above-two"])
+    assert (found.verdict, found.outcome.name, found.cause) == ("loss-above-two", "learned", None)
+    assert found.findings[0].name == "loss-above-two"
     assert diagnose(run).verdict == "healthy", "a diagnosis leaves nothing behind"
-    assert diagnose(run_of([1.0] * 12), rules=[loss_above_two]).verdict == "healthy"
+    assert diagnose(run_of(FALLING, config=KNOWN), rules=[loss_above_two]).verdict == "healthy"
     assert loss_above_two(Measured(run, Thresholds())) == found.findings[0]
 
 
 def test_graddiags_findings_come_before_ones_own_of_the_same_severity() -> None:
-    found = diagnose(run_of([3.0 + each for each in NOISE]), rules=[loss_above_two])
-    assert [each.name for each in found.findings] == ["plateau", "loss-above-two"]
+    run = run_of([2.0 + each for each in FLAT], config={"chance_loss": "3.386"})
+    found = diagnose(run, rules=[loss_above_two])
+    assert [each.name for each in found.findings if each.alarming] == ["plateau", "loss-above-two"]
 
 
 @pytest.mark.parametrize(
