@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_run_is_bad_input(tmp_path: Path) -> None:
 
 
 def test_information_fails_only_where_it_is_asked_for() -> None:
-    idle = diagnose(run_of([3 * 0.9**step for step in range(60)], [1.0, 2.0] * 30, clip="norm:5"))
+    idle = diagnose(run_of([3 * 0.98**step for step in range(300)], [1.0, 2.0] * 150, clip="norm:5"))
     assert idle.outcome.fine
     assert not matches(idle, "clipping-never")
     assert matches(idle, "clipping-never:info")
