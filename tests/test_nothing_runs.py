@@ -200,7 +200,7 @@ def test_runs_full_of_traps_are_opened_on_every_page(
         open_page("lab"),
     ):
         assert not page.exception
-    assert "Not opened" in words(open_page("run", run="odd"))
+    assert "Could not open" in words(open_page("run", run="odd"))
     assert not canary.exists()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import graddiag
 from graddiag import schema
-from graddiag.analysis import diagnose
+from graddiag.analysis import OUTCOME_NAMES, diagnose
 from graddiag.overview import CACHE, list_runs, overview
 from graddiag.run import numbers
 from graddiag.store import RunWriter, annotate, trash_run
@@ -34,6 +34,7 @@ def test_a_row_a_run_in_the_order_of_creation(root: Path) -> None:
     assert runs["status"].tolist() == ["finished"] * 3
     assert runs["steps"].tolist() == [5, 5, 5]
     assert runs["final_loss"].tolist() == [6.0, 6.0, 6.0]
+    assert set(runs["outcome"]) <= set(OUTCOME_NAMES)
     assert set(runs["verdict"]) <= {"healthy", "vanishing", "exploding", "non-finite", "not-measured"}
 
 
@@ -69,7 +70,7 @@ def test_a_damaged_run_is_a_row_and_comes_last(root: Path, broken: str) -> None:
     assert runs["run"].tolist() == ["pair/clip-off", "pair/clip-on", "alone"]
     last = runs.iloc[-1]
     assert last["status"] == "damaged"
-    assert last[["steps", "final_loss", "verdict"]].isna().all()
+    assert last[["steps", "final_loss", "outcome", "cause", "verdict"]].isna().all()
 
 
 def test_the_verdict_of_an_unchanged_run_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +110,7 @@ def test_an_entry_holds_the_course_and_what_to_filter_by(tmp_path: Path) -> None
     (entry,) = overview(tmp_path)
     assert entry.settings == {
         "status": "finished",
+        "outcome": entry.outcome,
         "verdict": entry.verdict,
         "seed": "3",
         "clip": "norm:1",

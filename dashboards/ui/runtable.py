@@ -55,6 +55,7 @@ _COLUMNS: Final = {
     schema.EXPERIMENT: st.column_config.TextColumn("Experiment"),
 }
 _WORST_FIRST: Final = {outcome: place for place, outcome in enumerate(badges.OUTCOMES)}
+_CAUSES: Final = {cause: place for place, cause in enumerate(badges.VERDICTS)}
 
 
 def _created(entry: RunEntry) -> float:
@@ -66,12 +67,18 @@ def _loss(entry: RunEntry) -> tuple[bool, bool, float]:
     return loss is None, loss is None or math.isnan(loss), 0.0 if loss is None or math.isnan(loss) else loss
 
 
+def _worst(entry: RunEntry) -> tuple[int, int]:
+    """The outcome, and of one outcome the verdict."""
+    outcome = _WORST_FIRST.get(entry.outcome or "", len(_WORST_FIRST))
+    return outcome, _CAUSES.get(entry.cause or entry.verdict or "", len(_CAUSES))
+
+
 ORDERS: Final[dict[str, Callable[[RunEntry], Any]]] = {
     "Newest first": lambda entry: -_created(entry),
     "Oldest first": _created,
     "Name": lambda entry: entry.run,
     "Lowest final loss first": _loss,
-    "Worst outcome first": lambda entry: _WORST_FIRST.get(entry.outcome or "", len(_WORST_FIRST)),
+    "Worst outcome first": _worst,
     "Most steps first": lambda entry: -(entry.steps or 0),
 }
 

@@ -1,4 +1,4 @@
-"""Every threshold of the verdict, in one place, with what it means and where it comes from."""
+"""Every threshold of the diagnosis, in one place, with what it means and where it comes from."""
 
 from dataclasses import dataclass
 
@@ -58,6 +58,13 @@ class Thresholds:
         loss_slope: ... if it lies this many of its standard errors below 0.
         loss_spike: the loss jumps, if it lies this many robust standard deviations above its running median.
         near_chance: the loss is at that of guessing, if it lies within this share of it.
+        goal_least: a goal of which chance is unknown improved, if by more than this share of its first value.
+        loss_interpolates: a loss of unknown floor that is flat counts as learned, if its noise is less than this share of
+            what it fell by: a net that still has something to learn, or noise to meet, has more.
+        same_way: successive gradients point the same way, from this cosine on (median of the recorded steps).
+        saturated_all: saturated gates explain a failure, from this share of a gate's activations on, from the first
+            recorded step on: a few units that are not saturated are enough to learn.
+        dead_all: dead units explain a failure, from this share of a layer on.
         slow_update: the steps are small, if an update is less than this share of the weights (norms, median step). A
             tenth of the rule of thumb of 1e-3 (Karpathy, CS231n, 2015).
         large_update: the steps are large, from this share on: ten times that rule.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from graddiag.analysis import Diagnosis, Finding
 
 _INFO: Final = "info"
-_MORE: Final = "Evidence, other findings and what was not measured: --all"
+MORE: Final = "Evidence, other findings and what was not measured: --all"
 _STYLES: Final = {"severe": "red", "warning": "yellow", "info": "blue"}
 _TONES: Final = {"good": "green", "bad": "red", "warning": "yellow", "neutral": "bright_black"}
 _LABELS: Final = ("Outcome", "Cause", "Do first", "Next", "Then")
@@ -88,12 +88,12 @@ def _show(diagnoses: Sequence["Diagnosis"], everything: bool) -> None:
 
     console = Console()
     if not console.is_terminal:
-        texts = [each.full() if everything else f"{each.short()}\n\n{_MORE}" for each in diagnoses]
+        texts = [each.full() if everything else f"{each.short()}\n\n{MORE}" for each in diagnoses]
         print("\n".join(map(printable, "\n\n\n".join(texts).splitlines())))
         return
     for place, diagnosis in enumerate(diagnoses):
         parts = [*([_text("\n")] if place else []), _short(diagnosis)]
-        parts += _rest(diagnosis) if everything else [_text(f"\n{_MORE}", "dim")]
+        parts += _rest(diagnosis) if everything else [_text(f"\n{MORE}", "dim")]
         console.print(*parts, sep="\n")
 
 

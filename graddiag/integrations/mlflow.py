@@ -55,10 +55,10 @@ def export(run: Run, target: Path | str, *, force: bool = False) -> None:
 def log_run(run: Run, client: MlflowClient, experiment_id: str) -> str:
     """Adds ``run`` to an experiment of any MLflow server or store, without its tables, and gives MLflow's id of it.
 
-    The configuration becomes parameters; outcome, cause and verdict become tags, the diagnosis the description. Metrics are the curves over
-    steps, at the time when each step ended, and profiles as ``timesteps/step_100/...`` with the timestep in the place
-    of the step. A character that MLflow takes in no name is written as its number between colons. MLflow's SQL stores
-    turn inf into the largest float64.
+    The configuration becomes parameters; outcome, cause and verdict become tags, the diagnosis the description. Metrics
+    are the curves over steps, at the time when each step ended, and profiles as ``timesteps/step_100/...`` with the
+    timestep in the place of the step. A character that MLflow takes in no name is written as its number between colons.
+    MLflow's SQL stores turn inf into the largest float64.
     """
     manifest, began = run.manifest, run.manifest.created.timestamp()
     created = client.create_run(experiment_id, start_time=_ms(began), run_name=manifest.name, tags=_tags(run))

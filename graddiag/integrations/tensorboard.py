@@ -27,10 +27,10 @@ TIMESTEPS: Final = "timesteps"
 def export(run: Run, target: Path | str, *, force: bool = False) -> None:
     """Writes ``run`` as a log directory: ``tensorboard --logdir target``.
 
-    ``training`` holds the curves over steps, at the time when each step ended, and the diagnosis, its outcome,
-    its cause and the manifest as text. ``timesteps/step_000100`` and so on hold what ||dL/dh_t|| and the other signals were at that step, with the
-    timestep in the place of the step: tick several and set the axis to log, and they are one picture. TensorBoard keeps
-    scalars as float32.
+    ``training`` holds the curves over steps, at the time when each step ended, and as text the outcome, the cause, the
+    diagnosis (``verdict``) and the manifest. ``timesteps/step_000100`` and so on hold what ||dL/dh_t|| and the other
+    signals were at that step, with the timestep in the place of the step: tick several and set the axis to log, and
+    they are one picture. TensorBoard keeps scalars as float32.
 
     Raises:
         SettingError: ``target`` is there already (and, with ``force``, is no export).

@@ -23,7 +23,7 @@ def test_every_section_of_run_and_compare(open_page: Open, root: Path, made: Mad
         ):
             assert not page.exception
             assert not page.warning
-            assert "Not opened" not in words(page)
+            assert "Could not open" not in words(page)
             assert "Could not be read" not in words(page)
             assert pictures(page) or "No " in words(page)
 

@@ -104,7 +104,7 @@ def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
 
 def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
     seen.go("/run?run=" + quote("../" + HOSTILE[0]))
-    expect(seen.page.get_by_text("Not opened")).to_be_visible()
+    expect(seen.page.get_by_text("Could not open")).to_be_visible()
     expect(seen.page.get_by_text(HOSTILE[0], exact=False)).to_be_visible()
 
 

@@ -45,7 +45,7 @@ def test_the_pages_refuse_in_words(open_page: Open, root: Path, name: str, link:
     write(root.parent, Made("outside"))
     page = open_page(name, run=link)
     assert not page.exception
-    assert "Not opened" in words(page)
+    assert "Could not open" in words(page)
     assert "id-outside" not in words(page)
 
 

@@ -75,10 +75,10 @@ def test_an_experiment_has_a_column_where_the_names_of_runs_do_not_tell_it(open_
     assert "experiment" in columns()
 
 
-def test_a_phone_shows_the_verdict_the_loss_and_the_name(open_page: Open, root: Path) -> None:
+def test_a_phone_shows_the_outcome_the_loss_and_the_name(open_page: Open, root: Path) -> None:
     write_all(root, pair())
     shown = list(open_page("runs").dataframe[0].proto.column_order)
-    assert shown[:4] == ["verdict", "loss", "run", "norm"]
+    assert shown[:4] == ["outcome", "loss", "run", "cause"]
     assert shown.index("final_loss") < shown.index("status")
 
 
@@ -153,7 +153,7 @@ def test_a_damaged_manifest_is_a_row_and_is_refused_when_opened(open_page: Open,
     link = write(root, pair()[0])
     (root / link / "manifest.json").write_text("{")
     assert list(open_page("runs").dataframe[0].value["run"]) == [link]
-    assert "Not opened" in words(open_page("run", run=link))
+    assert "Could not open" in words(open_page("run", run=link))
 
 
 def test_small_lines_hold_numbers_alone(open_page: Open, root: Path) -> None:

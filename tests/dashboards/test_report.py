@@ -44,7 +44,7 @@ def test_without_a_choice_it_says_what_to_do(open_page: Open, root: Path) -> Non
 def test_a_run_that_is_not_there_is_refused(open_page: Open, root: object) -> None:
     page = open_page("report", run="../secret")
     assert not page.exception
-    assert "Not opened" in words(page)
+    assert "Could not open" in words(page)
 
 
 @pytest.mark.parametrize("name", AWKWARD)

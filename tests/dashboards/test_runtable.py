@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from graddiag.analysis.rules import RULES
+from graddiag.analysis import FINDING_NAMES, OUTCOME_NAMES, RULES
 from tests.dashboards.conftest import Open
 from tests.dashboards.synthetic import Made, write_all
-from ui.badges import VERDICTS
+from ui.badges import OUTCOMES, VERDICTS
 from ui.runtable import ORDERS
 
 # no two orders of these are alike
@@ -17,7 +17,7 @@ SORTED = {
     "Oldest first": ["a", "c", "b", "d"],
     "Name": ["a", "b", "c", "d"],
     "Lowest final loss first": ["c", "d", "a", "b"],
-    "Worst verdict first": ["b", "d", "a", "c"],
+    "Worst outcome first": ["b", "d", "a", "c"],
     "Most steps first": ["b", "c", "d", "a"],
 }
 LR, MOMENTUM = "optimiser.lr", "optimiser.schedule.warmup"
@@ -47,7 +47,9 @@ def test_runs_stand_in_the_order_asked_for(open_page: Open, root: Path, order: s
     assert listed(page.selectbox(key="sort").set_value(order).run()) == SORTED[order]
 
 
-def test_the_worst_verdict_is_the_one_that_the_rules_name_first() -> None:
+def test_every_outcome_and_every_finding_has_a_badge() -> None:
+    assert set(OUTCOMES) == set(OUTCOME_NAMES)
+    assert set(FINDING_NAMES) <= set(VERDICTS)
     assert list(VERDICTS)[: len(RULES)] == [rule.name for rule in RULES]
 
 

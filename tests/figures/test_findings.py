@@ -1,5 +1,7 @@
 """Numbers read back from the figures of findings: story, direction, truncation, dead units, the edge of stability."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def diagnosed(**fields: object) -> analysis.Diagnosis:
     )
     plain = diagnose(Run.from_frames(manifest(**fields)))
     moments = (Moment(30, "exploding", "it grows"), Moment(60, "loss", "the loss is flat at 1"))
-    return analysis.Diagnosis(plain.source, "non-finite", "", found, (), Story(plain.source, moments), plain.thresholds)
+    return replace(plain, findings=found, story=Story(plain.source, moments))
 
 
 def test_findings_stand_in_order_of_time_from_their_onset_to_their_last_evidence() -> None:

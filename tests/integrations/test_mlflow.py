@@ -77,7 +77,10 @@ def test_the_run_is_named_described_and_judged(found: MlflowRun, recorded: gradd
     assert found.info.start_time == int(recorded.manifest.created.timestamp() * 1000)
     assert found.data.params["clip"] == "norm:0.1"
     assert found.data.params["config.width :28:units:29:"] == "5"
-    assert found.data.tags["graddiag.verdict"] == graddiag.diagnose(recorded).verdict
+    diagnosis = graddiag.diagnose(recorded)
+    assert found.data.tags["graddiag.outcome"] == diagnosis.outcome.name
+    assert found.data.tags.get("graddiag.cause") == diagnosis.cause
+    assert found.data.tags["graddiag.verdict"] == diagnosis.verdict
 
 
 def test_tables_are_artifacts(folder: Path, client: MlflowClient, found: MlflowRun, recorded: graddiag.Run) -> None:

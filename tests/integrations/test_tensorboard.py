@@ -80,9 +80,14 @@ def test_steps_stand_at_the_time_when_they_ended(folder: Path, recorded: graddia
     assert times == pytest.approx((began + recorded.steps.wall_time).tolist(), abs=1e-3)
 
 
-def test_verdict_and_manifest_are_texts_that_nothing_interprets(folder: Path, recorded: graddiag.Run) -> None:
+def _texts(run: graddiag.Run) -> list[tuple[str, str]]:
+    diagnosis = graddiag.diagnose(run)
+    return [("outcome", diagnosis.outcome.headline), ("verdict", diagnosis.full()), ("manifest", run.manifest.id)]
+
+
+def test_outcome_diagnosis_and_manifest_are_texts_that_nothing_interprets(folder: Path, recorded: graddiag.Run) -> None:
     events = read(folder / "training")
-    for tag, text in (("verdict", str(graddiag.diagnose(recorded))), ("manifest", recorded.manifest.id)):
+    for tag, text in _texts(recorded):
         shown = events.Tensors(tag)[0].tensor_proto.string_val[0].decode()
         assert all(line.startswith("    ") for line in shown.splitlines())
         assert text.splitlines()[0] in shown

@@ -90,10 +90,13 @@ def test_the_run_is_named_grouped_and_judged(written: Written, recorded: graddia
     assert (run.display_name, run.project, run.run_group, run.run_id) == (
         "of tests", "a pair", "clip on", recorded.manifest.id,
     )  # fmt: skip
-    assert run.notes == str(graddiag.diagnose(recorded))
+    assert run.notes == graddiag.diagnose(recorded).full()
     assert written.config["clip"] == "norm:0.1"
     assert written.config["config"] == {"width (units)": 5, "deep": {}}
-    assert written.summary["verdict"] == graddiag.diagnose(recorded).verdict
+    diagnosis = graddiag.diagnose(recorded)
+    assert written.summary["outcome"] == diagnosis.outcome.name
+    assert written.summary["cause"] == diagnosis.cause
+    assert written.summary["verdict"] == diagnosis.verdict
 
 
 def test_nothing_of_the_machine_is_written(recorded: graddiag.Run, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_contents_are_links_and_headings_an_outline(pdf: bytes) -> None:
     for destination in (b"chapter-1", b"chapter-2", b"chapter-1-evidence", b"methods", b"configuration"):
         assert re.search(rb"/Dest\w* ?/" + destination + rb"\b", pdf)
     outline = re.findall(rb"/Title \((.*?)\)", pdf)
-    assert {b"Contents", b"Verdict and advice", b"Methods", b"Appendix: configuration"} <= set(outline)
+    assert {b"Contents", b"Outcome, cause and advice", b"Methods", b"Appendix: configuration"} <= set(outline)
 
 
 def test_the_contents_have_the_pages_on_which_sections_begin(pdf: bytes) -> None:

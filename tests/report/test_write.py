@@ -70,7 +70,7 @@ def page(made: Path) -> Page:
 def test_it_says_question_verdicts_comparison_methods_and_configuration(page: Page) -> None:
     for expected in (
         "Does clipping the gradient (norm:1.0) change how lstm on text trains, against no clipping?",
-        "Verdict and advice",
+        "Outcome, cause and advice",
         "What to try",
         "Evidence",
         "Rule: ",
@@ -151,7 +151,7 @@ def test_the_same_runs_give_the_same_bytes(made: Path, tmp_path: Path) -> None:
 def test_an_awkward_run_has_a_report_too(tmp_path: Path, kind: str) -> None:
     run = load_run(tmp_path / write(tmp_path, awkward()[kind]))
     page = Page(write_report([run], tmp_path / "report.html").read_text())
-    assert "Verdict and advice" in page.text
+    assert "Outcome, cause and advice" in page.text
     assert run.name in page.text
 
 
