@@ -12,8 +12,7 @@ from graddiag.analysis import FINDING_NAMES, OUTCOME_NAMES, diagnose
 from graddiag.cli import main
 from graddiag.cli.diagnose import MORE, matches
 from graddiag.store import load_run
-from tests.analysis.runs import net
-from tests.analysis.runs import run_of
+from tests.analysis.runs import net, run_of
 from tests.dashboards.synthetic import HOSTILE, Made, write
 
 
