@@ -189,9 +189,9 @@ def _read(folder: Path, stamp: object) -> RunEntry | tuple[RunManifest, _Summary
 def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> RunEntry:
     if summary is None:
         return RunEntry(link, manifest, manifest.status)
-    found = {name: getattr(summary, name) for name in ("steps", "final_loss", "loss", "norm")}
-    judged = {name: getattr(summary, name) or None for name in _JUDGED}
-    return RunEntry(link, manifest, manifest.status, **judged, **found)
+    found: dict[str, Any] = {name: getattr(summary, name) for name in ("steps", "final_loss", "loss", "norm")}
+    found |= {name: getattr(summary, name) or None for name in _JUDGED}
+    return RunEntry(link, manifest, manifest.status, **found)
 
 
 def _kept(folder: Path) -> _Summary | None:

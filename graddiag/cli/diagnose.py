@@ -92,7 +92,7 @@ def _show(diagnoses: Sequence["Diagnosis"], everything: bool) -> None:
         print("\n".join(map(printable, "\n\n\n".join(texts).splitlines())))
         return
     for place, diagnosis in enumerate(diagnoses):
-        parts = [*([_text("\n")] if place else []), _short(diagnosis)]
+        parts: list[RenderableType] = [*([_text("\n")] if place else []), _short(diagnosis)]
         parts += _rest(diagnosis) if everything else [_text(f"\n{MORE}", "dim")]
         console.print(*parts, sep="\n")
 
