@@ -189,9 +189,8 @@ def _read(folder: Path, stamp: object) -> RunEntry | tuple[RunManifest, _Summary
 def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> RunEntry:
     if summary is None:
         return RunEntry(link, manifest, manifest.status)
-    names = ("steps", "final_loss", "loss", "norm", *_JUDGED)
-    found: dict[str, Any] = {name: getattr(summary, name) for name in names}
-    found |= {name: found[name] or None for name in _JUDGED}
+    found: dict[str, Any] = {name: getattr(summary, name) for name in ("steps", "final_loss", "loss", "norm")}
+    found |= {name: getattr(summary, name) or None for name in _JUDGED}
     return RunEntry(link, manifest, manifest.status, **found)
 
 

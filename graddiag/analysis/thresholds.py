@@ -59,8 +59,8 @@ class Thresholds:
         loss_spike: the loss jumps, if it lies this many robust standard deviations above its running median.
         near_chance: the loss is at that of guessing, if it lies within this share of it.
         goal_least: a goal of which chance is unknown improved, if by more than this share of its first value.
-        loss_interpolates: a loss of unknown floor that is flat counts as learned, if its noise is less than this share of
-            what it fell by: a net that still has something to learn, or noise to meet, has more.
+        loss_interpolates: a loss of unknown floor that is flat counts as learned, if its noise is less than this share
+            of what it fell by: a net that still has something to learn, or noise to meet, has more.
         same_way: successive gradients point the same way, from this cosine on (median of the recorded steps).
         saturated_all: saturated gates explain a failure, from this share of a gate's activations on, from the first
             recorded step on: a few units that are not saturated are enough to learn.

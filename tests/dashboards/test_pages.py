@@ -8,8 +8,10 @@ import pytest
 from markdown_it import MarkdownIt
 from streamlit.testing.v1 import AppTest
 
+from graddiag.analysis import diagnose
 from graddiag.jobs import control
 from graddiag.jobs.values import Request
+from graddiag.store import load_run
 from tests.dashboards.conftest import Open
 from tests.dashboards.drawn import charts
 from tests.dashboards.jobs import end, leave
@@ -89,9 +91,21 @@ def test_runs_page_lists_awkward_runs(open_page: Open, root: Path) -> None:
     assert sorted(page.dataframe[0].value["run"]) == sorted(links)
 
 
-def test_run_page_names_the_verdict_first(open_page: Open, root: Path) -> None:
-    page = open_page("run", run=write(root, Made("vanishing", timesteps=60, ratio=0.5)))
-    assert "vanishing" in words(page)
+def test_run_page_names_the_outcome_first_then_what_to_do(open_page: Open, root: Path) -> None:
+    link = write(root, Made("gone", timesteps=60, ratio=0.5))
+    text, found = words(open_page("run", run=link)), diagnose(load_run(root / link))
+    assert found.do_first is not None
+    places = [text.index(part) for part in (found.outcome.headline, f"{found.first_label}:", "What was not measured")]
+    assert places == sorted(places)
+    assert "vanishing" in text
+
+
+def test_a_card_has_the_tone_of_the_outcome_and_a_healthy_run_no_red(open_page: Open, root: Path) -> None:
+    broken, well = write(root, Made("nan", broken_from=5)), write(root, Made("well", steps=300, clip="norm:9"))
+    assert diagnose(load_run(root / broken)).tone == "bad"
+    assert "#a3260f" in words(open_page("run", run=broken))
+    assert diagnose(load_run(root / well)).tone != "bad"
+    assert "#a3260f" not in words(open_page("run", run=well))
 
 
 def test_the_address_chooses_step_and_signal(open_page: Open, root: Path) -> None:

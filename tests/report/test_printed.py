@@ -97,4 +97,4 @@ def test_a_terminal_is_told_what_is_being_done(
     monkeypatch.setattr(sys, "stderr", seen)
     monkeypatch.setenv("TERM", "xterm")
     assert main(["report", str(root / "pair"), "--out", str(tmp_path / "report.html"), "--sections", "verdict"]) == 0
-    assert "judging lstm-on" in seen.getvalue()
+    assert "diagnosing lstm-on" in seen.getvalue()

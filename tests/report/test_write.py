@@ -73,7 +73,7 @@ def test_it_says_question_verdicts_comparison_methods_and_configuration(page: Pa
         "Outcome, cause and advice",
         "What to try",
         "Evidence",
-        "Rule: ",
+        "Rule ",
         "Comparison",
         "clip on against clip off",
         "Through time: lstm, layer 0, forward",
@@ -212,8 +212,8 @@ def test_it_tells_what_it_is_doing(made: Path, tmp_path: Path) -> None:
     told: list[str] = []
     write_report(runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"]), tmp_path / "report.html", tell=told.append)
     assert told == [
-        "judging lstm-off",
-        "judging lstm-on",
+        "diagnosing lstm-off",
+        "diagnosing lstm-on",
         "comparing 2 runs",
         "drawing lstm, layer 0, forward",
         "drawing the training of 2 runs",
@@ -229,7 +229,8 @@ def test_many_runs_fold_their_findings_and_show_one_heatmap_an_arm(tmp_path: Pat
         for arm, clip in arms
     ]
     page = Page(write_report(runs_of(tmp_path, write_all(tmp_path, several)), tmp_path / "report.html").read_text())
-    assert [tag for tag, _ in page.elements].count("details") == 6
+    folded = [tag for tag, attributes in page.elements if tag == "details" and attributes.get("class") == "findings"]
+    assert len(folded) == 6
     assert "Heatmaps and gates are of the first run of each arm: off-0, on-0." in page.text
 
 

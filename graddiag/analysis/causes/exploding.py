@@ -116,6 +116,7 @@ def _harmful(measured: Measured) -> bool:
     return bool(len(jumps)) and bool((np.abs(jumps[:, None] - spikes.steps[None, :]) <= _NEAR).any())
 
 
+_LED_TO: Final = 10  # steps between a spike and the step from which on the loss is worse for good
 _NEAR: Final = 3  # steps between a jump of the norm and one of the loss that belong together
 
 
@@ -170,9 +171,12 @@ def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     if growth is not None and growth.typical >= t.growth:
         return "strong"
     often = spikes is not None and (spikes.share >= t.spike_share_severe or bool(spikes.ratios.max() >= t.spike_severe))
-    return (
-        "strong" if growth is not None and spikes is not None else "moderate" if often or growth is not None else "weak"
-    )
+    o = measured.outcome
+    lasting = o.name in ("diverged", "broken") and spikes is not None and o.since is not None
+    led_to = lasting and spikes is not None and bool((np.abs(spikes.steps - (o.since or 0)) <= _LED_TO).any())
+    if growth is not None:
+        return "strong" if spikes is not None else "moderate"
+    return "moderate" if often or led_to else "weak"
 
 
 def _caught(growth: Growth | None, history: NormHistory) -> str:

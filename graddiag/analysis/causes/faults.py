@@ -83,13 +83,14 @@ def _never_updated(measured: Measured) -> set[str]:
     outside = measured.run.manifest.not_in_optimizer or ()
     # of parameters that the optimizer holds an update that rounds to 0 is none of its faults
     sizes = np.ones_like(grads) if measured.rate.adaptive else grads
-    felt = rate * sizes > _ROUNDS * weights
+    with np.errstate(invalid="ignore", over="ignore"):
+        felt = rate * sizes > _ROUNDS * weights
     found = set()
     for name in dict.fromkeys(names):
         own = names == name
         # one that another optimizer updates changes between the steps of this one
         still = own.sum() >= 2 and bool((grads[own] > 0).all()) and bool((ratios[own] == 0).all())
-        still = still and float(np.ptp(weights[own])) == 0
+        still = still and bool((weights[own] == weights[own][0]).all())
         if still and (name in outside or bool(felt[own].all())):
             found.add(str(name))
     return found

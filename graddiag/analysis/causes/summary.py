@@ -101,7 +101,7 @@ def of_outcome(measured: Measured) -> Finding | None:
             "diverging",
             "warning",
             measured,
-            (measured.rate.lower(), stop),
+            (measured.rate.lower(), stop) if o.best_step else (measured.rate.lower(),),
             "the measure of success got worse for good.",
         )
     if o.name == "stuck":

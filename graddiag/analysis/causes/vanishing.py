@@ -45,6 +45,7 @@ def _starved(measured: Measured, fading: Fading) -> Finding:
         sentence += f" Until step {since:,} it did reach them."
     severe = share < t.arriving_severe
     strength: Strength = "weak" if late else "strong" if severe else "moderate"
+    severe = severe and not late
     advice = advice_on(measured, fading)
     if inside is not None and inside.makes_vanishing:
         loosen = Advice(
