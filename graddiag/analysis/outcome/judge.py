@@ -32,11 +32,13 @@ Detail = Literal[
     "rose",
     "near-floor",
     "floor-unknown",
+    "not-significant",
     "not-a-measure",
     "no-loss",
     "few-steps",
 ]
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
+_SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
 FINE: Final = ("learned", "learning")
 
 
@@ -203,7 +205,9 @@ def _by_reference(
     if lost is not None:
         return lost
     if not now:
-        return _never(path, reference, t)
+        never = _never(path, reference, t)
+        unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
+        return _Judged("unknown", "not-significant") if unsure else never
     late = _late(path, max(span, path.error), t)
     if late.name == "learned" and reference - path.start > span / 2:
         return _Judged("learned", "near-floor")
@@ -222,6 +226,15 @@ def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False
     lasting = max(found.last, found.before_last)
     now = measure.reference - lasting > max(measure.least, t.loss_noise * found.error)
     return now or (late and min(found.last, found.before_last) < measure.reference)
+
+
+def _may_beat(measure: Measure, found: Course) -> bool:
+    """Whether the late values lie below the reference, within their noise of 5% of it: then a small success would not
+    show."""
+    assert measure.reference is not None
+    level, error = found.late
+    gain = measure.reference - level
+    return gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
 
 
 def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:

@@ -36,6 +36,7 @@ _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("unknown", "no-loss"): "SUCCESS NOT MEASURED",
     ("unknown", "not-a-measure"): "SUCCESS NOT MEASURED",
     ("unknown", "floor-unknown"): "CANNOT TELL",
+    ("unknown", "not-significant"): "CANNOT TELL",
     ("broken", None): "BROKEN BY NaN OR INF",
 }
 
