@@ -21,6 +21,16 @@ WEIGHTS: Final = (
     "entropy_weight",
 )
 
+_FLOOR_UNKNOWN: Final = (
+    "Its floor is unknown, so this may be success or not. Log a validation metric: `recorder.log(val_loss=...)`, or give "
+    "`chance_loss=`."
+)
+_NOT_SIGNIFICANT: Final = "better, but not significantly. Record more steps, train longer, or log a validation metric."
+_NOT_A_MEASURE: Final = (
+    "This loss does not measure success: it crosses zero within its noise, or moves with a weight that was logged. Log "
+    "what you want to improve, e.g. `recorder.log(reward=...)`."
+)
+
 _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("stuck", "at-chance"): "STUCK AT CHANCE",
     ("stuck", "constant-prediction"): "STUCK AT A CONSTANT PREDICTION",
@@ -64,6 +74,7 @@ def sentence(
     went = f"{_named(measure)} went from {start} to {last}"
     ends = f"{_named(measure)} is {last}"
     at = "" if since is None else f" since step {since:,}"
+    flat = "" if since is None else f" and is flat{at}"
     explains = "" if share is None else f" It removes {percent(max(share, 0.0))} of the loss of a constant prediction."
     texts: dict[tuple[str, str | None], str] = {
         ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
@@ -82,16 +93,9 @@ def sentence(
         ): f"{_named(measure)} had reached {best} at step {best_step:,} and is {last} now, worse{at}.",
         ("diverged", "rose"): f"{went}: it rose above where it began{at}.",
         ("unknown", "few-steps"): f"{went}: too few steps to judge.",
-        ("unknown", "floor-unknown"): f"{went}"
-        + (f" and is flat{at}" if since is not None else "")
-        + ". Its floor is unknown, so this may be success or not. Log a validation metric: "
-        "`recorder.log(val_loss=...)`, or "
-        "give `chance_loss=`.",
-        (
-            "unknown",
-            "not-a-measure",
-        ): f"{went}. This loss does not measure success: it crosses zero within its noise, or "
-        "moves with a weight that was logged. Log what you want to improve, e.g. `recorder.log(reward=...)`.",
+        ("unknown", "floor-unknown"): f"{went}{flat}. {_FLOOR_UNKNOWN}",
+        ("unknown", "not-significant"): f"{ends}{known}: {_NOT_SIGNIFICANT}",
+        ("unknown", "not-a-measure"): f"{went}. {_NOT_A_MEASURE}",
         ("learned", "near-floor"): f"{ends} and began at {start}{known}: it was good from the start.{explains}",
         ("learned", "recovered"): f"{went}{known}; it came back from a jump.{explains}",
     }
