@@ -22,8 +22,8 @@ WEIGHTS: Final = (
 )
 
 _FLOOR_UNKNOWN: Final = (
-    "Its floor is unknown, so this may be success or not. Log a validation metric: `recorder.log(val_loss=...)`, or give "
-    "`chance_loss=`."
+    "Its floor is unknown, so this may be success or not. Log a validation metric: `recorder.log(val_loss=...)`, or "
+    "give `chance_loss=`."
 )
 _NOT_SIGNIFICANT: Final = "better, but not significantly. Record more steps, train longer, or log a validation metric."
 _NOT_A_MEASURE: Final = (
@@ -79,7 +79,7 @@ def sentence(
     texts: dict[tuple[str, str | None], str] = {
         ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
         + (f" ({number(reference)})." if reference is not None else "."),
-        ("stuck", "constant-prediction"): f"{went}{at} and stays there: that is what a constant prediction reaches"
+        ("stuck", "constant-prediction"): f"{went} and stays there{at}: that is what a constant prediction reaches"
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "slow"): f"{went}, still worse than a constant prediction"
         + (f" ({number(reference)})." if reference is not None else "."),
@@ -107,7 +107,7 @@ def sentence(
             "loss does not rise."
         )
     if name == "learning":
-        return texts.get((name, detail), f"{went}{known}, and still improves.{explains}")
+        return texts.get((name, detail), f"{went} and still improves{known}.{explains}")
     return texts.get((name, detail), f"{went}{known}.{explains}")
 
 
