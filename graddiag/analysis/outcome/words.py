@@ -75,7 +75,9 @@ def sentence(
     ends = f"{_named(measure)} is {last}"
     at = "" if since is None else f" since step {since:,}"
     flat = "" if since is None else f" and is flat{at}"
+    alone = " Only the training loss was logged." if measure == "loss" else ""
     explains = "" if share is None else f" It removes {percent(max(share, 0.0))} of the loss of a constant prediction."
+    explains += alone
     texts: dict[tuple[str, str | None], str] = {
         ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
         + (f" ({number(reference)})." if reference is not None else "."),
@@ -91,7 +93,7 @@ def sentence(
             "diverged",
             "lost",
         ): f"{_named(measure)} had reached {best} at step {best_step:,} and is {last} now, worse{at}.",
-        ("diverged", "rose"): f"{went}: it rose above where it began{at}.",
+        ("diverged", "rose"): f"{went}, above where it began{at}.",
         ("unknown", "few-steps"): f"{went}: too few steps to judge.",
         ("unknown", "floor-unknown"): f"{went}{flat}. {_FLOOR_UNKNOWN}",
         ("unknown", "not-significant"): f"{ends}{known}: {_NOT_SIGNIFICANT}",
