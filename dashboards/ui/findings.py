@@ -32,7 +32,7 @@ _CARD: Final = (
 )
 _HEADLINE: Final = "margin:0;padding:0;font-size:1.25rem;font-weight:700;line-height:1.35;color:{ink}"
 _CAUSE: Final = "font-weight:600"
-_QUIET: Final = "opacity:.75;font-weight:400"
+_QUIET: Final = "font-weight:400"
 _LINE: Final = "margin:.35rem 0 0"
 _CODE: Final = re.compile(r"`([^`]+)`")
 _NO_CAUSE: Final = (
