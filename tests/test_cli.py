@@ -183,7 +183,7 @@ def test_report_writes_one_file(recorded: Path, tmp_path: Path, capsys: pytest.C
         (["run", "--text", "TMP/empty.txt"], r"graddiag: text .*empty\.txt: it is empty; .*"),
         (
             ["run", "--text", "TMP/short.txt"],
-            r"graddiag: text .*short\.txt: sequences of 100 characters need .* found 5; .*",
+            r"graddiag: text .*short\.txt: sequences of 60 characters need .* found 5; .*",
         ),
         (["run", "--text", "TMP/latin.txt"], r"graddiag: text .*latin\.txt: it is not UTF-8 \(byte 1 is 0xe9\); .*"),
         (["run", "--root", "TMP/empty.txt"], r"graddiag: .*empty\.txt cannot be written: .*"),

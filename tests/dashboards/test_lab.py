@@ -75,7 +75,7 @@ def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: l
 
 def test_another_task_brings_the_numbers_that_suit_it(open_page: Open) -> None:
     page = open_page("lab")
-    assert page.number_input(key="lr").value == 3.0
+    assert page.number_input(key="lr").value == 5.0
     page.selectbox(key="task").set_value("temporal-order").run()
     assert page.number_input(key="steps").value == 2500
     assert page.number_input(key="lr").value == pytest.approx(0.2)
@@ -95,8 +95,8 @@ def test_every_pair_of_the_demonstration_fills_the_form_and_can_be_asked_for(
         assert not page.exception
     asked = [dict(zip(one.arguments[1::2], one.arguments[2::2], strict=True)) for one in started]
     assert [one["--model"] for one in asked] == ["rnn", "lstm", "rnn", "rnn", "lstm"]
-    assert [one["--length"] for one in asked] == ["100", "100", "30", "50", "50"]
-    assert [one["--seeds"] for one in asked] == ["0", "0", "0,1,2", "0,1", "0,1"]
+    assert [one["--length"] for one in asked] == ["60", "60", "30", "50", "50"]
+    assert [one["--seeds"] for one in asked] == ["0,1", "0,1", "0,1,2", "0,1", "0,1"]
 
 
 def test_a_number_typed_while_another_network_is_on_its_way_stays(open_page: Open) -> None:

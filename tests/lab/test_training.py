@@ -48,14 +48,15 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 def test_the_arms_of_a_pair_are_one_until_the_first_clipped_step(
     model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free = training_spec("text", model, **SMALL)
+    gentle = {**SMALL, "lr": 0.3, "init_std": 0.1}  # the largest norm comes some steps after the start
+    free = training_spec("text", model, **gentle)
     path, after_free = parameters_of(plan_run(free), tmp_path, monkeypatch)
     norms = load_run(path).steps[schema.GRAD_NORM]
     parting = int(norms[4:].idxmax())
     threshold = (norms[parting] + norms[:parting].max()) / 2
     assert norms[:parting].max() < threshold < norms[parting]
 
-    _, on = plan_pair(training_spec("text", model, clip=f"norm:{threshold}", **SMALL), [0], "pair")
+    _, on = plan_pair(training_spec("text", model, clip=f"norm:{threshold}", **gentle), [0], "pair")
     path, after_on = parameters_of(on, tmp_path, monkeypatch)
     assert all(equal(after_free[step], after_on[step]) for step in range(parting))
     assert not equal(after_free[parting], after_on[parting])

@@ -93,7 +93,7 @@ def test_what_users_wrote_is_text_and_nothing_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["empty", "one step", "scalars alone", "all nan"])
 def test_an_awkward_run_has_a_report_too(tmp_path: Path, kind: str) -> None:
     run = load_run(tmp_path / write(tmp_path, awkward()[kind]))
-    assert "### Verdict and advice" in write_report([run], tmp_path / "report.md").read_text()
+    assert "### Outcome, cause and advice" in write_report([run], tmp_path / "report.md").read_text()
 
 
 def test_in_words_alone_it_needs_no_browser_and_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
