@@ -75,7 +75,9 @@ def test_the_verdict_is_that_of_the_measured_gradient(case: str, tmp_path: Path)
     ratio = ratio_by_autograd(make())
     measured = run.timesteps.query("step == 0")["grad_h"].to_numpy()
     assert measured[0] / measured[-1] == pytest.approx(ratio, rel=1e-3)
-    assert graddiag.diagnose(run).verdict == verdict, (ratio, str(graddiag.diagnose(run)))
+    found = graddiag.diagnose(run)  # of twelve steps no outcome is known, but the gradient's way is
+    named = [each.name for each in found.findings if each.name in ("exploding", "vanishing")]
+    assert named == ([] if verdict == "healthy" else [verdict]), (ratio, found.full())
 
 
 def test_a_saturated_net_is_not_called_exploding_for_its_spectral_radius(tmp_path: Path) -> None:

@@ -143,7 +143,8 @@ def test_a_share_is_called_a_share() -> None:
 
 
 def test_the_dotted_median_is_called_dotted_and_a_legend_of_two_rows_has_room() -> None:
-    found, reason = analysis.what_if(clipped_run()), analysis.recommended_thresholds(clipped_run())
+    many = Run.from_frames(manifest(clip="norm:2"), steps=steps_frame([1.0, 2.0, 3.0] * 50))
+    found, reason = analysis.what_if(clipped_run()), analysis.recommended_thresholds(many)
     figure = figures.what_if(found, reason)
     assert figure.layout.annotations[1].text == "clip coefficient, mean, and median (dotted line)"
     assert figure.layout.yaxis3.title.text == "lr \N{MULTIPLICATION SIGN} coefficient"

@@ -42,7 +42,7 @@ def test_the_cosine_and_the_share_of_signal() -> None:
     assert figure.data[0].y[:2] == pytest.approx([0.8, 0.8])
     signal = figure.data[1]
     assert (float(signal.y[0]), float(signal.y[-1])) == (pytest.approx(0.8), pytest.approx(0.2))
-    assert signal.x[0] == 9.5
+    assert signal.x[0] == 12.0
 
 
 def test_layers_are_told_apart_by_dashes() -> None:

@@ -213,14 +213,15 @@ def clipped_run(clip: str = "norm:2") -> Run:
 
 
 def test_what_if_shows_the_curves_the_threshold_and_the_range() -> None:
-    found, range_ = analysis.what_if(clipped_run()), analysis.recommended_thresholds(clipped_run())
+    many = Run.from_frames(manifest(clip="norm:2"), steps=steps_frame([1.0, 2.0, 3.0] * 50))
+    found, range_ = analysis.what_if(clipped_run()), analysis.recommended_thresholds(many)
     figure = figures.what_if(found, range_)
     share, mean, median, lr, *entries = figure.data
     np.testing.assert_allclose(share.y, found.drawn.clipped_share, rtol=1e-6)
     np.testing.assert_allclose(mean.y, found.drawn.mean_coefficient, rtol=1e-6)
     np.testing.assert_allclose(median.y, found.drawn.median_coefficient, rtol=1e-6)
     np.testing.assert_allclose(lr.y, found.drawn.mean_lr, rtol=1e-6)
-    assert [entry.name for entry in entries] == ["set: C = 2", "start at: C = 4.1", "reasonable: 1.17 to 23.3"]
+    assert [entry.name for entry in entries] == ["set: C = 2", "suggested: C = 3.1", "reasonable: 1 to 20"]
     assert figure.layout.xaxis.type == "log"
     assert {shape.type for shape in figure.layout.shapes} == {"line", "rect"}
 
