@@ -90,7 +90,8 @@ def _goal(run: Run, name: str, more: bool, *, declared: bool) -> Measure | None:
     if len(values) < _FEW:
         return None
     sign = -1.0 if more else 1.0
-    chance = number_of(run.manifest.config.get("chance"))
+    config = run.manifest.config
+    chance = number_of(config.get("chance") if declared else config.get(f"chance_{name}"))
     if chance is None:
         return Measure(name, "goal", sign, steps, sign * values, declared=declared)
     least = 0.03 * max(abs(chance), float(np.ptp(values)))
