@@ -89,7 +89,7 @@ class OutputMeter:
         if isinstance(output, Tensor) and output.grad_fn is not None:
             try:
                 self._follow(name, output)
-            except Exception as error:  # told by ``take``; the forward pass goes on
+            except Exception as error:  # ``take`` raises it; the forward pass continues
                 self._error, self._active = error, False
 
     def _follow(self, name: str, output: Tensor) -> None:
