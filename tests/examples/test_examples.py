@@ -41,7 +41,7 @@ def test_plain_loop(tmp_path: Path) -> None:
     assert graddiag.diagnose(lstm).verdict == "healthy"
     assert tanh.steps.loss.iloc[-20:].mean() > 1.3
     assert lstm.steps.loss.iloc[-20:].mean() < 1.2
-    assert "tanh: vanishing" in printed
+    assert "Cause     vanishing gradient" in printed
 
 
 def test_lightning_loop(tmp_path: Path) -> None:
