@@ -277,6 +277,16 @@ def test_a_threshold_that_sets_every_step() -> None:
     assert not only(soft, "clipping-always").alarming
 
 
+def test_the_norms_of_a_gradient_that_explodes_are_no_threshold() -> None:
+    hard = {"norm": [4e7] * S, "after": [1.0] * S, "clip": "norm:1"}
+    for run in (stuck(1.25, **hard), run_of(FLAT[:40], gain=1.25, norm=[4e7] * 40, after=[1.0] * 40, clip="norm:1")):
+        assert not only(run, "clipping-always").alarming
+        assert "raise-clip-threshold" not in all_advice(diagnose(run))
+    few = diagnose(run)
+    assert (few.outcome.detail, few.cause) == ("few-steps", "exploding")
+    assert few.do_first.action == "change-initialization"
+
+
 def test_clipping_at_most_steps_alone_is_not_always() -> None:
     norms, after = [2.0] * S, [1.0] * (S * 17 // 20) + [2.0] * (S - S * 17 // 20)
     assert diagnose(stuck(norm=norms, after=after, clip="norm:1")).finding("clipping-always") is None

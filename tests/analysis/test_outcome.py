@@ -186,6 +186,24 @@ def test_a_loss_that_crosses_zero_in_its_noise_is_no_measure() -> None:
     assert (found.name, found.detail) == ("unknown", "not-a-measure")
 
 
+@pytest.mark.parametrize("steps", [20, 40, 99])
+def test_of_few_steps_a_loss_that_is_mostly_gone_is_learning_and_noise_never(steps: int) -> None:
+    gone = 0.05 + 2 * np.exp(-np.arange(steps) / (steps / 5)) + noise(0.02, steps=steps)
+    assert judged(gone).name == "learning"
+    assert explaining(gone, 2.0).name == "learning"
+    at_the_constant = judged(gone + 1, **{schema.EXPLAINED: -gone, schema.CONSTANT_LOSS: np.full(steps, 1.0)})
+    assert (at_the_constant.name, at_the_constant.detail) == ("unknown", "few-steps")
+    assert not any(judged(LN4 + noise(0.2, seed, steps)).fine for seed in range(100))
+
+
+@pytest.mark.parametrize("steps", [60, S])
+def test_targets_that_are_all_the_same_are_a_task_of_their_own(steps: int) -> None:
+    loss = falling(1.0, 0.005, steps / 8, 1e-4)[:steps]
+    assert explaining(loss, 1e-9).fine
+    high = 7e4 * np.exp(-AT[:steps] / 5) + 0.05 + noise(1e-3, steps=steps)  # targets far from 0 that do vary
+    assert not explaining(high, 0.05).fine
+
+
 def test_too_few_steps_no_loss_and_no_steps() -> None:
     assert (judged(falling()[:20]).name, judged(falling()[:20]).detail) == ("unknown", "few-steps")
     assert (judged(None, ppl=np.ones(200)).name, judged(None, ppl=np.ones(200)).detail) == ("unknown", "no-loss")

@@ -4,6 +4,7 @@ from typing import Final
 
 import numpy as np
 
+from graddiag.analysis.causes.exploding import growth_of
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.spikes import Spikes, find_spikes
@@ -14,12 +15,14 @@ _HEURISTIC: Final = "Pascanu et al. 2013, section 3.2"
 
 def clipping_always(measured: Measured) -> Finding | None:
     """Clipping engages at nearly every step: the threshold, not the gradient, sets the length of the update. Under an
-    optimizer that scales gradients by their own size (Adam) that hardly matters."""
+    optimizer that scales gradients by their own size (Adam) that hardly matters; where the gradient explodes through
+    time, its norms are no measure of a better threshold."""
     found, t = measured.clipping, measured.thresholds
     if found.clipped_share is None or found.clipped_share < t.clipped_always or found.steps < t.history:
         return None
     kept = found.coefficient_quantiles["50%"]
-    hard = kept < t.clipped_hard and not measured.rate.adaptive
+    explodes = growth_of(measured.reaches, t) is not None
+    hard = kept < t.clipped_hard and not measured.rate.adaptive and not explodes
     slows = measured.outcome.failed or measured.outcome.name == "learning" or measured.outcome.name == "unknown"
     severity: Severity = "warning" if hard and slows else "info"
     sentence = (
@@ -37,14 +40,21 @@ def clipping_always(measured: Measured) -> Finding | None:
     )
     rule = (
         f"clipping engages at {t.clipped_always:.0%} of the steps or more; a warning if it leaves less than "
-        f"{t.clipped_hard:.0%} of the norm in the median, the training failed or still learns, and the "
-        "optimizer does not "
-        "scale gradients by their own size."
+        f"{t.clipped_hard:.0%} of the norm in the median, the training failed or still learns, the gradient does not "
+        "explode through time, and the optimizer does not scale gradients by their own size."
     )
     used = ("clipped_always", "clipped_hard", "history")
     strength: Strength | None = None if severity == "info" else "strong"
     return Finding(
-        "clipping-always", severity, sentence, evidence, rule, _loosen(measured, hard), used, first.step, strength
+        "clipping-always",
+        severity,
+        sentence,
+        evidence,
+        rule,
+        _loosen(measured, hard, explodes),
+        used,
+        first.step,
+        strength,
     )
 
 
@@ -120,13 +130,13 @@ def _largest(measured: Measured) -> Evidence:
     return Evidence("largest norm before clipping", found.norm_max, norm, f"step {found.norm_max_step}", place)
 
 
-def _loosen(measured: Measured, hard: bool) -> tuple[Advice, ...]:
+def _loosen(measured: Measured, hard: bool, explodes: bool) -> tuple[Advice, ...]:
     meant = Advice(
         "Leave it if steps of one length are meant (normalized gradient descent).",
         "Zhang et al. 2020, why gradient clipping accelerates training",
         "continue",
     )
     raised = measured.clip.advice()
-    if raised is None or not measured.clip.raises:
+    if raised is None or not measured.clip.raises or explodes:
         return (meant,)
     return (raised, meant) if hard else (meant, raised)

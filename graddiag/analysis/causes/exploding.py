@@ -56,7 +56,8 @@ def exploding(measured: Measured) -> Finding | None:
     if growth is None and spikes is None:
         return _across_depth(measured)
     held = held_by_clipping(history, measured.spikes, growth, t)
-    severity: Severity = "info" if held else _severity(measured, growth, spikes)
+    early = measured.outcome.detail == "few-steps"  # nothing shows yet that clipping is enough
+    severity: Severity = "info" if held and not early else _severity(measured, growth, spikes)
     began = [] if growth is None else [growth.first_step]
     began += [] if spikes is None else [leads_up_from(history.steps, history.before.values, spikes)]
     return Finding(
@@ -65,7 +66,7 @@ def exploding(measured: Measured) -> Finding | None:
         _sentence(growth, spikes, _caught(growth, history) if held else None),
         (*_norm_evidence(spikes), *(_growth_evidence(growth) if growth else ())),
         _rule(t),
-        _advice(measured, growth, spikes, held),
+        _advice(measured, growth, spikes, held and severity == "info"),
         _USED,
         min(began),
         None if severity == "info" else _strength(measured, growth, spikes),
@@ -162,7 +163,8 @@ def _severity(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     t = measured.thresholds
     by_growth = growth is not None and growth.typical >= t.growth_severe
     by_norm = spikes is not None and bool(spikes.ratios.max() >= t.spike_severe or spikes.share >= t.spike_share_severe)
-    return measured.severity(severe=by_growth or by_norm)
+    early = growth is not None and measured.outcome.detail == "few-steps"
+    return measured.severity(severe=by_growth or by_norm or early)
 
 
 def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) -> Strength:
@@ -257,6 +259,6 @@ def _advice(measured: Measured, growth: Growth | None, spikes: Spikes | None, he
     if growth is None:
         return (*clipping, rate)
     always = growth.first_step == int(growth.reach.steps[0]) and growth.typical >= measured.thresholds.growth
-    if not measured.outcome.failed:
+    if not measured.outcome.failed and measured.outcome.detail != "few-steps":
         return (*clipping, Advice("Leave it while the loss improves.", PRACTICE, "continue"))
     return (_SMALLER_WEIGHT, *clipping, rate) if always else (*clipping, rate, _SMALLER_WEIGHT)

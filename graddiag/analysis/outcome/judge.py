@@ -38,6 +38,8 @@ Detail = Literal[
     "few-steps",
 ]
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
+_FEW: Final = 20  # steps; fewer show nothing
+_MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
 _SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
 FINE: Final = ("learned", "learning")
 
@@ -93,6 +95,10 @@ class _Judged:
     detail: Detail | None = None
     since: int | None = None
 
+    @property
+    def fine(self) -> bool:
+        return self.name in FINE
+
 
 @remembered
 def outcome(run: Run, thresholds: Thresholds) -> Outcome:
@@ -109,8 +115,24 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     if measure is None or (loss is None and measure.kind != "goal"):
         return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
     if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
-        return _told(run, source, _Judged("unknown", "few-steps"), measure)
+        return _told(run, source, _early(run, measure, loss, thresholds), measure)
     return _told(run, source, _judge(run, measure, loss, thresholds), measure)
+
+
+def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> _Judged:
+    """Of few steps: learning where most of the loss is gone and a longer run would be called learned."""
+    if len(loss.values) >= _FEW and _judge(run, measure, loss, t).fine:
+        found, known = course(loss.steps, loss.values), constant_loss(run)
+        whole = found.start if known is None or _same_targets(run, found) else min(known[0], found.start)
+        if whole - max(found.last, found.before_last) > _MOST * abs(whole):
+            return _Judged("learning")
+    return _Judged("unknown", "few-steps")
+
+
+def _same_targets(run: Run, found: Course) -> bool:
+    """Whether the targets hardly vary, so that a constant prediction is the task; and the loss is not at its floor."""
+    known = constant_loss(run)
+    return known is not None and known[0] < 1e-7 * abs(found.start) and found.last > 10 * known[0]
 
 
 def broken_from(run: Run) -> int | None:
@@ -136,6 +158,8 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _
         return _Judged("unknown", why)
     if measure.kind == "goal":
         return _by_goal(run, measure, found, moved, t)
+    if measure.kind == "explained" and moved is not None and _same_targets(run, moved):
+        return _by_loss(moved, t)
     if measure.kind == "explained":
         return _by_loss_beside(run, measure, found, moved, t)
     known = constant_loss(run)
@@ -346,12 +370,13 @@ def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) ->
             source, judged.name, judged.detail, judged.since, words.sentence(judged.name, judged.detail, judged.since)
         )
     found = course(shown.steps, shown.values)
+    same = shown.kind == "loss" and _same_targets(run, found)
+    if same:
+        measure, reference = shown, None
     levels = [shown.shown(each) for each in (found.start, found.best, found.last)]
-    told, named = (
-        None if reference is None else shown.shown(reference),
-        "" if measure is None else measure.reference_name,
-    )
-    if told is None and shown.kind == "loss" and (known := constant_loss(run)) is not None:
+    told = None if reference is None else shown.shown(reference)
+    named = "" if measure is None else measure.reference_name
+    if told is None and not same and shown.kind == "loss" and (known := constant_loss(run)) is not None:
         told, named = known[0], "a constant prediction"
     share = None if measure is None or measure.kind != "explained" else 1 - course(measure.steps, measure.values).last
     return Outcome(
