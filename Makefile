@@ -26,7 +26,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench browser wheel clean
+.PHONY: help demo test quick test-browser lint bench browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -34,7 +34,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) PYTEST_ARGS="
 
 demo: $(STAMP)  ## record the demonstration, write its report, open the dashboard (SERVE=0: all but that)
@@ -44,10 +44,13 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(DEV) browser  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
 
 quick: $(DEV)  ## the tests that are neither slow nor need a browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not browser" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" $(PYTEST_ARGS)
+
+test-browser: $(DEV) browser  ## the tests in a browser alone
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
 
 lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/ruff check .

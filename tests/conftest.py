@@ -1,5 +1,6 @@
 """For all tests: a real Chromium to look at pages as people see them, and more time for those marked slow."""
 
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,6 +18,9 @@ CHROMIUM_SWITCHES: Final = (
     "--disable-sync",
 )
 SLOW_SECONDS: Final = 1200  # in a browser much is waited for, each time for as long as a busy machine may take
+# Threads of torch that wait for one another on a busy machine take many times as long: no test is to hang on that.
+# Here, before a test imports torch, and for every process that a test starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
-"""Every page under axe-core, the accessibility checker, and within the width of its window: nothing serious of our own.
+"""Every page as it is drawn: no trouble, within its window, and nothing serious of our own found by axe-core.
 
-By day at a desk, then by night on a phone. axe looks at the page itself; the report in the frame of a preview has a
-test of its own (tests/report/test_axe.py).
+axe-core is the accessibility checker. By day at a desk, then by night on a phone. It looks at the page itself; the
+report in the frame of a preview has a test of its own (tests/report/test_axe.py).
 """
 
 from collections.abc import Iterator
@@ -23,11 +23,10 @@ SERIOUS = ("serious", "critical")
 SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 RUN, PAIR = {"run": "pair/lstm-on"}, [("run", "pair/lstm-off"), ("run", "pair/lstm-on")]
 SEEDS = [("run", f"grid/lstm-{arm}-10-{seed}") for arm in ("off", "on") for seed in (0, 1)]
+IN_SECTIONS = {"run": "/run?" + urlencode(RUN), "compare": "/compare?" + urlencode(PAIR)}
 PAGES = {
     "runs": "/",
-    **{f"run, {name}": "/run?" + urlencode({**RUN, "section": name}) for name in SECTIONS},
     "run, NaN": "/run?run=nan",
-    **{f"compare, {name}": "/compare?" + urlencode([*PAIR, ("section", name)]) for name in SECTIONS},
     "compare, seeds": "/compare?" + urlencode(SEEDS),
     "experiment": "/experiment?experiment=pair",
     "experiment, lengths and seeds": "/experiment?experiment=grid",
@@ -63,19 +62,49 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_axe_finds_nothing_serious(chromium: Browser, served: Served, address: str) -> None:
     with watched(chromium, served) as seen:
         seen.go(address)
+        if address[1:] in FIGURES:
+            expect(seen.plots()).to_have_count(FIGURES[address[1:]])
         check(seen)
-        seen.page.set_viewport_size(PHONE)
-        seen.looks("dark")
-        expect(seen.page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
-        seen.settle()
+        go_out_at_night(seen)
         check(seen)
+
+
+@pytest.mark.parametrize("address", IN_SECTIONS.values(), ids=IN_SECTIONS)
+def test_nor_in_any_section(chromium: Browser, served: Served, address: str) -> None:
+    with watched(chromium, served) as seen:
+        seen.go(address)
+        for section in SECTIONS:
+            seen.look_at(section)
+            check(seen)
+        go_out_at_night(seen)
+        for section in SECTIONS:
+            seen.look_at(section)
+            check(seen)
 
 
 @pytest.mark.parametrize("address", WITHOUT_RUNS)
 def test_nor_where_there_are_no_runs(chromium: Browser, empty: Served, address: str) -> None:
+    """Opened on a phone at night: its pages too are drawn so, not only changed to it."""
     with watched(chromium, empty, **PHONE, scheme="dark") as seen:
         seen.go(address)
+        if address == "/lab":
+            expect(seen.page.get_by_text("No jobs yet")).to_be_visible()
         check(seen)
+
+
+@pytest.mark.parametrize("address", ["/", *IN_SECTIONS.values()], ids=["runs", *IN_SECTIONS])
+def test_what_is_opened_on_a_phone_is_drawn_without_trouble(chromium: Browser, served: Served, address: str) -> None:
+    with watched(chromium, served, **PHONE, scheme="dark") as seen:
+        seen.go(address)
+        assert seen.too_wide() == 0
+        assert seen.trouble() == []
+
+
+def go_out_at_night(seen: Watched) -> None:
+    seen.page.set_viewport_size(PHONE)
+    seen.looks("dark")
+    expect(seen.page.get_by_test_id("stApp")).to_have_css("color-scheme", "dark")
+    seen.settle()
 
 
 def check(seen: Watched) -> None:

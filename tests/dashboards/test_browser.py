@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, expect
 from tests.dashboards.jobs import end, leave
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import HOSTILE, awkward, pair, write, write_all
-from tests.dashboards.watched import Scheme, Watched, watched
+from tests.dashboards.watched import Watched, watched
 
 pytestmark = pytest.mark.browser
 
@@ -30,17 +30,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     end(root, leave(root, title=HOSTILE[0], arguments=[*HOSTILE], experiment="pair"), 2, HOSTILE[2])
     with serve(root, tmp_path_factory.mktemp("elsewhere")) as one:
         yield one
-
-
-@pytest.mark.parametrize("address", ["/", "/run?run=pair/lstm-on", COMPARE], ids=["runs", "run", "compare"])
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_every_page_is_drawn_without_trouble(
-    chromium: Browser, served: Served, address: str, width: int, scheme: Scheme
-) -> None:
-    with watched(chromium, served, width=width, scheme=scheme) as seen:
-        seen.go(address)
-        assert seen.too_wide() == 0
-        assert seen.trouble() == []
 
 
 def test_from_the_table_to_a_comparison(seen: Watched) -> None:
@@ -70,11 +59,8 @@ SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health"
 HOLDING = {  # the pages on which text of the odd run or job stands
     "runs": "/",
     "runs, selected": "/?" + urlencode({"selected": ODD}),
-    **{f"run, {name}": "/run?" + urlencode({"run": ODD, "section": name}) for name in SECTIONS},
-    **{
-        f"compare, {name}": "/compare?" + urlencode([("run", ODD), ("run", TWIN), ("section", name)])
-        for name in SECTIONS
-    },
+    "run": "/run?" + urlencode({"run": ODD}),
+    "compare": "/compare?" + urlencode([("run", ODD), ("run", TWIN)]),
     "experiment": "/experiment?" + urlencode({"experiment": HOSTILE[1]}),
     "experiment, logged": "/experiment?" + urlencode({"experiment": HOSTILE[1], "goal": HOSTILE[0]}),
     "lab": "/lab",
@@ -90,6 +76,17 @@ def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
     seen.go(address)
     if "preview" in address:
         expect(seen.page.frame_locator("iframe").get_by_role("heading", level=1)).to_have_text(HOSTILE[0])
+    for section in SECTIONS if address.startswith(("/run?", "/compare?")) else [None]:
+        if section:
+            seen.look_at(section)
+        all_is_text(seen)
+    if address.startswith("/run?"):
+        expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
+        expect(seen.page.get_by_text(f"RuntimeError: {' '.join(HOSTILE)}", exact=True)).to_be_visible()
+
+
+def all_is_text(seen: Watched) -> None:
+    """Whatever can be opened on the page is, and nothing that a user wrote has become markup."""
     closed = seen.page.locator("details:not([open]) > summary")
     for _ in range(closed.count()):
         closed.first.click()
@@ -97,9 +94,6 @@ def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
     for frame in seen.page.frames:
         assert frame.locator(MARKUP).count() == 0
         assert frame.locator(STYLED).filter(has_text=re.compile(r"^\s*(bold|b|y)\s*$")).count() == 0
-    if address.startswith("/run?"):
-        expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
-        expect(seen.page.get_by_text(f"RuntimeError: {' '.join(HOSTILE)}", exact=True)).to_be_visible()
 
 
 def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
@@ -108,15 +102,16 @@ def test_a_link_that_leads_out_is_refused(seen: Watched) -> None:
     expect(seen.page.get_by_text(HOSTILE[0], exact=False)).to_be_visible()
 
 
-@pytest.mark.parametrize("section", ["training", "weights", "gates"])
-def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served, section: str) -> None:
+def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served) -> None:
     with watched(chromium, served, width=1024) as seen:
-        seen.go(f"{COMPARE}&section={section}")
+        seen.go(COMPARE)
         columns = seen.page.get_by_test_id("stColumn").filter(has=seen.plots())
-        expect(columns).to_have_count(2)
-        left, right = (seen.box(columns.nth(place).locator(".xtick").last) for place in range(2))
-        assert left["x"] < right["x"]
-        assert left["y"] == pytest.approx(right["y"], abs=1.5)
+        for section in ("training", "weights", "gates"):
+            seen.look_at(section)
+            expect(columns).to_have_count(2)
+            left, right = (seen.box(columns.nth(place).locator(".xtick").last) for place in range(2))
+            assert left["x"] < right["x"], section
+            assert left["y"] == pytest.approx(right["y"], abs=1.5), section
 
 
 def test_an_open_page_follows_the_browser_into_the_night_and_back(seen: Watched) -> None:
@@ -144,7 +139,7 @@ def test_without_the_very_plotly_a_picture_says_so(chromium: Browser, served: Se
         expect(seen.plots().first).to_be_visible()
 
 
-def test_a_picture_fills_the_screen_and_comes_back(seen: Watched) -> None:
+def test_a_picture_fills_the_screen_and_comes_back_and_its_numbers_are_had_from_the_keyboard(seen: Watched) -> None:
     seen.go("/run?run=pair/lstm-on&section=training")
     plot = seen.plots().first
     picture = plot.locator(".main-svg").first
@@ -153,10 +148,6 @@ def test_a_picture_fills_the_screen_and_comes_back(seen: Watched) -> None:
         plot.hover()
         plot.locator("[data-title=Fullscreen]").click()
         expect(picture).to_have_css("width", f"{wide:g}px")
-
-
-def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> None:
-    seen.go("/run?run=pair/lstm-on&section=training")
     button = seen.page.get_by_role("button", name="CSV", exact=True).first
     assert seen.box(button)["height"] >= 24  # pixels: WCAG 2.5.8
     with seen.page.expect_download() as waiting:
@@ -164,12 +155,13 @@ def test_the_numbers_of_a_picture_are_had_from_the_keyboard(seen: Watched) -> No
     assert waiting.value.suggested_filename == "norms.csv"
 
 
-@pytest.mark.parametrize("width", [1024, 390])
-def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Served, width: int) -> None:
-    with watched(chromium, served, width=width) as seen:
+def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Served) -> None:
+    with watched(chromium, served, width=390) as seen:
         seen.go("/report?run=pair/lstm-on")
-        boxes = [seen.box(seen.page.get_by_role("radio", name=name)) for name in ("HTML", "Markdown", "PDF")]
-        assert len({box["y"] for box in boxes}) == 1
+        for width in (390, 1024):
+            seen.page.set_viewport_size({"width": width, "height": 900})
+            boxes = [seen.box(seen.page.get_by_role("radio", name=name)) for name in ("HTML", "Markdown", "PDF")]
+            assert len({box["y"] for box in boxes}) == 1, width
 
 
 @pytest.mark.parametrize("address", ["/lab", "/run?run=pair/lstm-on", "/learn_cliff"], ids=["lab", "run", "lesson"])

@@ -14,7 +14,7 @@ from graddiag.jobs.control import stop
 from graddiag.jobs.files import read_job, read_jobs
 from graddiag.overview import list_runs
 from tests.dashboards.serving import serve
-from tests.dashboards.watched import Scheme, Watched, watched
+from tests.dashboards.watched import Watched, watched
 from tests.waiting import until
 
 pytestmark = pytest.mark.browser
@@ -34,15 +34,6 @@ def begin(seen: Watched, steps: int) -> None:
     seen.page.get_by_role("button", name="Start").click()
     at_work, finished = seen.page.get_by_role("progressbar"), seen.page.get_by_text("finished")
     expect(at_work.or_(finished).first).to_be_visible()
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_the_page_is_drawn_without_trouble(chromium: Browser, tmp_path: Path, width: int, scheme: Scheme) -> None:
-    with serve(tmp_path / "runs", tmp_path) as served, watched(chromium, served, width=width, scheme=scheme) as seen:
-        seen.go("/lab")
-        expect(seen.page.get_by_text("No jobs yet")).to_be_visible()
-        assert seen.too_wide() == 0
-        assert seen.trouble() == []
 
 
 @pytest.mark.slow

@@ -4,11 +4,10 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
 from tests.dashboards.serving import Served, serve
-from tests.dashboards.test_learn import FIGURES
-from tests.dashboards.watched import Scheme, Watched, watched
+from tests.dashboards.watched import Watched
 
 pytestmark = pytest.mark.browser
 
@@ -19,52 +18,51 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield one
 
 
-@pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
-def test_every_lesson_is_drawn_without_trouble(
-    chromium: Browser, served: Served, name: str, width: int, scheme: Scheme
-) -> None:
-    with watched(chromium, served, width=width, scheme=scheme) as seen:
-        seen.go(f"/{name}")
-        expect(seen.plots()).to_have_count(FIGURES[name])
-        assert seen.too_wide() == 0
-        assert seen.trouble() == []
+BESIDE = {"learn_vanishing", "learn_clipping", "learn_cliff"}  # lessons with sliders beside the picture
+FORMULAS = {"learn_vanishing", "learn_gates", "learn_saturation", "learn_cliff"}
+CHOICES = {"learn_vanishing", "learn_clipping"}
 
 
-@pytest.mark.parametrize("name", ["learn_vanishing", "learn_clipping", "learn_cliff"])
-def test_sliders_and_picture_are_seen_together_at_a_desk(seen: Watched, name: str) -> None:
+@pytest.mark.parametrize("name", sorted(BESIDE | FORMULAS | CHOICES))
+def test_a_lesson_has_room_for_all_of_it(seen: Watched, name: str) -> None:
     seen.go(f"/{name}")
+    if name in BESIDE:
+        sliders_and_picture_are_seen_together(seen)
+    if name in FORMULAS:
+        formulas_have_no_scroll_bar(seen)
+    if name == "learn_vanishing":
+        the_foot_stands_where_the_lesson_does(seen)
+    if name in CHOICES:
+        seen.page.set_viewport_size({"width": 1024, "height": 900})
+        every_choice_is_seen(seen)
+
+
+def sliders_and_picture_are_seen_together(seen: Watched) -> None:
     first = seen.box(seen.page.get_by_test_id("stSlider").first)
     picture = seen.box(seen.plots().first)
     assert picture["x"] > first["x"] + first["width"]
     assert picture["y"] + picture["height"] - first["y"] < 800
 
 
-@pytest.mark.parametrize("name", ["learn_vanishing", "learn_gates", "learn_saturation", "learn_cliff"])
-def test_a_formula_has_room_and_no_scroll_bar(seen: Watched, name: str) -> None:
-    seen.go(f"/{name}")
+def formulas_have_no_scroll_bar(seen: Watched) -> None:
     formulas = seen.page.locator(".katex-display")
     expect(formulas).to_have_count(2)
     assert formulas.evaluate_all("boxes => boxes.every(box => box.scrollWidth <= box.clientWidth)")
 
 
-@pytest.mark.parametrize("name", ["learn_vanishing", "learn_clipping"])
-def test_every_choice_is_seen_on_a_tablet(chromium: Browser, served: Served, name: str) -> None:
-    with watched(chromium, served, width=1024) as seen:
-        seen.go(f"/{name}")
-        group = seen.page.get_by_test_id("stButtonGroup")
-        right = seen.box(group)["x"] + seen.box(group)["width"]
-        for button in group.get_by_role("radio").all():
-            box = seen.box(button)
-            assert box["x"] + box["width"] <= right + 1
-        assert seen.trouble() == []
-
-
-def test_the_foot_of_the_page_stands_where_the_lesson_does(seen: Watched) -> None:
-    seen.go("/learn_vanishing")
+def the_foot_stands_where_the_lesson_does(seen: Watched) -> None:
     title = seen.box(seen.page.get_by_role("heading", name="What vanishes, and why", exact=True))
     foot = seen.box(seen.page.get_by_text(re.compile("^Runs folder: ")))
     assert foot["x"] == pytest.approx(title["x"], abs=1)
+
+
+def every_choice_is_seen(seen: Watched) -> None:
+    """As on a tablet."""
+    group = seen.page.get_by_test_id("stButtonGroup")
+    right = seen.box(group)["x"] + seen.box(group)["width"]
+    for button in group.get_by_role("radio").all():
+        box = seen.box(button)
+        assert box["x"] + box["width"] <= right + 1
 
 
 def test_the_menu_says_that_one_is_in_a_lesson(seen: Watched) -> None:

@@ -67,6 +67,14 @@ class Watched:
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
         self.page.wait_for_function(DRAWN, timeout=SETTLE_MS)
 
+    def look_at(self, section: str) -> None:
+        """Takes a section of a run or of a comparison: the page stays, so this is a third of what opening it costs."""
+        choice = self.page.get_by_test_id("stButtonGroup").get_by_role("radio", name=section, exact=True)
+        choice.click()
+        expect(choice).to_be_checked()
+        self.page.mouse.move(0, 0)  # what it lies on has Streamlit's own colours
+        self.settle()
+
     def box(self, part: Locator) -> FloatRect:
         """Where a part of the page stands once it stands still: a chart being drawn anew has no place for a moment."""
         before = None

@@ -62,16 +62,6 @@ def opened(
         context.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (1440, "dark"), (390, "light"), (390, "dark")])
-def test_it_opens_offline_and_draws_every_figure(
-    chromium: Browser, report: Path, width: int, scheme: Literal["light", "dark"]
-) -> None:
-    with opened(chromium, report, width=width, scheme=scheme) as (page, trouble):
-        assert page.locator(".plot.js-plotly-plot").count() == page.locator(".plot").count() > 9
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert trouble == []
-
-
 def test_hostile_text_is_text_in_the_page_and_in_its_figures(chromium: Browser, report: Path) -> None:
     with opened(chromium, report) as (page, trouble):
         assert page.locator("img, main b, .plot b").count() == 0

@@ -12,7 +12,7 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.values import Floats, Ints
-from graddiag.run import Run, numbers
+from graddiag.run import Run, numbers, remembered
 
 Kind = Literal["goal", "explained", "loss"]
 
@@ -135,8 +135,9 @@ def scalar_names(run: Run) -> list[str]:
     return [name for name in _columns(run) if name not in own or name == schema.LOSS]
 
 
-def _columns(run: Run) -> list[str]:
-    return list(run.read(schema.TABLE_STEPS, where={schema.STEP: []}).columns)  # no row: the names alone
+@remembered
+def _columns(run: Run) -> tuple[str, ...]:
+    return tuple(run.read(schema.TABLE_STEPS, where={schema.STEP: []}).columns)  # no row: the names alone
 
 
 def scalar(run: Run, name: str) -> tuple[Ints, Floats]:
