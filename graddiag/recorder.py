@@ -21,10 +21,11 @@ from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
+from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.events import stopped_event
 from graddiag.tracing.faults import Faults
+from graddiag.tracing.grad_cosine import Turning
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.host import Tree
 from graddiag.tracing.interception import Interception
 from graddiag.tracing.optimizers import not_updated, optimizer_settings
 from graddiag.tracing.outputs import OutputMeter
@@ -37,7 +38,6 @@ from graddiag.tracing.spectra import full_spectra, spectra_columns
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
 from graddiag.tracing.trace import Trace, dtypes_of
-from graddiag.tracing.turning import Turning
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100

@@ -7,8 +7,8 @@ Legend, here and in the modules beside this one:
 """
 
 from graddiag.cells.dispatch import adjoint, forward, recover, recurrent_gradient, weight_gradients
-from graddiag.cells.listening import Call, Instrumented, Listener, current_listener, listening
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import Passing
+from graddiag.cells.observer import Call, Instrumented, Listener, current_listener, listening
 from graddiag.cells.values import (
     RNN_ACTIVATIONS,
     Adjoint,

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from graddiag.cells import gru, lstm, rnn, variants
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import Passing
 from graddiag.cells.projection import outer_sum
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights, activation, is_residual

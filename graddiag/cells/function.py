@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graddiag.cells.dispatch import adjoint, forward, weight_gradients
-from graddiag.cells.listening import Call, current_listener
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import Passing
+from graddiag.cells.observer import Call, current_listener
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
 

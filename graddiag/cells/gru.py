@@ -6,7 +6,7 @@ Source: Cho et al. (2014), in the variant of torch and cuDNN where r multiplies 
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import Gate, Passing
 from graddiag.cells.projection import previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights

@@ -6,7 +6,7 @@ Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (200
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import Gate, Passing
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import Gate, Passing
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
 

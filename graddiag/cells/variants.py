@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import Gate, Passing
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.rnn import activate_, slope
 from graddiag.cells.values import Adjoint, States, Weights

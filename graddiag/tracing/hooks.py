@@ -12,16 +12,16 @@ from typing import Any, Protocol
 from torch import Tensor, is_grad_enabled, nn
 
 from graddiag.cells import Adjoint, Call, Immediate, Instrumented
-from graddiag.cells.listening import OnBackward
+from graddiag.cells.observer import OnBackward
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.calls import Calls
-from graddiag.tracing.carried import CarriedStates
 from graddiag.tracing.chain import join
-from graddiag.tracing.ears import hearing
 from graddiag.tracing.fused import FusedLayer
-from graddiag.tracing.overheard import Overheard
-from graddiag.tracing.pending import Pending, WeightCopies
+from graddiag.tracing.fused_dispatch import hearing
+from graddiag.tracing.fused_layer import Overheard
+from graddiag.tracing.layer_call import Pending, WeightCopies
+from graddiag.tracing.state_links import CarriedStates
 from graddiag.tracing.trace import Trace, TraceKey
 
 Guard = Callable[[str, Callable[[], None]], None]

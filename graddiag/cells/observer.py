@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import Passing
 from graddiag.cells.values import Adjoint, CellKind, Immediate, States, Weights
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import graddiag
 from graddiag import schema
 from graddiag.run import Run, numbers
-from graddiag.tracing.turning import Turning
+from graddiag.tracing.grad_cosine import Turning
 
 
 class Net(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from graddiag.cells import Adjoint, Call, Immediate, listening
-from graddiag.cells.listening import OnBackward
+from graddiag.cells.observer import OnBackward
 from graddiag.tracing.fused import CELLS, FUSED, FusedLayer, run, run_cell
 
 

@@ -14,7 +14,7 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
-from graddiag.tracing.pending import Pending, WeightCopies
+from graddiag.tracing.layer_call import Pending, WeightCopies
 from graddiag.tracing.trace import Trace, TraceKey
 
 _HALF = (torch.float16, torch.bfloat16)
