@@ -8,8 +8,8 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.store import RunWriter
+from graddiag.tracing.device_transfer import Tree, to_host
 from graddiag.tracing.events import Event, Seen, step_events
-from graddiag.tracing.host import Tree, to_host
 from graddiag.tracing.lyapunov import lyapunov_columns
 from graddiag.tracing.nonfinite import Origin, origin
 from graddiag.tracing.outputs import Constants

@@ -196,8 +196,8 @@ def _run_layers(
             index = len(h_n)
             c = None if c0 is None else c0[index]
             weights = _weights(module, layer, direction)
-            passing = cast(Instrumented, module).passing
-            h, h_last, c_last = run_layer(kind, layer, direction, x, (h0[index], c), weights, lengths, passing)
+            grad_transform = cast(Instrumented, module).grad_transform
+            h, h_last, c_last = run_layer(kind, layer, direction, x, (h0[index], c), weights, lengths, grad_transform)
             outputs.append(h)
             h_n.append(h_last)
             c_n.append(c_last)

@@ -21,10 +21,11 @@ from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
+from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.events import stopped_event
 from graddiag.tracing.faults import Faults
+from graddiag.tracing.grad_cosine import GradientCosine
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.host import Tree
 from graddiag.tracing.interception import Interception
 from graddiag.tracing.optimizers import not_updated, optimizer_settings
 from graddiag.tracing.outputs import OutputMeter
@@ -37,14 +38,13 @@ from graddiag.tracing.spectra import full_spectra, spectra_columns
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
 from graddiag.tracing.trace import Trace, dtypes_of
-from graddiag.tracing.turning import Turning
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
 
 # the parts of a recording that can fail by themselves, beside the modules by name
 _PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
-_TURNING = "the turning of the gradient"
+_GRADIENT_COSINE = "the cosine between successive gradients"
 _SNAPSHOTS, _SPECTRA = "the snapshots", "the spectra"
 _OUTPUTS = "the loss of a constant prediction"
 
@@ -157,7 +157,7 @@ class Recorder:
         self._logged: dict[str, Scalar] = {}
         self._weights: Weights | None = None
         self._norms: GradientNorms | None = None
-        self._turning = Turning(module)
+        self._gradient_cosine = GradientCosine(module)
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
@@ -255,7 +255,7 @@ class Recorder:
         self._outputs.close()
         self._meter.close()
         self._weights = self._norms = None
-        self._turning.forget()
+        self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
         self._guard(_STEPS, self._journal.write)
         self._guard(_STEPS, self._tell_totals)
@@ -374,14 +374,14 @@ class Recorder:
 
     def _take_cosine(self) -> None:
         """Measured at recorded steps, against the gradient of the step before, which is kept for that alone."""
-        self._cosine = self._turning.cosine() if self._recording else None
+        self._cosine = self._gradient_cosine.cosine() if self._recording else None
         if (self._step + 1) % self._every == 0:
-            self._turning.keep()
+            self._gradient_cosine.keep()
         else:
-            self._turning.forget()
+            self._gradient_cosine.forget()
 
     def _after_update(self) -> None:
-        self._guard(_TURNING, self._take_cosine)
+        self._guard(_GRADIENT_COSINE, self._take_cosine)
         self._guard(_STEPS, self._keep_step)
         self._guard(_PARAMETERS, self._meter.updated)
         self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}

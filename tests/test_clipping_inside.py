@@ -150,12 +150,12 @@ def test_far_above_everything_it_changes_no_bit() -> None:
 def test_another_policy_takes_it_off_again() -> None:
     module = graddiag.nn.RNN(I, H)
     clipping.attach(clipping.parse("bptt:1"), module)
-    assert module.passing is not None
-    assert pickle.loads(pickle.dumps(module)).passing is not None
-    assert copy.deepcopy(module).passing.__self__ == clipping.parse("bptt:1")
+    assert module.grad_transform is not None
+    assert pickle.loads(pickle.dumps(module)).grad_transform is not None
+    assert copy.deepcopy(module).grad_transform.__self__ == clipping.parse("bptt:1")
     assert list(module.state_dict()) == list(nn.RNN(I, H).state_dict())
     clipping.attach(clipping.parse("norm:1"), module)
-    assert module.passing is None
+    assert module.grad_transform is None
 
 
 def test_it_measures_the_parameters_and_leaves_them() -> None:

@@ -128,11 +128,11 @@ PLACES = {
     "host": "graddiag.journal.to_host",
     "norms": "graddiag.tracing.parameters._norm",
     "take": "graddiag.tracing.parameters.GradientMeter.take",
-    "recover": "graddiag.tracing.overheard.recover",
-    "hear": "graddiag.tracing.hooks.Overheard",
-    "own layer": "graddiag.tracing.hooks.Pending",
-    "pending": "graddiag.tracing.pending.Pending.add",
-    "trace": "graddiag.tracing.pending.Pending.trace",
+    "recover": "graddiag.tracing.fused_layer.recover",
+    "observe": "graddiag.tracing.hooks.ObservedFusedLayer",
+    "own layer": "graddiag.tracing.hooks.LayerCall",
+    "pending": "graddiag.tracing.layer_call.LayerCall.add",
+    "trace": "graddiag.tracing.layer_call.LayerCall.trace",
     "layers": "graddiag.tracing.fused._weights",
     "append": "graddiag.store.writer.RunWriter.append",
 }
@@ -156,7 +156,7 @@ def test_an_error_inside_graddiag_never_stops_the_training(
     assert torch.equal(alone, watched)
     assert hooks_of(model) == 0
     messages = [str(each.message) for each in caught if "graddiag stopped recording" in str(each.message)]
-    touched = place not in {True: ("own layer",), False: ("hear", "recover", "layers")}[home is torch.nn]
+    touched = place not in {True: ("own layer",), False: ("observe", "recover", "layers")}[home is torch.nn]
     assert len(messages) == touched
     assert all("ZeroDivisionError: a bug of graddiag's own" in message for message in messages)
     run = graddiag.load_run(tmp_path / "r")

@@ -7,8 +7,8 @@ Legend, here and in the modules beside this one:
 """
 
 from graddiag.cells.dispatch import adjoint, forward, recover, recurrent_gradient, weight_gradients
-from graddiag.cells.listening import Call, Instrumented, Listener, current_listener, listening
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import GradTransform
+from graddiag.cells.observer import Call, Instrumented, Observer, current_observer, observing
 from graddiag.cells.values import (
     RNN_ACTIVATIONS,
     Adjoint,
@@ -25,18 +25,18 @@ __all__ = [
     "Adjoint",
     "Call",
     "CellKind",
+    "GradTransform",
     "Immediate",
     "Instrumented",
-    "Listener",
-    "Passing",
+    "Observer",
     "States",
     "WeightGradients",
     "Weights",
     "adjoint",
-    "current_listener",
+    "current_observer",
     "family",
     "forward",
-    "listening",
+    "observing",
     "recover",
     "recurrent_gradient",
     "weight_gradients",

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from graddiag.cells import gru, lstm, rnn, variants
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.projection import outer_sum
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights, activation, is_residual
@@ -39,17 +39,17 @@ def adjoint(
     weights: Weights,
     grad_h_direct: Tensor,
     grad_c_direct: Tensor | None = None,
-    passing: Passing | None = None,
+    grad_transform: GradTransform | None = None,
 ) -> Adjoint:
     """Total gradients at every timestep from the immediate ones; see ``lstm.adjoint`` for the arguments."""
     if kind == "lstm":
-        return lstm.adjoint(states, weights, grad_h_direct, grad_c_direct, passing)
+        return lstm.adjoint(states, weights, grad_h_direct, grad_c_direct, grad_transform)
     if kind == "gru":
-        return gru.adjoint(states, weights, grad_h_direct, passing)
+        return gru.adjoint(states, weights, grad_h_direct, grad_transform)
     if _is_plain(kind, weights):
-        return rnn.adjoint(states, weights, grad_h_direct, activation(kind), passing)
+        return rnn.adjoint(states, weights, grad_h_direct, activation(kind), grad_transform)
     variant = variants.Variant(activation(kind), is_residual(kind))
-    return variants.adjoint(states, weights, grad_h_direct, variant, passing)
+    return variants.adjoint(states, weights, grad_h_direct, variant, grad_transform)
 
 
 def _is_plain(kind: CellKind, weights: Weights) -> bool:

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from graddiag.cells.dispatch import adjoint, forward, weight_gradients
-from graddiag.cells.listening import Call, current_listener
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import GradTransform
+from graddiag.cells.observer import Call, current_observer
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
 
@@ -24,16 +24,16 @@ def run_layer(
     initial: tuple[Tensor, Tensor | None],
     weights: Weights,
     lengths: Tensor | None,
-    passing: Passing | None = None,
+    grad_transform: GradTransform | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """h [T, N, P] in the order of the data, with the last h [N, P] and c [N, H] of each sequence.
 
     Args:
         x: [T, N, I]; initial: (h0 [N, P], c0 [N, H] or None).
         lengths: [N], or None when every sequence has T timesteps. Entries past the end are 0 in h.
-        passing: what is done to the gradient between two timesteps; None leaves it as it is.
+        grad_transform: what is done to the gradient between two timesteps; None leaves it as it is.
     """
-    settings = _Settings(kind, layer, direction, lengths, passing)
+    settings = _Settings(kind, layer, direction, lengths, grad_transform)
     tensors = (weights.w_ih, weights.w_hh, weights.b_ih, weights.b_hh, weights.w_hr, weights.gain)
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(weights.w_ih.dtype)
@@ -44,17 +44,22 @@ def run_layer(
 
 
 class _Settings:
-    """What one call of a layer is told beside its tensors; notes who listened when it ran."""
+    """What one call of a layer is given beside its tensors, and the observer that was in force when it ran."""
 
     def __init__(
-        self, kind: CellKind, layer: int, direction: Direction, lengths: Tensor | None, passing: Passing | None
+        self,
+        kind: CellKind,
+        layer: int,
+        direction: Direction,
+        lengths: Tensor | None,
+        grad_transform: GradTransform | None,
     ) -> None:
         self.kind = kind
         self.layer = layer
         self.direction = direction
         self.lengths = lengths
-        self.passing = passing
-        self.listener = current_listener() if torch.is_grad_enabled() else None
+        self.grad_transform = grad_transform
+        self.observer = current_observer() if torch.is_grad_enabled() else None
 
 
 class _Layer(torch.autograd.Function):
@@ -88,7 +93,7 @@ class _Layer(torch.autograd.Function):
         immediate = Immediate(grad_h, grad_h_n, grad_c_n)
         direct_c = immediate.at_c(states, settings.lengths)
         direct_h = immediate.at_h(states, settings.lengths)
-        adj = adjoint(settings.kind, states, packed, direct_h, direct_c, settings.passing)
+        adj = adjoint(settings.kind, states, packed, direct_h, direct_c, settings.grad_transform)
         _, needs_x, needs_h0, needs_c0, *needs_weights = ctx.needs_input_grad
         grads = weight_gradients(x, states, packed, adj) if any(needs_weights) or ctx.on_backward is not None else None
         if ctx.on_backward is not None and grads is not None:
@@ -107,13 +112,13 @@ def _in_order(grads: WeightGradients) -> tuple[Tensor | None, ...]:
 
 
 def _tell(settings: _Settings, x: Tensor, weights: Weights, states: States) -> Any:
-    if settings.listener is None:
+    if settings.observer is None:
         return None
     detached = Weights(*(None if w is None else w.detach() for w in vars(weights).values()))  # type: ignore[arg-type]
     # copies of the initial states: the user may reuse their memory once backward() is over
     initial = replace(states, h0=states.h0.clone(), c0=None if states.c0 is None else states.c0.clone())
     call = Call(settings.kind, settings.layer, settings.direction, x.detach(), detached, settings.lengths, initial)
-    return settings.listener(call)
+    return settings.observer(call)
 
 
 def _without_padding(states: States, lengths: Tensor | None) -> States:

@@ -6,7 +6,7 @@ Source: Cho et al. (2014), in the variant of torch and cuDNN where r multiplies 
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.projection import previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
@@ -39,7 +39,9 @@ def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights) -> States:
     return States(h=h, h0=h0, gates=gates, q=q)
 
 
-def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Passing | None = None) -> Adjoint:
+def adjoint(
+    states: States, weights: Weights, grad_h_direct: Tensor, grad_transform: GradTransform | None = None
+) -> Adjoint:
     """alpha_n = dh (1-z)(1-n^2), alpha_z = dh (h_{t-1} - n) z(1-z), alpha_r = alpha_n q r(1-r);
     dh_{t-1} = l_{t-1} + dh_t z + [alpha_r, alpha_z, alpha_n r] W_hh. grad_h_direct is l, [T, N, H].
     """
@@ -51,7 +53,7 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Pa
     grad_a_hh = grad_a.clone()
     grad_a_hh[..., 2 * H :] *= r
     sent_h = torch.empty_like(grad_h)
-    gate = Gate(passing, sent_h)
+    transform = AppliedTransform(grad_transform, sent_h)
     input_side, hidden_side = grad_a.view(T, N, 3, H), grad_a_hh.view(T, N, 3, H)
     for t in range(T - 1, -1, -1):
         dh = grad_h[t]
@@ -60,9 +62,9 @@ def adjoint(states: States, weights: Weights, grad_h_direct: Tensor, passing: Pa
         hidden_side[t].mul_(dh.unsqueeze(1))
         torch.mul(dh, z[t], out=sent_h[t])
         sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
-        gate(t)
+        transform(t)
     input_side *= grad_h.unsqueeze(2)
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=gate.h)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=transform.h)
 
 
 def _factors(states: States) -> Tensor:

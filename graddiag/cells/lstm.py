@@ -6,7 +6,7 @@ Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (200
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
@@ -48,7 +48,7 @@ def adjoint(
     weights: Weights,
     grad_h_direct: Tensor,
     grad_c_direct: Tensor | None,
-    passing: Passing | None = None,
+    grad_transform: GradTransform | None = None,
 ) -> Adjoint:
     """DESIGN's recursion, with every factor that does not depend on the gradient computed for all timesteps at once.
 
@@ -58,7 +58,7 @@ def adjoint(
     Args:
         grad_h_direct: l_t, [T, N, P].
         grad_c_direct: gradient into c_n where each sequence ends, [T, N, H], zero elsewhere; None if there is none.
-        passing: what is done to delta_t W_hh and dc_t f_t before they reach timestep t-1.
+        grad_transform: what is done to delta_t W_hh and dc_t f_t before they reach timestep t-1.
     """
     assert states.gates is not None
     assert states.c is not None
@@ -69,7 +69,7 @@ def adjoint(
     grad_a, grad_c = _factors(states.gates, states.c, states.c0, states.lengths)
     by_gate = grad_a.view(T, N, 4, H)
     sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
-    gate = Gate(passing, sent_h, sent_c)
+    transform = AppliedTransform(grad_transform, sent_h, sent_c)
     for t in range(T - 1, -1, -1):
         dh, dc = grad_h[t], grad_c[t]
         if t + 1 < T:
@@ -84,7 +84,7 @@ def adjoint(
         by_gate[t, :, 3].mul_(dm)
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         torch.mul(dc, f[t], out=sent_c[t])
-        gate(t)
+        transform(t)
     return Adjoint(
         grad_h=grad_h,
         sent_h=sent_h,
@@ -92,8 +92,8 @@ def adjoint(
         grad_a_hh=grad_a,
         grad_c=grad_c,
         sent_c=sent_c,
-        unclipped_h=gate.h,
-        unclipped_c=gate.c,
+        unclipped_h=transform.h,
+        unclipped_c=transform.c,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
 
@@ -30,20 +30,24 @@ def forward(x: Tensor, h0: Tensor, weights: Weights, activation: str) -> States:
 
 
 def adjoint(
-    states: States, weights: Weights, grad_h_direct: Tensor, activation: str, passing: Passing | None = None
+    states: States,
+    weights: Weights,
+    grad_h_direct: Tensor,
+    activation: str,
+    grad_transform: GradTransform | None = None,
 ) -> Adjoint:
     """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
     grad_a = slope(states.h, activation)
     sent_h = torch.empty_like(grad_h)
-    gate = Gate(passing, sent_h)
+    transform = AppliedTransform(grad_transform, sent_h)
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
         grad_a[t].mul_(grad_h[t])
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
-        gate(t)
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=gate.h)
+        transform(t)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=transform.h)
 
 
 def activate_(a: Tensor, activation: str) -> None:

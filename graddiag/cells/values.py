@@ -95,7 +95,7 @@ class Adjoint:
         grad_a: dL/da_t, [T, N, G*H]; for a GRU with respect to a^x, the input side.
         grad_a_hh: the same at the recurrent side; differs from grad_a in a GRU's n block alone (times r_t).
         grad_c, sent_c: likewise for the cell state of an LSTM, [T, N, H]; sent_c[t] = dc_t f_t.
-        unclipped_h, unclipped_c: sent_h and sent_c before what ``passing`` did to them; None without it.
+        unclipped_h, unclipped_c: sent_h and sent_c before what ``grad_transform`` did to them; None without it.
         grad_y: behind a layer norm, where gain and biases act, [T, N, H]; None without one. grad_a is before it.
     """
 

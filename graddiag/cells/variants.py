@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Gate, Passing
+from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.rnn import activate_, slope
 from graddiag.cells.values import Adjoint, States, Weights
@@ -59,7 +59,11 @@ def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights, variant: Variant
 
 
 def adjoint(
-    states: States, weights: Weights, grad_h_direct: Tensor, variant: Variant, passing: Passing | None = None
+    states: States,
+    weights: Weights,
+    grad_h_direct: Tensor,
+    variant: Variant,
+    grad_transform: GradTransform | None = None,
 ) -> Adjoint:
     """dy_t = dh_t phi'(y_t); delta_t = dL/da_t is dy_t, or with layer norm what ``through_norm`` makes of gain dy_t;
     dh_{t-1} = l_{t-1} + delta_t W_hh (+ dh_t, residual). grad_h_direct is l, [T, N, H].
@@ -68,7 +72,7 @@ def adjoint(
     grad_y = slope(states.h if states.gates is None else states.gates, variant.activation)
     grad_a = grad_y if weights.gain is None else torch.empty_like(grad_y)
     sent_h = torch.empty_like(grad_h)
-    gate = Gate(passing, sent_h)
+    transform = AppliedTransform(grad_transform, sent_h)
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
@@ -78,9 +82,11 @@ def adjoint(
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         if variant.residual:
             sent_h[t].add_(grad_h[t])
-        gate(t)
+        transform(t)
     behind = None if weights.gain is None else grad_y
-    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_y=behind, unclipped_h=gate.h)
+    return Adjoint(
+        grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, grad_y=behind, unclipped_h=transform.h
+    )
 
 
 def gain_gradient(states: States, adj: Adjoint) -> Tensor:

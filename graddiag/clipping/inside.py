@@ -44,7 +44,7 @@ class BpttClipping:
         return NoClipping()(parameters)
 
     def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
-        """Clips in place; see ``graddiag.cells.Passing``."""
+        """Clips in place; see ``graddiag.cells.GradTransform``."""
         vectors = [sent_h] if sent_c is None else [sent_h, sent_c]
         if self.by == "value":
             for vector in vectors:
@@ -76,7 +76,7 @@ class TruncatedBptt:
         return NoClipping()(parameters)
 
     def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
-        """Zeroes in place; see ``graddiag.cells.Passing``."""
+        """Zeroes in place; see ``graddiag.cells.GradTransform``."""
         if t and t % self.window == 0:
             sent_h.zero_()
             if sent_c is not None:
@@ -108,4 +108,4 @@ def attach(policy: ClipPolicy, model: nn.Module) -> None:
         raise SettingError(f"clip {policy}: it acts in recurrent layers, and the model has none.")
     for layer in layers.values():
         if isinstance(layer, Instrumented):
-            layer.passing = policy.passing if isinstance(policy, BpttClipping | TruncatedBptt) else None
+            layer.grad_transform = policy.passing if isinstance(policy, BpttClipping | TruncatedBptt) else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graddiag.cells import Instrumented, Passing
+from graddiag.cells import GradTransform, Instrumented
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class HDetach:
     """
 
     probability: float
-    then: Passing | None = None
+    then: GradTransform | None = None
 
     def __call__(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
         if torch.rand(()) < self.probability:
@@ -31,4 +31,4 @@ class HDetach:
 
 def detach_h(recurrent: Instrumented, probability: float) -> None:
     """Makes the layers of ``recurrent`` follow h-detach, before what a clip policy does inside of back-propagation."""
-    recurrent.passing = HDetach(probability, recurrent.passing)
+    recurrent.grad_transform = HDetach(probability, recurrent.grad_transform)

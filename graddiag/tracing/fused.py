@@ -1,4 +1,4 @@
-"""torch's fused recurrent functions, run layer by layer so that each layer can be overheard.
+"""torch's fused recurrent functions, run layer by layer so that each layer can be observed.
 
 ``torch.lstm``, ``torch.gru``, ``torch.rnn_tanh`` and ``torch.rnn_relu`` take a whole stack of layers and give back the
 top one alone. Run one layer at a time through the same functions, with ``torch.dropout`` between them, they give the
@@ -54,7 +54,7 @@ class FusedLayer:
 
 
 OnLayer = Callable[[Callable[[], FusedLayer]], None]
-"""Told of each layer by a function that describes it, so that whoever listens does it under its own guard."""
+"""Is given, for each layer, a function that describes it, so that an observer calls it under its own guard."""
 
 
 @dataclass(frozen=True)

@@ -12,24 +12,23 @@ from typing import Any, Protocol
 from torch import Tensor, is_grad_enabled, nn
 
 from graddiag.cells import Adjoint, Call, Immediate, Instrumented
-from graddiag.cells.listening import OnBackward
+from graddiag.cells.observer import OnBackward
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.calls import Calls
-from graddiag.tracing.carried import CarriedStates
-from graddiag.tracing.chain import join
-from graddiag.tracing.ears import hearing
 from graddiag.tracing.fused import FusedLayer
-from graddiag.tracing.overheard import Overheard
-from graddiag.tracing.pending import Pending, WeightCopies
+from graddiag.tracing.fused_dispatch import observing_module
+from graddiag.tracing.fused_layer import ObservedFusedLayer
+from graddiag.tracing.layer_call import LayerCall, WeightCopies
+from graddiag.tracing.state_links import StateLinks, join
 from graddiag.tracing.trace import Trace, TraceKey
 
 Guard = Callable[[str, Callable[[], None]], None]
 """Runs a piece of graddiag's own work for the module named, and decides what becomes of an error in it."""
 
 
-class Overhearing(Protocol):
-    """What waits for its gradient: a layer of graddiag.nn (Pending) or a fused one (Overheard)."""
+class ObservedCall(Protocol):
+    """What waits for its gradient: a layer of graddiag.nn (LayerCall) or a fused one (ObservedFusedLayer)."""
 
     @property
     def reached(self) -> bool: ...
@@ -51,9 +50,9 @@ def recurrent_modules(model: nn.Module) -> dict[str, nn.RNNBase | nn.RNNCellBase
 
 
 class ModuleHooks:
-    """Listens to the recurrent modules of a model between ``start`` and ``take``; owns its hooks until ``close``.
+    """Observes the recurrent modules of a model between ``start`` and ``take``; owns its hooks until ``close``.
 
-    ``stale`` says, when a module begins to run, whether what was heard before belongs to an update that never came.
+    ``stale`` says, when a module begins to run, whether what was observed before belongs to an update that never came.
     A call that no gradient has reached yet is held by its graph alone, unless ``keep_all``: an evaluation pass with
     gradients on costs no memory once its result is dropped.
     """
@@ -67,9 +66,9 @@ class ModuleHooks:
         self._active = False
         self._calls: Counter[str] = Counter()
         self.calls = Calls()
-        self._carried = CarriedStates()
-        self._heard: list[weakref.ref[Overhearing]] = []
-        self._held: list[Overhearing] = []
+        self._links = StateLinks()
+        self._observed: list[weakref.ref[ObservedCall]] = []
+        self._held: list[ObservedCall] = []
         self._copies: WeightCopies | None = None
         self._muted: set[str] = set()
         self._running = _Running()
@@ -82,7 +81,7 @@ class ModuleHooks:
             self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
 
     def start(self, *, own_weights: bool = False) -> None:
-        """From here on every forward pass with gradients is overheard; what was heard before is forgotten.
+        """From here on every forward pass with gradients is observed; what was observed before is forgotten.
 
         ``own_weights``: traces hold copies of the weights, made when the gradient arrives, so that an update before
         ``take`` does not change them; it costs as much memory as the recurrent layers' parameters.
@@ -95,7 +94,7 @@ class ModuleHooks:
         self._active = False
 
     def mute(self, module: str) -> None:
-        """Listens to ``module`` no longer, and leaves out what was heard of it in this step."""
+        """Observes ``module`` no longer, and leaves out what was observed of it in this step."""
         self._muted.add(module)
 
     def take(self) -> list[Trace]:
@@ -105,18 +104,18 @@ class ModuleHooks:
         counted in the order in which they began. What cannot be recovered is named in ``left_out``, with the reason.
         """
         traces = []
-        for reference in self._heard:
-            overheard = reference()
-            if overheard is None or overheard.key.module in self._muted or not (overheard.reached or self._keep_all):
+        for reference in self._observed:
+            observed = reference()
+            if observed is None or observed.key.module in self._muted or not (observed.reached or self._keep_all):
                 continue
             try:
                 if self._copies is not None:
-                    overheard.own_weights(self._copies)
-                traces.append(overheard.trace())
+                    observed.own_weights(self._copies)
+                traces.append(observed.trace())
             except UnsupportedError as error:
-                self.left_out[overheard.key] = str(error)
-        traces = join(traces, self._carried.links)
-        self.detached = dict(self._carried.detached)
+                self.left_out[observed.key] = str(error)
+        traces = join(traces, self._links.links)
+        self.detached = dict(self._links.detached)
         self._forget()
         return _renumbered(traces)
 
@@ -128,31 +127,31 @@ class ModuleHooks:
         self._forget()
         self._active = False
 
-    def hear(self, overheard: Overhearing) -> None:
+    def observe(self, observed: ObservedCall) -> None:
         """Notes a layer that has run."""
-        self._heard.append(weakref.ref(overheard))
+        self._observed.append(weakref.ref(observed))
         if self._keep_all:
-            self._held.append(overheard)
+            self._held.append(observed)
 
-    def hold(self, overheard: Overhearing) -> None:
+    def hold(self, observed: ObservedCall) -> None:
         """Keeps a layer that a gradient has reached, whatever becomes of its graph."""
         if not self._keep_all:
-            self._held.append(overheard)
+            self._held.append(observed)
         if self._copies is not None:
-            overheard.own_weights(self._copies)
+            observed.own_weights(self._copies)
 
     def guarded(self, module: str, task: Callable[[], None]) -> None:
         self._guard(module, task)
 
     def _forget(self) -> None:
-        for reference in self._heard:
-            overheard = reference()
-            if overheard is not None:
-                overheard.release()
-        self._heard, self._held = [], []
+        for reference in self._observed:
+            observed = reference()
+            if observed is not None:
+                observed.release()
+        self._observed, self._held = [], []
         self._copies = None if self._copies is None else WeightCopies()
         self._calls.clear()
-        self._carried = CarriedStates()
+        self._links = StateLinks()
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stack = ExitStack()
@@ -160,19 +159,19 @@ class ModuleHooks:
         if is_grad_enabled() and name not in self._muted:
             self._guard(name, partial(self.calls.note, name, module, args, kwargs))
         if self._active and is_grad_enabled() and name not in self._muted:
-            if self._heard and self._stale():
+            if self._observed and self._stale():
                 self._forget()
             index = self._calls[name]
             self._calls[name] += 1
-            self._carried.starts(name, index, module, args, kwargs)
+            self._links.starts(name, index, module, args, kwargs)
             call = _ModuleCall(self, name, index)
-            stack.enter_context(hearing(module, call, instrumented=isinstance(module, Instrumented)))
+            stack.enter_context(observing_module(module, call, instrumented=isinstance(module, Instrumented)))
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self._running.stacks:
             stack = self._running.stacks.pop()
             if self._active and name not in self._muted:
-                self._carried.ends(name, module, output)
+                self._links.ends(name, module, output)
             stack.close()
 
 
@@ -184,7 +183,7 @@ class _Running(threading.local):
 
 
 class _ModuleCall:
-    """One call of one recurrent module: hears its layers, instrumented or fused."""
+    """One call of one recurrent module: observes its layers, instrumented or fused."""
 
     def __init__(self, hooks: ModuleHooks, name: str, index: int) -> None:
         self._hooks = hooks
@@ -193,28 +192,28 @@ class _ModuleCall:
         self._end = EndOfBackward(lambda task: hooks.guarded(name, task))
 
     def __call__(self, call: Call) -> OnBackward:
-        heard: list[Pending] = []
-        self._hooks.guarded(self._name, lambda: heard.append(self._hear(call)))
+        observed: list[LayerCall] = []
+        self._hooks.guarded(self._name, lambda: observed.append(self._observe(call)))
 
         def arrived(immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
-            for pending in heard:
-                self._hooks.guarded(self._name, partial(pending.add, immediate, adjoint, grad_w_hh))
+            for layer_call in observed:
+                self._hooks.guarded(self._name, partial(layer_call.add, immediate, adjoint, grad_w_hh))
 
         return arrived
 
-    def _hear(self, call: Call) -> Pending:
-        pending = Pending(self._name, self._index, call, self._hooks.hold)
-        self._hooks.hear(pending)
-        return pending
+    def _observe(self, call: Call) -> LayerCall:
+        layer_call = LayerCall(self._name, self._index, call, self._hooks.hold)
+        self._hooks.observe(layer_call)
+        return layer_call
 
     def fused(self, made: Callable[[], FusedLayer]) -> None:
-        self._hooks.guarded(self._name, lambda: self._hear_directions(made()))
+        self._hooks.guarded(self._name, lambda: self._observe_directions(made()))
 
-    def _hear_directions(self, layer: FusedLayer) -> None:
+    def _observe_directions(self, layer: FusedLayer) -> None:
         for direction in range(len(layer.weights)):
-            overheard = Overheard(self._name, self._index, layer, direction, self._hooks.hold)
-            self._hooks.hear(overheard)
-            overheard.attach(layer, self._end)
+            observed = ObservedFusedLayer(self._name, self._index, layer, direction, self._hooks.hold)
+            self._hooks.observe(observed)
+            observed.attach(layer, self._end)
 
 
 class _Hook:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.tracing.host import Tree
+from graddiag.tracing.device_transfer import Tree
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20

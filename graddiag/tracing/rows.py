@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from graddiag import schema
-from graddiag.tracing.host import Tree
+from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.norms import within_float32
 from graddiag.tracing.parameters import Spectrum
 from graddiag.tracing.signals import Signals

@@ -12,7 +12,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells.rnn import RELU_CAP
 from graddiag.cells.values import activation
-from graddiag.tracing.host import Tree, map_tensors
+from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.trace import Trace, TraceKey
 

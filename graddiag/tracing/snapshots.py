@@ -15,7 +15,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells.lyapunov import Growth
 from graddiag.tracing.credit import credit, loss_timesteps
-from graddiag.tracing.host import Tree, map_tensors
+from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.lyapunov import leading_growth
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.rows import Columns, keys

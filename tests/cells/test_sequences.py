@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from graddiag.cells import current_listener, listening
+from graddiag.cells import current_observer, observing
 from graddiag.cells.sequences import add_at_last, flip, last, valid
 
 LENGTHS = torch.tensor([3, 1, 2])
@@ -48,13 +48,13 @@ def test_a_listener_is_in_force_inside_the_with_alone() -> None:
     def outer(call: object) -> None: ...
 
     def fails() -> None:
-        with listening(inner):
-            assert current_listener() is inner
+        with observing(inner):
+            assert current_observer() is inner
             raise ValueError("from inside")
 
-    assert current_listener() is None
-    with listening(outer):
+    assert current_observer() is None
+    with observing(outer):
         with pytest.raises(ValueError, match="from inside"):
             fails()
-        assert current_listener() is outer
-    assert current_listener() is None
+        assert current_observer() is outer
+    assert current_observer() is None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import graddiag
 from graddiag import schema
 from graddiag.run import Run, numbers
-from graddiag.tracing.turning import Turning
+from graddiag.tracing.grad_cosine import GradientCosine
 
 
 class Net(nn.Module):
@@ -97,20 +97,20 @@ def test_half_precision_counts_exactly(tmp_path: Path) -> None:
 
 def test_a_kept_gradient_is_measured_against_that_of_the_next_step_only() -> None:
     model = nn.Linear(2, 1, bias=False)
-    turning = Turning(model)
-    assert turning.cosine() is None, "no gradient at all"
+    cosine_of = GradientCosine(model)
+    assert cosine_of.cosine() is None, "no gradient at all"
     model.weight.grad = torch.tensor([[1.0, 0.0]])
-    assert turning.cosine() is None, "none was kept"
-    turning.keep()
+    assert cosine_of.cosine() is None, "none was kept"
+    cosine_of.keep()
     model.weight.grad = torch.tensor([[1.0, 1.0]])
-    assert float(turning.cosine() or 0) == pytest.approx(0.5**0.5)
-    turning.keep()
+    assert float(cosine_of.cosine() or 0) == pytest.approx(0.5**0.5)
+    cosine_of.keep()
     model.weight.grad = torch.tensor([[0.0, 0.0]])
-    found = turning.cosine()
+    found = cosine_of.cosine()
     assert found is not None
     assert found.isnan()
-    turning.forget()
-    assert turning.cosine() is None
+    cosine_of.forget()
+    assert cosine_of.cosine() is None
 
 
 def test_the_type_of_the_parameters_is_told(tmp_path: Path) -> None:

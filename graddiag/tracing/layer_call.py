@@ -1,4 +1,4 @@
-"""A layer that has run and waits for its gradient: from what was overheard, to a Trace."""
+"""A layer that has run and waits for its gradient: from an observed call to a Trace."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -15,13 +15,13 @@ from graddiag.tracing.trace import Trace, TraceKey
 Gradients = TypeVar("Gradients", Adjoint, Immediate)
 
 
-class Pending:
+class LayerCall:
     """One call of one layer in one direction; collects what each backward pass through it brings.
 
     Gradients are linear in what comes in, so a second backward pass through the same call is added to the first.
     """
 
-    def __init__(self, module: str, call_index: int, call: Call, on_reached: Callable[["Pending"], None]) -> None:
+    def __init__(self, module: str, call_index: int, call: Call, on_reached: Callable[["LayerCall"], None]) -> None:
         self.key = TraceKey(module, call.layer, call.direction, call_index)
         self._on_reached = on_reached
         self.call: Call | None = call

@@ -1,4 +1,4 @@
-"""A fused layer that was overheard: its immediate gradients are collected by tensor hooks during ``backward()``, and at
+"""A fused layer that was observed: its immediate gradients are collected by tensor hooks during ``backward()``, and at
 the end of the pass its states are recovered and the adjoint is run once."""
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
-from graddiag.tracing.pending import Pending, WeightCopies
+from graddiag.tracing.layer_call import LayerCall, WeightCopies
 from graddiag.tracing.trace import Trace, TraceKey
 
 _HALF = (torch.float16, torch.bfloat16)
 
 
-class Overheard:
+class ObservedFusedLayer:
     """One direction of a fused layer, detached from the graph, waiting for its gradients."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Overheard:
         call_index: int,
         layer: FusedLayer,
         direction: int,
-        on_reached: Callable[["Overheard"], None],
+        on_reached: Callable[["ObservedFusedLayer"], None],
     ) -> None:
         self.key = TraceKey(module, layer.layer, "reverse" if direction else "forward", call_index)
         self._direction = direction
@@ -38,10 +38,10 @@ class Overheard:
         self._versions = _versions(self._layer)
         self._pass = -1
         self._grads: dict[str, Tensor] = {}
-        self._pending: Pending | None = None
+        self._waiting: LayerCall | None = None
 
     def attach(self, layer: FusedLayer, end: EndOfBackward) -> None:
-        """Listens at the nodes that made the layer's results, where every hook of the user's has been applied."""
+        """Registers at the nodes that made the layer's results, where every hook of the user's has been applied."""
         for name in ("output", "h_n", "c_n"):
             tensor = getattr(layer, name)
             if tensor is not None and tensor.grad_fn is not None:
@@ -49,20 +49,20 @@ class Overheard:
 
     @property
     def reached(self) -> bool:
-        return self._pending is not None and self._pending.reached
+        return self._waiting is not None and self._waiting.reached
 
     def own_weights(self, copies: WeightCopies) -> None:
         """Keeps the weights as they are now, whatever the update will make of them."""
-        self._ensure_pending().own_weights(copies)
+        self._layer_call().own_weights(copies)
 
     def trace(self) -> Trace:
-        return self._ensure_pending().trace()
+        return self._layer_call().trace()
 
     def release(self) -> None:
         """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
         self._layer, self._grads = None, {}
-        if self._pending is not None:
-            self._pending.release()
+        if self._waiting is not None:
+            self._waiting.release()
 
     def _hook(self, name: str, output_nr: int, end: EndOfBackward) -> Callable[[tuple[Tensor | None, ...]], None]:
         def collect(grads: tuple[Tensor | None, ...]) -> None:
@@ -79,8 +79,8 @@ class Overheard:
     @torch.no_grad()
     def _finish(self) -> None:
         grads, self._grads = self._grads, {}
-        pending = self._ensure_pending()
-        call = pending.call
+        layer_call = self._layer_call()
+        call = layer_call.call
         assert call is not None
         dtype = call.states.h.dtype
         h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
@@ -91,13 +91,15 @@ class Overheard:
         immediate = Immediate(output, h_n, c_n)
         direct = immediate.at_h(call.states, call.lengths)
         adj = adjoint(call.kind, call.states, call.weights, direct, immediate.at_c(call.states, call.lengths))
-        pending.add(immediate, adj, recurrent_gradient(call.states, adj))
+        layer_call.add(immediate, adj, recurrent_gradient(call.states, adj))
 
     @torch.no_grad()
-    def _ensure_pending(self) -> Pending:
-        if self._pending is None:
-            self._pending = Pending(self.key.module, self.key.call, self._recovered(), lambda _: self._on_reached(self))
-        return self._pending
+    def _layer_call(self) -> LayerCall:
+        if self._waiting is None:
+            self._waiting = LayerCall(
+                self.key.module, self.key.call, self._recovered(), lambda _: self._on_reached(self)
+            )
+        return self._waiting
 
     def _recovered(self) -> Call:
         layer = self._layer

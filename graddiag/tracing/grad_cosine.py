@@ -11,7 +11,7 @@ _CHUNK: Final = 1 << 16
 _CHUNK_ON_DEVICE: Final = 1 << 24
 
 
-class Turning:
+class GradientCosine:
     """Keeps a copy of one update's gradient until the next: as much memory as the parameters, while it is kept."""
 
     def __init__(self, model: nn.Module) -> None:

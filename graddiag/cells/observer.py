@@ -1,4 +1,4 @@
-"""How a layer that runs is overheard: whoever measures listens, the layer tells, and neither knows the other."""
+"""How a layer that runs reports itself: it calls the observer in force, and neither imports the other."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from graddiag.cells.passing import Passing
+from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.values import Adjoint, CellKind, Immediate, States, Weights
 
 
@@ -35,33 +35,33 @@ OnBackward = Callable[[Immediate, Adjoint, Tensor], None]
 
 
 class Instrumented:
-    """Marks a module whose layers tell the listener themselves, so that nothing has to be dug out of it.
+    """Marks a module whose layers call the observer themselves, so that no kernel has to be taken apart.
 
-    ``passing`` is what its backward pass does to the gradient between two timesteps, in every layer and direction.
+    ``grad_transform``: what its backward pass does to the gradient between two timesteps, in every layer and direction.
     """
 
-    passing: Passing | None = None
+    grad_transform: GradTransform | None = None
 
 
-class Listener(Protocol):
+class Observer(Protocol):
     """Is told of each layer that runs; what it returns is called when the gradient has passed that layer."""
 
     def __call__(self, call: Call) -> OnBackward | None: ...
 
 
-_listener: ContextVar[Listener | None] = ContextVar("graddiag_listener", default=None)
+_observer: ContextVar[Observer | None] = ContextVar("graddiag_observer", default=None)
 
 
-def current_listener() -> Listener | None:
-    """The listener in force in this thread, if anybody listens."""
-    return _listener.get()
+def current_observer() -> Observer | None:
+    """The observer in force in this thread, if there is one."""
+    return _observer.get()
 
 
 @contextmanager
-def listening(listener: Listener | None) -> Iterator[None]:
-    """Makes ``listener`` the one in force, inside the ``with`` alone."""
-    token = _listener.set(listener)
+def observing(observer: Observer | None) -> Iterator[None]:
+    """Makes ``observer`` the one in force, inside the ``with`` alone."""
+    token = _observer.set(observer)
     try:
         yield
     finally:
-        _listener.reset(token)
+        _observer.reset(token)
