@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.beginning import check_every, check_optimizer, new_manifest, open_writer
-from graddiag.clipping.counterfactual import Looked, counterfactual, own_threshold
+from graddiag.clipping.thresholds import Looked, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken

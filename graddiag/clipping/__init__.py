@@ -10,12 +10,12 @@ together, one inf makes its own entry NaN and every other entry 0. Such entries 
 """
 
 from graddiag.clipping.adaptive import AutoClip, ZClip
-from graddiag.clipping.counterfactual import Looked, Tried, counterfactual
+from graddiag.clipping.agc import UnitwiseClipping
+from graddiag.clipping.bptt import BpttClipping, TruncatedBptt, attach
 from graddiag.clipping.fixed import NoClipping, NormClipping, ValueClipping
-from graddiag.clipping.inside import BpttClipping, TruncatedBptt, attach
 from graddiag.clipping.outcome import ClipOutcome, ClipPolicy
 from graddiag.clipping.spec import parse
-from graddiag.clipping.unitwise import UnitwiseClipping
+from graddiag.clipping.thresholds import Looked, Tried, counterfactual
 
 __all__ = [
     "AutoClip",

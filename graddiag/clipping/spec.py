@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from graddiag.clipping.adaptive import AutoClip, ZClip
+from graddiag.clipping.agc import UnitwiseClipping
+from graddiag.clipping.bptt import BpttClipping, TruncatedBptt
 from graddiag.clipping.fixed import NoClipping, NormClipping, ValueClipping
-from graddiag.clipping.inside import BpttClipping, TruncatedBptt
 from graddiag.clipping.outcome import ClipPolicy
-from graddiag.clipping.unitwise import UnitwiseClipping
 from graddiag.errors import SettingError
 
 
