@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.beginning import check_every, check_optimizer, new_manifest, open_writer
-from graddiag.clipping.counterfactual import Looked, counterfactual, own_threshold
+from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken
@@ -212,7 +212,7 @@ class Recorder:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
         return self._taps.tap(name, tensor)
 
-    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> Looked:
+    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
 
         Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is

@@ -19,22 +19,24 @@ MAP = {
     "cells": {"errors"},
     "nn": {"errors", "cells"},
     "tracing": {"errors", "schema", "cells", "nn"},
-    "clipping": {"errors", "cells"},
+    "clipping": {"errors", "cells", "clipping.registry"},
+    "clipping.declaration": set(),
+    "clipping.registry": {"errors"},
     "processes": set(),
     "goal": {"errors"},
     "store": VALUES | {"processes"},
     "beginning": VALUES | {"tracing", "store"},
     "journal": VALUES | {"tracing", "store"},
     "recorder": VALUES | {"goal", "beginning", "journal", "cells", "tracing", "store", "clipping"},
-    "analysis": VALUES,
+    "analysis": VALUES | {"clipping.registry"},
     "analysis.spectrum": VALUES | {"cells", "tracing"},
     "checkpoint": VALUES | {"nn"},
     "overview": VALUES | {"store", "analysis"},
-    "lessons": {"errors", "cells", "clipping", "analysis"},
+    "lessons": {"errors", "cells", "clipping", "clipping.registry", "analysis"},
     "lessons.values": {"analysis"},
     "jobs": {"errors", "store", "processes"},
     "jobs.supervise": set(),
-    "figures": VALUES | {"analysis", "lessons.values"},
+    "figures": VALUES | {"analysis", "clipping.registry", "lessons.values"},
     "chromium": {"errors"},
     "report": VALUES | {"store", "analysis", "figures", "chromium"},
     "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
@@ -49,10 +51,10 @@ MAP = {
     "integrations.settings": VALUES | {"goal", "recorder", "integrations"},
     "cli": VALUES
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
-    | {"analysis.spectrum", "presets", "presets.catalogue"},
+    | {"analysis.spectrum", "presets", "presets.catalogue", "clipping.registry"},
     "dashboards": VALUES
     | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets", "presets.catalogue"}
-    | {"lessons", "lessons.values"},
+    | {"lessons", "lessons.values", "clipping.registry"},
     "__main__": {"cli"},
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
@@ -74,7 +76,9 @@ HOMES = {
     "ray": {"lab"},
 }
 HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
-WITHOUT_TORCH = ["graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"]
+WITHOUT_TORCH = [
+    *("graddiag", "graddiag.clipping", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"),
+]
 
 
 def module_of(path: Path) -> str:

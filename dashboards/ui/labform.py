@@ -5,6 +5,7 @@ from typing import Any, Final, get_args
 
 import streamlit as st
 
+from graddiag.clipping.registry import help_text
 from graddiag.jobs.values import Request
 from graddiag.lab import plan_pair, training_spec, unused_experiment
 from graddiag.lab.demonstration import CHAPTERS
@@ -29,11 +30,7 @@ ABOUT: Final = (
 NUMBERS: Final = ("steps", "length", "hidden", "lr")
 MOST_STEPS: Final = 100_000
 MOST_LAYERS: Final = 8
-POLICIES: Final = (
-    "The first arm never clips, the second by this. norm:C, the norm of all gradients together; value:C, each entry; "
-    "agc:C, each unit against its weights; auto:P and zclip, by the norms so far; bptt:C, inside back-propagation; "
-    "tbptt:K, a cut every K timesteps."
-)
+POLICIES: Final = f"The first arm never clips, the second by this. {help_text()}."
 LR: Final = (
     "Of plain SGD, without momentum or decay. The value offered suits the task and network. On text it is high on "
     "purpose: an RNN that is not clipped explodes there."

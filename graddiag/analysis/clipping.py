@@ -13,6 +13,7 @@ from graddiag.analysis.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints, Result, Source, nonfinite
 from graddiag.analysis.words import number, plural
+from graddiag.clipping.registry import kind_of
 from graddiag.run import Run
 
 _COEFFICIENTS: Final = {"min": 0.0, "5%": 0.05, "25%": 0.25, "50%": 0.5, "75%": 0.75}
@@ -25,8 +26,6 @@ ROUNDING: Final = 1e-9
 # the role of a policy: at up to the first share of the steps it is a safety net, from the second on a step-size limiter
 SAFETY_NET_SHARE: Final = 0.1
 LIMITER_SHARE: Final = 0.5
-
-_INSIDE: Final = ("bptt", "tbptt")  # policies that act inside of back-propagation
 
 Role = Literal["never engaged", "safety net", "in between", "step-size limiter"]
 
@@ -125,7 +124,8 @@ def clip_statistics(run: Run, *, thresholds: Thresholds | None = None) -> ClipSt
 
 def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) -> ClipStatistics:
     """The statistics of norms that were read already."""
-    inside, steps = (history.source.clip or "").startswith(_INSIDE), history.steps
+    kind, steps = kind_of(history.source.clip), history.steps
+    inside = kind is not None and kind.acts_inside
     coefficient = np.full(len(steps), np.nan) if inside else history.coefficient.values
     clipped = coefficient < 1 - ROUNDING
     known = int(np.isfinite(coefficient).sum())

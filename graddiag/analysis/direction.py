@@ -12,11 +12,9 @@ from graddiag.analysis.captions import Told
 from graddiag.analysis.clipping import ROUNDING
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, plural
+from graddiag.clipping.registry import kind_of
 from graddiag.run import Run, numbers
 
-# policies that multiply all gradients by one number, and those that do not
-_KEEP: Final = frozenset({"none", "norm", "auto", "zclip"})
-_TURN: Final = frozenset({"value", "agc"})
 _QUANTILES: Final = {"min": 0.0, "5%": 0.05, "50%": 0.5}
 
 Direction = Literal["kept", "measured", "bounded", "unknown"]
@@ -78,14 +76,15 @@ def direction_change(run: Run) -> DirectionChange:
     do not; the bound by the coefficient is shown above.
     """
     policy = run.manifest.clip
-    kind = (policy or "").partition(":")[0]
+    kind = kind_of(policy)
+    keeps = None if kind is None else kind.keeps_direction
     frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.CLIP_COEFFICIENT])
     coefficient, absent = numbers(frame[schema.CLIP_COEFFICIENT])
     clipped = coefficient < 1 - ROUNDING
     about = source_of(run), policy
-    if kind in _KEEP:
+    if keeps:
         return DirectionChange(*about, "kept", int(clipped.sum()), missing=_nothing(int((~absent).sum())))
-    if kind not in _TURN:
+    if keeps is None:
         words = "No clip policy was recorded" if policy is None else f"graddiag does not know the policy {policy}"
         return DirectionChange(
             *about, "unknown", int(clipped.sum()), missing=f"{words}: whether it turned the gradient is not known."

@@ -18,6 +18,7 @@ from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import stretches
 from graddiag.analysis.values import Floats
+from graddiag.clipping.registry import read
 from graddiag.run import Run
 
 Mask = NDArray[np.bool_]
@@ -85,8 +86,8 @@ def gains(run: Run, selection: Selection, others: Sequence[str] = ()) -> Iterato
 
 def window_of(clip: str | None) -> int | None:
     """K of the clip policy ``tbptt:K``, else None."""
-    name, _, argument = (clip or "").partition(":")
-    return int(float(argument)) if name == "tbptt" and argument.replace(".", "", 1).isdigit() else None
+    policy = read(clip)
+    return None if policy is None else policy.window
 
 
 def type_of(run: Run) -> str | None:

@@ -12,6 +12,7 @@ from graddiag.analysis.gains import Gains, Mask, window_of
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats
 from graddiag.analysis.words import number, percent, plural
+from graddiag.clipping.registry import kind_of
 from graddiag.run import Run
 
 _ROUNDING: Final = 1e-6
@@ -110,8 +111,9 @@ def inside_clipping(
     run: Run, parts: Sequence[Let], arriving: Floats, exponent: float | None, *, dense: bool, thresholds: Thresholds
 ) -> InsideClipping | None:
     """The InsideClipping of ``parts``; None where no policy acts inside. ``arriving`` [S] and ``exponent``: with it."""
-    clip = run.manifest.clip or ""
-    named, acted, cuts = clip.startswith(("bptt", "tbptt")), sum(p.acted for p in parts), sum(p.cuts for p in parts)
+    clip, kind = run.manifest.clip or "", kind_of(run.manifest.clip)
+    named = kind is not None and kind.acts_inside
+    acted, cuts = sum(p.acted for p in parts), sum(p.cuts for p in parts)
     if not named and not acted:
         return None
     separate = run.manifest.schema_version >= 3

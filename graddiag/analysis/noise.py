@@ -11,12 +11,12 @@ from graddiag.analysis.captions import Told
 from graddiag.analysis.intervals import Interval, over_neighbours
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
+from graddiag.clipping.registry import kind_of
 from graddiag.run import Run, numbers
 
 _FEWEST: Final = 20
 _BLOCKS: Final = 10
 _NAMES: Final = ("batch", "batch_size")
-_TURNING: Final = ("value", "agc")  # clip policies that change the direction of the gradient
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ def _products(run: Run) -> tuple[Ints, Floats, Floats, Floats]:
     frame = run.read(schema.TABLE_STEPS, columns=names)
     (cosine, absent), (before, _), (after, _) = (numbers(frame[name]) for name in names[1:])
     steps = frame[schema.STEP].to_numpy(dtype=np.int64)
-    turned = (run.manifest.clip or "").startswith(_TURNING)
+    kind = kind_of(run.manifest.clip)
+    turned = kind is not None and kind.keeps_direction is False
     norms = np.where(np.isfinite(after), after, before) if turned else np.where(np.isfinite(before), before, after)
     earlier = np.full(len(norms), np.nan)
     earlier[1:] = np.where(np.diff(steps) == 1, norms[:-1], np.nan)

@@ -1,6 +1,5 @@
 """The norm of the gradient over training, before and after clipping."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
+from graddiag.clipping.registry import read
 from graddiag.run import Run, numbers
 
 
@@ -72,14 +72,8 @@ def norm_history(run: Run) -> NormHistory:
 
 def norm_threshold(policy: str | None) -> float | None:
     """C of the policy ``norm:C``; None for any other policy."""
-    name, _, argument = (policy or "").partition(":")
-    if name != "norm":
-        return None
-    try:
-        threshold = float(argument.split(":")[0])
-    except ValueError:
-        return None
-    return threshold if math.isfinite(threshold) else None
+    found = read(policy)
+    return None if found is None else found.norm_threshold
 
 
 def finite_norms(history: NormHistory) -> tuple[Floats, Ints]:

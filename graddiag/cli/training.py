@@ -8,15 +8,12 @@ import typer
 
 from graddiag.cli.options import Root, TrainingOptions, arm_of, seeds_of, spread
 from graddiag.cli.progress import training_bar
+from graddiag.clipping.registry import help_text
 
 if TYPE_CHECKING:
     from graddiag.lab import Plan, Trained, TrainingSpec
 
-POLICIES = (
-    "none; norm:C, the norm of all gradients together (norm:C:inf, their largest entry); value:C, each entry; agc:C, "
-    "each unit against its weights; auto:P or zclip, by the norms so far; bptt:C, each entry of the error vector "
-    "between two timesteps (bptt:C:norm, its length); tbptt:K, a cut every K timesteps"
-)
+POLICIES = help_text()
 
 
 @spread

@@ -3,34 +3,78 @@
 A policy is called on parameters whose ``.grad`` is filled; it changes those gradients in place and says what it did.
 It works on any model: ``policy = parse("norm:1.0")``, then ``policy(model.parameters())`` before ``optimizer.step()``.
 ``bptt:C`` and ``tbptt:K`` act inside of back-propagation, in graddiag.nn's layers: ``attach(policy, model)`` first.
-``counterfactual`` tries several thresholds on the gradient at hand.
+``counterfactual`` tries several thresholds on the gradient at hand. What is known of each policy is in ``registry``.
 
 No policy but ``value:C:nan=0`` protects against NaN, and none but ``value`` against inf: where gradients are scaled
 together, one inf makes its own entry NaN and every other entry 0. Such entries are counted.
+
+Names are loaded when first used, so that a run can be read by ``registry`` without torch.
 """
 
-from graddiag.clipping.adaptive import AutoClip, ZClip
-from graddiag.clipping.counterfactual import Looked, Tried, counterfactual
-from graddiag.clipping.fixed import NoClipping, NormClipping, ValueClipping
-from graddiag.clipping.inside import BpttClipping, TruncatedBptt, attach
-from graddiag.clipping.outcome import ClipOutcome, ClipPolicy
-from graddiag.clipping.spec import parse
-from graddiag.clipping.unitwise import UnitwiseClipping
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AutoClip",
-    "BpttClipping",
-    "ClipOutcome",
-    "ClipPolicy",
-    "Looked",
-    "NoClipping",
-    "NormClipping",
-    "Tried",
-    "TruncatedBptt",
-    "UnitwiseClipping",
-    "ValueClipping",
-    "ZClip",
-    "attach",
-    "counterfactual",
-    "parse",
-]
+from graddiag.clipping.declaration import PolicyKind
+from graddiag.clipping.registry import POLICIES, kind_of, read
+
+if TYPE_CHECKING:
+    from graddiag.clipping.adaptive import AutoClip as AutoClip
+    from graddiag.clipping.adaptive import ZClip as ZClip
+    from graddiag.clipping.agc import UnitwiseClipping as UnitwiseClipping
+    from graddiag.clipping.bptt import BpttClipping as BpttClipping
+    from graddiag.clipping.bptt import TruncatedBptt as TruncatedBptt
+    from graddiag.clipping.bptt import attach as attach
+    from graddiag.clipping.fixed import NoClipping as NoClipping
+    from graddiag.clipping.fixed import NormClipping as NormClipping
+    from graddiag.clipping.fixed import ValueClipping as ValueClipping
+    from graddiag.clipping.outcome import ClipOutcome as ClipOutcome
+    from graddiag.clipping.outcome import ClipPolicy as ClipPolicy
+    from graddiag.clipping.thresholds import ThresholdSweep as ThresholdSweep
+    from graddiag.clipping.thresholds import Trial as Trial
+    from graddiag.clipping.thresholds import counterfactual as counterfactual
+
+_HOMES = {
+    "AutoClip": "adaptive",
+    "BpttClipping": "bptt",
+    "ClipOutcome": "outcome",
+    "ClipPolicy": "outcome",
+    "NoClipping": "fixed",
+    "NormClipping": "fixed",
+    "ThresholdSweep": "thresholds",
+    "Trial": "thresholds",
+    "TruncatedBptt": "bptt",
+    "UnitwiseClipping": "agc",
+    "ValueClipping": "fixed",
+    "ZClip": "adaptive",
+    "attach": "bptt",
+    "counterfactual": "thresholds",
+}
+_RENAMED = {"Looked": "ThresholdSweep", "Tried": "Trial"}
+
+__all__ = ["POLICIES", "PolicyKind", "kind_of", "parse", "read", *_HOMES]
+
+
+def parse(spec: str) -> "ClipPolicy":
+    """The policy that ``spec`` names, new: ``none``, ``norm:1.0``, ``value:5``; ``POLICIES`` has them all.
+
+    Raises:
+        SettingError: an unknown policy, or a number that is missing, none, or out of its range.
+    """
+    from graddiag.clipping.registry import check
+
+    return check(spec).make()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(f"graddiag.clipping.{name} is now called {new}.", DeprecationWarning, stacklevel=2)
+        return __getattr__(new)
+    if name in _HOMES:
+        return getattr(import_module(f"graddiag.clipping.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'graddiag.clipping' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

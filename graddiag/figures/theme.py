@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from graddiag.analysis import Source
+from graddiag.clipping.registry import kind_of
 
 Theme = Literal["light", "dark"]
 
@@ -70,7 +71,6 @@ PALETTES: Final[dict[Theme, Palette]] = {
 }
 
 _DASHES: Final = ("solid", "6px,2px", "2px,2px", "10px,3px,2px,3px", "12px,4px", "4px,4px", "1px,3px")
-_PLACES: Final = {"none": 0, "norm": 1, "value": 2, "bptt": 3, "auto": 4, "zclip": 5, "agc": 6, "tbptt": 3}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ def safe(text: str) -> str:
 
 
 def _place(source: Source) -> int:
-    return _PLACES.get((source.clip or "none").partition(":")[0], 1)
+    kind = kind_of(source.clip or "none")
+    return 1 if kind is None else kind.style
 
 
 def _style(place: int, theme: Theme) -> Style:

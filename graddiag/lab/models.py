@@ -6,7 +6,7 @@ from typing import Any, Final
 from torch import Tensor, nn
 
 from graddiag.errors import SettingError
-from graddiag.lab import heads, initialisation
+from graddiag.lab import heads, weight_init
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
 from graddiag.nn import GRU, LSTM, RNN
@@ -34,11 +34,11 @@ class SequenceModel(nn.Module):
         self.dropout = nn.Dropout(spec.dropout)
         self.head = heads.parse(spec.output).make(spec.hidden, shape, counts)
         if spec.init_std is not None:
-            initialisation.draw_normal(self, spec.init_std)
+            weight_init.draw_normal(self, spec.init_std)
         if spec.init_uniform is not None:
-            initialisation.draw_uniform(self, spec.init_uniform)
+            weight_init.draw_uniform(self, spec.init_uniform)
         if spec.forget_bias is not None:
-            initialisation.set_forget_bias(self.recurrent, spec.forget_bias)
+            weight_init.set_forget_bias(self.recurrent, spec.forget_bias)
         if spec.init is not None:
             _initialise(self.recurrent, spec)
 
@@ -83,8 +83,8 @@ def cut(state: Any) -> Any:
 
 def _initialise(recurrent: RNN | LSTM | GRU, spec: TrainingSpec) -> None:
     if spec.init == "orthogonal":
-        initialisation.orthogonal(recurrent)
+        weight_init.orthogonal(recurrent)
     elif isinstance(recurrent, RNN):
-        initialisation.identity(recurrent)
+        weight_init.identity(recurrent)
     else:
-        initialisation.chrono(recurrent, spec.length)
+        weight_init.chrono(recurrent, spec.length)

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from graddiag.lab.adding_task import Marked
 from graddiag.lab.cloze import Cloze
 from graddiag.lab.corpora import HELD_OUT, Corpus, read_characters, read_words
-from graddiag.lab.marked import Marked
 from graddiag.lab.memory import Memorisation, Permutation, Recall
 from graddiag.lab.next_symbol import NextInOrder, NextSymbol
 from graddiag.lab.spec import TaskName, TrainingSpec

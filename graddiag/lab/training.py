@@ -12,13 +12,13 @@ from torch import Tensor
 
 import graddiag
 from graddiag import clipping
-from graddiag.lab import optimisers
+from graddiag.lab import optimizers
+from graddiag.lab.early_stopping import EarlyStopping
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.omega import Omega
 from graddiag.lab.remedies import detach_h
 from graddiag.lab.repeat import repeat_command
-from graddiag.lab.solved import Solved
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Batch, Reads, Task, batches
 from graddiag.lab.tasks import make_task
@@ -80,9 +80,9 @@ def train(
         clipping.attach(clip, model)
         if spec.h_detach is not None:
             detach_h(model.recurrent, spec.h_detach)
-        optimizer = optimisers.parse(spec.optimizer).make(model.parameters(), spec.lr)
-        schedule = optimisers.parse_schedule(spec.schedule)
-        solved = Solved(spec.until_error)
+        optimizer = optimizers.parse(spec.optimizer).make(model.parameters(), spec.lr)
+        schedule = optimizers.parse_schedule(spec.schedule)
+        reached = EarlyStopping(spec.until_error)
 
         with (
             graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder,
@@ -104,7 +104,7 @@ def train(
                 clipped = clip(model.parameters())
 
                 scores = model.head.scores(outputs, batch.targets)
-                last = solved(scores) or step + 1 == spec.steps
+                last = reached(scores) or step + 1 == spec.steps
                 recorder.log(loss=loss.item(), **scores)
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)

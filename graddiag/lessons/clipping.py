@@ -8,6 +8,7 @@ import torch
 
 from graddiag import clipping
 from graddiag.analysis.values import Floats
+from graddiag.clipping.registry import check
 from graddiag.lessons.values import Clipped, Region
 
 WEIGHTS: Final = (4.0, 1.0)  # what agc measures the two rows against
@@ -26,20 +27,20 @@ def clip_each(gradient: tuple[float, float], threshold: float, factor: float) ->
     """
     limits = [factor * max(weight, SMALLEST_WEIGHT) for weight in WEIGHTS]
     policies = (
-        ("none", "None", None),
-        (f"norm:{threshold!r}", "Global norm", Region("disc", threshold, threshold)),
-        (f"value:{threshold!r}", "Each entry", Region("box", threshold, threshold)),
-        (f"agc:{factor!r}", "Each row (AGC)", Region("box", *limits)),
-        ("auto:90", "Past norms (AutoClip)", None),
-        ("zclip", "Outliers (ZClip)", None),
+        ("none", None),
+        (f"norm:{threshold!r}", Region("disc", threshold, threshold)),
+        (f"value:{threshold!r}", Region("box", threshold, threshold)),
+        (f"agc:{factor!r}", Region("box", *limits)),
+        ("auto:90", None),
+        ("zclip", None),
     )
-    return tuple(_clip(spec, title, gradient, allowed) for spec, title, allowed in policies)
+    return tuple(_clip(spec, gradient, allowed) for spec, allowed in policies)
 
 
-def _clip(spec: str, title: str, gradient: tuple[float, float], allowed: Region | None) -> Clipped:
-    policy = clipping.parse(spec)
+def _clip(spec: str, gradient: tuple[float, float], allowed: Region | None) -> Clipped:
+    policy, kind = clipping.parse(spec), check(spec).kind
     weights = torch.nn.Parameter(torch.tensor(WEIGHTS, dtype=torch.float64).unsqueeze(1))
-    if spec.startswith(("auto", "zclip")):
+    if kind.adapts:
         for norm in HISTORY:
             weights.grad = torch.tensor([[0.6 * norm], [0.8 * norm]], dtype=torch.float64)
             policy([weights])
@@ -49,7 +50,8 @@ def _clip(spec: str, title: str, gradient: tuple[float, float], allowed: Region 
     after = weights.grad.squeeze(1).numpy().copy()
     return Clipped(
         spec=spec,
-        title=title,
+        title=kind.title,
+        scales_together=kind.keeps_direction is True,
         before=before,
         after=after,
         norm_before=float(outcome.norm_before),

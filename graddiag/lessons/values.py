@@ -163,7 +163,7 @@ class Clipped:
     """What one policy makes of one gradient of two entries, each a row of its own.
 
     Attributes:
-        spec: as ``graddiag.clipping.parse`` reads it; title: in words.
+        spec: as ``graddiag.clipping.parse`` reads it; title: in words; scales_together: all entries by one number.
         before, after: [2], NaN and inf kept.
         coefficient: norm after / norm before, the factor of all entries where they share one.
         cosine: of after with before, NaN where either has none.
@@ -173,6 +173,7 @@ class Clipped:
 
     spec: str
     title: str
+    scales_together: bool
     before: Floats
     after: Floats
     norm_before: float
@@ -193,8 +194,7 @@ class Clipped:
     def caption(self) -> str:
         x, y = (told(float(value)) for value in self.after)
         after = f"After: ({x}, {y}), norm {told(self.norm_after)}"
-        shared = not self.spec.startswith(("value", "agc"))
-        ratio = f"{'coefficient' if shared else 'norm ratio'} {number(self.coefficient)}"
+        ratio = f"{'coefficient' if self.scales_together else 'norm ratio'} {number(self.coefficient)}"
         return f"{after}." if self.nonfinite else f"{after}, {ratio}, {self.direction}."
 
 

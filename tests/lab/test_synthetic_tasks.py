@@ -7,7 +7,7 @@ import torch
 from torch import Generator
 
 from graddiag.errors import SettingError
-from graddiag.lab.marked import CHANCE, Marked
+from graddiag.lab.adding_task import CHANCE, Marked
 from graddiag.lab.memory import Memorisation, Permutation, Recall
 from graddiag.lab.temporal_order import TemporalOrder
 

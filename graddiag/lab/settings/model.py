@@ -29,7 +29,7 @@ class ModelSettings(BaseModel):
         layer_norm: an RNN's pre-activations normalised over its units; residual: its state is added to, not replaced.
             See ``graddiag.nn.RNN``.
         init: how the recurrent weights (orthogonal, identity) or the gates' biases (chrono, with the length as the
-            longest time constant) are drawn, after all of the above; see ``graddiag.lab.initialisation``.
+            longest time constant) are drawn, after all of the above; see ``graddiag.lab.weight_init``.
     """
 
     model: ModelKind

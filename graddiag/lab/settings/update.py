@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, field_validator
 
 from graddiag import clipping
-from graddiag.lab import optimisers
+from graddiag.lab import optimizers
 from graddiag.lab.omega import OmegaForm
 
 LossReduction = Literal["mean", "sum"]
@@ -43,9 +43,9 @@ class UpdateSettings(BaseModel):
     @field_validator("optimizer")
     @classmethod
     def _optimiser(cls, optimizer: str) -> str:
-        return str(optimisers.parse(optimizer))
+        return str(optimizers.parse(optimizer))
 
     @field_validator("schedule")
     @classmethod
     def _schedule(cls, schedule: str) -> str:
-        return str(optimisers.parse_schedule(schedule))
+        return str(optimizers.parse_schedule(schedule))

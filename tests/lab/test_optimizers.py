@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graddiag.errors import SettingError
-from graddiag.lab.optimisers import parse, parse_schedule
+from graddiag.lab.optimizers import parse, parse_schedule
 
 
 @pytest.mark.parametrize("text", ["sgd", "sgd:0.9", "rmsprop:0.95", "adam"])

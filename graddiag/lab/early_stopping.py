@@ -7,7 +7,7 @@ from typing import Final
 BATCHES: Final = 100
 
 
-class Solved:
+class EarlyStopping:
     """Asked after every step; remembers the share of wrong answers of the last ``BATCHES`` batches."""
 
     def __init__(self, until: float | None) -> None:

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from graddiag.clipping.fixed import NormClipping
 from graddiag.clipping.outcome import EPSILON
-from graddiag.clipping.spec import parse
+from graddiag.clipping.registry import read
 from graddiag.errors import SettingError
 
 Loss = Callable[[], Tensor | float]
@@ -22,7 +21,7 @@ Loss = Callable[[], Tensor | float]
 LADDER: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
-class Tried(NamedTuple):
+class Trial(NamedTuple):
     """One update: its threshold, None without clipping; norm after / norm before; the loss on the same batch after."""
 
     threshold: float | None
@@ -31,7 +30,7 @@ class Tried(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Looked:
+class ThresholdSweep:
     """What was tried at one step, by ascending threshold and without clipping last.
 
     norm: L2 over all of the model's gradients, as they are at hand. loss_before: on the same batch, before an update.
@@ -40,7 +39,7 @@ class Looked:
 
     norm: float
     loss_before: float
-    tried: tuple[Tried, ...]
+    tried: tuple[Trial, ...]
 
 
 def counterfactual(
@@ -50,7 +49,7 @@ def counterfactual(
     thresholds: Sequence[float] | None = None,
     *,
     own: float | None = None,
-) -> Looked:
+) -> ThresholdSweep:
     """The loss after the optimizer's update with each of ``thresholds`` and without clipping, from where it stands.
 
     Call it after ``backward()``, before clipping. The update is the optimizer's own, momentum and all, made by a copy
@@ -81,17 +80,14 @@ def counterfactual(
     for threshold in (*wanted, None):
         factor = torch.ones_like(norm) if threshold is None else (threshold / (norm + EPSILON)).clamp(max=1.0)
         with _updated(model, optimizer, None if threshold is None else factor):
-            tried.append(Tried(threshold, float(factor), _evaluated(model, loss)))
-    return Looked(float(norm), before, tuple(tried))
+            tried.append(Trial(threshold, float(factor), _evaluated(model, loss)))
+    return ThresholdSweep(float(norm), before, tuple(tried))
 
 
 def own_threshold(clip: str | None) -> float | None:
     """C of the policy ``norm:C`` on the L2 norm; None for any other, or a text that names none."""
-    try:
-        policy = parse(clip or "none")
-    except SettingError:
-        return None
-    return policy.threshold if isinstance(policy, NormClipping) and policy.p == 2 else None
+    policy = read(clip)
+    return None if policy is None or policy.options else policy.norm_threshold
 
 
 def _ladder(norm: float) -> tuple[float, ...]:

@@ -15,7 +15,7 @@ _SMOOTHING: Final = 0.95  # Karpathy's char-rnn
 
 
 @dataclass(frozen=True)
-class OptimiserSpec:
+class OptimizerSpec:
     """An optimizer and its one constant: the momentum of sgd, the smoothing of rmsprop."""
 
     kind: Kind
@@ -46,7 +46,7 @@ class ScheduleSpec:
         return self.factor ** (0 if step < self.after else (step - self.after) // self.every + 1)
 
 
-def parse(text: str) -> OptimiserSpec:
+def parse(text: str) -> OptimizerSpec:
     """The optimizer that ``text`` names.
 
     Raises:
@@ -58,7 +58,7 @@ def parse(text: str) -> OptimiserSpec:
     value = _number(text, constant) if constant else _SMOOTHING if kind == "rmsprop" else 0.0
     if not 0 <= value < 1:
         raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {_FORMS}.")
-    return OptimiserSpec(kind, value)  # type: ignore[arg-type]
+    return OptimizerSpec(kind, value)  # type: ignore[arg-type]
 
 
 def parse_schedule(text: str) -> ScheduleSpec:

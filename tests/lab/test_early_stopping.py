@@ -1,23 +1,23 @@
-"""A task is solved when the last hundred batches are, and not before there are so many."""
+"""A task is reached when the last hundred batches are, and not before there are so many."""
 
 from pathlib import Path
 
 from graddiag import load_run
 from graddiag.lab import plan_run, train, training_spec
-from graddiag.lab.solved import BATCHES, Solved
+from graddiag.lab.early_stopping import BATCHES, EarlyStopping
 
 
 def test_the_mean_of_the_last_hundred_counts() -> None:
-    solved = Solved(0.1)
-    assert not any(solved({"error": 0.0}) for _ in range(BATCHES - 1))
-    assert solved({"error": 0.0})
-    wrong = [solved({"error": 1.0}) for _ in range(11)]
+    reached = EarlyStopping(0.1)
+    assert not any(reached({"error": 0.0}) for _ in range(BATCHES - 1))
+    assert reached({"error": 0.0})
+    wrong = [reached({"error": 1.0}) for _ in range(11)]
     assert wrong == [True] * 10 + [False]
 
 
 def test_without_a_goal_it_never_is() -> None:
-    solved = Solved(None)
-    assert not any(solved({}) for _ in range(3 * BATCHES))
+    reached = EarlyStopping(None)
+    assert not any(reached({}) for _ in range(3 * BATCHES))
 
 
 def test_a_training_ends_when_its_task_is_solved(tmp_path: Path) -> None:
