@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
@@ -51,6 +53,17 @@ class Bands(Result):
     def _when(self) -> str:
         lasts = {int(band.steps[-1]) for band in self.bands}
         return f"At step {lasts.pop():,}" if len(lasts) == 1 else "At the last step of each"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step of an arm: median, smallest and largest run, and how many runs there are."""
+        parts = [
+            indexed(
+                {"arm": np.repeat(band.source.arm_label, len(band.steps)), schema.STEP: band.steps},
+                **{f"{self.name}_median": band.median, "low": band.low, "high": band.high, "runs": band.runs},
+            )
+            for band in self.bands
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 def bands(runs: Sequence[Run], name: str = schema.LOSS) -> Bands:

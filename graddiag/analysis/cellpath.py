@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import SomeSteps, StepMeans
 from graddiag.analysis.selection import Selection
@@ -56,6 +58,12 @@ class CellPath(Result):
         found = {"median": number(self.ratio), "rest": f"{number(abs(1 - self.ratio))} to {number(1 + self.ratio)}"}
         note = "The rest came through the gates and h; norms do not add, so only its bounds are known."
         return Told(f"Gradient along the cell over ‖dL/dc‖, {self.selection.short}", found, note)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, then a row a timestep."""
+        over = indexed({schema.STEP: self.steps}, self.by_step)
+        along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
+        return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
 def cell_path(run: Run, selection: Selection) -> CellPath:

@@ -129,6 +129,10 @@ class Comparison(Result):
             return ""
         return f"Left out, as their arm has another run of the same seed: {', '.join(self.left_out)}."
 
+    def to_frame(self) -> pd.DataFrame:
+        """As ``table``."""
+        return self.table()
+
     def table(self) -> pd.DataFrame:
         """The effects, a row each: numbers as numbers, missing where not known; of success the rates, not medians."""
         rows = [

@@ -105,6 +105,16 @@ class Counterfactuals(Result):
         found["of"] = plural(len(self.steps), "step")
         return Told("What clipping did at single steps", found, "By the loss on the same batch after one update.")
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step and threshold, inf for none: the loss on the same batch after the update."""
+        rows = [
+            (each.step, each.norm, each.loss_before, threshold, coefficient, loss, each.outcome)
+            for each in self.steps
+            for threshold, coefficient, loss in zip(each.thresholds, each.coefficients, each.losses, strict=True)
+        ]
+        columns = [schema.STEP, schema.GRAD_NORM, "loss_before", "threshold", "coefficient", "loss_after", "outcome"]
+        return pd.DataFrame(rows, columns=columns)
+
 
 def counterfactual(run: Run) -> Counterfactuals:
     """The steps of ``run`` at which thresholds were tried, each judged.

@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, rows_nearest
 from graddiag.analysis.values import Floats, Ints, Result, Source, States, finite_only, source_of, states_of
@@ -56,6 +58,11 @@ class CreditMatrix(Result):
         fading = "" if self.fading is None else f"; it is below 1% after {self.fading} timesteps"
         share = number(float(back[-1] / back[0]))
         return f"{found}: of what timestep {s} sends, {share} is left at timestep {far}{fading}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a cell: the norm of dL_s/dh_t."""
+        at = ("loss_timestep", self.loss_timesteps), (schema.TIMESTEP, self.timesteps)
+        return cells(*at, "credit", self.values, self.states)
 
 
 def credit_matrix(run: Run, step: int, selection: Selection) -> CreditMatrix:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
@@ -37,6 +38,10 @@ class Curves(Result):
         return Told(
             line.title, {"from": course, "lowest": f"{number(float(line.values[best]))} at step {self.steps[best]}"}
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, *self.series)
 
 
 def logged_scalars(run: Run) -> tuple[str, ...]:

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection, recorded_steps, selections
 from graddiag.analysis.stretches import ends_of
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
@@ -73,6 +75,14 @@ class Depth(Result):
             return f"Across depth {told}."
         of = " of the deepest module" if len({each.selection.module for each in self.layers}) > 1 else ""
         return f"Across depth {told}; from top to bottom{of} by {number(self.across)}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step of a layer."""
+        parts = [
+            indexed({"layer": np.repeat(each.selection.label, len(each.steps)), schema.STEP: each.steps}, each.norm)
+            for each in self.layers
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 def depth(run: Run) -> Depth:

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.clipping import ROUNDING
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, plural
 from graddiag.clipping.registry import kind_of
@@ -67,6 +69,10 @@ class DirectionChange(Result):
         turned = f"turned by {self.policy} at {plural(self.clipped_steps, 'step')}"
         angle = f"{most}{number(self.angle)} degrees"
         return Told(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a clipped step."""
+        return indexed({schema.STEP: self.steps}, self.cosine)
 
 
 def direction_change(run: Run) -> DirectionChange:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run, numbers
@@ -43,6 +45,10 @@ class EffectiveLr(Result):
             return Told(of, {"": f"{number(self.mean_lr)}, as set"})
         kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
         return Told(of, {"": f"{number(self.mean_effective)}{kept}"})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.lr, self.effective)
 
 
 def effective_lr(run: Run) -> EffectiveLr:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import plural
 from graddiag.run import Run, numbers
@@ -57,6 +58,17 @@ class Events(Result):
     @property
     def told(self) -> Told:
         return Told("Events", {each.title: _when(each) for each in self.kinds})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row an event."""
+        parts = [
+            indexed(
+                {schema.STEP: each.steps, schema.KIND: np.repeat(each.kind, len(each.steps))},
+                **{schema.VALUE: each.values, schema.MESSAGE: each.messages},
+            )
+            for each in self.kinds
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 def events(run: Run) -> Events:

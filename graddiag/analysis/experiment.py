@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.curves import logged_scalars
@@ -112,6 +113,24 @@ class Experiment(Result):
             "seed": [each.source.seed for each in self.members],
         }
         return {name: str(found[0]) for name, found in told.items() if len(set(found)) == 1 and found[0] is not None}
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a run."""
+        rows = [
+            {
+                "run": each.source.run,
+                "arm": each.source.arm_label,
+                "seed": each.source.seed,
+                "status": each.status,
+                LENGTH: each.length,
+                f"{self.goal.name}_at_end": each.final,
+                "success": each.success,
+                "largest_norm": each.largest_norm,
+                **each.settings,
+            }
+            for each in self.members
+        ]
+        return pd.DataFrame(rows)
 
 
 def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:

@@ -1,6 +1,6 @@
 """The course of a layer's leading Lyapunov exponents over the snapshots of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, snapshot_steps
 from graddiag.analysis.values import Ints, Result, Series, Source, known, nonfinite, series, source_of
@@ -76,6 +77,19 @@ class LyapunovHistory(Result):
         if lost := int(nonfinite(largest.mean.states).sum()):
             found["NaN or inf at"] = str(lost)
         return Told(of, found, "In nats a timestep.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step of an exponent, the largest first."""
+        parts = [
+            indexed(
+                {schema.STEP: self.steps, "exponent": np.repeat(each.index, len(self.steps))},
+                replace(each.mean, name="mean"),
+                replace(each.low, name="low"),
+                replace(each.high, name="high"),
+            )
+            for each in self.exponents
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 def lyapunov_history(run: Run, selection: Selection) -> LyapunovHistory:

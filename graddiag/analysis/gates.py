@@ -1,14 +1,16 @@
 """What the gates do: their mean and saturation over training, and over the timesteps of a sequence."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.gategrids import gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.profile import Asked, steps_asked_for
@@ -56,6 +58,20 @@ class GateHistory(Result):
         step = recorded_span(int(self.steps[-1]), int(self.steps[-1]))
         return Told(f"Mean activation at {step}, the last", _last(self.gates))
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        lines = [
+            replace(line, name=f"{part}_{gate.gate}")
+            for gate in self.gates
+            for part, line in (
+                ("mean", gate.mean),
+                ("std", gate.std),
+                ("saturated_low", gate.low),
+                ("saturated_high", gate.high),
+            )
+        ]
+        return indexed({schema.STEP: self.steps}, *lines)
+
 
 @dataclass(frozen=True)
 class GateProfile(Result):
@@ -77,6 +93,20 @@ class GateProfile(Result):
     def told(self) -> Told:
         when = recorded_span(int(self.steps[0]), int(self.steps[-1]))
         return Told(f"Mean activation at the last timestep, {when}", _last(self.gates))
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a timestep."""
+        lines = [
+            replace(line, name=f"{part}_{gate.gate}")
+            for gate in self.gates
+            for part, line in (
+                ("mean", gate.mean),
+                ("std", gate.std),
+                ("saturated_low", gate.low),
+                ("saturated_high", gate.high),
+            )
+        ]
+        return indexed({schema.TIMESTEP: self.timesteps}, *lines)
 
 
 def gate_history(run: Run, selection: Selection) -> GateHistory:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.gategrids import in_order
 from graddiag.analysis.means import UnitMeans
 from graddiag.analysis.selection import Selection
@@ -72,6 +74,18 @@ class GateUnits(Result):
         when = f"{plural(len(self.steps), 'snapshot')} of {span(int(self.steps[0]), int(self.steps[-1]))}"
         of = f"Stuck units of {self.selection.short}, of {self.units:,}, by {when}"
         return Told(of, stuck or {"": "none"})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a unit of a gate: the shares of its activations that are saturated low and high."""
+        parts = [
+            indexed(
+                {"gate": np.repeat(each.gate, len(each.low)), schema.UNIT: np.arange(len(each.low))},
+                saturated_low=each.low,
+                saturated_high=each.high,
+            )
+            for each in self.gates
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 def gate_units(run: Run, selection: Selection) -> GateUnits:

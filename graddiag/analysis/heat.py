@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import cells
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import ends_of, stretches
@@ -90,6 +92,12 @@ class Heat(Result):
             plural(*each) for each in ((self.step_bin, "step"), (self.timestep_bin, "timestep")) if each[0] > 1
         )
         return f"Each cell is the {'largest' if self.reduce == 'max' else 'log-mean'} of {of}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a cell, by the first step and timestep in it."""
+        return cells(
+            (schema.STEP, self.steps), (schema.TIMESTEP, self.timesteps), self.signal, self.values, self.states
+        )
 
 
 def heat(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.levels import Course, course_of, flat_from, levels_of, risen_from
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
@@ -123,6 +124,10 @@ class LossDynamics(Result):
         s = self.stability
         found["sharpness times learning rate at or above 2 at"] = f"{percent(s.share)} of {plural(s.steps, 'step')}"
         return Told("Loss", found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.loss)
 
 
 def loss_dynamics(run: Run, thresholds: Thresholds | None = None) -> LossDynamics:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.intervals import Interval, over_neighbours
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
@@ -89,6 +91,10 @@ class GradientNoise(Result):
         if self.interval is not None and self.interval[1] < 0:
             return "on the whole each turns against the one before: the gradient oscillates, which hides the signal"
         return "the signal is not significantly different from 0"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.cosine)
 
 
 def gradient_noise(run: Run) -> GradientNoise:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.clipping.registry import read
@@ -51,6 +53,10 @@ class NormHistory(Result):
         if bad := int(nonfinite(self.before.states).sum()):
             found["NaN or inf at"] = plural(bad, "step")
         return Told(of, found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.before, self.after, self.coefficient)
 
 
 def norm_history(run: Run) -> NormHistory:

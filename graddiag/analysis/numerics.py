@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
@@ -116,6 +117,11 @@ class Numerics(Result):
         if self.zeros and self.zeros[0].median > 0:
             found[f"most exact zeros in {self.zeros[0].parameter},"] = percent(self.zeros[0].median)
         return Told("Numerics", found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a parameter: the share of exact zeros in its gradient."""
+        rows = [(each.parameter, each.median, each.largest, each.largest_step) for each in self.zeros]
+        return pd.DataFrame(rows, columns=["parameter", "zeros_median", "zeros_largest", "largest_step"])
 
 
 def numerics(run: Run) -> Numerics:

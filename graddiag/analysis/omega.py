@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 import numpy as np
+import pandas as pd
 
+from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.gains import Gains, gains
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.selection import Selection
@@ -86,6 +89,12 @@ class Omega(Result):
         if self.underflowed_gains:
             found["{} of the gains left out, since the gradient underflows"] = f"{self.underflowed_gains:,}"
         return Told(f"Omega a timestep, by {self.words}, {self.selection.short}", found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, then a row a timestep."""
+        over = indexed({schema.STEP: self.steps}, self.total, self.per_timestep)
+        along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
+        return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
 def omega(run: Run, selection: Selection, *, form: OmegaForm = "squared") -> Omega:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.means import added
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.stretches import stretches
@@ -42,6 +44,10 @@ class Profile(Result):
         if not len(ends):
             return Told(of, {"": "no finite value"})
         return Told(of, {f"{{}} at timestep {t}": number(float(line.values[t])) for t in ends[[0, -1]]})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a timestep."""
+        return indexed({schema.TIMESTEP: self.timesteps}, *self.series)
 
 
 def profile(run: Run, step: Asked, selection: Selection, signals: Sequence[str] = (schema.GRAD_H,)) -> Profile:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
+from graddiag import schema
+from graddiag.analysis.frames import cells
 from graddiag.analysis.grid import Grid, read_grid
 from graddiag.analysis.heat import Reduce, binned, bins, counted, longest
 from graddiag.analysis.selection import Selection, recorded_steps
@@ -54,6 +57,11 @@ class HeatRatio(Result):
             f"{signal_title(self.signal)} of {self.treated.label} over that of {self.baseline.label}, at the same step "
             f"and timestep{when}: {number(self.median)} in the median. At 1 they are equal."
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a cell: the ratio itself, by the first step and timestep in it."""
+        ratio = np.power(10.0, self.values, dtype=np.float64)
+        return cells((schema.STEP, self.steps), (schema.TIMESTEP, self.timesteps), "ratio", ratio, self.states)
 
 
 def heat_ratio(

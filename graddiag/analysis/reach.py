@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis import transport
 from graddiag.analysis.captions import Told, told_together
 from graddiag.analysis.distance import Coverage, coverage, task_distance
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.gains import Gains, gains, type_of, window_of
 from graddiag.analysis.inside import InsideClipping, Let, inside_clipping, let_through
 from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
@@ -129,6 +131,24 @@ class Reach(Result):
     def coverages(self) -> tuple[Told, ...]:
         """In the caption of the horizon: whether it covers the sequence, and the task where its distance is known."""
         return tuple(one.told for one in (self.over_sequence, self.over_task) if one is not None)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, then a row a timestep."""
+        over = indexed(
+            {schema.STEP: self.steps},
+            exponent=self.exponent_by_step,
+            horizon=self.horizon_by_step,
+            first_over_last=self.ratio_by_step,
+            reaching_first=self.arriving_by_step,
+            growth=self.growth_by_step,
+        )
+        along = indexed(
+            {schema.TIMESTEP: self.timesteps},
+            gain=self.gain_by_timestep,
+            gain_low=self.gain_low,
+            gain_high=self.gain_high,
+        )
+        return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
 def horizon_captions(reaches: Sequence[Reach]) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+import pandas as pd
+
 from graddiag.analysis.captions import Told
 from graddiag.analysis.reach import Reach, reach
 from graddiag.analysis.selection import selections
@@ -34,6 +36,16 @@ class LayerReaches(Result):
         if math.isinf(least.horizon):
             return Told(of, {"": f"{where}, where it does not fade over the {length}"})
         return Told(of, {f"{where}, where it falls to 1/e in {{}} of {length}": number(least.horizon)})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a layer."""
+        rows = [
+            (each.selection.label, each.exponent, *(each.exponent_interval or (None, None)), each.horizon, each.ratio)
+            for each in self.layers
+        ]
+        return pd.DataFrame(
+            rows, columns=["layer", "exponent", "exponent_low", "exponent_high", "horizon", "first_over_last"]
+        )
 
 
 def reaches(run: Run, *, thresholds: Thresholds | None = None) -> LayerReaches:

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
+from graddiag.analysis.frames import cells
 from graddiag.analysis.heat import binned, bins
 from graddiag.analysis.selection import Selection, steps_of
 from graddiag.analysis.values import CellState, Ints, Result, Source, States, source_of, states_of
@@ -70,6 +71,11 @@ class UnitHeat(Result):
         zero = int((self.states == CellState.ZERO).sum())
         zeros = f"; {plural(zero, 'cell')} exactly zero" if zero and not self.linear else ""
         return f"{found}: from {number(float(shown.min()))} to {number(float(shown.max()))}{zeros}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a cell, by the first timestep and unit in it."""
+        at = (schema.TIMESTEP, self.timesteps), (schema.UNIT, self.units)
+        return cells(*at, self.column, self.values, self.states)
 
 
 def snapshot_steps(run: Run, selection: Selection | None = None, table: str = schema.TABLE_SNAPSHOTS) -> Ints:

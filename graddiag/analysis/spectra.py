@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, known, series, source_of
@@ -67,6 +68,23 @@ class WeightSpectrum(Result):
         when = "" if self.step is None else f" at step {self.step}"
         return Told(f"Largest singular value and spectral radius of {self.parameter}{when}", found)
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row an eigenvalue and singular value of a gate, by index."""
+        parts = [
+            indexed(
+                {
+                    "parameter": np.repeat(self.parameter, len(each.real)),
+                    "gate": np.repeat(each.gate, len(each.real)),
+                    "index": np.arange(len(each.real)),
+                },
+                real=each.real,
+                imag=each.imag,
+                singular=each.singular,
+            )
+            for each in self.blocks
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
+
 
 @dataclass(frozen=True)
 class WeightSeries:
@@ -99,6 +117,18 @@ class SpectrumHistory(Result):
         when = span(int(self.steps[0]), int(self.steps[-1]))
         alone = " alone" if len(self.steps) == 1 else ""
         return Told(f"Recurrent weights, {when}{alone}", found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step of a weight."""
+        parts = [
+            indexed(
+                {schema.STEP: self.steps, "parameter": np.repeat(each.parameter, len(self.steps))},
+                each.norm,
+                each.radius,
+            )
+            for each in self.weights
+        ]
+        return stacked(*parts) if parts else pd.DataFrame()
 
 
 @dataclass(frozen=True)
@@ -175,6 +205,10 @@ class Lyapunov(Result):
         zero = int(np.isneginf(self.exponents).sum())
         gone = f"; {zero} of them are -inf, directions that a single timestep takes to 0" if zero else ""
         return f"Lyapunov exponents of {self.source.label}, {self.selection.label}: {words}{after}{gone}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row an exponent, the largest first."""
+        return indexed({"index": np.arange(len(self.exponents))}, exponent=self.exponents)
 
 
 def _sizes(block: Block) -> str:

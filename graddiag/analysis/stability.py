@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.loss import SHARPNESS
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
@@ -42,6 +44,10 @@ class EdgeOfStability(Result):
         above = percent(float((known >= EDGE).mean()))
         found = {"{} at the end": number(float(known[-1])), "at or above 2 at": f"{above} of the steps"}
         return Told(of, found, "Below 2 gradient descent on a quadratic descends.")
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.product)
 
 
 def edge_of_stability(run: Run) -> EdgeOfStability:

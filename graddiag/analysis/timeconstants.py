@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.gategrids import gate_grids, recorded_gate_steps
 from graddiag.analysis.means import StepMeans, UnitMeans
 from graddiag.analysis.selection import Selection
@@ -57,6 +59,12 @@ class TimeConstants(Result):
             found[f"longest of {plural(len(known), 'unit')}"] = number(float(known.max()))
         of = f"How long {self.selection.short} keeps a state, to 1/e, by its mean {gate_name(self.gate)}"
         return Told(of, found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, then a row a timestep."""
+        over = indexed({schema.STEP: self.steps}, self.by_step)
+        along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
+        return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
 def time_constants(run: Run, selection: Selection) -> TimeConstants:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
@@ -109,6 +110,20 @@ class Truncation(Result):
         whole = f"not cut short within the {plural(self.window, 'timestep')}"
         notes = " ".join(filter(None, (*self.found, calls)))
         return Told(f"Back-propagation in {self.selection.short}", {"": "ends early" if self.found else whole}, notes)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row: where back-propagation ends, and at what share of the steps."""
+        names = (
+            "window",
+            "judged",
+            "cut_share",
+            "cut_timestep",
+            "faded_share",
+            "carried_share",
+            "distance",
+            "window_short",
+        )
+        return pd.DataFrame([{"layer": self.selection.label, **{name: getattr(self, name) for name in names}}])
 
 
 def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Truncation:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.thresholds import Thresholds
@@ -60,6 +62,11 @@ class DeadUnits(Result):
         of = f"Dead of the {plural(self.units, 'unit')} of {self.selection.short}, by {when}"
         never, untaught = f"{len(self.silent):,}", f"{len(self.untaught):,}"
         return Told(of, {"{} never change": never, "{} get no gradient": untaught})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a dead unit."""
+        silent, untaught = np.isin(self.dead, self.silent), np.isin(self.dead, self.untaught)
+        return indexed({schema.UNIT: self.dead}, silent=silent, untaught=untaught, since=self.since)
 
 
 def dead_units(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> DeadUnits:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, scalar_title
 from graddiag.run import Run, numbers
@@ -65,6 +67,10 @@ class Updates(Result):
             found[f"most in {most.parameter},"] = number(most.median)
             found |= {f"least in {least.parameter},": number(least.median)} if least is not most else {}
         return Told("Update / weights", found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.ratio)
 
 
 def updates(run: Run) -> Updates:

@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag.analysis.words import SIGNED
@@ -45,6 +46,13 @@ class Result:
         plain = to_plain(self)
         assert isinstance(plain, dict)
         return plain
+
+    def to_frame(self) -> pd.DataFrame:
+        """The numbers as a table; of a result without lines or cells one row, with those of its fields that are plain
+        numbers or text."""
+        plain = (str, int, float, type(None))
+        held = {name: each for name, each in vars(self).items() if isinstance(each, plain)}
+        return pd.DataFrame([held])
 
 
 @dataclass(frozen=True)

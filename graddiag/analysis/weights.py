@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.grid import Grid
 from graddiag.analysis.means import StepMeans
 from graddiag.analysis.selection import Selection
@@ -70,6 +72,12 @@ class WeightsInTime(Result):
         if self.untaught:
             found["none at"] = plural(self.untaught, "step")
         return Told(of, found)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, then a row a timestep."""
+        over = indexed({schema.STEP: self.steps}, self.teaching, self.cancellation)
+        along = indexed({schema.TIMESTEP: self.timesteps}, self.share, self.cosine)
+        return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
 def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
 from graddiag.analysis.words import number, percent, plural
@@ -73,6 +75,17 @@ class WhatIf(Result):
             found["{} with NaN or inf left out"] = plural(self.nonfinite_steps, "step")
         note = "A run under another threshold would have gone another way."
         return Told("Thresholds on the norms as recorded", found, note)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a threshold."""
+        found = self.drawn
+        return indexed(
+            {"threshold": found.thresholds},
+            clipped_share=found.clipped_share,
+            mean_coefficient=found.mean_coefficient,
+            median_coefficient=found.median_coefficient,
+            mean_lr=found.mean_lr,
+        )
 
 
 def _as_written(value: float) -> float:

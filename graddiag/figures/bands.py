@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.analysis import Bands
+from graddiag.analysis import Bands, scalar_title
 from graddiag.analysis.bands import Band
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
@@ -15,7 +15,7 @@ from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: bool = False) -> go.Figure:
     """One panel: for each arm the median over its runs, and the range in a paler shade; ``log`` for a log axis."""
-    name = f"{result.title} over seeds"
+    name = bands_title(result.name)
     if result.missing:
         return nothing(result.missing, theme, title=safe(name) if title else None)
     figure = panels(1, 1)
@@ -26,6 +26,11 @@ def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: boo
     figure.update_yaxes(title_text=safe(result.title.lower()), **(_log(result) if log else {}))
     figure.update_xaxes(title_text="step")
     return dressed(figure, theme, title=safe(name) if title else None, body=BODY)
+
+
+def bands_title(name: str) -> str:
+    """The title of the bands of the scalar ``name``."""
+    return f"{scalar_title(name)} over seeds"
 
 
 def _add_range(figure: go.Figure, band: Band, style: Style, log: bool) -> None:

@@ -1,6 +1,7 @@
 """What the cell of an LSTM carries: its share of the gradient, and for how long it keeps a state."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -8,6 +9,9 @@ from graddiag.analysis import CellPath, TimeConstants
 from graddiag.figures.curves import add_log_panels
 from graddiag.figures.frame import PANEL, dressed, nothing, panels
 from graddiag.figures.theme import PALETTES, Theme
+
+CELL_PATH_TITLE: Final = "Gradient along the cell path"
+TIME_CONSTANTS_TITLE: Final = "Time constants of the cells"
 
 Results = Sequence[CellPath] | Sequence[TimeConstants]
 
@@ -17,7 +21,7 @@ def cell_path(results: CellPath | Sequence[CellPath], *, theme: Theme = "light",
     ratio above the dotted line at 1 shows that the rest, through gates and h, opposes it. Log scales."""
     found: Sequence[CellPath] = (results,) if isinstance(results, CellPath) else tuple(results)
     heads = ("by timestep, median over steps", "over training, median over timesteps")
-    figure = _figure(found, "The cell path's part of dL/dc", heads, theme, title)
+    figure = _figure(found, CELL_PATH_TITLE, heads, theme, title)
     if any(each.missing is None for each in found):
         for row in (1, 2):
             line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
@@ -32,7 +36,7 @@ def time_constants(
     """-1 / ln of the mean of the gate that keeps the state, in timesteps: by timestep above, over training below."""
     found: Sequence[TimeConstants] = (results,) if isinstance(results, TimeConstants) else tuple(results)
     heads = ("by timestep, of the mean over steps", "over training, of the mean over timesteps")
-    figure = _figure(found, "Time constants of the cells", heads, theme, title)
+    figure = _figure(found, TIME_CONSTANTS_TITLE, heads, theme, title)
     if any(each.missing is None for each in found):
         figure.update_yaxes(title_text="timesteps")
     return figure

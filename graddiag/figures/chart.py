@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
@@ -56,6 +57,16 @@ class Chart:
     curves: tuple[Curve, ...]
     levels: tuple[tuple[float, str], ...] = ()
     body: int = BODY
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a point of a curve, with the ends of its interval where it has one."""
+        parts = []
+        for curve in self.curves:
+            ends = {"low": curve.low, "high": curve.high}
+            known = {name: _numbers(each) for name, each in ends.items() if each is not None}
+            points = {"curve": curve.name, self.x.title: curve.x, self.y.title: curve.y, **known}
+            parts.append(pd.DataFrame({**points, **({"text": curve.texts} if curve.texts else {})}))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def chart(result: Chart, *, theme: Theme = "light") -> go.Figure:

@@ -12,6 +12,9 @@ from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, pane
 from graddiag.figures.lines import Place, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+WHAT_IF_TITLE: Final = "What each threshold would clip"
+EFFECTIVE_LR_TITLE: Final = "Effective learning rate"
+
 _HEADS: Final = (
     "share of the steps clipped",
     "clip coefficient, mean, and median (dotted line)",
@@ -31,9 +34,8 @@ def what_if(
     one, a band over the recommended range."""
     results = (results,) if isinstance(results, WhatIf) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "What each clip threshold would have done"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=WHAT_IF_TITLE if title else None)
     with_lr = any(np.isfinite(each.drawn.mean_lr).any() for each in drawn)
     rows = 3 if with_lr else 2
     figure = panels(rows, 1, _HEADS[:rows], shared_xaxes=True, vertical_spacing=0.09)
@@ -48,7 +50,7 @@ def what_if(
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
     figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
-    return dressed(figure, theme, title=name if title else None, body=rows * PANEL, heads=True)
+    return dressed(figure, theme, title=WHAT_IF_TITLE if title else None, body=rows * PANEL, heads=True)
 
 
 def effective_lr(
@@ -57,9 +59,8 @@ def effective_lr(
     """Learning rate x clip coefficient over steps, on a log axis; NaN, inf and exact zeros are marked."""
     results = (results,) if isinstance(results, EffectiveLr) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Effective learning rate, lr \N{MULTIPLICATION SIGN} clip coefficient"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=EFFECTIVE_LR_TITLE if title else None)
     figure = panels(1, 1)
     add_lines(figure, [(each.source, each.steps, each.effective) for each in drawn], theme, log=True, place=Place())
     for each in drawn:
@@ -67,7 +68,7 @@ def effective_lr(
     lines = [line for each in drawn for line in (each.lr, each.effective)]
     figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=EFFECTIVE_LR_TITLE if title else None, body=BODY)
 
 
 def _add_what_if(figure: go.Figure, each: WhatIf, style: Style, with_lr: bool) -> None:

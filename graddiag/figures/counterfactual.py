@@ -14,7 +14,7 @@ from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry, add_oddities, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
-_NAME: Final = "Whether clipping saved a step"
+COUNTERFACTUAL_TITLE: Final = "Whether clipping saved a step"
 _HEAD: Final = "loss with clipping \N{MINUS SIGN} without; below 0 it helped"
 _WITH, _WITHOUT, _BEFORE = "with clipping", "without clipping", "before the update"
 _SYMBOLS: Final = {_WITH: "circle", _WITHOUT: "x-thin-open"}
@@ -40,7 +40,7 @@ def counterfactual(
     drawn = [each for each in results if each.missing is None and each.steps]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=_NAME if title else None)
+        return nothing(why, theme, title=COUNTERFACTUAL_TITLE if title else None)
     chosen = _chosen(drawn, step)
     figure = panels(2, 1, (_HEAD, _cliffs(drawn, chosen, step)), vertical_spacing=0.22)
     styles, log = arm_styles([each.source for each in drawn], theme), _is_positive(drawn)
@@ -54,7 +54,7 @@ def counterfactual(
     add_oddities(figure, lines, theme, log=False, place=Place(1), names=whose)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
     _dress_axes(figure, drawn, chosen, log=log)
-    return dressed(figure, theme, title=_NAME if title else None, body=2 * PANEL, heads=True)
+    return dressed(figure, theme, title=COUNTERFACTUAL_TITLE if title else None, body=2 * PANEL, heads=True)
 
 
 def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: str) -> None:

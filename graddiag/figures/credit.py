@@ -1,5 +1,7 @@
 """The credit matrix: which loss timestep reaches which state."""
 
+from typing import Final
+
 import plotly.graph_objects as go
 
 from graddiag.analysis.credit import UNIT, CreditMatrix
@@ -8,6 +10,8 @@ from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, draw
 from graddiag.figures.theme import PALETTES, Theme
 
+CREDIT_TITLE: Final = "Credit of each timestep for each loss"
+
 
 def credit(
     result: CreditMatrix, *, theme: Theme = "light", title: bool = True, limits: Limits | None = None, most: int = 240
@@ -15,7 +19,7 @@ def credit(
     """||dL_s/dh_t||, state timestep t to the right and loss timestep s upwards, on a log scale; behind s there is
     nothing. Of many timesteps at most ``most`` of either are drawn, evenly spaced, with the last.
     ``limits``: the ends of the scale, to share it (``limits_of``)."""
-    name = "Credit: what each loss timestep sends back" if title else None
+    name = CREDIT_TITLE if title else None
     if result.missing is not None:
         return nothing(result.missing, theme, title=name)
     rows, columns = (_spaced(size, most) for size, most in zip(result.values.shape, (most, most), strict=True))

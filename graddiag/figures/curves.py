@@ -1,7 +1,7 @@
 """Lines over steps or timesteps: scalars, norms, clip coefficients, profiles."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,13 +11,18 @@ from graddiag.figures.frame import BODY, PANEL, dressed, linear_axis, log_axis, 
 from graddiag.figures.lines import Place, add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+LOSS_TITLE: Final = "Loss"
+NORMS_TITLE: Final = "Gradient norm before and after clipping"
+COEFFICIENT_TITLE: Final = "Clip coefficient"
+PROFILE_TITLE: Final = "Signal along the sequence"
+
 
 def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The loss, or other scalars, over steps: a panel a scalar, a line a run, on a linear axis."""
     results = (results,) if isinstance(results, Curves) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title="Loss" if title else None)
+        return nothing(_why(results), theme, title=LOSS_TITLE if title else None)
     names = list(dict.fromkeys(line.name for each in drawn for line in each.series))
     titles = {line.name: line.title for each in drawn for line in each.series}
     figure = panels(
@@ -42,9 +47,8 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
     threshold where there is one; one panel where clipping changed nothing."""
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Gradient norm, before and after clipping"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=NORMS_TITLE if title else None)
     heads = {"before": "before clipping", "after": "after clipping"}
     if all(np.array_equal(each.before.values, each.after.values, equal_nan=True) for each in drawn):
         unclipped = not any(each.source.clipped for each in drawn)
@@ -59,7 +63,7 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
     values = drawn_values([line for each in drawn for line in (each.before, each.after)])
     figure.update_yaxes(title_text="L2 norm", **log_axis(values))
     figure.update_xaxes(title_text="step", row=len(heads), col=1)
-    return dressed(figure, theme, title=name if title else None, **{**size_of(len(heads)), "heads": True})
+    return dressed(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
 
 
 def clip_coefficient(
@@ -68,15 +72,14 @@ def clip_coefficient(
     """The clip coefficient over steps, norm after / norm before: 1 is untouched; log scale."""
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.coefficient.measured]
-    name = "Clip coefficient, norm after / norm before"
     if not drawn:
-        return nothing("No clip coefficient was recorded.", theme, title=name if title else None)
+        return nothing("No clip coefficient was recorded.", theme, title=COEFFICIENT_TITLE if title else None)
     figure = panels(1, 1)
     lines = [(each.source, each.steps, each.coefficient) for each in drawn]
     add_lines(figure, lines, theme, log=True, place=Place())
     figure.update_yaxes(title_text="coefficient", **log_axis(drawn_values([line for _, _, line in lines])))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, **size_of(1))
+    return dressed(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
 
 
 def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -84,7 +87,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
     results = (results,) if isinstance(results, Profile) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title="Profile over timesteps" if title else None)
+        return nothing(_why(results), theme, title=PROFILE_TITLE if title else None)
     lines = [(each.source, each.timesteps, line) for each in drawn for line in each.series]
     names = list(dict.fromkeys(line.name for _, _, line in lines))
     titles = {line.name: line.title for _, _, line in lines}
@@ -102,7 +105,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
         axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
         figure.update_yaxes(title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
     figure.update_xaxes(title_text="timestep", row=len(names), col=1)
-    heading = f"{next(iter(titles.values()))} over timesteps" if len(titles) == 1 else "Profiles over timesteps"
+    heading = f"{PROFILE_TITLE}: {', '.join(titles.values())}"
     return dressed(figure, theme, title=heading if title else None, **size_of(len(names)))
 
 

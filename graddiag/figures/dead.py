@@ -12,7 +12,7 @@ from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.lines import MOST_POINTS
 from graddiag.figures.theme import PALETTES, Theme, safe
 
-_NAME: Final = "Dead units"
+DEAD_UNITS_TITLE: Final = "Dead units"
 _ROW, _AXIS = 44, 60
 _KINDS: Final = (
     ("never changes", "silent", "line-ns-open", 0.16),
@@ -26,7 +26,7 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
     results = (results,) if isinstance(results, DeadUnits) else tuple(results)
     drawn = [each for each in results if each.missing is None and each.units]
     if not drawn:
-        return nothing(_why(results), theme, title=_NAME if title else None)
+        return nothing(_why(results), theme, title=DEAD_UNITS_TITLE if title else None)
     figure, palette = panels(1, 1), PALETTES[theme]
     labels = [_label(each, drawn) for each in drawn]
     for row, each in enumerate(drawn):
@@ -49,7 +49,7 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
     most = max(each.units for each in drawn)
     figure.update_xaxes(title_text="unit", range=[-1, most])
     figure.update_yaxes(tickvals=list(range(len(drawn))), ticktext=labels, range=[len(drawn) - 0.5, -0.5])
-    return dressed(figure, theme, title=_NAME if title else None, body=_AXIS + _ROW * len(drawn))
+    return dressed(figure, theme, title=DEAD_UNITS_TITLE if title else None, body=_AXIS + _ROW * len(drawn))
 
 
 def _label(each: DeadUnits, drawn: Sequence[DeadUnits]) -> str:

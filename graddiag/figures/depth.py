@@ -9,16 +9,17 @@ from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, safe
 
+DEPTH_TITLE: Final = "Gradient across depth"
+
 _ARMS: Final = 2  # colours that stand for clipping off and on in the other figures
 
 
 def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """One run's ||dL/dh|| by layer over training, over all timesteps together; log scale; the lower a layer, the finer
     its dashes."""
-    name = "Gradient across depth"
     drawn = [each for each in result.layers if each.typical is not None]
     if result.missing or not drawn:
-        return nothing(result.missing or "No layer has a gradient.", theme, title=name if title else None)
+        return nothing(result.missing or "No layer has a gradient.", theme, title=DEPTH_TITLE if title else None)
     figure, colors = panels(1, 1), PALETTES[theme].arms[_ARMS:]
     for place, each in enumerate(drawn):
         style = Style(colors[place % len(colors)], "solid" if place == len(drawn) - 1 else f"{2 + 2 * place}px,2px")
@@ -29,4 +30,4 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
     values = [float(value) for each in drawn for value in each.norm.values if value > 0]
     figure.update_yaxes(title_text="‖dL/dh‖ over timesteps, L2, before clipping", **log_axis(values))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=DEPTH_TITLE if title else None, body=BODY)

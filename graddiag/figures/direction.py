@@ -1,6 +1,7 @@
 """Whether clipping turned the gradient: the cosine at every clipped step."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,7 +11,7 @@ from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, add_oddities, as_float32, decimated
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
-_NAME = "Direction of the gradient after clipping"
+DIRECTION_TITLE: Final = "Direction of the gradient after clipping"
 
 
 def direction(
@@ -21,7 +22,7 @@ def direction(
     results = (results,) if isinstance(results, DirectionChange) else tuple(results)
     drawn = [each for each in results if each.missing is None and len(each.steps)]
     if not drawn:
-        return nothing(_why(results), theme, title=_NAME if title else None)
+        return nothing(_why(results), theme, title=DIRECTION_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         kept = decimated(each.cosine.values, MOST_POINTS)
@@ -45,7 +46,7 @@ def direction(
     low = min((float(np.nanmin(each.cosine.values)) for each in drawn if each.cosine.measured), default=0.0)
     figure.update_yaxes(title_text="cosine, after with before", range=[min(low, 0.95) - 0.03, 1.03])
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=_NAME if title else None, body=BODY)
+    return dressed(figure, theme, title=DIRECTION_TITLE if title else None, body=BODY)
 
 
 def _why(results: Sequence[DirectionChange]) -> str:

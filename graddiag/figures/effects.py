@@ -14,6 +14,8 @@ from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+EFFECTS_TITLE: Final = "Effects, pair by pair"
+
 _ROW, _GAP = 88, 56
 _LINE: Final = 48  # letters of a head that a phone has room for
 _DIFFERENCE: Final = "arm less baseline"
@@ -27,9 +29,10 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
     runs ended in NaN or inf or never reached the target, is a triangle at the end of the axis.
     """
     shown = [each for each in comparison.effects if each.n]
-    name = "Effects: arm less baseline, pair by pair"
     if comparison.missing or not shown:
-        return nothing(comparison.missing or "No effect could be measured.", theme, title=name if title else None)
+        return nothing(
+            comparison.missing or "No effect could be measured.", theme, title=EFFECTS_TITLE if title else None
+        )
     metrics = list(dict.fromkeys(each.metric for each in shown))
     heads = [_head([each for each in shown if each.metric == metric]) for metric in metrics]
     figure = panels(len(metrics), 1, ["-"] * len(metrics), vertical_spacing=_GAP / (_ROW * len(metrics)))
@@ -44,7 +47,7 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
             _add(figure, effect, styles[effect.arm], -height, row, limits)
         figure.update_xaxes(range=limits, row=row, col=1)
         figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
-    dressed(figure, theme, title=name if title else None, body=_ROW * len(metrics), heads=True)
+    dressed(figure, theme, title=EFFECTS_TITLE if title else None, body=_ROW * len(metrics), heads=True)
     figure.update_yaxes(visible=False)
     figure.update_xaxes(nticks=6)
     return _titles_left(figure)

@@ -9,6 +9,8 @@ from graddiag.analysis import Events
 from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
+EVENTS_TITLE: Final = "Events"
+
 _ROW, _AXIS = 34, 70
 _SYMBOLS: Final = ("x", "triangle-up", "diamond", "square", "circle", "cross", "star")
 
@@ -18,10 +20,9 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
     the kind; the message stands in the hover text."""
     results = (results,) if isinstance(results, Events) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Events"
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=name if title else None)
+        return nothing(why, theme, title=EVENTS_TITLE if title else None)
     titles = list(dict.fromkeys(kind.title for each in drawn for kind in each.kinds))
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
@@ -45,4 +46,4 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
     margin = 0.02 * max(1, max(spans) - min(spans))
     figure.update_xaxes(title_text="step", range=[min(spans) - margin, max(spans) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(each) for each in reversed(titles)])
-    return dressed(figure, theme, title=name if title else None, body=_ROW * len(titles) + _AXIS)
+    return dressed(figure, theme, title=EVENTS_TITLE if title else None, body=_ROW * len(titles) + _AXIS)

@@ -15,6 +15,9 @@ from graddiag.figures.lines import as_float32
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+SUCCESS_TITLE: Final = "Success"
+MULTIPLES_TITLE: Final = "Every run"
+
 _PANEL, _GAP = 170, 40
 _ARM, _AXIS, _NAME = 36, 50, 24  # pixels of an arm and of the axis below them; letters of a name on one line
 _LENGTH: Final = "length of the sequence, timesteps"
@@ -28,12 +31,11 @@ _ROOM: Final = 0.5  # of the range without them: how far above the largest value
 def success(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The share of runs that succeeded, with its 95% interval: of several lengths a point for each arm at each length,
     of one a line for each arm."""
-    name = "Success by length and arm"
     if result.missing:
-        return nothing(result.missing, theme, title=name if title else None)
+        return nothing(result.missing, theme, title=SUCCESS_TITLE if title else None)
     figure = _by_length(result, theme) if len(result.lengths) > 1 else _by_arm(result, theme)
     body = BODY if len(result.lengths) > 1 else _ARM * len(result.arms) + _AXIS
-    return dressed(figure, theme, title=name if title else None, body=body, legend=len(result.lengths) > 1)
+    return dressed(figure, theme, title=SUCCESS_TITLE if title else None, body=body, legend=len(result.lengths) > 1)
 
 
 def _by_length(result: Experiment, theme: Theme) -> go.Figure:
@@ -90,7 +92,7 @@ def _points(found: Sequence[Rate], style: Style, **places: Any) -> go.Scatter:
 def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """A panel for each arm (row) and length (column), a line for each run, on shared axes; the goal is dotted.
     Where the largest twentieth of the values would leave the others no room, the axis is cut and says so."""
-    name = f"{scalar_title(result.goal.name)} of every run"
+    name = f"{MULTIPLES_TITLE}: {scalar_title(result.goal.name)}"
     drawn = [each for each in result.members if len(each.steps)]
     if not drawn:
         return nothing(result.missing or "There is no run to draw.", theme, title=safe(name) if title else None)

@@ -21,6 +21,8 @@ from graddiag.figures.lines import (
 )
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+LYAPUNOV_HISTORY_TITLE: Final = "Lyapunov exponents over training"
+
 _FAINT: Final = 0.35
 
 
@@ -31,7 +33,7 @@ def lyapunov_history(
     for the exponents after it, and a line at 0, above which the state's dynamics stretch."""
     results = (results,) if isinstance(results, LyapunovHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Lyapunov exponents over training" if title else None
+    name = LYAPUNOV_HISTORY_TITLE if title else None
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
         return nothing(why, theme, title=name)

@@ -12,6 +12,9 @@ from graddiag.figures.lines import Place, add_line, add_oddities, as_float32, de
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
+GATES_TITLE: Final = "Gates over training"
+GATE_PROFILE_TITLE: Final = "Gates along the sequence"
+
 _PANEL, _GAP = 150, 34
 _ENDS: Final = (0.25, 0.5, 1.0)
 
@@ -24,7 +27,7 @@ def gates(results: GateHistory | Sequence[GateHistory], *, theme: Theme = "light
     results = (results,) if isinstance(results, GateHistory) else tuple(results)
     drawn = [(each.source, each.steps, each.gates) for each in results if each.missing is None]
     why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-    return _figure(drawn, "Gates over training", "step", why, theme, title)
+    return _figure(drawn, GATES_TITLE, "step", why, theme, title)
 
 
 def gate_profile(
@@ -34,7 +37,7 @@ def gate_profile(
     results = (results,) if isinstance(results, GateProfile) else tuple(results)
     drawn = [(each.source, each.timesteps, each.gates) for each in results if each.missing is None]
     why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-    return _figure(drawn, "Gates over timesteps", "timestep", why, theme, title)
+    return _figure(drawn, GATE_PROFILE_TITLE, "timestep", why, theme, title)
 
 
 def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme, title: bool) -> go.Figure:

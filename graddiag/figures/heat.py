@@ -14,6 +14,8 @@ from graddiag.figures.frame import dressed, log_ticks, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
+HEAT_TITLE: Final = "Signal by step and timestep"
+
 Limits = tuple[float, float]
 
 PANEL, BAR = 240, 100
@@ -37,7 +39,7 @@ def heatmap(
     """
     heats = (heats,) if isinstance(heats, Heat) else tuple(heats)
     drawn = [heat for heat in heats if heat.missing is None]
-    name = f"{heats[0].title} by step and timestep" if heats else ""
+    name = f"{HEAT_TITLE}: {heats[0].title}" if heats else HEAT_TITLE
     if not drawn:
         return nothing(
             heats[0].missing or "" if heats else "There is no run to draw.", theme, title=name if title else None

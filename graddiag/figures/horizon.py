@@ -13,6 +13,9 @@ from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, Place, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+HORIZON_TITLE: Final = "Memory horizon over training"
+LAYERS_TITLE: Final = "Gradient gain per timestep, layer by layer"
+
 _ROW: Final = 44
 _SPREAD: Final = 0.5
 _FAR: Final = 5.0  # times the largest horizon: a line beyond would squash the curves
@@ -25,9 +28,8 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
     curves: a line that is far from them is named in the legend alone."""
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Memory horizon over training"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=HORIZON_TITLE if title else None)
     figure = panels(1, 1)
     shown = [float(end) for each in drawn for end in _ends(each)]
     distances = _distances(drawn)
@@ -41,7 +43,7 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
         _add_level(figure, drawn, distance, words, far.get(distance, ""), theme)
     figure.update_yaxes(title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=HORIZON_TITLE if title else None, body=BODY)
 
 
 def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -49,9 +51,8 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
     line at 1 the gradient fades, right of it grows. Log scale."""
     results = (results,) if isinstance(results, LayerReaches) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Mean transport gain, layer by layer"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=LAYERS_TITLE if title else None)
     rows = list(dict.fromkeys(safe(one.selection.label) for each in drawn for one in each.layers))
     figure = panels(1, 1)
     styles = arm_styles([one.source for one in drawn], theme)
@@ -61,7 +62,7 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
     figure.add_vline(x=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_xaxes(title_text="mean transport gain<br>95% interval over steps", **log_axis([*gains, 1.0]))
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5])
-    return dressed(figure, theme, title=name if title else None, body=60 + _ROW * len(rows))
+    return dressed(figure, theme, title=LAYERS_TITLE if title else None, body=60 + _ROW * len(rows))
 
 
 def _ends(each: Reach) -> list[float]:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves import LOSS_TITLE, add_named_line
 from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, Place, add_oddities, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
@@ -17,9 +17,8 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
     guessing where the configuration says it; a run too short to judge is drawn without a level."""
     results = (results,) if isinstance(results, LossDynamics) else tuple(results)
     drawn = [each for each in results if each.loss.measured]
-    name = "Course of the loss"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=LOSS_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         add_named_line(figure, each.steps, each.loss.values, each.source, style, Place())
@@ -34,7 +33,7 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
     add_oddities(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
     figure.update_yaxes(title_text="loss, as logged")
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
 
 
 def _add_marks(

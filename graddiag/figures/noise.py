@@ -1,6 +1,7 @@
 """The cosine between successive gradients, and the share of signal that is told from it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,16 +12,17 @@ from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.lines import Place, add_oddities, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
+NOISE_TITLE: Final = "Gradient noise"
+
 
 def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The cosine at each recorded step; where a share of signal is known by part of the training, faint, with that over
     it. Near 1 a gradient repeats the one before, near 0 it is noise, below 0 it turns back."""
     results = (results,) if isinstance(results, GradientNoise) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Cosine between successive gradients"
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=name if title else None)
+        return nothing(why, theme, title=NOISE_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         add_named_line(figure, each.steps, each.cosine.values, each.source, style, Place())
@@ -34,7 +36,7 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_yaxes(title_text="cosine with the step before")
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=NOISE_TITLE if title else None, body=BODY)
 
 
 def _add_blocks(figure: go.Figure, each: GradientNoise, color: str) -> None:

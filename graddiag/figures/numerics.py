@@ -11,6 +11,8 @@ from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
+ZEROS_TITLE: Final = "Exact zeros in the gradient"
+
 _MOST: Final = 20
 _ROW, _AXIS = 18, 60
 _SMALLEST, _RING, _RINGS = 7, 5, 2  # pixels: equal shares of two runs are a dot on a larger one
@@ -22,7 +24,7 @@ def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", 
     (hollow), in the colour of the arm."""
     results = (results,) if isinstance(results, Numerics) else tuple(results)
     drawn = [each for each in results if each.missing is None and each.zeros]
-    name = "Exact zeros in the gradient" if title else None
+    name = ZEROS_TITLE if title else None
     if not drawn:
         return nothing(_why(results), theme, title=name)
     rows = _rows(drawn)

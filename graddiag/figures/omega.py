@@ -1,6 +1,7 @@
 """Omega, the regulariser against vanishing gradients, as it was measured: over training and by timestep."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -9,15 +10,17 @@ from graddiag.figures.curves import add_log_panels
 from graddiag.figures.frame import PANEL, dressed, nothing, panels
 from graddiag.figures.theme import Theme
 
+OMEGA_TITLE: Final = "Omega, the vanishing-gradient regularizer"
+
 
 def omega(results: Omega | Sequence[Omega], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """What each step back through time costs on average, over training above and by timestep below; log scales, on
     which a timestep that keeps the gradient's size exactly is marked as zero. Results of one form go together."""
     results = (results,) if isinstance(results, Omega) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = f"Ω a timestep, {' and '.join(dict.fromkeys(each.words for each in drawn))}"
+    name = f"{OMEGA_TITLE}: {' and '.join(dict.fromkeys(each.words for each in drawn))}"
     if not drawn:
-        return nothing(_why(results), theme, title="Ω a timestep" if title else None)
+        return nothing(_why(results), theme, title=OMEGA_TITLE if title else None)
     figure = panels(2, 1, ("over training, mean over timesteps", "by timestep, mean over steps"), vertical_spacing=0.24)
     by_step = [(each.source, each.steps, each.per_timestep) for each in drawn]
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]

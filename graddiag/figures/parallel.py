@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -13,6 +14,8 @@ from graddiag.figures.experiment import member_styles
 from graddiag.figures.frame import BODY, dressed, nothing, panels
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, safe
+
+PARALLEL_TITLE: Final = "Every run across its settings"
 
 _LETTERS, _SHORTEST = 48, 8  # of all heads side by side on a phone; of the shortest line that one is broken into
 
@@ -33,9 +36,8 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
     Each upright is scaled to its own smallest and largest number, which stand at its ends. A run lacks a point where
     its number is not known, NaN or inf.
     """
-    name = "Every run across its settings"
     if not result.members:
-        return nothing("There is no run to draw.", theme, title=name if title else None)
+        return nothing("There is no run to draw.", theme, title=PARALLEL_TITLE if title else None)
     axes = [axis for axis in _axes(result) if _ends(axis, result.members)]
     figure, styles = panels(1, 1), member_styles(result, theme)
     for each in result.members:
@@ -47,7 +49,7 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
         figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
     figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
     figure.update_yaxes(range=[-0.18, 1.42], visible=False)
-    dressed(figure, theme, title=name if title else None, body=BODY + 80)
+    dressed(figure, theme, title=PARALLEL_TITLE if title else None, body=BODY + 80)
     figure.update_annotations(font={"size": FONT_SIZE - 2})  # many of them have to stand side by side on a phone
     return figure
 

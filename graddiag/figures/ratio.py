@@ -1,5 +1,7 @@
 """The ratio of two runs by step and timestep: at 1 the colour of the ground, both ways as far."""
 
+from typing import Final
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -9,11 +11,13 @@ from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
 from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
+RATIO_TITLE: Final = "Ratio of two runs by step and timestep"
+
 
 def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """One panel, step to the right and timestep upwards, on a diverging log scale about 1."""
     if result.missing:
-        return nothing(result.missing, theme, title=safe(result.title) if title else None)
+        return nothing(result.missing, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None)
     palette, figure = PALETTES[theme], panels(1, 1)
     at = {"x": result.steps, "y": result.timesteps, "hoverongaps": False}
     hover = "step %{x}, timestep %{y}<br>10<sup>%{z:.2f}</sup><extra>ratio</extra>"
@@ -28,7 +32,9 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(result, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
-    dressed(figure, theme, title=safe(result.title) if title else None, body=PANEL + BAR, legend=legend)
+    dressed(
+        figure, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None, body=PANEL + BAR, legend=legend
+    )
     figure.update_xaxes(showgrid=False, title_text="step", range=edges([result.steps]))
     figure.update_yaxes(showgrid=False, title_text="timestep", range=edges([result.timesteps]))
     return figure.update_layout(margin_b=BAR)

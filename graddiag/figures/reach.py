@@ -1,6 +1,7 @@
 """How far the gradient travels: transport gain by timestep, exponent and arriving share over training."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,15 +12,17 @@ from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, pane
 from graddiag.figures.lines import Place, add_band, add_band_entry, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
+REACH_TITLE: Final = "Reach of the gradient over training"
+TRANSPORT_TITLE: Final = "Gradient gain per timestep"
+
 
 def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """Over training: the mean transport gain above (1 keeps the gradient's size), and below the ratio of ||dL/dh|| at
     the first timestep to that at the last; log scales."""
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Reach of the gradient over training"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=REACH_TITLE if title else None)
     heads = ("mean transport gain", "‖dL/dh‖, first timestep / last")
     figure = panels(2, 1, heads, shared_xaxes=True, vertical_spacing=0.14)
     styles = arm_styles([each.source for each in drawn], theme)
@@ -32,16 +35,15 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
         figure.update_yaxes(title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
         _add_one(figure, theme, row)
     figure.update_xaxes(title_text="step", row=2, col=1)
-    return dressed(figure, theme, title=name if title else None, body=2 * PANEL, heads=True)
+    return dressed(figure, theme, title=REACH_TITLE if title else None, body=2 * PANEL, heads=True)
 
 
 def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The transport gain by timestep: geometric mean over the recorded steps, with the band from 10 to 90%."""
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Transport gain by timestep"
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return nothing(_why(results), theme, title=TRANSPORT_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         _add_band(figure, each, style)
@@ -52,7 +54,7 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
     figure.update_yaxes(title_text="gain a timestep", **log_axis(_ends(bounds)))
     figure.update_xaxes(title_text="timestep")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=TRANSPORT_TITLE if title else None, body=BODY)
 
 
 def _add_band(figure: go.Figure, each: Reach, style: Style) -> None:

@@ -1,5 +1,7 @@
 """A snapshot: each unit of a layer at each timestep."""
 
+from typing import Final
+
 import plotly.graph_objects as go
 
 from graddiag.analysis.snapshots import UnitHeat
@@ -8,13 +10,15 @@ from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, Scale, draw
 from graddiag.figures.theme import Theme
 
+UNITS_TITLE: Final = "Signal by unit and timestep"
+
 
 def unit_heat(
     result: UnitHeat, *, theme: Theme = "light", title: bool = True, limits: Limits | None = None
 ) -> go.Figure:
     """One column of a snapshot, timestep to the right and unit upwards: gradients on a log scale, shares and
     activations on a linear one. ``limits``: the ends of the log scale, to share it (``limits_of``)."""
-    name = f"{result.title} by unit and timestep" if title else None
+    name = f"{UNITS_TITLE}: {result.title}" if title else None
     if result.missing is not None:
         return nothing(result.missing, theme, title=name)
     scale: Scale = "log" if not result.linear else "signed" if result.signed else "share"

@@ -20,6 +20,9 @@ from graddiag.figures.lines import (
 )
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, dash_of, safe
 
+SPECTRUM_TITLE: Final = "Eigenvalues and singular values of the recurrent weights"
+SPECTRUM_HISTORY_TITLE: Final = "Recurrent weights over training"
+
 _CIRCLE: Final = np.linspace(0, 2 * np.pi, 181)
 
 
@@ -34,7 +37,7 @@ def spectrum(
     the Lyapunov exponents below where there are any."""
     weights = (weights,) if isinstance(weights, WeightSpectrum) else tuple(weights)
     drawn = [each for each in weights if each.missing is None]
-    name = "Spectrum of the recurrent weights" if title else None
+    name = SPECTRUM_TITLE if title else None
     if not drawn and not exponents:
         why = next((each.missing for each in weights if each.missing), "There is no finite recurrent weight to draw.")
         return nothing(why, theme, title=name)
@@ -90,7 +93,7 @@ def spectrum_history(
     radius below."""
     results = (results,) if isinstance(results, SpectrumHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Recurrent weights over training" if title else None
+    name = SPECTRUM_HISTORY_TITLE if title else None
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
         return nothing(why, theme, title=name)

@@ -1,6 +1,7 @@
 """Sharpness times learning rate against the edge of stability."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -10,7 +11,7 @@ from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry
 from graddiag.figures.theme import PALETTES, Theme
 
-_NAME = "Edge of stability"
+STABILITY_TITLE: Final = "Edge of stability"
 
 
 def stability(
@@ -22,7 +23,7 @@ def stability(
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=_NAME if title else None)
+        return nothing(why, theme, title=STABILITY_TITLE if title else None)
     figure = panels(1, 1)
     add_lines(figure, [(each.source, each.steps, each.product) for each in drawn], theme, log=True, place=Place())
     line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
@@ -33,4 +34,4 @@ def stability(
         **log_axis([*drawn_values([one.product for one in drawn]), EDGE]),
     )
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=_NAME if title else None, body=BODY)
+    return dressed(figure, theme, title=STABILITY_TITLE if title else None, body=BODY)

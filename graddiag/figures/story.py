@@ -10,7 +10,7 @@ from graddiag.analysis import Diagnosis, Finding
 from graddiag.figures.frame import dressed, nothing, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-_NAME: Final = "Findings in order of time"
+STORY_TITLE: Final = "Findings in order of time"
 _ROW, _AXIS = 34, 70
 _SYMBOLS: Final = {"severe": "diamond", "warning": "circle", "info": "circle-open"}
 _NONFINITE: Final = "non-finite"
@@ -34,7 +34,7 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
     drawn = [(each, spans) for each in results if (spans := _spans(each))]
     if not drawn:
         why = "No finding has a place in time." if results else "There is no run to draw."
-        return nothing(why, theme, title=_NAME if title else None)
+        return nothing(why, theme, title=STORY_TITLE if title else None)
     figure = panels(1, 1)
     rows = list(dict.fromkeys(_row(each, span, len(drawn)) for each, spans in drawn for span in spans))
     styles = arm_styles([each.source for each, _ in drawn], theme)
@@ -45,7 +45,7 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
     margin = 0.03 * max(1, max(ends) - min(ends))
     figure.update_xaxes(title_text="step", range=[min(ends) - margin, max(ends) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
-    return dressed(figure, theme, title=_NAME if title else None, body=_ROW * len(rows) + _AXIS)
+    return dressed(figure, theme, title=STORY_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
 
 
 def _spans(each: Diagnosis) -> list[_Span]:

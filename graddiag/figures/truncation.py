@@ -1,6 +1,7 @@
 """Where back-propagation is cut short: the gradient along the sequence with the cut."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import plotly.graph_objects as go
 
@@ -11,7 +12,7 @@ from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
-_NAME = "Where back-propagation ends"
+TRUNCATION_TITLE: Final = "Where back-propagation ends"
 
 
 def truncation(
@@ -28,7 +29,7 @@ def truncation(
         if line.name == schema.GRAD_H
     ]
     if not drawn:
-        return nothing(_why(results), theme, title=_NAME if title else None)
+        return nothing(_why(results), theme, title=TRUNCATION_TITLE if title else None)
     figure = panels(1, 1)
     lines = [(found.source, each.timesteps, line) for found, each, line in drawn]
     add_lines(figure, lines, theme, log=True, place=Place())
@@ -42,7 +43,7 @@ def truncation(
             _add_mark(figure, beyond, words, PALETTES[theme].muted, "dot")
     figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
     figure.update_xaxes(title_text="timestep")
-    return dressed(figure, theme, title=_NAME if title else None, body=BODY)
+    return dressed(figure, theme, title=TRUNCATION_TITLE if title else None, body=BODY)
 
 
 def _add_mark(figure: go.Figure, at: int, words: str, color: str, dash: str) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import plotly.graph_objects as go
 
@@ -12,15 +12,16 @@ from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
+UPDATES_TITLE: Final = "Size of the updates relative to the weights"
+
 
 def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """The norm of the update over the norm of the weights at the recorded steps, log scale; dotted: 1e-3."""
     results = (results,) if isinstance(results, Updates) else tuple(results)
     drawn = [each for each in results if each.missing is None]
-    name = "Update against weight"
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=name if title else None)
+        return nothing(why, theme, title=UPDATES_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, Place())
@@ -32,7 +33,7 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
     figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
     figure.update_xaxes(title_text="step")
-    return dressed(figure, theme, title=name if title else None, body=BODY)
+    return dressed(figure, theme, title=UPDATES_TITLE if title else None, body=BODY)
 
 
 def _axis(values: Sequence[float]) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
 from graddiag.figures.lines import Place
 from graddiag.figures.theme import Theme
 
+WEIGHTS_TITLE: Final = "Contribution of each timestep to the weight gradient"
+CONTRIBUTIONS_TITLE: Final = "Contributing timesteps and cancellation"
+
 _BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
 _OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
 _UNITS: Final = {_BY_TIMESTEP: ("share", "cosine"), _OVER_STEPS: ("timesteps", "share")}
@@ -26,8 +29,9 @@ def weights_in_time(
         [(each.source, each.timesteps, each.share) for each in _held(results)],
         [(each.source, each.timesteps, each.cosine) for each in _held(results)],
     ]
-    name = "What each timestep adds to the recurrent weight"
-    figure = _figure(lines, _BY_TIMESTEP, "timestep", (True, False), _why(results), theme, name if title else None)
+    figure = _figure(
+        lines, _BY_TIMESTEP, "timestep", (True, False), _why(results), theme, WEIGHTS_TITLE if title else None
+    )
     if _held(results):
         figure.update_yaxes(range=[-1.05, 1.05], row=2, col=1)
     return figure
@@ -42,8 +46,9 @@ def teaching(
         [(each.source, each.steps, each.teaching) for each in _held(results)],
         [(each.source, each.steps, each.cancellation) for each in _held(results)],
     ]
-    name = "How many timesteps teach, over training"
-    return _figure(lines, _OVER_STEPS, "step", (True, True), _why(results), theme, name if title else None)
+    return _figure(
+        lines, _OVER_STEPS, "step", (True, True), _why(results), theme, CONTRIBUTIONS_TITLE if title else None
+    )
 
 
 Lines = list[tuple[Source, Ints, Series]]

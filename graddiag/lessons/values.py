@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from graddiag.analysis import number
+from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Floats, Ints, Series
 
 Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
@@ -74,6 +76,11 @@ class Decay:
         ratio = number(self.ratio)
         return f"grows to {ratio} times its norm" if self.ratio > 1 else f"shrinks to {ratio} of its norm"
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a timestep."""
+        columns = {"norm": self.norms, "theory": self.theory, "bound": self.bound, "slope": self.slope}
+        return indexed({"timestep": self.timesteps}, **columns)
+
 
 @dataclass(frozen=True)
 class Powers:
@@ -119,6 +126,10 @@ class Powers:
             f"‖W‖, {self.spectral_norm:.4g}, and k steps by its k-th power."
         )
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a power k."""
+        return indexed({"k": self.k}, norm=self.norms, eigenvalues=self.radius, bound=self.bound)
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -156,6 +167,11 @@ class Kept:
         """Whether the first two lines, LSTM and GRU, are the power of the gate at every timestep."""
         alike = all(np.allclose(line.values, self.theory.values, rtol=1e-6, atol=0) for line in self.lines[:2])
         return "; LSTM and GRU coincide with sigmoid(bias)^(T-1-t)" if alike else ""
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a timestep."""
+        lines = {line.title: line for line in (*self.lines, self.theory)}
+        return indexed({"timestep": self.timesteps}, **lines)
 
 
 @dataclass(frozen=True)
@@ -197,6 +213,11 @@ class Clipped:
         ratio = f"{'coefficient' if self.scales_together else 'norm ratio'} {number(self.coefficient)}"
         return f"{after}." if self.nonfinite else f"{after}, {ratio}, {self.direction}."
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row an entry, before and after clipping."""
+        index = np.arange(len(self.before))
+        return pd.DataFrame({"policy": self.spec, "entry": index, "before": self.before, "after": self.after})
+
 
 @dataclass(frozen=True)
 class Region:
@@ -215,6 +236,12 @@ class Surface:
     b: Floats
     error: Floats
     grad_norm: Floats
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a place of the grid."""
+        w, b = np.meshgrid(self.w, self.b)
+        columns = {"w": w, "b": b, "error": self.error, "grad_norm": self.grad_norm}
+        return pd.DataFrame({name: each.ravel() for name, each in columns.items()})
 
 
 @dataclass(frozen=True)
@@ -239,6 +266,10 @@ class Section:
             f"At {equal('w', f'{self.w:g}')} the gradient's norm is largest at {equal('b', f'{self.b[at]:.3f}')}: "
             f"{number(float(self.grad_norm.values[at]))}; over half of this section it is below {number(self.median)}."
         )
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a place on the section."""
+        return indexed({"b": self.b}, error=self.error, grad_norm=self.grad_norm)
 
 
 @dataclass(frozen=True)
@@ -272,6 +303,14 @@ class Descent:
         restless = len(last) > 1 and (last > 0).any() and (last < 0).any()
         return "; its last steps go to and fro" if restless else ""
 
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step of gradient descent."""
+        w, b = self.points.T
+        index = np.arange(len(self.points))
+        return pd.DataFrame(
+            {"clip": self.clip, "step": index, "w": w, "b": b, "error": self.errors, "grad_norm": self.norms}
+        )
+
 
 @dataclass(frozen=True)
 class Slopes:
@@ -281,6 +320,11 @@ class Slopes:
     cross_entropy: Floats
     squared_error: Floats
     chosen: "UnitLoss"
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a value of z."""
+        columns = {"cross_entropy": self.cross_entropy, "squared_error": self.squared_error}
+        return pd.DataFrame({"z": self.z, **columns})
 
 
 @dataclass(frozen=True)
@@ -316,6 +360,10 @@ class Escape:
             f"{equal('p', number(float(line.values[-1])))} under {name}" for name, line in self.p.items()
         )
         return f"The same start, learning rate and number of steps end at {ends}."
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step, a column a loss."""
+        return indexed({"step": self.steps}, **self.p)
 
 
 @dataclass(frozen=True)
