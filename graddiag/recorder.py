@@ -22,7 +22,7 @@ from graddiag.goal import with_goal
 from graddiag.journal import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.events import stopped_event
+from graddiag.tracing.events import skipped_event, stopped_event
 from graddiag.tracing.faults import Faults
 from graddiag.tracing.grad_cosine import GradientCosine
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
@@ -275,6 +275,9 @@ class Recorder:
             error.add_note(f"graddiag could not close the run: {lost}")
 
     def _tell_totals(self) -> None:
+        left_out = self._meter.left_out()
+        if left_out:
+            self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
         for event in self._faults.totals(self._step - 1):
             self._writer.append(schema.TABLE_EVENTS, event)
 
@@ -350,6 +353,8 @@ class Recorder:
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
+        if self._outputs.half:
+            self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
 
     def _take_signals(self) -> None:
         with torch.no_grad():

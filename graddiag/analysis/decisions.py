@@ -151,7 +151,7 @@ def rate_decision(run: Run, harm: int | None, optimizer: str | None) -> RateDeci
     frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LR, schema.UPDATE_RATIO])
     steps, rates = frame[schema.STEP].to_numpy(dtype=np.int64), numbers(frame[schema.LR])[0]
     ratios = numbers(frame[schema.UPDATE_RATIO])[0]
-    before = np.ones(len(steps), dtype=bool) if harm is None else steps <= max(harm, int(steps[0]))
+    before = np.ones(len(steps), dtype=bool) if harm is None or not len(steps) else steps <= max(harm, int(steps[0]))
     known, finite = rates[before & np.isfinite(rates)], ratios[np.isfinite(ratios)]
     return RateDecision(
         float(known.max()) if len(known) else None,

@@ -19,6 +19,7 @@ from graddiag.analysis.words import percent, plural
 from graddiag.run import Run, remembered
 
 _NAMES: Final = (schema.GRAD_W_HH, schema.H_RMS)
+_ONE_PLACE: Final = 0.9  # of the steps: a detach cuts at the same timestep
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def truncation(run: Run, selection: Selection, *, thresholds: Thresholds | None 
 @remembered
 def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Truncation:
     parts = [_ways(found, selection, thresholds.arriving) for found in gains(run, selection, _NAMES)]
-    steps, judged, cut, short, known, carried, first, by_policy = (
+    steps, judged, cut, short, known, carried, first, by_policy, known_way = (
         np.concatenate(each) for each in zip(*map(_fields, parts), strict=True)
     )
     distance, window, policy_window = (
@@ -145,6 +146,7 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
         max(p.window for p in parts),
         window_of(run.manifest.clip),
     )
+    cut = cut & (known_way | _at_one_place(first, cut & ~known_way))
     usual = cut.any() and cut.sum() >= thresholds.usual_share * judged.sum()
     carried_share = _share(carried & known, known)
     return Truncation(
@@ -171,7 +173,8 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
 class _Ways:
     """Of a stretch of steps [S]: whether each is judged, cut, short; whether it can be told that it began from a state
     that was not 0, and whether it did; whether a policy inside of back-propagation made the cut; the first timestep
-    that gets a gradient, in the order of the data."""
+    that gets a gradient, in the order of the data; whether the gain there was measured, so that a unit that passes
+    nothing on is known from a cut."""
 
     steps: Ints
     judged: NDArray[np.bool_]
@@ -181,6 +184,7 @@ class _Ways:
     carried: NDArray[np.bool_]
     first: Ints
     by_policy: NDArray[np.bool_]
+    known_way: NDArray[np.bool_]
     window: int
     recorded: bool
 
@@ -201,11 +205,30 @@ def _ways(found: Gains, selection: Selection, floor: float) -> _Ways:
     known = judged & np.isfinite(begun) & (np.where(np.isfinite(weight), weight, 0.0).max(axis=1, initial=0.0) > 0)
     window, recorded = len(grid.timesteps), not grid.missing[schema.GRAD_H].all()
     timestep = window - 1 - first if selection.reverse else first
-    return _Ways(grid.steps, judged, cut, short, known, begun > 0, timestep, by_policy, window, recorded)
+    way = by_policy | np.isfinite(_at(found.network, first))
+    return _Ways(grid.steps, judged, cut, short, known, begun > 0, timestep, by_policy, way, window, recorded)
 
 
 def _fields(part: _Ways) -> tuple[NDArray[Any], ...]:
-    return part.steps, part.judged, part.cut, part.short, part.known, part.carried, part.first, part.by_policy
+    return (
+        part.steps,
+        part.judged,
+        part.cut,
+        part.short,
+        part.known,
+        part.carried,
+        part.first,
+        part.by_policy,
+        part.known_way,
+    )
+
+
+def _at_one_place(first: Ints, cut: NDArray[np.bool_]) -> bool:
+    """Whether those that are ``cut`` [S] nearly all begin at one timestep, as a detach makes it; units that are off, or
+    at the ends of a hard nonlinearity, are so now here and now there."""
+    if not cut.any():
+        return False
+    return float((first[cut] == np.median(first[cut])).mean()) >= _ONE_PLACE
 
 
 def _first(held: NDArray[np.bool_]) -> Ints:

@@ -4,7 +4,8 @@ The targets are not handed to graddiag. Where the loss is a cross-entropy or a m
 from the outputs and the gradient of the loss with respect to them:
 
     cross-entropy     delta = c (softmax(z) - y)       rows sum to 0; c from the entries that are not the target
-    binary            delta = c (sigmoid(z) - y)       y = 1 where delta < 0
+    by class          delta = c w_y (softmax(z) - y)   the same with a weight for each class
+    binary            delta = c (sigmoid(z) - y)       y = 1 where delta < 0; there c w, with the weight of positives
     squared error     delta = 2 c (z - y)              c = sum delta^2 / (4 L), for the logged loss L
 
 z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit leaves no more than rounding.
@@ -26,7 +27,9 @@ from graddiag.tracing.device_transfer import Tree
 _MOST: Final = 1 << 20
 _FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
 _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
+_HALF: Final = (torch.float16, torch.bfloat16)
 _ROUNDS: Final = 3
+_FREE: Final = 2  # numbers that a fit must leave over, else anything fits
 _HEADS: Final = 4  # linear layers that ran last and may each have a loss of their own
 _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
 _VARIES: Final = 0.2  # what sums must differ by, as a share of the largest, to be points of a line
@@ -54,10 +57,11 @@ class _Output:
 class OutputMeter:
     """Follows the linear layers of a model outside its recurrent ones, between ``start`` and ``take``.
 
-    counts, rows: what the targets of the recorded steps were so far, from which the constant prediction is made.
+    half: the types narrower than float32 that outputs had.
     """
 
     model: nn.Module
+    half: set[str] = field(default_factory=set)
     _calls: dict[str, list[_Output]] = field(default_factory=dict)
     _active: bool = False
     _kept: int = 0
@@ -96,6 +100,8 @@ class OutputMeter:
         if not output.is_floating_point() or not output.numel() or self._kept >= _MOST:
             return
         width = output.shape[-1]
+        if output.dtype in _HALF:
+            self.half.add(str(output.dtype).removeprefix("torch."))
         rows = output.detach().reshape(-1, width)
         stride = max(1, math.ceil(rows.numel() / _MOST))
         call = _Output(rows[::stride].clone(), stride)
@@ -126,7 +132,7 @@ class OutputMeter:
         return {"heads": heads} if heads else {}
 
     def _sums(self, name: str, calls: list[_Output], scale: Tensor | None) -> dict[str, Any]:
-        half = calls[0].rows.dtype in (torch.float16, torch.bfloat16)
+        half = calls[0].rows.dtype in _HALF
         z = torch.cat([call.rows for call in calls]).double()
         delta = torch.cat([call.grad for call in calls if call.grad is not None])
         delta = delta if scale is None else delta / scale
@@ -136,6 +142,7 @@ class OutputMeter:
         found["rows"] = used.sum()
         if z.shape[1] > 1:
             found["softmax"] = self._softmax(name, z, delta, used, half)
+            found["weighted"] = self._weighted(name, z, delta, used, half)
         found["sigmoid"] = self._sigmoid(name, z, delta, used, half)
         found["square"] = _square(z, delta, used)
         return found
@@ -157,15 +164,42 @@ class OutputMeter:
         constant = -(y * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
         return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -(y * logs).sum(), "constant": constant}
 
+    def _weighted(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
+        """A cross-entropy with a weight by class: each row has a c of its own, and rows of one class have the same."""
+        logs = z.log_softmax(1)
+        p, at = logs.exp(), delta.argmin(1, keepdim=True)
+        y = torch.zeros_like(p).scatter_(1, at, 1.0) * used
+        others = ((1 - y) * p * used).sum(1, keepdim=True)  # 1 - p of the target, to all its digits
+        c = ((1 - y) * delta).sum(1, keepdim=True) / others.clamp(min=1e-300)
+        weights = (c * y * others**2).sum(0) / (y * others**2).sum(0).clamp(min=1e-300)
+        m = (y * weights).sum(1, keepdim=True)
+        left = _rms(delta - m * (p * used - y), used) / _rms(delta, used).clamp(min=1e-30)
+        free = used.sum() * (z.shape[1] - 1) - (y.sum(0) > 0).sum()  # numbers that the fit does not use up
+        fits = (left < (_FITS_HALF if half else _FITS)) & (m >= 0).all() & (free >= _FREE)
+        total = m.sum().clamp(min=1e-300)
+        seen = self._counted(f"{name} weighted", (m * y).sum(0) / total * used.sum(), used.sum(), fits)
+        constant = -(m * y * (seen / seen.sum().clamp(min=1e-300)).clamp(min=1e-12).log()).sum()
+        return {
+            "left": left, "fits": fits.double(), "c": torch.ones_like(left), "loss": -(m * y * logs).sum(),
+            "constant": constant,
+        }  # fmt: skip
+
     def _sigmoid(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         p, y = z.sigmoid(), (delta < 0).double()
-        slope, _, left = _line(delta, p - y, used.expand_as(p), through_zero=True)
-        fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0)
-        seen = self._counted(f"{name} sigmoid", (y * used).sum(0), used.sum(), fits)
-        rows = self._seen[f"{name} sigmoid rows"].clamp(min=1.0)
-        q = (seen / rows).clamp(1e-6, 1 - 1e-6)
-        loss = nn.functional.binary_cross_entropy_with_logits(z, y, used.expand_as(z), reduction="sum")
-        constant = -((y * q.log() + (1 - y) * (1 - q).log()) * used).sum()
+        c = [_line(delta, p - y, each * used, through_zero=True)[0] for each in (1 - y, y)]
+        either = torch.maximum(c[0], c[1])  # of a batch of one kind alone
+        slope, positives = (torch.where(each > 0, each, either) for each in c)
+        left = _rms(p - y - torch.where(y > 0, positives, slope) * delta, used.expand_as(p))
+        left = left / _rms(p - y, used.expand_as(p)).clamp(min=1e-30)
+        count = used.sum() * z.shape[1]
+        mean = ((slope / count - 1).abs() < _FITS) & ((positives / count - 1).abs() < _FITS)
+        fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
+        weight = slope / positives.clamp(min=1e-300)
+        m = torch.where(y > 0, weight, torch.ones_like(weight)) * used
+        seen = self._counted(f"{name} sigmoid", (m * y).sum(0), m.sum(0), fits)
+        q = (seen / self._seen[f"{name} sigmoid rows"].clamp(min=1e-300)).clamp(1e-6, 1 - 1e-6)
+        loss = nn.functional.binary_cross_entropy_with_logits(z, y, m, reduction="sum")
+        constant = -((y * q.log() + (1 - y) * (1 - q).log()) * m).sum()
         return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": loss, "constant": constant}
 
     def _counted(self, name: str, counts: Tensor, rows: Tensor, fits: Tensor) -> Tensor:
@@ -276,7 +310,7 @@ class Constants:
 def _fit(head: Mapping[str, Any]) -> tuple[float, float, float] | None:
     """Loss and loss of a constant prediction over the rows kept of a head, and c for all of its rows; None where its
     loss is neither cross-entropy."""
-    for kind in ("softmax", "sigmoid"):
+    for kind in ("softmax", "weighted", "sigmoid"):
         of = head.get(kind)
         if of and of["fits"] and of["constant"] > 0:
             return float(of["loss"]), float(of["constant"]), float(of["c"]) * head["stride"]

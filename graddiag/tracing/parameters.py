@@ -121,6 +121,11 @@ class GradientMeter:
                 "clipping."
             )
 
+    def left_out(self) -> int:
+        """Updates that the GradScaler skipped since the last one that was made."""
+        self._scale.fell()
+        return self._scale.skipped
+
     def close(self) -> None:
         self._used.forget()
         for handles in self._handles.values():

@@ -178,7 +178,9 @@ def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     led_to = lasting and spikes is not None and bool((np.abs(spikes.steps - (o.since or 0)) <= _LED_TO).any())
     if growth is not None:
         return "strong" if spikes is not None else "moderate"
-    return "moderate" if often or led_to else "weak"
+    # at the loss of a constant prediction a batch of outliers makes both, norm and loss
+    at_reference = o.detail in ("at-chance", "constant-prediction")
+    return "moderate" if (often or led_to) and not at_reference else "weak"
 
 
 def _caught(growth: Growth | None, history: NormHistory) -> str:

@@ -7,6 +7,8 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity
 from graddiag.analysis.measured import Measured
+from graddiag.analysis.numerics import AMP_SCALE
+from graddiag.analysis.outcome.untrained import in_float16, underflowed
 from graddiag.analysis.values import Ints
 from graddiag.analysis.words import number, percent, plural
 from graddiag.run import numbers
@@ -14,6 +16,7 @@ from graddiag.run import numbers
 # at so many of the steps a fault is one of the whole training
 _MOST: Final = 0.5
 _ROUNDS: Final = 1e-5  # an update of less than this share of the weights may round to nothing in float32
+_HALF: Final = ("float16", "bfloat16")
 _NAMED: Final = 3  # parameters named in a sentence
 
 
@@ -25,6 +28,8 @@ def no_gradient(measured: Measured) -> Finding | None:
     nothing = len(norms) > 0 and bool(
         (norms[np.isfinite(norms)] == 0).mean() > _MOST if np.isfinite(norms).any() else False
     )
+    if in_float16(measured.run) and (nothing or not len(steps) or without.mean() < _MOST):
+        return _underflow(measured, nothing=nothing)
     if not len(steps) or (without.mean() < _MOST and not nothing):
         return None
     where = _where(measured, schema.EVENT_NO_GRADIENT)
@@ -46,6 +51,34 @@ def no_gradient(measured: Measured) -> Finding | None:
     )
 
 
+def _underflow(measured: Measured, *, nothing: bool) -> Finding | None:
+    """Gradients that are too small for float16, all of them or most entries of a recurrent matrix."""
+    found = (1.0, "all parameters") if nothing else underflowed(measured.run)
+    if found is None or any((each.share or 0.0) >= _MOST for each in measured.dead):
+        return None
+    share, where = found
+    sentence = (
+        f"The gradient underflows in float16: {percent(share)} of its entries are exactly 0 ({where}, median of the "
+        "recorded steps)."
+    )
+    scales = measured.scalar(AMP_SCALE)[1] if AMP_SCALE in measured.run.steps else np.zeros(0)
+    text = (
+        f"Raise the scale of the GradScaler (now {number(float(scales[-1]))}; its default starts at 65,536)."
+        if len(scales)
+        else "Scale the loss with torch.amp.GradScaler, or use bfloat16, which has the range of float32."
+    )
+    rule = (
+        f"of a model that computes in float16 the gradient is exactly 0, or {_MOST:.0%} of the entries of a recurrent "
+        "matrix are, in the median recorded step."
+    )
+    advice = Advice(text, "Micikevicius et al. 2018, section 3.2", "scale-loss")
+    evidence = (Evidence("entries of the gradient that are exactly 0", 100 * share, "%", where),)
+    severity = _certain(measured) if not measured.outcome.fine else "info"
+    return Finding(
+        "no-gradient", severity, sentence, evidence, rule, (advice,), (), 0, "strong", "gradient underflows in float16"
+    )
+
+
 def parameters_not_updated(measured: Measured) -> Finding | None:
     """Parameters that get a gradient at every recorded step and are never changed by an update."""
     still = _never_updated(measured)
@@ -55,20 +88,35 @@ def parameters_not_updated(measured: Measured) -> Finding | None:
     names = sorted(still)
     told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     missing = bool(outside) and set(names) <= outside
+    half = not missing and _half_weights(measured)
     why = "the optimizer does not hold them" if missing else "the optimizer leaves them as they are (learning rate 0?)"
+    why = f"updates of this size round to nothing in {half}" if half else why
     sentence = f"{plural(len(names), 'parameter')} got a gradient at every recorded step and no update: {told}. "
     sentence += f"{why[0].upper()}{why[1:]}."
     text = (
         "Pass all parameters to the optimizer: `Optimizer(model.parameters(), ...)`."
         if missing
+        else "Keep the weights in float32 with torch.autocast for the forward pass, or raise the learning rate."
+        if half
         else (
             "Give these parameters a learning rate above 0, or freeze them with requires_grad_(False) if that is meant."
         )
     )
     found = (Evidence("parameters without any update", len(names), f"of {_parameters(measured)}", "recorded steps"),)
     rule = "at every recorded step the gradient of the parameter is not 0 and its update is exactly 0."
-    advice = (Advice(text, PRACTICE, "update-parameters"),)
+    advice = (
+        (Advice(text, "Micikevicius et al. 2018, section 3.1", "keep-float32-weights"),)
+        if half
+        else (Advice(text, PRACTICE, "update-parameters"),)
+    )
     return Finding("parameters-not-updated", _certain(measured), sentence, found, rule, advice, (), 0, "strong")
+
+
+def _half_weights(measured: Measured) -> str:
+    """float16 or bfloat16 where the parameters are of that type and the learning rate is above 0; else empty."""
+    kinds = measured.run.manifest.environment.get("dtype", "").split(",")
+    rates = measured.scalar(schema.LR)[1]
+    return next((kind.strip() for kind in kinds if kind.strip() in _HALF), "") if (rates > 0).any() else ""
 
 
 def _never_updated(measured: Measured) -> set[str]:

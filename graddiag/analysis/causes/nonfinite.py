@@ -7,6 +7,7 @@ from graddiag.analysis.causes.exploding import growth_of
 from graddiag.analysis.causes.step_size import grew
 from graddiag.analysis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.measured import Measured
+from graddiag.analysis.outcome.untrained import skipped_updates
 from graddiag.analysis.spikes import find_high
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
@@ -15,6 +16,9 @@ from graddiag.run import numbers
 def nonfinite(measured: Measured) -> Finding | None:
     """Any NaN or inf in the loss, the gradient or its norm, but for what a GradScaler skips."""
     origin, steps, rare = measured.origin, len(measured.history.steps), measured.thresholds.nonfinite_rare
+    skipped = skipped_updates(measured.run)
+    if skipped is not None and not (origin.found and measured.outcome.detail != "skipped"):
+        return _skips(measured, *skipped)
     if not origin.found:
         return None
     rarely = _went_on(measured)
@@ -35,6 +39,24 @@ def nonfinite(measured: Measured) -> Finding | None:
     used = ("nonfinite_rare", "spike", "recent", "history")
     advice, evidence = _advice(measured, rarely, led_up), (count, *grown)
     return Finding("non-finite", severity, _sentence(measured), evidence, rule, advice, used, origin.step, strength)
+
+
+def _skips(measured: Measured, skipped: int, made: int, since: int) -> Finding:
+    """A GradScaler that finds NaN or inf at every scale and makes no update."""
+    sentence = (
+        f"The GradScaler skipped {plural(skipped, 'update')} and {made:,} were made: the scaled gradient holds NaN or "
+        "inf whatever the scale. It begins in the backward pass, or in the loss."
+    )
+    guard = Advice(
+        "Guard the operation that makes NaN or inf (e.g. sqrt or log at 0); torch.autograd.set_detect_anomaly(True) "
+        "names it.",
+        "torch.autograd.set_detect_anomaly",
+        "guard-operation",
+    )
+    batch = Advice("Check a batch for NaN, inf or an empty sequence.", PRACTICE, "check-batch")
+    rule = "a GradScaler skipped more than ten updates, and more than were made."
+    evidence = (Evidence("updates that the GradScaler skipped", skipped, f"beside {made:,} made", "the run"),)
+    return Finding("non-finite", "severe", sentence, evidence, rule, (guard, batch), (), since, "strong")
 
 
 def _exploded(measured: Measured) -> bool:

@@ -15,9 +15,10 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     """The loss got worse for good, or the first updates threw it up; strong where the updates were large too."""
     o, t, rate = measured.outcome, measured.thresholds, measured.rate
     worse = o.name == "diverged" or (o.name == "broken" and grew(measured))
-    thrown = o.failed and measured.thrown_first is not None
+    thrown = o.failed and _thrown(measured)
     large = rate.largest is not None and rate.largest >= 10 * t.large_update
-    swings = o.failed and large and len(measured.loss.jumps) > 0
+    # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch
+    swings = o.failed and large and len(measured.loss.jumps) > 0 and not _at_reference(measured)
     if not (worse or thrown or swings):
         return None
     usual = rate.update is not None and rate.update >= t.large_update
@@ -38,6 +39,24 @@ def learning_rate_high(measured: Measured) -> Finding | None:
         "learning-rate-high", measured.severity(severe=o.name == "broken"), sentence, _update_evidence(measured), rule,
         advice, _RATE_USED, onset, strength,
     )  # fmt: skip
+
+
+def _at_reference(measured: Measured) -> bool:
+    """Whether the training ends at what a constant prediction or guessing has, and not above it."""
+    return measured.outcome.detail in ("at-chance", "constant-prediction")
+
+
+def _thrown(measured: Measured) -> bool:
+    """Whether its own updates threw the training off course: one larger than the weights; or the norm climbed in the
+    first steps and the loss with it, or both stayed up in a training that ends at a constant prediction: there one
+    batch may have made the norm."""
+    if measured.thrown is not None:
+        return True
+    climbed, norms, steps = measured.early_climb, measured.history.before.values, measured.history.steps
+    if climbed is None or not _at_reference(measured):
+        return climbed is not None
+    after = norms[steps > climbed][:10]
+    return len(after) > 0 and float(np.nanmedian(after)) >= measured.thresholds.spike / 2 * norms[0]
 
 
 def grew(measured: Measured) -> bool:

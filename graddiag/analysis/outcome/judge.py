@@ -14,6 +14,7 @@ from graddiag import schema
 from graddiag.analysis.outcome import words
 from graddiag.analysis.outcome.course import Course, course
 from graddiag.analysis.outcome.measures import Measure, chance_of, constant_loss, explained_of, goal_of, loss_of, scalar
+from graddiag.analysis.outcome.untrained import partly_trained, skipped_updates, without_gradient
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.run import Run, numbers, remembered
@@ -36,11 +37,14 @@ Detail = Literal[
     "not-a-measure",
     "no-loss",
     "few-steps",
+    "skipped",
+    "barely",
 ]
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _FEW: Final = 20  # steps; fewer show nothing
 _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
 _SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
+_BARELY: Final = 0.1  # of the reference: a smaller gain is none while a part of the model is not trained
 FINE: Final = ("learned", "learning")
 
 
@@ -112,11 +116,28 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     measure = goal_of(run) or explained_of(run) or loss
     if broken is not None:
         return _told(run, source, _Judged("broken", None, broken), measure or loss)
+    skipped = skipped_updates(run)
+    if skipped is not None:
+        return _told(run, source, _Judged("broken", "skipped", skipped[2]), measure or loss)
     if measure is None or (loss is None and measure.kind != "goal"):
         return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
     if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
-        return _told(run, source, _early(run, measure, loss, thresholds), measure)
-    return _told(run, source, _judge(run, measure, loss, thresholds), measure)
+        judged = _early(run, measure, loss, thresholds)
+    else:
+        judged = _judge(run, measure, loss, thresholds)
+    return _told(run, source, _with_faults(run, measure, judged), measure)
+
+
+def _with_faults(run: Run, measure: Measure, judged: _Judged) -> _Judged:
+    """The outcome of a training that cannot have learned: without any gradient it is stuck where its loss does not
+    tell, and a small gain is none where for certain a part of the model is not trained."""
+    if judged.name == "unknown" and without_gradient(run):
+        return _Judged("stuck", "never-fell", 0)
+    if judged.name not in FINE or measure.kind == "goal" or not partly_trained(run):
+        return judged
+    known = measure.reference if measure.reference is not None else (constant_loss(run) or (None,))[0]
+    gain = None if known is None else (known - course(measure.steps, measure.values).last) / abs(known)
+    return _Judged("stuck", "barely", 0) if gain is not None and gain < _BARELY else judged
 
 
 def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> _Judged:
@@ -373,12 +394,15 @@ def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) ->
     same = shown.kind == "loss" and _same_targets(run, found)
     if same:
         measure, reference = shown, None
-    levels = [shown.shown(each) for each in (found.start, found.best, found.last)]
-    told = None if reference is None else shown.shown(reference)
-    named = "" if measure is None else measure.reference_name
+    told, named = reference, "" if measure is None else measure.reference_name
     if told is None and not same and shown.kind == "loss" and (known := constant_loss(run)) is not None:
         told, named = known[0], "a constant prediction"
-    share = None if measure is None or measure.kind != "explained" else 1 - course(measure.steps, measure.values).last
+    last = (
+        _lasting(found, told) if judged.name in FINE or judged.detail in ("barely", "not-significant") else found.last
+    )
+    levels = [shown.shown(each) for each in (found.start, found.best, last)]
+    share = _share(measure, shown, last, told)
+    told = None if told is None else shown.shown(told)
     return Outcome(
         source,
         judged.name,
@@ -397,3 +421,18 @@ def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) ->
         shown.kind == "goal" and not shown.declared,
         shown.held_out,
     )
+
+
+def _lasting(found: Course, reference: float | None) -> float:
+    """The last level; or, where noise lifts that above the reference, the median of the last 40% of the values."""
+    late = found.late[0]
+    return late if reference is not None and late < reference <= found.last else found.last
+
+
+def _share(measure: Measure | None, shown: Measure, last: float, reference: float | None) -> float | None:
+    """How far a loss lies below its reference, as a share of it; or, where no reference is known in its units, what the
+    model explains."""
+    if reference is not None:
+        return (reference - last) / reference if shown.kind == "loss" and reference > 0 else None
+    known = measure is not None and measure.kind == "explained"
+    return 1 - course(measure.steps, measure.values).last if known and measure is not None else None

@@ -31,11 +31,16 @@ _NOT_A_MEASURE: Final = (
     "what you want to improve, e.g. `recorder.log(reward=...)`."
 )
 
+_SKIPPED: Final = (
+    "The GradScaler skips the updates and lowers its scale: the gradient holds NaN or inf at every scale it tries."
+)
+
 _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("stuck", "at-chance"): "STUCK AT CHANCE",
     ("stuck", "constant-prediction"): "STUCK AT A CONSTANT PREDICTION",
     ("stuck", "never-fell"): "DID NOT LEARN",
     ("stuck", "slow"): "BARELY LEARNS",
+    ("stuck", "barely"): "BARELY LEARNS",
     ("stuck", "plateau"): "STUCK ON A PLATEAU",
     ("learning", "slow"): "LEARNING SLOWLY",
     ("learning", "jumped"): "LEARNING, JUST JUMPED",
@@ -48,6 +53,7 @@ _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("unknown", "floor-unknown"): "CANNOT TELL",
     ("unknown", "not-significant"): "CANNOT TELL",
     ("broken", None): "BROKEN BY NaN OR INF",
+    ("broken", "skipped"): "NO UPDATES: THE GRADSCALER SKIPS THEM",
 }
 
 
@@ -66,7 +72,10 @@ def sentence(
     best_step: int | None = None,
     share: float | None = None,
 ) -> str:
-    """What the outcome means here. levels: start, best, last of ``measure``; share: what the model explains."""
+    """What the outcome means here. levels: start, best, last of ``measure``; share: what lies between the reference and
+    the last level, of the reference; or, without one, what the model explains."""
+    if (name, detail) == ("broken", "skipped"):
+        return _SKIPPED
     if not levels:
         return {"broken": f"The loss or the gradient is NaN or inf from step {since} on."}.get(name, NO_LOSS)
     start, best, last = (number(each) for each in levels)
@@ -76,13 +85,13 @@ def sentence(
     at = "" if since is None else f" since step {since:,}"
     flat = "" if since is None else f" and is flat{at}"
     alone = " Only the training loss was logged." if measure == "loss" else ""
-    explains = "" if share is None else f" It removes {percent(max(share, 0.0))} of the loss of a constant prediction."
-    explains += alone
+    below = _below(reference, reference_name, share) or known
     texts: dict[tuple[str, str | None], str] = {
         ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "constant-prediction"): f"{went} and stays there{at}: that is what a constant prediction reaches"
         + (f" ({number(reference)})." if reference is not None else "."),
+        ("stuck", "barely"): f"{went}{below}: next to nothing, and a part of the model is not trained.",
         ("stuck", "slow"): f"{went}, still worse than a constant prediction"
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "never-fell"): f"{went}: it did not improve.",
@@ -98,8 +107,8 @@ def sentence(
         ("unknown", "floor-unknown"): f"{went}{flat}. {_FLOOR_UNKNOWN}",
         ("unknown", "not-significant"): f"{ends}{known}: {_NOT_SIGNIFICANT}",
         ("unknown", "not-a-measure"): f"{went}. {_NOT_A_MEASURE}",
-        ("learned", "near-floor"): f"{ends} and began at {start}{known}: it was good from the start.{explains}",
-        ("learned", "recovered"): f"{went}{known}; it came back from a jump.{explains}",
+        ("learned", "near-floor"): f"{ends}{below}. It began at {start}: it was good from the start.{alone}",
+        ("learned", "recovered"): f"{went}{below}, and came back from a jump.{alone}",
     }
     if name == "broken":
         return f"The loss or the gradient is NaN or inf from step {since} on; {measure} had reached {best}."
@@ -109,8 +118,17 @@ def sentence(
             "loss does not rise."
         )
     if name == "learning":
-        return texts.get((name, detail), f"{went} and still improves{known}.{explains}")
-    return texts.get((name, detail), f"{went}{known}.{explains}")
+        return texts.get((name, detail), f"{went}{below}, and still improves.{alone}")
+    return texts.get((name, detail), f"{went}{below}.{alone}")
+
+
+def _below(reference: float | None, name: str, share: float | None) -> str:
+    """How far the last level lies below the reference; empty where that is not known."""
+    if share is None or share <= 0:
+        return ""
+    if reference is None:
+        return f"; the model removes {percent(share)} of the loss of a constant prediction"
+    return f", {percent(share)} below {name or 'guessing'} ({number(reference)})"
 
 
 def _named(measure: str) -> str:

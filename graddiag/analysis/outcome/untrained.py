@@ -1,0 +1,76 @@
+"""What keeps a training from happening whatever the loss does: no update, no gradient, or only a part of the model."""
+
+from typing import Final
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.run import Run, numbers
+
+_FEW: Final = 10  # updates that a GradScaler skips while its scale settles, and more
+_MOST: Final = 0.5  # of the steps, or of the entries of a gradient
+_ALL: Final = 0.9
+_SOME: Final = 64  # recorded steps, evenly spaced, are enough to see that entries are always 0
+
+
+def skipped_updates(run: Run) -> tuple[int, int, int] | None:
+    """Updates that a GradScaler skipped, those that were made, and the step at which the skipping began; None unless
+    more were skipped than made, beyond what a scale needs to settle."""
+    rows = run.read(
+        schema.TABLE_EVENTS, columns=[schema.STEP, schema.VALUE], where={schema.KIND: schema.EVENT_UPDATE_SKIPPED}
+    )
+    counts = numbers(rows[schema.VALUE])[0] if len(rows) else np.zeros(0)
+    made, skipped = _steps(run), int(np.nansum(counts))
+    if skipped <= max(_FEW, made):
+        return None
+    return skipped, made, int(rows[schema.STEP].iloc[int(np.nanargmax(counts))])
+
+
+def _steps(run: Run) -> int:
+    return len(run.read(schema.TABLE_STEPS, columns=[schema.STEP]))
+
+
+def without_gradient(run: Run) -> bool:
+    """Whether the gradient of all parameters is exactly 0 at nearly all steps, from the beginning on."""
+    norms = numbers(run.read(schema.TABLE_STEPS, columns=[schema.GRAD_NORM])[schema.GRAD_NORM])[0]
+    early = norms[: max(3, len(norms) // 10)]
+    return len(norms) > 0 and all(float((each == 0).mean()) >= _ALL for each in (norms, early))
+
+
+def partly_trained(run: Run) -> bool:
+    """Whether for certain a part of the model is not trained as meant: a recurrent module gets no gradient, or entries
+    that underflow; or what is left of the gradient after clipping is divided by the scale of a GradScaler."""
+    unreached = numbers(run.read(schema.TABLE_STEPS, columns=[schema.UNREACHED_MODULES])[schema.UNREACHED_MODULES])[0]
+    if len(unreached) and float((unreached > 0).mean()) >= _MOST:
+        return True
+    where = {schema.KIND: schema.EVENT_CLIP_BEFORE_UNSCALE}
+    return len(run.read(schema.TABLE_EVENTS, columns=[schema.STEP], where=where)) > 0 or underflowed(run) is not None
+
+
+def in_float16(run: Run) -> bool:
+    """Whether the model computes in float16 somewhere, as far as the run says so."""
+    about = run.manifest.environment
+    return any("float16" in _names(about.get(name, "")) for name in ("dtype", "activations", "outputs"))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
+def underflowed(run: Run) -> tuple[float, str] | None:
+    """Of a run in float16 the largest share of exact zeros in the gradient of a recurrent matrix, in the median of the
+    recorded steps, and its name; None where that is less than half."""
+    if not in_float16(run):
+        return None
+    rows = run.read(schema.TABLE_PARAMETERS, columns=[schema.STEP, schema.PARAMETER, schema.ZEROS])
+    shares, names = numbers(rows[schema.ZEROS])[0], rows[schema.PARAMETER].to_numpy(dtype=object)
+    found = []
+    for name in dict.fromkeys(names):
+        own = shares[(names == name) & np.isfinite(shares)]
+        if _is_recurrent(str(name)) and len(own):
+            found.append((float(np.median(own)), str(name)))
+    return max((each for each in found if each[0] >= _MOST), default=None)
+
+
+def _is_recurrent(name: str) -> bool:
+    return "weight_hh" in name or name.endswith("recurrent.weight")
