@@ -1,10 +1,16 @@
-"""Folders of jobs as they were left behind, in any state, without a process."""
+"""Folders of jobs as they were left behind, in any state, without a process; and a job at work that stands still."""
 
+import contextlib
 import json
+import os
+import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from graddiag import processes
+from graddiag.jobs.files import read_jobs
+from tests.waiting import until
 
 GONE = 2**22 + 1
 ENDED = "2025-01-01T00:10:00Z"
@@ -25,3 +31,18 @@ def leave(root: Path, number: int = 0, *, process: int = GONE, **more: object) -
 def end(root: Path, name: str, code: int, log: str = "") -> None:
     (root / ".jobs" / name / "ended.json").write_text(json.dumps({"code": code, "ended": ENDED}))
     (root / ".jobs" / name / "said.log").write_text(log)
+
+
+@contextlib.contextmanager
+def held(root: Path) -> Iterator[None]:
+    """The one job of a root stands still within, before it has done anything: it loads torch first, for seconds.
+
+    However short it is and however busy the machine, a page can show it at work.
+    """
+    until(lambda: bool(read_jobs(root)))
+    (job,) = read_jobs(root)
+    os.killpg(job.started.process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(job.started.process, signal.SIGCONT)

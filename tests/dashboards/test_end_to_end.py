@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.dashboards.jobs import held
 from tests.dashboards.serving import serve
 from tests.dashboards.watched import watched
 
@@ -18,6 +19,8 @@ def test_from_the_lab_to_a_report_in_the_hand(chromium: Browser, tmp_path: Path)
         page = seen.page
         seen.go("/lab?task=temporal-order&model=lstm&length=10&hidden=8&layers=2&steps=30&clip=norm:0.1")
         page.get_by_role("button", name="Start").click()
+        with held(tmp_path / "runs"):
+            expect(page.get_by_role("progressbar").first).to_be_visible()
         expect(page.get_by_text("finished").first).to_be_visible()
         compare = page.get_by_role("link", name="Compare its runs")
         expect(compare).to_have_count(1)  # what the page had before it finished is gone

@@ -13,6 +13,7 @@ from graddiag import schema
 from graddiag.jobs.control import stop
 from graddiag.jobs.files import read_job, read_jobs
 from graddiag.overview import list_runs
+from tests.dashboards.jobs import held
 from tests.dashboards.serving import serve
 from tests.dashboards.watched import Watched, watched
 from tests.waiting import until
@@ -27,20 +28,20 @@ def fill(seen: Watched, name: str, value: str) -> None:
     seen.settle()
 
 
-def begin(seen: Watched, steps: int) -> None:
-    """A small pair on temporal order, started from the page; a short one may have finished before it is seen."""
+def begin(seen: Watched, root: Path, steps: int) -> None:
+    """A small pair on temporal order, started from the page."""
     seen.go("/lab?task=temporal-order&length=10&hidden=8")
     fill(seen, "Steps of each run", str(steps))
     seen.page.get_by_role("button", name="Start").click()
-    at_work, finished = seen.page.get_by_role("progressbar"), seen.page.get_by_text("finished")
-    expect(at_work.or_(finished).first).to_be_visible()
+    with held(root):
+        expect(seen.page.get_by_role("progressbar").first).to_be_visible()
 
 
 @pytest.mark.slow
 def test_a_pair_is_recorded_watched_and_compared(chromium: Browser, tmp_path: Path) -> None:
     root = tmp_path / "runs"
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        begin(seen, steps=30)
+        begin(seen, root, steps=30)
         expect(seen.page.get_by_text("finished").first).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
         expect(seen.plots()).to_have_count(2)
@@ -60,7 +61,7 @@ LONGEST: Final = "plots => Math.max(0, ...plots.map(plot => plot._fullLayout?.xa
 @pytest.mark.slow
 def test_curves_grow_while_a_job_is_at_work(chromium: Browser, root: Path, tmp_path: Path) -> None:
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
-        begin(seen, steps=100_000)
+        begin(seen, root, steps=100_000)
         curves = seen.plots()
         expect(curves.first).to_be_visible()
         before = curves.evaluate_all(LONGEST)
@@ -75,6 +76,8 @@ def test_a_preset_is_started_and_what_it_found_is_shown(chromium: Browser, root:
     with serve(root, tmp_path) as served, watched(chromium, served) as seen:
         seen.go("/lab?kind=preset&preset=saturation&quick=true")
         seen.page.get_by_role("button", name="Start").click()
+        with held(root):
+            expect(seen.page.get_by_text("running").first).to_be_visible()
         expect(seen.page.get_by_text("finished").first).to_be_visible()
         assert list_runs(root)[schema.STATUS].eq("finished").all()
         assert seen.trouble() == []
@@ -96,7 +99,7 @@ def test_a_job_outlives_its_tab_and_its_dashboard_and_can_then_be_stopped(
 ) -> None:
     with serve(root, tmp_path) as served:
         with watched(chromium, served) as seen:
-            begin(seen, steps=100_000)
+            begin(seen, root, steps=100_000)
             expect(seen.page.get_by_text(re.compile(r"Step [1-9][\d,]* of 200,000"))).to_be_visible()
             assert seen.trouble() == []
         with watched(chromium, served) as another:

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, expect
 
 from graddiag import schema
 from graddiag.overview import list_runs
+from tests.dashboards.jobs import held
 from tests.dashboards.serving import Served, serve
 from tests.dashboards.synthetic import Growing, Made, awkward, pair, write
 from tests.dashboards.watched import Watched, watched
@@ -183,10 +184,12 @@ def test_a_pair_recorded_from_the_page(chromium: Browser, tmp_path: Path) -> Non
         steps.fill("12")
         steps.press("Tab")
         seen.page.get_by_role("button", name="Record the pair").click()
-        recorded = seen.page.get_by_text("2 runs in 1 experiment.")
-        expect(seen.page.get_by_role("progressbar").or_(recorded).first).to_be_visible()
-        seen.page.reload()  # the job is found again
-        expect(recorded).to_be_visible()
+        at_work = seen.page.get_by_role("progressbar").first
+        with held(root):
+            expect(at_work).to_be_visible()
+            seen.page.reload()  # the job is found again
+            expect(at_work).to_be_visible()
+        expect(seen.page.get_by_text("2 runs in 1 experiment.")).to_be_visible()
         expect(seen.page.get_by_role("progressbar")).to_have_count(0)
         assert [row[schema.STATUS] for row in list_runs(root).to_dict("records")] == ["finished", "finished"]
         assert seen.trouble() == []

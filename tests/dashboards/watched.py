@@ -24,6 +24,9 @@ from tests.waiting import SECONDS
 
 SETTLE_MS: Final = 1000 * SECONDS
 STILL_MS: Final = 150  # what does not move for so long stands still
+# whether no colour or place is on its way to another: half way it is what nobody chose
+COLOURED: Final = """() => document.getAnimations().every(
+    each => !(each instanceof CSSTransition) || each.playState !== "running")"""
 expect.set_options(timeout=SETTLE_MS)
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
@@ -66,6 +69,7 @@ class Watched:
         self.page.wait_for_timeout(400)  # what was just asked for may only now begin
         at_rest.to_have_attribute("data-test-script-state", "notRunning")
         self.page.wait_for_function(DRAWN, timeout=SETTLE_MS)
+        self.page.wait_for_function(COLOURED, timeout=SETTLE_MS)
 
     def look_at(self, section: str) -> None:
         """Takes a section of a run or of a comparison: the page stays, so this is a third of what opening it costs."""
