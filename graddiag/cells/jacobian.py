@@ -4,8 +4,7 @@ The state s is h [P] for an RNN and a GRU, and h and c [P + H] for an LSTM. J_t 
 product of W_hh with factors of the gates, and is applied from either side. Legend as in ``graddiag.cells``; m, K: how
 many directions or gradients are taken along at once.
 
-Source: the equations of ``cells.rnn``, ``cells.variants``, ``cells.lstm`` and ``cells.gru``, differentiated by the
-state.
+Each cell gives its own factors (``Cell.jacobian``): its equations, differentiated by the state.
 """
 
 from collections.abc import Mapping
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graddiag.cells.rnn import slope
-from graddiag.cells.values import CellKind, Weights, activation, family, is_residual
-from graddiag.cells.variants import through_norm
+from graddiag.cells.layer_norm import through_norm
+from graddiag.cells.values import Weights
 
 
 @dataclass(frozen=True)
@@ -62,44 +60,6 @@ class Trajectory:
     spread: Tensor | None = None
 
 
-def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
-    """J_t at every timestep of a trajectory."""
-    if family(kind) == "lstm":
-        return _lstm(along, weights)
-    if family(kind) == "gru":
-        return _gru(along, weights)
-    return _rnn(kind, along, weights)
-
-
-def _rnn(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
-    factors = slope(along.gates["h"] if is_residual(kind) else along.h, activation(kind))
-    keep = torch.ones_like(factors) if is_residual(kind) else None
-    if weights.gain is not None:
-        factors = factors * weights.gain
-    w_hh = _by_gate(weights, 1)
-    return Tangents(factors.unsqueeze(2), keep, None, w_hh, normed=along.normed, spread=along.spread)
-
-
-def _lstm(along: Trajectory, weights: Weights) -> Tangents:
-    i, f, g, o = (along.gates[name] for name in "ifgo")
-    assert along.c is not None
-    assert along.c_before is not None
-    tanh_c = along.c.tanh()
-    by_gate = (g * i * (1 - i), along.c_before * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o))
-    return Tangents(torch.stack(by_gate, 2), f, o * (1 - tanh_c * tanh_c), _by_gate(weights, 4), weights.w_hr)
-
-
-def _gru(along: Trajectory, weights: Weights) -> Tangents:
-    r, z, n = (along.gates[name] for name in "rzn")
-    w_hh = _by_gate(weights, 3)
-    q = along.h_before @ w_hh[2].t()
-    if weights.b_hh is not None:
-        q = q + weights.b_hh.chunk(3)[2]
-    for_n = (1 - z) * (1 - n * n)
-    by_gate = (for_n * q * r * (1 - r), (along.h_before - n) * z * (1 - z), for_n * r)
-    return Tangents(torch.stack(by_gate, 2), z, None, w_hh)
-
-
 def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
     """J_t applied to m changes of the state before: [N, D, m] to [N, D, m]; h above c in an LSTM."""
     G, H, P = tangents.w_hh.shape
@@ -143,5 +103,6 @@ def jacobian(tangents: Tangents, t: int) -> Tensor:
     return push(tangents, t, eye.expand(N, D, D))
 
 
-def _by_gate(weights: Weights, gates: int) -> Tensor:
+def by_gate(weights: Weights, gates: int) -> Tensor:
+    """W_hh as [G, H, P]."""
     return weights.w_hh.view(gates, -1, weights.w_hh.shape[-1])

@@ -9,8 +9,7 @@ import numpy as np
 
 from graddiag.analysis import number
 from graddiag.analysis.values import Floats, Ints, Series
-
-Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
+from graddiag.kinds import Nonlinearity
 
 
 def equal(name: str, value: str) -> str:
