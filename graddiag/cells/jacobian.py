@@ -23,7 +23,8 @@ class Tangents:
 
     Attributes:
         factors: [T, N, G, H], what a change of a gate's pre-activation, as far as it comes from W_hh h_{t-1}, does to
-            the state: to h (RNN, GRU); i f g to c and o to m = o tanh(c) (LSTM). With layer norm: a change behind it.
+            the state: to h, or where there is a c, the last gate (o) to m = o tanh(c), the others to c. With layer
+            norm: a change behind it.
         keep: [T, N, H], what the state keeps of itself: z of h (GRU), f of c (LSTM), all of it (residual RNN); None for
             another RNN.
         through: [T, N, H], o (1 - tanh^2 c), what a change of c does to m; None but for an LSTM.
@@ -73,8 +74,8 @@ def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
         kept = 0 if tangents.keep is None else tangents.keep[t].unsqueeze(-1) * h
         return by_gate.sum(1) + kept
     assert tangents.keep is not None
-    c = tangents.keep[t].unsqueeze(-1) * c + by_gate[:, :3].sum(1)
-    m = tangents.through[t].unsqueeze(-1) * c + by_gate[:, 3]
+    c = tangents.keep[t].unsqueeze(-1) * c + by_gate[:, :-1].sum(1)
+    m = tangents.through[t].unsqueeze(-1) * c + by_gate[:, -1]
     return torch.cat((m if tangents.w_hr is None else tangents.w_hr @ m, c), 1)
 
 
@@ -92,7 +93,7 @@ def pull(tangents: Tangents, t: int, grad_h: Tensor, grad_c: Tensor | None) -> t
     assert grad_c is not None
     grad_m = grad_h if tangents.w_hr is None else grad_h @ tangents.w_hr
     grad_c = grad_c + grad_m * tangents.through[t]
-    by_gate = torch.stack((grad_c, grad_c, grad_c, grad_m), 2) * tangents.factors[t]
+    by_gate = torch.stack((*(grad_c,) * (G - 1), grad_m), 2) * tangents.factors[t]
     return by_gate.flatten(2) @ w_hh, grad_c * tangents.keep[t]
 
 

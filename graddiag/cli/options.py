@@ -36,7 +36,7 @@ class TrainingOptions:
             "that an early one tells."
         ),
     ] = "text"
-    model: Annotated[str, typer.Option(help=f"{' or '.join(MODELS)}.")] = "lstm"
+    model: Annotated[str, typer.Option(help=f"{', '.join(MODELS[:-1])} or {MODELS[-1]}.")] = "lstm"
     text: Annotated[
         Path | None,
         typer.Option(
