@@ -6,9 +6,9 @@ Only tensors are read, never code: ``torch.load(weights_only=True)``, safetensor
 import pickle
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from graddiag import nn as instrumented
 from graddiag.errors import InputError, MissingLibraryError, SettingError, UnsupportedError
+from graddiag.kinds import CELL_TYPES, NONLINEARITIES, CellType, Nonlinearity
 
 Modules = dict[str, nn.RNNBase]
-Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
 
 _W_HH: Final = re.compile(r"(?:(?P<module>.*)\.)?weight_hh(?:_l(?P<layer>\d+))?(?P<reverse>_reverse)?")
 _UNREADABLE: Final = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError)
@@ -29,7 +29,7 @@ class Layout:
     """One recurrent module as the shapes of its weights tell it; ``projection`` is P, 0 without one."""
 
     module: str
-    family: Literal["rnn", "lstm", "gru"]
+    kind: CellType
     input_size: int
     hidden_size: int
     projection: int
@@ -39,7 +39,7 @@ class Layout:
 
     @property
     def label(self) -> str:
-        return f"{self.module or '(model)'}: {self.family}, {self.input_size} features, H={self.hidden_size}"
+        return f"{self.module or '(model)'}: {self.kind.name}, {self.input_size} features, H={self.hidden_size}"
 
 
 def load_modules(path: str | Path, *, only: Sequence[str] = (), nonlinearity: Nonlinearity = "tanh") -> Modules:
@@ -58,8 +58,8 @@ def load_modules(path: str | Path, *, only: Sequence[str] = (), nonlinearity: No
         UnsupportedError: weights whose shapes are no RNN's, LSTM's or GRU's.
         MissingLibraryError: it is a file of safetensors, and the library is not installed.
     """
-    if nonlinearity not in get_args(Nonlinearity):
-        raise SettingError(f"nonlinearity {nonlinearity!r}: use one of {', '.join(get_args(Nonlinearity))}.")
+    if nonlinearity not in NONLINEARITIES:
+        raise SettingError(f"nonlinearity {nonlinearity!r}: use one of {', '.join(NONLINEARITIES)}.")
     weights = _recurrent(_read_weights(Path(path)), Path(path))
     names = sorted({_parts(name)[0] for name in weights if _W_HH.fullmatch(name)})
     unknown = [name for name in only if name not in names]
@@ -179,16 +179,22 @@ def _layout(module: str, own: Mapping[str, Tensor]) -> Layout:
             f"{ {name: list(value.shape) for name, value in own.items()} }."
         ) from error
     gates, left = divmod(rows, width)
-    families: dict[int, Literal["rnn", "lstm", "gru"]] = {1: "rnn", 3: "gru", 4: "lstm"}
     projected = "weight_hr_l0" in own
-    if not projected and (left or gates not in families):
+    fitting = [kind for kind in CELL_TYPES.values() if kind.projects or not projected]
+    kind = next((kind for kind in fitting if projected or (not left and len(kind.gates) == gates)), None)
+    if kind is None:
         raise UnsupportedError(
-            f"module {module or '(model)'!r}: weight_hh_l0 is {[rows, width]}; an RNN has H rows, a GRU 3H, an LSTM 4H "
-            "for H columns."
+            f"module {module or '(model)'!r}: weight_hh_l0 is {[rows, width]}; {_rows()} for H columns."
         )
     layers = 1 + max(int(found["layer"]) for found in map(_W_HH.fullmatch, own) if found is not None)
-    layout = Layout(module, "lstm", features, rows // 4, width, layers, _has(own, "_reverse"), _has(own, "bias_"))
-    return layout if projected else replace(layout, family=families[gates], hidden_size=width, projection=0)
+    hidden, projection = rows // len(kind.gates), width if projected else 0
+    return Layout(module, kind, features, hidden, projection, layers, _has(own, "_reverse"), _has(own, "bias_"))
+
+
+def _rows() -> str:
+    """How many rows W_hh has, by kind: an RNN has H rows, a GRU 3H, an LSTM 4H."""
+    (_, first), *others = sorted((len(kind.gates), kind.with_article) for kind in CELL_TYPES.values())
+    return ", ".join((f"{first} has H rows", *(f"{kind} {count}H" for count, kind in others)))
 
 
 def _has(own: Mapping[str, Tensor], part: str) -> bool:
@@ -198,11 +204,11 @@ def _has(own: Mapping[str, Tensor], part: str) -> bool:
 def _module(layout: Layout, nonlinearity: Nonlinearity) -> nn.RNNBase:
     settings: dict[str, Any] = {"num_layers": layout.layers, "bidirectional": layout.bidirectional, "bias": layout.bias}
     sizes = (layout.input_size, layout.hidden_size)
-    if layout.family == "rnn":
-        return instrumented.RNN(*sizes, nonlinearity=nonlinearity, dtype=torch.float64, **settings)
-    if layout.family == "gru":
-        return instrumented.GRU(*sizes, dtype=torch.float64, **settings)
-    return instrumented.LSTM(*sizes, proj_size=layout.projection, dtype=torch.float64, **settings)
+    if layout.kind.nonlinearities:
+        settings["nonlinearity"] = nonlinearity
+    if layout.projection:
+        settings["proj_size"] = layout.projection
+    return instrumented.LAYERS[layout.kind.name](*sizes, dtype=torch.float64, **settings)
 
 
 def _first_line(error: Exception) -> str:

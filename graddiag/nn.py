@@ -7,19 +7,20 @@ layer norm and residual connections too. Under autocast these layers compute in 
 derivative through them (``create_graph``) is refused.
 """
 
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from graddiag.cells import RNN_ACTIVATIONS, CellKind, Instrumented
+from graddiag.cells import CELLS, CellKind, Instrumented, type_of
 from graddiag.cells.function import run_layer
 from graddiag.cells.sequences import valid
 from graddiag.cells.values import Weights
 from graddiag.errors import SettingError
+from graddiag.kinds import NONLINEARITIES, ModelKind, Nonlinearity
 
-__all__ = ["GRU", "LSTM", "RNN"]
+__all__ = ["GRU", "LAYERS", "LSTM", "RNN", "RecurrentLayer"]
 
 State = tuple[Tensor, Tensor | None]
 
@@ -46,7 +47,7 @@ class RNN(Instrumented, torch.nn.RNN):
         input_size: int,
         hidden_size: int,
         num_layers: int = 1,
-        nonlinearity: Literal["tanh", "relu", "sigmoid", "identity", "truncated-relu"] = "tanh",
+        nonlinearity: Nonlinearity = "tanh",
         bias: bool = True,
         batch_first: bool = False,
         dropout: float = 0.0,
@@ -57,10 +58,8 @@ class RNN(Instrumented, torch.nn.RNN):
         layer_norm: bool = False,
         residual: bool = False,
     ) -> None:
-        if nonlinearity not in RNN_ACTIVATIONS:
-            raise SettingError(
-                f"RNN: nonlinearity {nonlinearity!r} is unknown; known are {', '.join(RNN_ACTIVATIONS)}."
-            )
+        if nonlinearity not in NONLINEARITIES:
+            raise SettingError(f"RNN: nonlinearity {nonlinearity!r} is unknown; known are {', '.join(NONLINEARITIES)}.")
         super().__init__(
             input_size,
             hidden_size,
@@ -87,7 +86,7 @@ class RNN(Instrumented, torch.nn.RNN):
 
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
         kind = f"rnn_residual_{self.nonlinearity}" if self.residual else f"rnn_{self.nonlinearity}"
-        output, (h_n, _) = _run(self, cast(CellKind, kind), input, hx)
+        output, (h_n, _) = _run(self, kind, input, hx)
         return output, h_n
 
 
@@ -104,6 +103,12 @@ class GRU(Instrumented, torch.nn.GRU):
     def forward(self, input: Tensor | PackedSequence, hx: Tensor | None = None) -> Any:
         output, (h_n, _) = _run(self, "gru", input, hx)
         return output, h_n
+
+
+RecurrentLayer = RNN | LSTM | GRU
+
+LAYERS: Final[dict[ModelKind, type[RecurrentLayer]]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+"""The layer of each kind of ``graddiag.kinds``."""
 
 
 def _run(
@@ -143,23 +148,26 @@ def _run_packed(
 
 
 def _initial_state(module: torch.nn.RNNBase, hx: Any, N: int, x: Tensor, batched: bool) -> State:
-    """(h0, c0), each [layers * directions, N, size]; zeros where none were given, c0 None but for an LSTM."""
+    """(h0, c0), each [layers * directions, N, size]; zeros where none were given, c0 None without a cell state."""
+    kind = type_of(module)
+    has_c = kind is not None and kind.has_cell_state
     if hx is not None:
-        h0, c0 = hx if isinstance(module, torch.nn.LSTM) else (hx, None)
+        h0, c0 = hx if has_c else (hx, None)
         _check_state(h0, c0, batched)
         if batched:
             return h0, c0
         return h0.unsqueeze(1), None if c0 is None else c0.unsqueeze(1)
     count = module.num_layers * (2 if module.bidirectional else 1)
     h0 = x.new_zeros(count, N, module.proj_size or module.hidden_size)
-    return h0, x.new_zeros(count, N, module.hidden_size) if isinstance(module, torch.nn.LSTM) else None
+    return h0, x.new_zeros(count, N, module.hidden_size) if has_c else None
 
 
 def _check(module: torch.nn.RNNBase, input: Tensor) -> None:
     """Refuses what torch.nn refuses, in its words."""
     if input.dim() not in (2, 3):
         tensor = " tensor" if isinstance(module, torch.nn.RNN) else ""
-        name = "RNN" if isinstance(module, torch.nn.RNN) else "LSTM" if isinstance(module, torch.nn.LSTM) else "GRU"
+        kind = type_of(module)
+        name = type(module).__name__ if kind is None else kind.title
         raise ValueError(f"{name}: Expected input to be 2D or 3D, got {input.dim()}D{tensor} instead")
     if input.shape[1 if input.dim() == 3 and module.batch_first else 0] == 0:
         raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
@@ -177,7 +185,7 @@ def _check_state(h0: Tensor, c0: Tensor | None, batched: bool) -> None:
 
 
 def _as_torch(kind: CellKind, state: State) -> Any:
-    return state if kind == "lstm" else state[0]
+    return state if CELLS[kind].type.has_cell_state else state[0]
 
 
 def _run_layers(
@@ -204,7 +212,7 @@ def _run_layers(
         x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         if module.dropout and layer + 1 < module.num_layers:
             x = _dropout(x, module.dropout, module.training, lengths)
-    return x, (torch.stack(h_n), torch.stack(cast(list[Tensor], c_n)) if kind == "lstm" else None)
+    return x, (torch.stack(h_n), None if c0 is None else torch.stack(cast(list[Tensor], c_n)))
 
 
 def _weights(module: torch.nn.RNNBase, layer: int, direction: str) -> Weights:

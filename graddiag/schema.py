@@ -8,6 +8,8 @@ and inf are findings and are kept.
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from graddiag import kinds
+
 SCHEMA_VERSION: Final = 3
 OLDEST_READABLE_SCHEMA: Final = 1
 
@@ -155,8 +157,8 @@ EVENT_KINDS: Final = (
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
-GATES: Final = {"rnn": ("h",), "lstm": ("i", "f", "g", "o"), "gru": ("r", "z", "n")}
-SIGMOID_GATES: Final = frozenset("ifo") | frozenset("rz")
+GATES: Final = {name: kind.gate_names for name, kind in kinds.CELL_TYPES.items()}
+SIGMOID_GATES: Final = frozenset(name for name, gate in kinds.GATES.items() if gate.activation == "sigmoid")
 
 # a sigmoid gate is saturated below the first and above the second; a tanh below -HIGH and above HIGH
 SATURATION_LOW: Final = 0.1
@@ -224,12 +226,13 @@ _LAYER_KEYS = (
 )
 _TIMESTEP = Column(TIMESTEP, "int32", "timesteps", "position in the sequence, in the order of the data", key=True)
 
-_EVERY_GATE = tuple(dict.fromkeys(gate for gates in ("ifgo", "rzn", "h") for gate in gates))
+# the activation of a plain RNN comes last
+_EVERY_GATE = tuple(sorted(kinds.GATES, key=kinds.is_state))
 
 
 def _unit_columns(gate: str) -> tuple[Column, ...]:
     low, high = ("below .1" if gate in SIGMOID_GATES else "below -.9"), "above .9"
-    if gate == "h":
+    if kinds.is_state(gate):
         low, high = "low, as in the table gates", "high, likewise"
     share = f"samples whose gate {gate} is"
     return (

@@ -11,14 +11,15 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "graddiag"
 VIEWS = sorted((ROOT / "dashboards").rglob("*.py"))
 
-VALUES = {"errors", "schema", "run"}
+VALUES = {"errors", "kinds", "schema", "run"}
 MAP = {
     "errors": set(),
-    "schema": {"errors"},
+    "kinds": set(),
+    "schema": {"errors", "kinds"},
     "run": {"errors", "schema"},
-    "cells": {"errors"},
-    "nn": {"errors", "cells"},
-    "tracing": {"errors", "schema", "cells", "nn"},
+    "cells": {"errors", "kinds", "schema"},
+    "nn": {"errors", "kinds", "cells"},
+    "tracing": {"errors", "kinds", "schema", "cells", "nn"},
     "clipping": {"errors", "cells", "clipping.registry"},
     "clipping.declaration": set(),
     "clipping.registry": {"errors"},
@@ -32,8 +33,8 @@ MAP = {
     "analysis.spectrum": VALUES | {"cells", "tracing"},
     "checkpoint": VALUES | {"nn"},
     "overview": VALUES | {"store", "analysis"},
-    "lessons": {"errors", "cells", "clipping", "clipping.registry", "analysis"},
-    "lessons.values": {"analysis"},
+    "lessons": {"errors", "kinds", "cells", "clipping", "clipping.registry", "analysis"},
+    "lessons.values": {"kinds", "analysis"},
     "jobs": {"errors", "store", "processes"},
     "jobs.supervise": set(),
     "figures": VALUES | {"analysis", "clipping.registry", "lessons.values"},

@@ -1,12 +1,12 @@
 """Learn: what vanishes through time and why, on an RNN whose recurrent matrix is a gain times an orthogonal one."""
 
-from typing import Final, get_args
+from typing import Final
 
 import streamlit as st
 
 from graddiag.figures import lessons as figures
+from graddiag.kinds import Nonlinearity
 from graddiag.lessons import vanishing
-from graddiag.lessons.values import Nonlinearity
 from ui.charts import captioned
 from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
@@ -55,7 +55,7 @@ def through_time() -> None:
     with controls:
         gain = slider("Gain g, the spectral radius of W_hh", 0.5, 1.6, 0.9, key="gain", step=0.05)
         length = slider("Timesteps T", 5, 120, 60, key="length", step=5)
-        phi: Nonlinearity = choice("Nonlinearity φ", get_args(Nonlinearity), "tanh", key="phi")
+        phi: Nonlinearity = choice("Nonlinearity φ", tuple(SLOPES), "tanh", key="phi")
         linear = phi == "identity"
         drive = slider(
             "Input drive, standard deviation of x",

@@ -10,6 +10,7 @@ import streamlit as st
 from graddiag.errors import GraddiagError
 from graddiag.jobs import control
 from graddiag.jobs.values import Request
+from graddiag.kinds import MODELS
 from graddiag.store import slug
 from ui.root import runs_root
 from ui.runs import links
@@ -38,7 +39,7 @@ def offer_pair() -> None:
         )
         cells = st.columns(4, vertical_alignment="bottom")
         task = cells[0].selectbox("Task", ["text", "temporal-order"])
-        model = cells[1].selectbox("Model", ["rnn", "lstm", "gru"])
+        model = cells[1].selectbox("Model", MODELS)
         clip = cells[2].selectbox("Clip policy", ["norm:0.5", "norm:1.0", "norm:5.0", "value:1.0"])
         steps = cells[3].number_input("Steps", min_value=10, max_value=5000, value=150, step=10)
         if st.form_submit_button("Record the pair", type="primary", icon=":material/play_arrow:"):

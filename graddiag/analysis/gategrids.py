@@ -7,10 +7,8 @@ from graddiag import schema
 from graddiag.analysis.grid import Grid, grid_of
 from graddiag.analysis.selection import Selection, steps_of
 from graddiag.analysis.values import Ints
+from graddiag.kinds import GATES
 from graddiag.run import Run
-
-# the gates of every kind of cell, in the order in which they are shown
-_ORDER: Final = tuple(dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates))
 
 # recorded steps that are read at once: a few million rows where sequences are long
 _AT_ONCE: Final = 500
@@ -43,4 +41,4 @@ def gate_grids(
 
 def in_order(gates: Sequence[str]) -> tuple[str, ...]:
     """Gates in the order of torch's rows, those of no known cell behind them."""
-    return (*(gate for gate in _ORDER if gate in gates), *sorted(set(gates).difference(_ORDER)))
+    return (*(gate for gate in GATES if gate in gates), *sorted(set(gates).difference(GATES)))

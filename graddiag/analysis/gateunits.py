@@ -10,12 +10,12 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed, stacked
-from graddiag.analysis.gategrids import in_order
 from graddiag.analysis.means import UnitMeans
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import gate_name, gate_title, plural, span
+from graddiag.kinds import GATES
 from graddiag.run import Run, numbers
 
 # a unit is stuck where at least this share of all its activations is saturated on one side
@@ -93,7 +93,7 @@ def gate_units(run: Run, selection: Selection) -> GateUnits:
 
     Source: Karpathy, Johnson & Li (2016), section 4.2, figure 4.
     """
-    names = [schema.gate_column(side, gate) for gate in in_order(_known_gates()) for side in _SIDES]
+    names = [schema.gate_column(side, gate) for gate in GATES for side in _SIDES]
     sums, taken = {name: UnitMeans() for name in names}, []
     for frame in snapshot_parts(run, selection, [schema.UNIT, *names]):
         taken.append(frame[schema.STEP].unique())
@@ -102,12 +102,8 @@ def gate_units(run: Run, selection: Selection) -> GateUnits:
             shares.add(units, numbers(frame[name])[0])
     steps = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *taken]))
     count = max((len(shares.count) for shares in sums.values()), default=0)
-    gates = tuple(each for gate in in_order(_known_gates()) if (each := _gate(gate, sums)) is not None)
+    gates = tuple(each for gate in GATES if (each := _gate(gate, sums)) is not None)
     return GateUnits(source_of(run), selection, steps, count, gates, _what_is_missing(steps, gates, selection))
-
-
-def _known_gates() -> tuple[str, ...]:
-    return tuple(dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates))
 
 
 def _gate(gate: str, sums: Mapping[str, UnitMeans]) -> UnitSaturation | None:

@@ -13,7 +13,7 @@ from graddiag.analysis.decisions import ClipDecision, RateDecision, clip_decisio
 from graddiag.analysis.depth import Depth, depth
 from graddiag.analysis.fading import Fading, fading
 from graddiag.analysis.findings import Severity
-from graddiag.analysis.kinds import Cell, cell_of
+from graddiag.analysis.kinds import RecordedCell, cell_of
 from graddiag.analysis.loss import LossDynamics, loss_dynamics
 from graddiag.analysis.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.norms import NormHistory, norm_history
@@ -165,7 +165,7 @@ class Measured:
         rows = self.run.read(schema.TABLE_EVENTS, columns=[schema.KIND, schema.MESSAGE])
         return dict(zip(rows[schema.KIND], rows[schema.MESSAGE], strict=True))
 
-    def cell(self, selection: Selection) -> Cell:
+    def cell(self, selection: Selection) -> RecordedCell:
         """What kind of cell a layer is and what its gates do, by its gates at the steps looked at."""
         return cell_of(self.run, selection, self.looked_at)
 

@@ -17,6 +17,7 @@ from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, known, series, source_of
 from graddiag.analysis.words import gate_name, gate_title, number, plural, span
+from graddiag.kinds import GATES
 from graddiag.run import Run, numbers
 
 Flags = NDArray[np.bool_]
@@ -311,8 +312,7 @@ def _is_of(parameter: str, selection: Selection) -> bool:
 
 def _blocks(rows: pd.DataFrame) -> tuple[Block, ...]:
     """The blocks of one weight, gates in torch's order."""
-    order = dict.fromkeys(gate for gates in schema.GATES.values() for gate in gates)
-    return tuple(_block(gate, rows[rows[schema.GATE] == gate]) for gate in order if (rows[schema.GATE] == gate).any())
+    return tuple(_block(gate, rows[rows[schema.GATE] == gate]) for gate in GATES if (rows[schema.GATE] == gate).any())
 
 
 def _block(gate: str, rows: pd.DataFrame) -> Block:

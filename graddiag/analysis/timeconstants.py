@@ -1,7 +1,6 @@
 """How long a cell keeps what it holds, by its gate: -1 / ln f timesteps in an LSTM, -1 / ln z in a GRU."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,10 +15,8 @@ from graddiag.analysis.selection import Selection
 from graddiag.analysis.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_name, gate_title, number, plural
+from graddiag.kinds import GATES, KEEPING, keeping_gates
 from graddiag.run import Run, numbers
-
-# the gate that multiplies the old state: c_t = f c_{t-1} + ..., h_t = z h_{t-1} + ...
-_KEEPING: Final = ("f", "z")
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,7 @@ def _keeping_gate(run: Run, selection: Selection, recorded: Ints) -> str | None:
         return None
     where = {**selection.where, schema.STEP: [int(recorded[0]), int(recorded[-1])]}
     gates = set(run.read(schema.TABLE_GATES, columns=[schema.GATE], where=where)[schema.GATE])
-    return next((gate for gate in _KEEPING if gate in gates), None)
+    return next((gate for gate in GATES if gate in gates and gate in KEEPING), None)
 
 
 def _row_means(values: Floats) -> Floats:
@@ -136,7 +133,7 @@ def _what_is_missing(
     gate: str | None, selection: Selection, absent: NDArray[np.bool_], usual: float | None
 ) -> str | None:  # fmt: skip
     if gate is None:
-        return f"No gate that keeps a state (f of an LSTM, z of a GRU) was recorded for {selection.label}."
+        return f"No gate that keeps a state ({keeping_gates()}) was recorded for {selection.label}."
     if absent.all():
         return f"The mean of the {gate_title(gate)} was not recorded for {selection.label}."
     return f"No mean of the {gate_title(gate)} of {selection.label} is finite." if usual is None else None

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from graddiag import schema
+from graddiag.kinds import GATES
 
 _NORM: Final = "L2 over batch and units, units of the loss, before clipping"
 
@@ -36,17 +37,6 @@ _SCALARS: Final = {
     schema.WALL_TIME: ("Time since the run began", "seconds"),
 }
 
-_GATES: Final = {
-    "i": "input gate i",
-    "f": "forget gate f",
-    "g": "candidate g",
-    "o": "output gate o",
-    "r": "reset gate r",
-    "z": "update gate z",
-    "n": "candidate n",
-    "h": "activation h",
-}
-
 # columns that carry a sign, and so have neither a log scale nor a geometric mean
 SIGNED: Final = frozenset({schema.GRAD_W_HH_COSINE, schema.GRAD_COSINE})
 
@@ -73,7 +63,7 @@ def scalar_unit(name: str) -> str:
 
 def gate_title(gate: str) -> str:
     """A gate in words."""
-    return _GATES.get(gate, f"gate {gate}")
+    return GATES[gate].title if gate in GATES else f"gate {gate}"
 
 
 def gate_name(gate: str) -> str:

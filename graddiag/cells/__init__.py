@@ -1,4 +1,5 @@
-"""The maths of one recurrent layer in one direction, on tensors: forward, recover and adjoint of the RNN, LSTM and GRU.
+"""The maths of one recurrent layer in one direction, on tensors: forward, recover, adjoint and Jacobian of
+each kind of cell, and the registry of them.
 
 Legend, here and in the modules beside this one:
     T timesteps, N batch, I input size, H hidden size, P size of h (H, or proj_size), G gates (1, 4, 3)
@@ -6,24 +7,17 @@ Legend, here and in the modules beside this one:
     a_t pre-activations, delta_t = dL/da_t, l_t the immediate dL/dh_t; time runs in the order of processing.
 """
 
-from graddiag.cells.dispatch import adjoint, forward, recover, recurrent_gradient, weight_gradients
+from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.observer import Call, Instrumented, Observer, current_observer, observing
-from graddiag.cells.values import (
-    RNN_ACTIVATIONS,
-    Adjoint,
-    CellKind,
-    Immediate,
-    States,
-    WeightGradients,
-    Weights,
-    family,
-)
+from graddiag.cells.registry import CELLS, adjoint, forward, recover, recurrent_gradient, type_of, weight_gradients
+from graddiag.cells.values import Adjoint, CellKind, Immediate, States, WeightGradients, Weights
 
 __all__ = [
-    "RNN_ACTIVATIONS",
+    "CELLS",
     "Adjoint",
     "Call",
+    "Cell",
     "CellKind",
     "GradTransform",
     "Immediate",
@@ -34,10 +28,10 @@ __all__ = [
     "Weights",
     "adjoint",
     "current_observer",
-    "family",
     "forward",
     "observing",
     "recover",
     "recurrent_gradient",
+    "type_of",
     "weight_gradients",
 ]

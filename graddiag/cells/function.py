@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from graddiag.cells.dispatch import adjoint, forward, weight_gradients
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.observer import Call, current_observer
+from graddiag.cells.registry import adjoint, forward, weight_gradients
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
 
@@ -95,7 +95,11 @@ class _Layer(torch.autograd.Function):
         direct_h = immediate.at_h(states, settings.lengths)
         adj = adjoint(settings.kind, states, packed, direct_h, direct_c, settings.grad_transform)
         _, needs_x, needs_h0, needs_c0, *needs_weights = ctx.needs_input_grad
-        grads = weight_gradients(x, states, packed, adj) if any(needs_weights) or ctx.on_backward is not None else None
+        grads = (
+            weight_gradients(settings.kind, x, states, packed, adj)
+            if any(needs_weights) or ctx.on_backward is not None
+            else None
+        )
         if ctx.on_backward is not None and grads is not None:
             ctx.on_backward(immediate, adj, grads.w_hh)
         return (

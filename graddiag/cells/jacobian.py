@@ -4,8 +4,7 @@ The state s is h [P] for an RNN and a GRU, and h and c [P + H] for an LSTM. J_t 
 product of W_hh with factors of the gates, and is applied from either side. Legend as in ``graddiag.cells``; m, K: how
 many directions or gradients are taken along at once.
 
-Source: the equations of ``cells.rnn``, ``cells.variants``, ``cells.lstm`` and ``cells.gru``, differentiated by the
-state.
+Each cell gives its own factors (``Cell.jacobian``): its equations, differentiated by the state.
 """
 
 from collections.abc import Mapping
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graddiag.cells.rnn import slope
-from graddiag.cells.values import CellKind, Weights, activation, family, is_residual
-from graddiag.cells.variants import through_norm
+from graddiag.cells.layer_norm import through_norm
+from graddiag.cells.values import Weights
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,8 @@ class Tangents:
 
     Attributes:
         factors: [T, N, G, H], what a change of a gate's pre-activation, as far as it comes from W_hh h_{t-1}, does to
-            the state: to h (RNN, GRU); i f g to c and o to m = o tanh(c) (LSTM). With layer norm: a change behind it.
+            the state: to h, or where there is a c, the last gate (o) to m = o tanh(c), the others to c. With layer
+            norm: a change behind it.
         keep: [T, N, H], what the state keeps of itself: z of h (GRU), f of c (LSTM), all of it (residual RNN); None for
             another RNN.
         through: [T, N, H], o (1 - tanh^2 c), what a change of c does to m; None but for an LSTM.
@@ -62,44 +61,6 @@ class Trajectory:
     spread: Tensor | None = None
 
 
-def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
-    """J_t at every timestep of a trajectory."""
-    if family(kind) == "lstm":
-        return _lstm(along, weights)
-    if family(kind) == "gru":
-        return _gru(along, weights)
-    return _rnn(kind, along, weights)
-
-
-def _rnn(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
-    factors = slope(along.gates["h"] if is_residual(kind) else along.h, activation(kind))
-    keep = torch.ones_like(factors) if is_residual(kind) else None
-    if weights.gain is not None:
-        factors = factors * weights.gain
-    w_hh = _by_gate(weights, 1)
-    return Tangents(factors.unsqueeze(2), keep, None, w_hh, normed=along.normed, spread=along.spread)
-
-
-def _lstm(along: Trajectory, weights: Weights) -> Tangents:
-    i, f, g, o = (along.gates[name] for name in "ifgo")
-    assert along.c is not None
-    assert along.c_before is not None
-    tanh_c = along.c.tanh()
-    by_gate = (g * i * (1 - i), along.c_before * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o))
-    return Tangents(torch.stack(by_gate, 2), f, o * (1 - tanh_c * tanh_c), _by_gate(weights, 4), weights.w_hr)
-
-
-def _gru(along: Trajectory, weights: Weights) -> Tangents:
-    r, z, n = (along.gates[name] for name in "rzn")
-    w_hh = _by_gate(weights, 3)
-    q = along.h_before @ w_hh[2].t()
-    if weights.b_hh is not None:
-        q = q + weights.b_hh.chunk(3)[2]
-    for_n = (1 - z) * (1 - n * n)
-    by_gate = (for_n * q * r * (1 - r), (along.h_before - n) * z * (1 - z), for_n * r)
-    return Tangents(torch.stack(by_gate, 2), z, None, w_hh)
-
-
 def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
     """J_t applied to m changes of the state before: [N, D, m] to [N, D, m]; h above c in an LSTM."""
     G, H, P = tangents.w_hh.shape
@@ -113,8 +74,8 @@ def push(tangents: Tangents, t: int, directions: Tensor) -> Tensor:
         kept = 0 if tangents.keep is None else tangents.keep[t].unsqueeze(-1) * h
         return by_gate.sum(1) + kept
     assert tangents.keep is not None
-    c = tangents.keep[t].unsqueeze(-1) * c + by_gate[:, :3].sum(1)
-    m = tangents.through[t].unsqueeze(-1) * c + by_gate[:, 3]
+    c = tangents.keep[t].unsqueeze(-1) * c + by_gate[:, :-1].sum(1)
+    m = tangents.through[t].unsqueeze(-1) * c + by_gate[:, -1]
     return torch.cat((m if tangents.w_hr is None else tangents.w_hr @ m, c), 1)
 
 
@@ -132,7 +93,7 @@ def pull(tangents: Tangents, t: int, grad_h: Tensor, grad_c: Tensor | None) -> t
     assert grad_c is not None
     grad_m = grad_h if tangents.w_hr is None else grad_h @ tangents.w_hr
     grad_c = grad_c + grad_m * tangents.through[t]
-    by_gate = torch.stack((grad_c, grad_c, grad_c, grad_m), 2) * tangents.factors[t]
+    by_gate = torch.stack((*(grad_c,) * (G - 1), grad_m), 2) * tangents.factors[t]
     return by_gate.flatten(2) @ w_hh, grad_c * tangents.keep[t]
 
 
@@ -143,5 +104,6 @@ def jacobian(tangents: Tangents, t: int) -> Tensor:
     return push(tangents, t, eye.expand(N, D, D))
 
 
-def _by_gate(weights: Weights, gates: int) -> Tensor:
+def by_gate(weights: Weights, gates: int) -> Tensor:
+    """W_hh as [G, H, P]."""
     return weights.w_hh.view(gates, -1, weights.w_hh.shape[-1])

@@ -3,114 +3,134 @@
 Source: Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000); rows i f g o as in torch.
 """
 
+from typing import Any, Final, final
+
 import torch
 from torch import Tensor
 
+from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
+from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kinds import CELL_TYPES
 
 
-def forward(x: Tensor, h0: Tensor, c0: Tensor, weights: Weights) -> States:
-    """States of every timestep. x [T, N, I], h0 [N, P], c0 [N, H]."""
-    gates = project(x, weights.w_ih, bias(weights))
-    w_hh = weights.w_hh.t()
-    w_hr = None if weights.w_hr is None else weights.w_hr.t()
-    H = c0.shape[-1]
-    h = x.new_empty(*x.shape[:2], h0.shape[-1])
-    c = x.new_empty(*x.shape[:2], H)
-    h_t, c_t = h0, c0
-    for t, a in enumerate(gates):
-        a.addmm_(h_t, w_hh)
-        i, f, g, o = _activate_(a, H)
-        torch.mul(f, c_t, out=c[t])
-        c_t = c[t].addcmul_(i, g)
-        m_t = c_t.tanh().mul_(o)
-        h_t = h[t].copy_(m_t) if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
-    return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+@final
+class LSTMEquations(Cell):
+    """See the top of this module."""
+
+    type = CELL_TYPES["lstm"]
+    kind = "lstm"
+    torch_layer: Any = torch.lstm
+    torch_cell: Any = torch.lstm_cell
+
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
+        """States of every timestep. x [T, N, I], h0 [N, P], c0 [N, H]."""
+        assert c0 is not None
+        gates = project(x, weights.w_ih, bias(weights))
+        w_hh = weights.w_hh.t()
+        w_hr = None if weights.w_hr is None else weights.w_hr.t()
+        H = c0.shape[-1]
+        h = x.new_empty(*x.shape[:2], h0.shape[-1])
+        c = x.new_empty(*x.shape[:2], H)
+        h_t, c_t = h0, c0
+        for t, a in enumerate(gates):
+            a.addmm_(h_t, w_hh)
+            i, f, g, o = _activate_(a, H)
+            torch.mul(f, c_t, out=c[t])
+            c_t = c[t].addcmul_(i, g)
+            m_t = c_t.tanh().mul_(o)
+            h_t = h[t].copy_(m_t) if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
+        return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+
+    def recover(self, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
+        """The states that gave the outputs ``h``: one product for all gates, then c_t = f c_{t-1} + i g along time."""
+        assert c0 is not None
+        gates = project(x, weights.w_ih, bias(weights))
+        gates += project(previous(h, h0), weights.w_hh, None)
+        i, f, g, _ = _activate_(gates, c0.shape[-1])
+        c = i * g
+        c_t = c0
+        for t in range(len(c)):
+            c_t = c[t].addcmul_(f[t], c_t)
+        return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+
+    def adjoint(
+        self,
+        states: States,
+        weights: Weights,
+        grad_h_direct: Tensor,
+        grad_c_direct: Tensor | None = None,
+        grad_transform: GradTransform | None = None,
+    ) -> Adjoint:
+        """Every factor that does not depend on the gradient is computed for all timesteps at once.
+
+        dh_t = l_t + delta_{t+1} W_hh; dc_t = dm_t o (1 - tanh^2 c_t) + dc_{t+1} f_{t+1} (+ grad_c_direct);
+        delta_t = [dc g i(1-i), dc c_{t-1} f(1-f), dc i (1-g^2), dm tanh(c_t) o(1-o)], dm = dh (or dh W_hr).
+        """
+        assert states.gates is not None
+        assert states.c is not None
+        assert states.c0 is not None
+        T, N, H = states.c.shape
+        f = states.gates[..., H : 2 * H]
+        grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+        grad_a, grad_c = _factors(states.gates, states.c, states.c0, states.lengths)
+        by_gate = grad_a.view(T, N, 4, H)
+        sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
+        transform = AppliedTransform(grad_transform, sent_h, sent_c)
+        for t in range(T - 1, -1, -1):
+            dh, dc = grad_h[t], grad_c[t]
+            if t + 1 < T:
+                dh.add_(sent_h[t + 1])
+            dm = dh if weights.w_hr is None else dh @ weights.w_hr
+            dc.mul_(dm)
+            if t + 1 < T:
+                dc.add_(sent_c[t + 1])
+            if grad_c_direct is not None:
+                dc.add_(grad_c_direct[t])
+            by_gate[t, :, :3].mul_(dc.unsqueeze(1))
+            by_gate[t, :, 3].mul_(dm)
+            torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+            torch.mul(dc, f[t], out=sent_c[t])
+            transform(t)
+        return Adjoint(
+            grad_h=grad_h,
+            sent_h=sent_h,
+            grad_a=grad_a,
+            grad_a_hh=grad_a,
+            grad_c=grad_c,
+            sent_c=sent_c,
+            unclipped_h=transform.h,
+            unclipped_c=transform.c,
+        )
+
+    def jacobian(self, along: Trajectory, weights: Weights) -> Tangents:
+        """See ``Cell.jacobian``: i f g act on c, o on m."""
+        i, f, g, o = (along.gates[name] for name in self.type.gate_names)
+        assert along.c is not None
+        assert along.c_before is not None
+        tanh_c = along.c.tanh()
+        factors = (g * i * (1 - i), along.c_before * f * (1 - f), i * (1 - g * g), tanh_c * o * (1 - o))
+        return Tangents(torch.stack(factors, 2), f, o * (1 - tanh_c * tanh_c), by_gate(weights, 4), weights.w_hr)
+
+    def before_projection(self, states: States) -> Tensor:
+        """m_t = o tanh(c_t), [T, N, H]: what a projection W_hr is applied to."""
+        assert states.gates is not None
+        assert states.c is not None
+        H = states.c.shape[-1]
+        return states.c.tanh() * states.gates[..., 3 * H :]
+
+    def grad_c_through_h(self, states: States, grad_h: Tensor) -> Tensor:
+        """dh_t o (1 - tanh^2 c_t), [T, N, H]: through h_t = o tanh(c_t); without a projection."""
+        assert states.gates is not None
+        assert states.c is not None
+        o = states.gates[..., 3 * states.c.shape[-1] :]
+        return grad_h * o * (1 - states.c.tanh().square())
 
 
-def recover(x: Tensor, h: Tensor, h0: Tensor, c0: Tensor, weights: Weights) -> States:
-    """The states that gave the outputs ``h``: one product for all gates, then c_t = f c_{t-1} + i g along time."""
-    gates = project(x, weights.w_ih, bias(weights))
-    gates += project(previous(h, h0), weights.w_hh, None)
-    i, f, g, _ = _activate_(gates, c0.shape[-1])
-    c = i * g
-    c_t = c0
-    for t in range(len(c)):
-        c_t = c[t].addcmul_(f[t], c_t)
-    return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
-
-
-def adjoint(
-    states: States,
-    weights: Weights,
-    grad_h_direct: Tensor,
-    grad_c_direct: Tensor | None,
-    grad_transform: GradTransform | None = None,
-) -> Adjoint:
-    """DESIGN's recursion, with every factor that does not depend on the gradient computed for all timesteps at once.
-
-    dh_t = l_t + delta_{t+1} W_hh; dc_t = dm_t o (1 - tanh^2 c_t) + dc_{t+1} f_{t+1} (+ grad_c_direct);
-    delta_t = [dc g i(1-i), dc c_{t-1} f(1-f), dc i (1-g^2), dm tanh(c_t) o(1-o)], dm = dh (or dh W_hr).
-
-    Args:
-        grad_h_direct: l_t, [T, N, P].
-        grad_c_direct: gradient into c_n where each sequence ends, [T, N, H], zero elsewhere; None if there is none.
-        grad_transform: what is done to delta_t W_hh and dc_t f_t before they reach timestep t-1.
-    """
-    assert states.gates is not None
-    assert states.c is not None
-    assert states.c0 is not None
-    T, N, H = states.c.shape
-    f = states.gates[..., H : 2 * H]
-    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
-    grad_a, grad_c = _factors(states.gates, states.c, states.c0, states.lengths)
-    by_gate = grad_a.view(T, N, 4, H)
-    sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
-    transform = AppliedTransform(grad_transform, sent_h, sent_c)
-    for t in range(T - 1, -1, -1):
-        dh, dc = grad_h[t], grad_c[t]
-        if t + 1 < T:
-            dh.add_(sent_h[t + 1])
-        dm = dh if weights.w_hr is None else dh @ weights.w_hr
-        dc.mul_(dm)
-        if t + 1 < T:
-            dc.add_(sent_c[t + 1])
-        if grad_c_direct is not None:
-            dc.add_(grad_c_direct[t])
-        by_gate[t, :, :3].mul_(dc.unsqueeze(1))
-        by_gate[t, :, 3].mul_(dm)
-        torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
-        torch.mul(dc, f[t], out=sent_c[t])
-        transform(t)
-    return Adjoint(
-        grad_h=grad_h,
-        sent_h=sent_h,
-        grad_a=grad_a,
-        grad_a_hh=grad_a,
-        grad_c=grad_c,
-        sent_c=sent_c,
-        unclipped_h=transform.h,
-        unclipped_c=transform.c,
-    )
-
-
-def cell_output(states: States) -> Tensor:
-    """m_t = o tanh(c_t), [T, N, H]: what a projection W_hr is applied to."""
-    assert states.gates is not None
-    assert states.c is not None
-    H = states.c.shape[-1]
-    return states.c.tanh() * states.gates[..., 3 * H :]
-
-
-def through_output(states: States, grad_h: Tensor) -> Tensor:
-    """What dh_t gives to dc_t through h_t = o tanh(c_t): dh_t o (1 - tanh^2 c_t), [T, N, H]; without a projection."""
-    assert states.gates is not None
-    assert states.c is not None
-    o = states.gates[..., 3 * states.c.shape[-1] :]
-    return grad_h * o * (1 - states.c.tanh().square())
+CELLS: Final = (LSTMEquations(),)
 
 
 def _activate_(a: Tensor, H: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,23 +1,88 @@
 """Elman RNN: h_t = phi(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh), phi in tanh, relu, sigmoid, identity and
-truncated-relu, which is min(max(a, 0), 20).
+truncated-relu, which is min(max(a, 0), 20). ``cells.variants`` has it with layer norm and residual connections.
 
 Source: Elman (1990); Pascanu, Mikolov & Bengio (2013), equations 2 and 5; the truncated relu and its cap are those of
 faster-rnnlm.
 """
 
-from typing import Final
+from itertools import product
+from typing import Any, Final, final
 
 import torch
 from torch import Tensor
 
+from graddiag.cells import variants
+from graddiag.cells.activations import activate_, slope
+from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
+from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kinds import CELL_TYPES, NONLINEARITIES, Nonlinearity
 
-RELU_CAP: Final = 20.0
+
+@final
+class RNNEquations(Cell):
+    """With one activation, residual or not. Layer norm is told by a gain among the weights."""
+
+    type = CELL_TYPES["rnn"]
+
+    def __init__(self, nonlinearity: Nonlinearity, residual: bool) -> None:
+        self.nonlinearity: Nonlinearity = nonlinearity
+        self.residual = residual
+        self.kind = f"rnn_residual_{nonlinearity}" if residual else f"rnn_{nonlinearity}"
+        if not residual:
+            self.torch_layer, self.torch_cell = _TORCH.get(nonlinearity, (None, None))
+
+    def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
+        """States of every timestep. x [T, N, I], h0 [N, H]."""
+        if not self._is_plain(weights):
+            return variants.forward(x, h0, weights, self.nonlinearity, residual=self.residual)
+        return _forward(x, h0, weights, self.nonlinearity)
+
+    def recover(self, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
+        """See ``Cell.recover``; a plain RNN has no state but its output."""
+        if not self._is_plain(weights):
+            return variants.recover(x, h, h0, weights, self.nonlinearity, residual=self.residual)
+        return States(h=h, h0=h0)
+
+    def adjoint(
+        self,
+        states: States,
+        weights: Weights,
+        grad_h_direct: Tensor,
+        grad_c_direct: Tensor | None = None,
+        grad_transform: GradTransform | None = None,
+    ) -> Adjoint:
+        """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
+        if not self._is_plain(weights):
+            phi, residual = self.nonlinearity, self.residual
+            return variants.adjoint(states, weights, grad_h_direct, grad_transform, phi, residual=residual)
+        return _adjoint(states, weights, grad_h_direct, self.nonlinearity, grad_transform)
+
+    def jacobian(self, along: Trajectory, weights: Weights) -> Tangents:
+        """See ``Cell.jacobian``."""
+        factors = slope(along.gates["h"] if self.residual else along.h, self.nonlinearity)
+        keep = torch.ones_like(factors) if self.residual else None
+        if weights.gain is not None:
+            factors = factors * weights.gain
+        w_hh = by_gate(weights, 1)
+        return Tangents(factors.unsqueeze(2), keep, None, w_hh, normed=along.normed, spread=along.spread)
+
+    def _is_plain(self, weights: Weights) -> bool:
+        """Whether it is Elman's: neither residual nor with layer norm."""
+        return weights.gain is None and not self.residual
 
 
-def forward(x: Tensor, h0: Tensor, weights: Weights, activation: str) -> States:
+_TORCH: Final[dict[Nonlinearity, tuple[Any, Any]]] = {
+    "tanh": (torch.rnn_tanh, torch.rnn_tanh_cell),
+    "relu": (torch.rnn_relu, torch.rnn_relu_cell),
+}
+
+CELLS: Final = tuple(RNNEquations(phi, residual) for residual, phi in product((False, True), NONLINEARITIES))
+
+
+def _forward(x: Tensor, h0: Tensor, weights: Weights, activation: Nonlinearity) -> States:
     """States of every timestep. x [T, N, I], h0 [N, H]."""
     h = project(x, weights.w_ih, bias(weights))
     w_hh = weights.w_hh.t()
@@ -29,11 +94,11 @@ def forward(x: Tensor, h0: Tensor, weights: Weights, activation: str) -> States:
     return States(h=h, h0=h0)
 
 
-def adjoint(
+def _adjoint(
     states: States,
     weights: Weights,
     grad_h_direct: Tensor,
-    activation: str,
+    activation: Nonlinearity,
     grad_transform: GradTransform | None = None,
 ) -> Adjoint:
     """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
@@ -48,28 +113,3 @@ def adjoint(
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
         transform(t)
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=transform.h)
-
-
-def activate_(a: Tensor, activation: str) -> None:
-    """phi(a) in place."""
-    if activation == "tanh":
-        a.tanh_()
-    elif activation == "relu":
-        a.relu_()
-    elif activation == "sigmoid":
-        a.sigmoid_()
-    elif activation == "truncated-relu":
-        a.clamp_(0.0, RELU_CAP)
-
-
-def slope(h: Tensor, activation: str) -> Tensor:
-    """phi'(a) from phi(a); the slope of relu at 0 is 0, as torch has it, and that of its truncated form at 20 too."""
-    if activation == "tanh":
-        return (h * h).neg_().add_(1)
-    if activation == "relu":
-        return (h > 0).to(h.dtype)
-    if activation == "sigmoid":
-        return h * (1 - h)
-    if activation == "truncated-relu":
-        return ((h > 0) & (h < RELU_CAP)).to(h.dtype)
-    return torch.ones_like(h, memory_format=torch.contiguous_format)

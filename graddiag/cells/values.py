@@ -1,46 +1,14 @@
 """The values that go in and out of a cell's maths."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
 from graddiag.cells.sequences import add_at_last, within
 
-CellKind = Literal[
-    "rnn_tanh",
-    "rnn_relu",
-    "rnn_sigmoid",
-    "rnn_identity",
-    "rnn_truncated-relu",
-    "rnn_residual_tanh",
-    "rnn_residual_relu",
-    "rnn_residual_sigmoid",
-    "rnn_residual_identity",
-    "rnn_residual_truncated-relu",
-    "lstm",
-    "gru",
-]
-Family = Literal["rnn", "lstm", "gru"]
-RNN_ACTIVATIONS: Final = ("tanh", "relu", "sigmoid", "identity", "truncated-relu")
-
-
-def family(kind: CellKind) -> Family:
-    """The cell without its activation: rnn, lstm or gru."""
-    if kind == "lstm":
-        return "lstm"
-    return "gru" if kind == "gru" else "rnn"
-
-
-def activation(kind: CellKind) -> str:
-    """The nonlinearity of an RNN, one of RNN_ACTIVATIONS."""
-    return kind.removeprefix("rnn_").removeprefix("residual_")
-
-
-def is_residual(kind: CellKind) -> bool:
-    """Whether an RNN adds what it makes to the state before it, h_t = h_{t-1} + phi(a_t)."""
-    return kind.startswith("rnn_residual_")
+CellKind = str
+"""A kind of cell with its variant, a key of ``registry.CELLS``: lstm, gru, rnn_tanh, rnn_residual_relu and so on."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +33,8 @@ class States:
 
     Attributes:
         h: [T, N, P]; h0: [N, P].
-        gates: activations, [T, N, G*H], rows in torch's order; None for an RNN whose only activation is h. In a
-            residual RNN it is phi(a).
+        gates: activations, [T, N, G*H], in the order of the kind's gates; None for an RNN whose only activation is h.
+            In a residual RNN it is phi(a).
         c, c0: [T, N, H] and [N, H]; None but for an LSTM.
         q: h_{t-1} W_hn^T + b_hn, [T, N, H]; None but for a GRU.
         lengths: [N] timesteps of each sequence, None where all have T; past the end every state is 0.

@@ -8,68 +8,59 @@ Source: Ba, Kiros & Hinton (2016), Layer normalization, equation 4; He et al. (2
 time as in Chang et al. (2019), AntisymmetricRNN, whose forward Euler step of size 1 it is.
 """
 
-from dataclasses import dataclass
-from typing import Final
-
 import torch
 from torch import Tensor
 
+from graddiag.cells.activations import activate_, slope
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
+from graddiag.cells.layer_norm import normalized, scaled, through_norm
 from graddiag.cells.projection import bias, previous, project
-from graddiag.cells.rnn import activate_, slope
 from graddiag.cells.values import Adjoint, States, Weights
-
-EPSILON: Final = 1e-5  # torch.nn.LayerNorm's
-
-
-@dataclass(frozen=True)
-class Variant:
-    """Which RNN: its phi, one of RNN_ACTIVATIONS, and whether it is residual. Layer norm is told by a gain."""
-
-    activation: str
-    residual: bool
+from graddiag.kinds import Nonlinearity
 
 
-def forward(x: Tensor, h0: Tensor, weights: Weights, variant: Variant) -> States:
+def forward(x: Tensor, h0: Tensor, weights: Weights, phi: Nonlinearity, *, residual: bool) -> States:
     """States of every timestep. x [T, N, I], h0 [N, H]."""
     a = project(x, weights.w_ih, None if weights.gain is not None else bias(weights))
     normed, spread = _empty(a, weights)
-    h = torch.empty_like(a) if variant.residual else a
+    h = torch.empty_like(a) if residual else a
     w_hh, before = weights.w_hh.t(), h0
     for t, a_t in enumerate(a):
         a_t.addmm_(before, w_hh)
         if normed is not None and spread is not None:
-            normed[t], spread[t] = _normalised(a_t)
-            a_t.copy_(_scaled(normed[t], weights))
-        activate_(a_t, variant.activation)
-        before = torch.add(a_t, before, out=h[t]) if variant.residual else a_t
-    return States(h=h, h0=h0, gates=a if variant.residual else None, normed=normed, spread=spread)
+            normed[t], spread[t] = normalized(a_t)
+            a_t.copy_(scaled(normed[t], weights))
+        activate_(a_t, phi)
+        before = torch.add(a_t, before, out=h[t]) if residual else a_t
+    return States(h=h, h0=h0, gates=a if residual else None, normed=normed, spread=spread)
 
 
-def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights, variant: Variant) -> States:
+def recover(x: Tensor, h: Tensor, h0: Tensor, weights: Weights, phi: Nonlinearity, *, residual: bool) -> States:
     """The states that gave the outputs ``h``, in two products for all timesteps."""
     a = project(x, weights.w_ih, None if weights.gain is not None else bias(weights))
     a += project(previous(h, h0), weights.w_hh, None)
     normed = spread = None
     if weights.gain is not None:
-        normed, spread = _normalised(a)
-        a = _scaled(normed, weights)
-    activate_(a, variant.activation)
-    return States(h=h, h0=h0, gates=a if variant.residual else None, normed=normed, spread=spread)
+        normed, spread = normalized(a)
+        a = scaled(normed, weights)
+    activate_(a, phi)
+    return States(h=h, h0=h0, gates=a if residual else None, normed=normed, spread=spread)
 
 
 def adjoint(
     states: States,
     weights: Weights,
     grad_h_direct: Tensor,
-    variant: Variant,
-    grad_transform: GradTransform | None = None,
+    grad_transform: GradTransform | None,
+    phi: Nonlinearity,
+    *,
+    residual: bool,
 ) -> Adjoint:
     """dy_t = dh_t phi'(y_t); delta_t = dL/da_t is dy_t, or with layer norm what ``through_norm`` makes of gain dy_t;
     dh_{t-1} = l_{t-1} + delta_t W_hh (+ dh_t, residual). grad_h_direct is l, [T, N, H].
     """
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
-    grad_y = slope(states.h if states.gates is None else states.gates, variant.activation)
+    grad_y = slope(states.h if states.gates is None else states.gates, phi)
     grad_a = grad_y if weights.gain is None else torch.empty_like(grad_y)
     sent_h = torch.empty_like(grad_h)
     transform = AppliedTransform(grad_transform, sent_h)
@@ -80,7 +71,7 @@ def adjoint(
         if weights.gain is not None and states.normed is not None and states.spread is not None:
             grad_a[t] = through_norm(grad_y[t] * weights.gain, states.normed[t], states.spread[t])
         torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
-        if variant.residual:
+        if residual:
             sent_h[t].add_(grad_h[t])
         transform(t)
     behind = None if weights.gain is None else grad_y
@@ -89,30 +80,5 @@ def adjoint(
     )
 
 
-def gain_gradient(states: States, adj: Adjoint) -> Tensor:
-    """dL/dgain, [H]: the sum of dy_t n_t over timesteps and batch."""
-    assert states.normed is not None
-    assert adj.grad_y is not None
-    return (adj.grad_y * states.normed).sum((0, 1))
-
-
-def through_norm(grad: Tensor, normed: Tensor, spread: Tensor, dim: int = -1) -> Tensor:
-    """(v - mean(v) - n mean(n v)) / spread over units (``dim``): the derivative of n by a, which is symmetric."""
-    return (grad - grad.mean(dim, keepdim=True) - normed * (grad * normed).mean(dim, keepdim=True)) / spread
-
-
 def _empty(a: Tensor, weights: Weights) -> tuple[Tensor | None, Tensor | None]:
     return (None, None) if weights.gain is None else (torch.empty_like(a), a.new_empty(*a.shape[:-1], 1))
-
-
-def _normalised(a: Tensor) -> tuple[Tensor, Tensor]:
-    """n and the standard deviation that a was divided by."""
-    centred = a - a.mean(-1, keepdim=True)
-    spread = (centred.square().mean(-1, keepdim=True) + EPSILON).sqrt()
-    return centred / spread, spread
-
-
-def _scaled(normed: Tensor, weights: Weights) -> Tensor:
-    assert weights.gain is not None
-    scaled, added = normed * weights.gain, bias(weights)
-    return scaled if added is None else scaled.add_(added)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from graddiag.kinds import MODELS
+
 if TYPE_CHECKING:
     from graddiag.lab.spec import TrainingSpec
 
@@ -34,7 +36,7 @@ class TrainingOptions:
             "that an early one tells."
         ),
     ] = "text"
-    model: Annotated[str, typer.Option(help="rnn, lstm or gru.")] = "lstm"
+    model: Annotated[str, typer.Option(help=f"{', '.join(MODELS[:-1])} or {MODELS[-1]}.")] = "lstm"
     text: Annotated[
         Path | None,
         typer.Option(

@@ -1,6 +1,5 @@
 """``graddiag spectrum``: the recurrent weights of a checkpoint, and on data the Lyapunov exponents of its layers."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,19 +7,13 @@ import typer
 
 from graddiag.cli.options import AsJson
 from graddiag.cli.rows import print_json, print_table
+from graddiag.kinds import Nonlinearity
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from graddiag.analysis.spectra import Lyapunov, WeightSpectrum
     from graddiag.checkpoint import Modules
-
-
-class Nonlinearity(StrEnum):
-    TANH = "tanh"
-    RELU = "relu"
-    SIGMOID = "sigmoid"
-    IDENTITY = "identity"
 
 
 def spectrum(
@@ -37,7 +30,7 @@ def spectrum(
     module: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="A recurrent module by name; several times for several.")
     ] = None,
-    nonlinearity: Annotated[Nonlinearity, typer.Option(help="Of RNNs, which no checkpoint tells.")] = Nonlinearity.TANH,
+    nonlinearity: Annotated[Nonlinearity, typer.Option(help="Of RNNs, which no checkpoint tells.")] = "tanh",
     samples: Annotated[int, typer.Option(help="Sequences of the data to use, from the first on.")] = 8,
     transient: Annotated[
         int | None, typer.Option(help="Timesteps at the start that do not count; a tenth of them by default.")
@@ -52,7 +45,7 @@ def spectrum(
 
     if samples < 1:
         raise SettingError(f"samples {samples}: at least one sequence is needed; leave it out for 8.")
-    modules = load_modules(checkpoint, only=module or (), nonlinearity=nonlinearity.value)
+    modules = load_modules(checkpoint, only=module or (), nonlinearity=nonlinearity)
     weights = [each for name, one in modules.items() for each in _named(spectra_of(one, name=checkpoint.stem), name)]
     exponents = [] if data is None else _exponents(modules, data, samples, transient)
     if out is not None:

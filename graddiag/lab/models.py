@@ -1,17 +1,16 @@
 """The lab's one model: symbols, a recurrent layer, a linear head."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from torch import Tensor, nn
 
 from graddiag.errors import SettingError
+from graddiag.kinds import CELL_TYPES
 from graddiag.lab import heads, weight_init
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
-from graddiag.nn import GRU, LSTM, RNN
-
-CELLS: Final = {"lstm": LSTM, "gru": GRU}
+from graddiag.nn import LAYERS, RecurrentLayer
 
 
 class SequenceModel(nn.Module):
@@ -57,18 +56,12 @@ class SequenceModel(nn.Module):
         return nn.functional.one_hot(inputs, self.symbols).to(next(self.recurrent.parameters()).dtype)
 
 
-def _recurrent(spec: TrainingSpec, inputs: int) -> RNN | LSTM | GRU:
-    if spec.model == "rnn":
-        return RNN(
-            inputs,
-            spec.hidden,
-            num_layers=spec.layers,
-            nonlinearity=spec.nonlinearity or "tanh",
-            dropout=_between(spec),
-            layer_norm=spec.layer_norm,
-            residual=spec.residual,
-        )
-    return CELLS[spec.model](inputs, spec.hidden, num_layers=spec.layers, dropout=_between(spec))
+def _recurrent(spec: TrainingSpec, inputs: int) -> RecurrentLayer:
+    settings: dict[str, Any] = {"num_layers": spec.layers, "dropout": _between(spec)}
+    if CELL_TYPES[spec.model].nonlinearities:
+        variant = {"layer_norm": spec.layer_norm, "residual": spec.residual}
+        settings |= {"nonlinearity": spec.nonlinearity or "tanh", **variant}
+    return LAYERS[spec.model](inputs, spec.hidden, **settings)
 
 
 def _between(spec: TrainingSpec) -> float:
@@ -81,10 +74,10 @@ def cut(state: Any) -> Any:
     return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
 
 
-def _initialise(recurrent: RNN | LSTM | GRU, spec: TrainingSpec) -> None:
+def _initialise(recurrent: nn.RNNBase, spec: TrainingSpec) -> None:
     if spec.init == "orthogonal":
         weight_init.orthogonal(recurrent)
-    elif isinstance(recurrent, RNN):
+    elif spec.init == "identity":
         weight_init.identity(recurrent)
     else:
         weight_init.chrono(recurrent, spec.length)

@@ -11,7 +11,7 @@ from typing import Final, Literal, Self
 import torch
 from torch import Tensor, nn
 
-from graddiag.cells.values import is_residual
+from graddiag.cells import CELLS, type_of
 from graddiag.errors import SettingError
 from graddiag.tracing import ModuleHooks, Trace, recurrent_modules
 
@@ -50,7 +50,7 @@ def omega_term(trace: Trace, w_hh: Tensor, form: OmegaForm = "squared") -> Omega
     assert trace.grad_h is not None
     assert trace.grad_a_hh is not None
     delta = trace.grad_a_hh
-    sent = delta @ w_hh + (trace.grad_h if is_residual(trace.kind) else 0)
+    sent = delta @ w_hh + (trace.grad_h if CELLS[trace.kind].residual else 0)
     arrived = trace.grad_h.square().sum(-1)
     counts = arrived >= BOUND
     number = counts.sum().clamp(min=1)
@@ -119,7 +119,8 @@ class Omega:
 def _check(model: nn.Module) -> None:
     modules = recurrent_modules(model)
     for name, module in modules.items():
-        if not isinstance(module, nn.RNN | nn.RNNCell):
+        kind = type_of(module)
+        if kind is None or not kind.nonlinearities:
             raise SettingError(
                 f"omega: module {name or '(model)'!r} is of the kind {type(module).__name__}, whose gates send "
                 "gradients back beside W_hh; Omega is for an RNN."

@@ -6,9 +6,9 @@ from typing import Any, Final
 from pydantic import ConfigDict, ValidationError, model_validator
 
 from graddiag.errors import SettingError
+from graddiag.kinds import CELL_TYPES, ModelKind, models_with_cell_state, plain_models
 from graddiag.lab.settings import (
     DataSettings,
-    ModelKind,
     ModelSettings,
     RecordingSettings,
     TaskName,
@@ -42,15 +42,12 @@ _WORDS: Final[dict[str, Any]] = {
 }
 _ORDER: Final[dict[str, Any]] = {"steps": 2500, "length": 30, "batch": 20, "hidden": 50}
 DEFAULTS: Final[dict[tuple[str, str], dict[str, Any]]] = {
-    ("text", "rnn"): _TEXT,
-    ("text", "lstm"): _TEXT,
-    ("text", "gru"): _TEXT,
-    ("words", "rnn"): _WORDS,
-    ("words", "lstm"): _WORDS,
-    ("words", "gru"): _WORDS,
-    ("temporal-order", "rnn"): {**_ORDER, "lr": 0.2, "init_std": 0.1},
-    ("temporal-order", "lstm"): {**_ORDER, "lr": 1.0, "forget_bias": 2.0},
-    ("temporal-order", "gru"): {**_ORDER, "lr": 1.0, "forget_bias": 1.0},
+    **{("text", model): _TEXT for model in CELL_TYPES},
+    **{("words", model): _WORDS for model in CELL_TYPES},
+    **{
+        ("temporal-order", model): {**_ORDER, "lr": 0.2 if kind.keeping is None else 1.0, **kind.start}
+        for model, kind in CELL_TYPES.items()
+    },
 }
 _SYNTHETIC: Final[Mapping[str, dict[str, Any]]] = {
     "temporal-order-3bit": {"length": 30, "lr": 0.2},
@@ -61,11 +58,7 @@ _SYNTHETIC: Final[Mapping[str, dict[str, Any]]] = {
     "recall": {"length": 20, "lr": 0.2},
     "cloze": {"length": 20, "lr": 0.2},
 }
-_OF_MODEL: Final[Mapping[str, dict[str, Any]]] = {
-    "rnn": {"init_std": 0.1},
-    "lstm": {"forget_bias": 2.0},
-    "gru": {"forget_bias": 1.0},
-}
+_OF_MODEL: Final[Mapping[str, Mapping[str, Any]]] = {model: kind.start for model, kind in CELL_TYPES.items()}
 RECORDED_STEPS: Final = 300  # about as many as a picture can show
 
 
@@ -76,13 +69,17 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
 
     @model_validator(mode="after")
     def _together(self) -> "TrainingSpec":
-        if self.h_detach is not None and self.model != "lstm":
+        kind = CELL_TYPES[self.model]
+        if self.h_detach is not None and not kind.has_cell_state:
             raise SettingError(
-                f"h_detach {self.h_detach:g}: only a model 'lstm' has a cell path to leave alone; leave it out."
+                f"h_detach {self.h_detach:g}: only a model {models_with_cell_state()} has a cell path to leave alone; "
+                "leave it out."
             )
-        if self.omega is not None and (self.model != "rnn" or self.layer_norm):
-            other = "with layer_norm" if self.model == "rnn" else f"{self.model!r}"
-            raise SettingError(f"omega {self.omega:g}: it is for a model 'rnn', not one {other}; leave it out.")
+        if self.omega is not None and (not kind.nonlinearities or self.layer_norm):
+            other = "with layer_norm" if kind.nonlinearities else f"{self.model!r}"
+            raise SettingError(
+                f"omega {self.omega:g}: it is for a model {plain_models()}, not one {other}; leave it out."
+            )
         if self.omega_form is not None and self.omega is None:
             raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, omega=2 say.")
         if self.until_error is not None and self.output != "softmax":

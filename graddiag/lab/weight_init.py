@@ -6,7 +6,10 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-GATE_THAT_KEEPS: Final = 1  # f of torch's rows i f g o, z of r z n
+from graddiag.cells import type_of
+from graddiag.errors import SettingError
+from graddiag.kinds import CellType, KeepingGate
+
 _INPUT_STD: Final = 1e-3
 
 
@@ -35,8 +38,9 @@ def set_forget_bias(recurrent: nn.RNNBase, value: float) -> None:
 
     Source: Gers, Schmidhuber & Cummins (2000); Jozefowicz et al. (2015).
     """
+    kind, gate = _keeping(recurrent)
     for layer in range(recurrent.num_layers):
-        _set_bias(recurrent, layer, GATE_THAT_KEEPS, torch.tensor(value))
+        _set_bias(recurrent, layer, kind.gate_names.index(gate.name), torch.tensor(value))
 
 
 @torch.no_grad()
@@ -51,7 +55,7 @@ def orthogonal(recurrent: nn.RNNBase) -> None:
 
 
 @torch.no_grad()
-def identity(recurrent: nn.RNN) -> None:
+def identity(recurrent: nn.RNNBase) -> None:
     """The IRNN: the recurrent matrix is the identity, biases are 0, input weights from N(0, .001^2).
 
     With relu units a state is copied until an input changes it, and its gradient with it.
@@ -68,18 +72,27 @@ def identity(recurrent: nn.RNN) -> None:
 
 
 @torch.no_grad()
-def chrono(recurrent: nn.LSTM | nn.GRU, longest: int) -> None:
+def chrono(recurrent: nn.RNNBase, longest: int) -> None:
     """Time constants spread from 1 to ``longest`` timesteps: b of the gate that keeps ~ ln U(1, longest - 1).
 
     In an LSTM the bias of the input gate is its negative.
 
     Source: Tallec & Ollivier (2018), equations 16 and 17; torch's z is their 1 - z.
     """
+    kind, gate = _keeping(recurrent)
     for layer in range(recurrent.num_layers):
         bias = torch.empty(recurrent.hidden_size).uniform_(1.0, max(1.0, longest - 1.0)).log()
-        _set_bias(recurrent, layer, GATE_THAT_KEEPS, bias)
-        if isinstance(recurrent, nn.LSTM):
-            _set_bias(recurrent, layer, 0, -bias)
+        _set_bias(recurrent, layer, kind.gate_names.index(gate.name), bias)
+        if gate.entering is not None:
+            _set_bias(recurrent, layer, kind.gate_names.index(gate.entering), -bias)
+
+
+def _keeping(recurrent: nn.RNNBase) -> tuple[CellType, KeepingGate]:
+    """The kind of a layer, and its gate that keeps the state."""
+    kind = type_of(recurrent)
+    if kind is None or kind.keeping is None:
+        raise SettingError(f"{type(recurrent).__name__}: it has no gate that keeps the state, whose bias could be set.")
+    return kind, kind.keeping
 
 
 def _drawn(model: nn.Module) -> Iterator[Tensor]:

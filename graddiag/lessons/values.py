@@ -11,8 +11,7 @@ import pandas as pd
 from graddiag.analysis import number
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Floats, Ints, Series
-
-Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity"]
+from graddiag.kinds import Nonlinearity
 
 
 def equal(name: str, value: str) -> str:

@@ -4,10 +4,11 @@ import numpy as np
 import torch
 
 from graddiag import cells
-from graddiag.cells.rnn import slope
+from graddiag.cells.activations import slope
 from graddiag.cells.values import Weights
+from graddiag.kinds import Nonlinearity
 from graddiag.lessons.networks import UNITS, inputs, line, loss_at_the_end, norms, orthogonal
-from graddiag.lessons.values import Decay, Nonlinearity, Powers
+from graddiag.lessons.values import Decay, Powers
 
 
 def decay(gain: float, length: int, nonlinearity: Nonlinearity, drive: float) -> Decay:
@@ -20,7 +21,7 @@ def decay(gain: float, length: int, nonlinearity: Nonlinearity, drive: float) ->
 
     Source: Pascanu, Mikolov & Bengio (2013), section 2.1.
     """
-    kind: cells.CellKind = f"rnn_{nonlinearity}"  # type: ignore[assignment]
+    kind = f"rnn_{nonlinearity}"
     weights = Weights(w_ih=torch.eye(UNITS, dtype=torch.float64), w_hh=gain * orthogonal())
     start = torch.zeros(1, UNITS, dtype=torch.float64)
     states = cells.forward(kind, inputs(length, drive), start, None, weights)

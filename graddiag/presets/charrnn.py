@@ -20,9 +20,10 @@ from graddiag import analysis, schema
 from graddiag.analysis import number
 from graddiag.figures import gates
 from graddiag.figures.chart import chart
+from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.experiments import plan_run
 from graddiag.lab.models import SequenceModel
-from graddiag.lab.spec import ModelKind, TrainingSpec, training_spec
+from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.task import Task
 from graddiag.lab.textfiles import DOCUMENTATION
 from graddiag.lab.training import Plan
@@ -47,7 +48,7 @@ from graddiag.run import Run
 
 
 class CharRnn(OfText):
-    model: ModelKind = Field("lstm", description="rnn, lstm or gru.")
+    model: ModelKind = Field("lstm", description="Kind of cell.")
     hidden: int = Field(128, ge=1, description="Units of each layer.")
     layers: int = Field(2, ge=1, description="Recurrent layers.")
     length: int = Field(50, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")
@@ -74,7 +75,7 @@ class Written:
 
 def spec_of(settings: CharRnn) -> TrainingSpec:
     """The training as the lab has it."""
-    gated = {} if settings.model == "rnn" else {"forget_bias": 1.0}
+    gated = {} if CELL_TYPES[settings.model].keeping is None else {"forget_bias": 1.0}
     return training_spec(
         "text",
         settings.model,

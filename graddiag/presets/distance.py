@@ -9,7 +9,7 @@ Sources: Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015) for th
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import pandas as pd
 from pydantic import Field
@@ -17,6 +17,7 @@ from pydantic import Field
 from graddiag import analysis
 from graddiag.figures import horizon
 from graddiag.figures.chart import chart
+from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.distance_told import (
@@ -37,11 +38,9 @@ from graddiag.run import Run
 
 UNTIL: Final = 0.02
 
-Model = Literal["rnn", "gru", "lstm"]
-
 
 class Distance(Settings):
-    models: tuple[Model, ...] = Field(("rnn", "gru", "lstm"), min_length=1, description="Kinds of network.")
+    models: tuple[ModelKind, ...] = Field(("rnn", "gru", "lstm"), min_length=1, description="Kinds of network.")
     gaps: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (2, 5, 10, 20, 50, 100, 200), min_length=1, description="Gaps of recall, timesteps."
     )
@@ -87,8 +86,9 @@ def sweeps(settings: Distance) -> Sequence[SweepSpec]:
     )
 
 
-def _arm(model: Model, settings: Distance) -> dict[str, Any]:
-    return {"model": model} if model == "rnn" else {"model": model, "forget_bias": settings.forget_bias}
+def _arm(model: ModelKind, settings: Distance) -> dict[str, Any]:
+    bias = {} if CELL_TYPES[model].keeping is None else {"forget_bias": settings.forget_bias}
+    return {"model": model, **bias}
 
 
 def tell(settings: Distance, bench: Bench) -> Told:

@@ -10,7 +10,7 @@ Source: Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6.
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from graddiag.analysis import number
 from graddiag.figures.chart import Axis, Chart, Curve, chart
 from graddiag.figures.lesson_maps import cliff
 from graddiag.figures.lessons import decay as decay_figure
+from graddiag.kinds import Nonlinearity
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.lessons.cliff import descend, section, surface
 from graddiag.lessons.values import Descent, Surface
@@ -31,8 +32,7 @@ from graddiag.presets.preset import Preset, Settings, Told
 from graddiag.report.content import Part
 from graddiag.run import Run
 
-Nonlinearity = Literal["identity", "tanh", "relu", "sigmoid"]
-LARGEST_SLOPE: Final = {"identity": 1.0, "tanh": 1.0, "relu": 1.0, "sigmoid": 0.25}
+LARGEST_SLOPE: Final = {"identity": 1.0, "tanh": 1.0, "relu": 1.0, "sigmoid": 0.25, "truncated-relu": 1.0}
 W: Final = 4.6  # a recurrent weight at which the error surface has its wall
 FREE: Final = "baseline"
 CLIPPED: Final = "clipped"

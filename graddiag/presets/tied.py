@@ -10,7 +10,7 @@ Source: Rumelhart, Hinton & Williams (1986); Werbos (1990); Pascanu, Mikolov & B
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -23,18 +23,16 @@ from graddiag import analysis
 from graddiag.analysis import WeightsInTime, number
 from graddiag.figures import teaching, weights_in_time
 from graddiag.figures.chart import Axis, Chart, Curve, chart
+from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
 from graddiag.presets.preset import Preset, Settings, Told
 from graddiag.report.content import Part
 
-Model = Literal["rnn", "gru", "lstm"]
-_KINDS: Final[dict[str, Any]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-
 
 class Tied(Settings):
-    models: tuple[Model, ...] = Field(("rnn", "gru", "lstm"), min_length=1, description="Kinds of network.")
+    models: tuple[ModelKind, ...] = Field(("rnn", "gru", "lstm"), min_length=1, description="Kinds of network.")
     length: int = Field(30, ge=4, description="T, timesteps of a sequence.")
     hidden: int = Field(32, ge=1, description="Units of the recurrent layer.")
     steps: int = Field(800, ge=1, description="Steps of training, on the recall task with a gap of that length.")
@@ -99,11 +97,11 @@ def tell(settings: Tied, bench: Bench) -> Told:
     return Told(seen, parts, folders(runs))
 
 
-def sums(model: str, settings: Tied) -> Sums:
+def sums(model: ModelKind, settings: Tied) -> Sums:
     """G_t of torch's own layer on random inputs with a loss at every timestep, by graddiag.capture, in float64."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(settings.seed)
-        layer = _KINDS[model](4, settings.hidden).double()
+        layer = getattr(nn, CELL_TYPES[model].title)(4, settings.hidden).double()
         x, weight = (
             torch.randn(settings.length, 8, 4).double(),
             torch.randn(settings.length, 8, settings.hidden).double(),

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.jacobian import Tangents, Trajectory, pull, tangents
+from graddiag.cells.jacobian import Tangents, Trajectory, pull
+from graddiag.cells.registry import tangents
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.norms import norm
 from graddiag.tracing.trace import Trace

@@ -15,20 +15,13 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from graddiag.cells import CellKind, Weights
+from graddiag.cells import CELLS, CellKind, Weights
 
-FUSED: Final[dict[Any, CellKind]] = {
-    torch.lstm: "lstm",
-    torch.gru: "gru",
-    torch.rnn_tanh: "rnn_tanh",
-    torch.rnn_relu: "rnn_relu",
+LAYER_FUNCTIONS: Final[dict[Any, CellKind]] = {
+    cell.torch_layer: kind for kind, cell in CELLS.items() if cell.torch_layer is not None
 }
-
-CELLS: Final[dict[Any, CellKind]] = {
-    torch.lstm_cell: "lstm",
-    torch.gru_cell: "gru",
-    torch.rnn_tanh_cell: "rnn_tanh",
-    torch.rnn_relu_cell: "rnn_relu",
+CELL_FUNCTIONS: Final[dict[Any, CellKind]] = {
+    cell.torch_cell: kind for kind, cell in CELLS.items() if cell.torch_cell is not None
 }
 
 
@@ -68,7 +61,7 @@ class _Settings:
 
 def run(function: Any, args: Sequence[Any], on_layer: OnLayer) -> tuple[Tensor, ...]:
     """What ``function(*args)`` returns, telling ``on_layer`` of every layer and direction on the way."""
-    kind = FUSED[function]
+    kind = LAYER_FUNCTIONS[function]
     packed = not isinstance(args[3], bool)
     if packed:
         x, batch_sizes, hx, weights = args[:4]
@@ -82,12 +75,10 @@ def run(function: Any, args: Sequence[Any], on_layer: OnLayer) -> tuple[Tensor, 
 
 def run_cell(function: Any, args: Sequence[Any], on_layer: OnLayer) -> Any:
     """What ``function(*args)`` returns, a cell's next state, telling ``on_layer`` of it as of a layer with T = 1."""
-    kind = CELLS[function]
+    kind = CELL_FUNCTIONS[function]
     x, hx, *weights = args
     result = function(*args)
-    states: tuple[Tensor, ...] = tuple(hx) if kind == "lstm" else (hx,)
-    next_states: tuple[Tensor, ...] = tuple(result) if kind == "lstm" else (result,)
-    on_layer(partial(_cell, kind, x, states, weights, next_states))
+    on_layer(partial(_cell, kind, x, _states(kind, hx), weights, _states(kind, result)))
     return result
 
 
@@ -106,7 +97,7 @@ def _run(
     finals: list[tuple[Tensor, ...]] = []
     for layer in range(settings.num_layers):
         own = weights[layer * per_layer : (layer + 1) * per_layer]
-        state = tuple(s[layer * D : (layer + 1) * D] for s in (hx if kind == "lstm" else (hx,)))
+        state = tuple(s[layer * D : (layer + 1) * D] for s in _states(kind, hx))
         output, *final = _one(function, kind, x, batch_sizes, state, own, settings)
         on_layer(partial(_layer, kind, layer, (x, batch_sizes), state, own, (output, *final), settings))
         finals.append(tuple(final))
@@ -121,19 +112,19 @@ def _run(
 def _cell(
     kind: CellKind, x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor], next_states: Sequence[Tensor]
 ) -> FusedLayer:
-    lstm = kind == "lstm"
+    has_c = _has_c(kind)
     return FusedLayer(
         kind=kind,
         layer=0,
         x=x.unsqueeze(0),
         h0=states[0].unsqueeze(0),
-        c0=states[1].unsqueeze(0) if lstm else None,
+        c0=states[1].unsqueeze(0) if has_c else None,
         weights=(Weights(*weights),),
         batch_sizes=None,
         output=next_states[0].detach().unsqueeze(0),
         h_n=next_states[0],
-        c_n=next_states[1] if lstm else None,
-        c_n_feeds_h=lstm and next_states[0].grad_fn is not next_states[1].grad_fn,
+        c_n=next_states[1] if has_c else None,
+        c_n_feeds_h=has_c and next_states[0].grad_fn is not next_states[1].grad_fn,
     )
 
 
@@ -146,18 +137,18 @@ def _layer(
     results: Sequence[Tensor],
     settings: _Settings,
 ) -> FusedLayer:
-    lstm = kind == "lstm"
+    has_c = _has_c(kind)
     return FusedLayer(
         kind=kind,
         layer=layer,
         x=given[0],
         h0=state[0],
-        c0=state[1] if lstm else None,
+        c0=state[1] if has_c else None,
         weights=_weights(weights, 2 if settings.bidirectional else 1, settings.has_biases),
         batch_sizes=given[1],
         output=results[0],
         h_n=results[1],
-        c_n=results[2] if lstm else None,
+        c_n=results[2] if has_c else None,
     )
 
 
@@ -170,11 +161,20 @@ def _one(
     weights: Sequence[Tensor],
     settings: _Settings,
 ) -> tuple[Tensor, ...]:
-    hx = state if kind == "lstm" else state[0]
+    hx = state if _has_c(kind) else state[0]
     rest = (settings.has_biases, 1, 0.0, settings.train, settings.bidirectional)
     if batch_sizes is None:
         return tuple(function(x, hx, weights, *rest, False))
     return tuple(function(x, batch_sizes, hx, weights, *rest))
+
+
+def _has_c(kind: CellKind) -> bool:
+    return CELLS[kind].type.has_cell_state
+
+
+def _states(kind: CellKind, hx: Any) -> tuple[Tensor, ...]:
+    """h, or h and c, as torch hands them to a function."""
+    return tuple(hx) if _has_c(kind) else (hx,)
 
 
 def _weights(own: Sequence[Tensor], directions: int, has_biases: bool) -> tuple[Weights, ...]:

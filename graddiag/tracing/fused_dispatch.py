@@ -10,7 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from graddiag.cells import Adjoint, Call, Immediate, observing
 from graddiag.cells.observer import OnBackward
-from graddiag.tracing.fused import CELLS, FUSED, FusedLayer, run, run_cell
+from graddiag.tracing.fused import CELL_FUNCTIONS, LAYER_FUNCTIONS, FusedLayer, run, run_cell
 
 
 class CallObserver(Protocol):
@@ -69,8 +69,8 @@ class _FusedMode(TorchFunctionMode):
         self._observers = observers
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in FUSED and not kwargs:
+        if func in LAYER_FUNCTIONS and not kwargs:
             return run(func, args, self._observers.fused)
-        if func in CELLS and not kwargs:
+        if func in CELL_FUNCTIONS and not kwargs:
             return run_cell(func, args, self._observers.fused)
         return func(*args, **(kwargs or {}))

@@ -7,8 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graddiag.cells import Call, Immediate, States, Weights, adjoint, forward, recover, recurrent_gradient
-from graddiag.cells.lstm import through_output
+from graddiag.cells import CELLS, Call, Immediate, States, Weights, adjoint, forward, recover, recurrent_gradient
 from graddiag.cells.sequences import flip, valid
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward, current_pass
@@ -86,7 +85,8 @@ class ObservedFusedLayer:
         h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
         output = self._block(grads["output"], call.lengths) if "output" in grads else None
         if c_n is not None and self._layer is not None and self._layer.c_n_feeds_h:
-            through_h = through_output(call.states, Immediate(output, h_n).at_h(call.states, call.lengths))
+            at_h = Immediate(output, h_n).at_h(call.states, call.lengths)
+            through_h = CELLS[call.kind].grad_c_through_h(call.states, at_h)
             c_n = difference(c_n, through_h[-1])
         immediate = Immediate(output, h_n, c_n)
         direct = immediate.at_h(call.states, call.lengths)

@@ -7,8 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from graddiag import schema
-from graddiag.cells import Adjoint, Call, Immediate, Weights, family
+from graddiag.cells import CELLS, Adjoint, Call, Immediate, Weights
 from graddiag.cells.sequences import flip
 from graddiag.tracing.trace import Trace, TraceKey
 
@@ -106,7 +105,7 @@ class LayerCall:
 
 
 def _by_gate(call: Call, h: Tensor, gates: Tensor | None) -> dict[str, Tensor]:
-    names = schema.GATES[family(call.kind)]
+    names = CELLS[call.kind].type.gate_names
     if gates is None:
         return {names[0]: h}
     return dict(zip(names, gates.chunk(len(names), dim=-1), strict=True))

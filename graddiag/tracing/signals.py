@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.rnn import RELU_CAP
-from graddiag.cells.values import activation
+from graddiag.cells import CELLS
+from graddiag.cells.activations import RELU_CAP
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.trace import Trace, TraceKey
@@ -185,21 +185,13 @@ def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) 
 def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
     """Which activations are saturated, by column SATURATED_LOW and SATURATED_HIGH, as 1 and 0 in the gate's dtype; a
     side that the gate does not have is left out."""
-    low, high = _saturation_bounds(name, trace)
+    low, high = CELLS[trace.kind].saturation(name)
     sides = {}
     if low is not None:
         sides[schema.SATURATED_LOW] = _holds(torch.le if low == 0 else torch.lt, gate, low)
     if high is not None:
         sides[schema.SATURATED_HIGH] = _holds(torch.ge if high == RELU_CAP else torch.gt, gate, high)
     return sides
-
-
-def _saturation_bounds(name: str, trace: Trace) -> tuple[float | None, float | None]:
-    sigmoid, tanh = (schema.SATURATION_LOW, schema.SATURATION_HIGH), (-schema.SATURATION_HIGH, schema.SATURATION_HIGH)
-    if trace.family != "rnn":
-        return sigmoid if name in schema.SIGMOID_GATES else tanh
-    by_phi = {"tanh": tanh, "sigmoid": sigmoid, "relu": (0.0, None), "truncated-relu": (0.0, RELU_CAP)}
-    return by_phi.get(activation(trace.kind), (None, None))
 
 
 def _rms(block: Tensor, real: Tensor | None) -> Tensor:

@@ -6,14 +6,13 @@ import numpy as np
 from torch import nn
 
 from graddiag import schema
+from graddiag.cells import type_of
 from graddiag.cells.spectra import BlockSpectrum, block_spectra
 from graddiag.tracing.hooks import recurrent_modules
 from graddiag.tracing.rows import Columns
 
 Spectra = Mapping[tuple[str, str], BlockSpectrum]
 """By qualified name of the weight, and gate."""
-
-_GATES = {len(gates): gates for gates in schema.GATES.values()}
 
 
 def full_spectra(model: nn.Module) -> Spectra:
@@ -23,10 +22,11 @@ def full_spectra(model: nn.Module) -> Spectra:
     """
     found = {}
     for module_name, module in recurrent_modules(model).items():
+        kind = type_of(module)
+        assert kind is not None, "a recurrent module of no known kind"
         for name, weight in module.named_parameters(prefix=module_name, recurse=False):
             if "weight_hh" in name and bool(weight.isfinite().all()):
-                gates = _GATES[len(weight) // module.hidden_size]
-                of_gate = zip(gates, block_spectra(weight, module.hidden_size), strict=True)
+                of_gate = zip(kind.gate_names, block_spectra(weight, module.hidden_size), strict=True)
                 found.update({(name, gate): spectrum for gate, spectrum in of_gate})
     return found
 

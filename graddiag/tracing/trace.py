@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells import CellKind, Immediate, Weights, family
+from graddiag.cells import CELLS, CellKind, Immediate, Weights
 from graddiag.cells.sequences import followed, valid, within
 
 
@@ -31,7 +31,7 @@ class Trace:
 
     Attributes:
         module, layer, direction, call: where the trace was taken; ``call`` counts the module's calls from 0.
-        kind: rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, rnn_truncated-relu, the same with rnn_residual_, lstm, gru.
+        kind: lstm, gru, rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, rnn_truncated-relu, the same with rnn_residual_.
         h: [T, N, P]; h0: [N, P]; c: [T, N, H] and c0: [N, H] for an LSTM.
         gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN; phi(a) in a residual one).
         grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n.
@@ -89,8 +89,8 @@ class Trace:
 
     @property
     def family(self) -> str:
-        """rnn, lstm or gru."""
-        return family(self.kind)
+        """The kind of cell without its variant: rnn, lstm or gru."""
+        return CELLS[self.kind].type.name
 
     def before(self, states: Tensor, first: Tensor) -> Tensor:
         """The state that each timestep started from: [T, N, S] and the initial [N, S] to [T, N, S]."""

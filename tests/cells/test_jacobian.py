@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from graddiag.cells import CellKind, Weights
-from graddiag.cells.jacobian import Tangents, Trajectory, jacobian, pull, push, tangents
+from graddiag.cells.jacobian import Tangents, Trajectory, jacobian, pull, push
+from graddiag.cells.registry import tangents
 from graddiag.cells.spectra import block_spectra
 from tests.facts.oracle import cell
 
@@ -53,7 +54,7 @@ def made(kind: str, bias: bool) -> tuple[Tangents, list[Tensor]]:
         )
         for t in range(T)
     ]
-    kind_of: CellKind = family  # type: ignore[assignment]
+    kind_of: CellKind = family
     return tangents(kind_of, along, weights), truth
 
 

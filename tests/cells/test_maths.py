@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graddiag.cells import CellKind, States, Weights, adjoint, family, forward, recover, weight_gradients
+from graddiag.cells import CELLS, CellKind, States, Weights, adjoint, forward, recover, weight_gradients
 from tests.facts.oracle import assert_exact, unroll
 
 T, N, I, H, P = 5, 3, 3, 4, 2
@@ -45,7 +45,7 @@ def test_recover_gives_the_states_that_forward_went_through(kind: CellKind, bias
         assert (one is None) == (other is None)
         if one is not None:
             torch.testing.assert_close(other, one, rtol=1e-13, atol=1e-14)
-    assert (went.gates is None) == (family(kind) == "rnn")
+    assert (went.gates is None) == (CELLS[kind].type.name == "rnn")
     assert (went.q is None) == (kind != "gru")
 
 
@@ -75,7 +75,7 @@ def test_adjoint_of_a_projected_lstm(bias: bool, through_c_n: bool) -> None:
     went = states("lstm", x, h0, c0, weights)
     with torch.no_grad():
         found = adjoint("lstm", went, weights, direct, direct_c if through_c_n else None)
-        grads = weight_gradients(x, went, weights, found)
+        grads = weight_gradients("lstm", x, went, weights, found)
 
     assert_exact(found.grad_h, torch.stack([each.grad for each in h]), 1e-12)
     assert_exact(found.grad_c, torch.stack([each.grad for each in c]), 1e-12)
@@ -99,7 +99,7 @@ def test_adjoint_and_weight_gradients(kind: CellKind, bias: bool) -> None:
     with torch.no_grad():
         kept = direct.clone()
         found = adjoint(kind, went, weights, direct)
-        grads = weight_gradients(x, went, weights, found)
+        grads = weight_gradients(kind, x, went, weights, found)
 
     tape = truth.tapes[0, "forward"]
     assert torch.equal(direct, kept), "the adjoint changed what it was given"

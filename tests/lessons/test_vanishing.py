@@ -10,7 +10,13 @@ import torch
 from graddiag.lessons import networks, vanishing
 from graddiag.lessons.values import Nonlinearity
 
-PHI = {"tanh": torch.tanh, "relu": torch.relu, "sigmoid": torch.sigmoid, "identity": lambda a: a}
+PHI = {
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "identity": lambda a: a,
+    "truncated-relu": lambda a: a.clamp(0, 20),
+}
 
 
 @pytest.mark.parametrize("gain", [0.9, 1.0, 1.1])

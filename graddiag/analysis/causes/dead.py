@@ -75,7 +75,7 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
 
 
 def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
-    kind = measured.cell(found.selection).kind
+    cell = measured.cell(found.selection)
     relu = Advice(
         "Start with a positive bias, or use a leaky or smooth activation.", "Maas et al. 2013", "revive-units"
     )
@@ -90,4 +90,4 @@ def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
         "Maas et al. 2013; Glorot & Bengio 2010",
         "revive-units",
     )
-    return [either if kind is None else relu if kind == "relu" else ends]
+    return [either if cell.type is None else relu if cell.is_relu else ends]

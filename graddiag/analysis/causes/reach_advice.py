@@ -5,10 +5,11 @@ from typing import Final
 
 from graddiag.analysis.fading import Fading, arrived_early
 from graddiag.analysis.findings import Advice
-from graddiag.analysis.kinds import Cell
+from graddiag.analysis.kinds import RecordedCell
 from graddiag.analysis.measured import Measured
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.words import percent
+from graddiag.kinds import KeepingGate
 
 _GATED: Final = Advice(
     "Use an LSTM or GRU: its state is carried on by a sum.", "Hochreiter & Schmidhuber 1997", "change-cell"
@@ -43,32 +44,29 @@ def advice_on(measured: Measured, fading: Fading) -> tuple[Advice, ...]:
     tries = [measured.rate.lower()] if arrived_early(fading, thresholds) and measured.harm is not None else []
     if cell.saturated is not None and cell.saturated >= thresholds.saturated:
         tries.append(_freed(cell.saturated))
-    if fading.reach.zero_gains and cell.kind == "relu":
+    if fading.reach.zero_gains and cell.is_relu:
         tries.append(_AWAKE)
     tries += _by_cell(fading, cell, thresholds)
     return (*tries, _NEARER)
 
 
-def _by_cell(fading: Fading, cell: Cell, thresholds: Thresholds) -> list[Advice]:
-    if cell.kind is None:
+def _by_cell(fading: Fading, cell: RecordedCell, thresholds: Thresholds) -> list[Advice]:
+    if cell.type is None:
         return [_UNKNOWN, _ORTHOGONAL]
-    if not cell.gated:
+    if cell.type.keeping is None:
         return [_GATED, _ORTHOGONAL]
     # a gate that is open already is not what forgets
     is_open = cell.carried is not None and cell.carried >= thresholds.gate_open
-    return [] if is_open else [_bias(fading, cell, thresholds)]
+    return [] if is_open else [_bias(fading, cell.type.keeping, cell.carried, thresholds)]
 
 
-def _bias(fading: Fading, cell: Cell, thresholds: Thresholds) -> Advice:
+def _bias(fading: Fading, gate: KeepingGate, carried: float | None, thresholds: Thresholds) -> Advice:
     """A bias with which the gate alone lets enough of a state through the whole sequence, 1 at the least."""
     needed = thresholds.arriving ** (1 / max(1, fading.reach.length - 1))
     bias = max(1.0, math.log(needed / (1 - needed)))
-    now = "" if cell.carried is None else f"; it is open to {percent(cell.carried)} now"
-    if cell.kind == "lstm":
-        text = f"Raise the forget-gate bias to {bias:.2g} or more (the sum of torch's two biases){now}."
-        return Advice(text, "Jozefowicz et al. 2015; Tallec & Ollivier 2018", "raise-forget-bias")
-    text = f"Raise the bias of the update gate z to {bias:.2g} or more{now}."
-    return Advice(text, "Tallec & Ollivier 2018", "raise-forget-bias")
+    now = "" if carried is None else f"; it is open to {percent(carried)} now"
+    text = f"Raise {gate.bias} to {bias:.2g} or more{gate.note}{now}."
+    return Advice(text, gate.source, "raise-forget-bias")
 
 
 def _freed(share: float) -> Advice:

@@ -11,10 +11,8 @@ from graddiag.analysis.measured import Measured
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import gate_title, percent, span
+from graddiag.kinds import KEEPING, is_state
 from graddiag.run import numbers
-
-# the gate that carries the state on: to be open all the time is what it is for
-_CARRYING: Final = ("f", "z")
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ def saturated(measured: Measured) -> Finding | None:
     onset, place = worst.since(limit), replace(place_in(worst.selection), gate=worst.gate)
     when = f"{worst.selection.label}, {span(int(worst.steps[worst.judged_from]), int(worst.steps[-1]))}"
     title = gate_title(worst.gate)
-    rnn = worst.gate == "h"
+    rnn = is_state(worst.gate)
     what = "activations of the hidden state" if rnn else f"activations of the {title}"
     from_start = onset <= int(worst.steps[0])
     sentence = (
@@ -77,7 +75,7 @@ def saturated(measured: Measured) -> Finding | None:
         for each in found
         if each is not worst
     )
-    pulls = worst.gate not in _CARRYING  # a gate that forgets is a matter of its bias
+    pulls = worst.gate not in KEEPING  # a gate that forgets is a matter of its bias
     strength: Strength = (
         "strong" if from_start and pulls and worst.typical >= measured.thresholds.saturated_all else "weak"
     )
@@ -125,7 +123,7 @@ def _shares(measured: Measured, layer: Selection) -> list[Saturation]:
     found = []
     for gate in dict.fromkeys(gates):
         chosen = (gates == gate) & ~no_high
-        share = low if gate in _CARRYING else low + high
+        share = low if gate in KEEPING else low + high
         at, means = _by_step(steps[chosen], share[chosen])
         if len(at):
             found.append(Saturation(layer, str(gate), at, means, measured.thresholds.judged_share))

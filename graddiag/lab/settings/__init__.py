@@ -1,7 +1,8 @@
 """The settings of a training, by what they are about; ``graddiag.lab.spec.TrainingSpec`` has them all."""
 
+from graddiag.kinds import ModelKind, Nonlinearity
 from graddiag.lab.settings.data import DataSettings, TaskName
-from graddiag.lab.settings.model import Initialisation, ModelKind, ModelSettings, Nonlinearity
+from graddiag.lab.settings.model import Initialisation, ModelSettings
 from graddiag.lab.settings.recording import OnNonfinite, RecordingSettings
 from graddiag.lab.settings.update import LossReduction, UpdateSettings
 

@@ -5,10 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from graddiag.errors import SettingError
+from graddiag.kinds import CELL_TYPES, ModelKind, Nonlinearity, plain_models
 from graddiag.lab import heads
 
-ModelKind = Literal["rnn", "lstm", "gru"]
-Nonlinearity = Literal["tanh", "relu", "sigmoid", "identity", "truncated-relu"]
 Initialisation = Literal["orthogonal", "identity", "chrono"]
 
 
@@ -53,20 +52,21 @@ class ModelSettings(BaseModel):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> "ModelSettings":
-        gated = self.model != "rnn"
-        if self.forget_bias is not None and not gated:
+        kind, plain = CELL_TYPES[self.model], plain_models()
+        keeps, chooses = kind.keeping is not None, bool(kind.nonlinearities)
+        if self.forget_bias is not None and not keeps:
             raise SettingError(
-                f"forget_bias {self.forget_bias:g}: a model 'rnn' has no gate that forgets; leave it out."
+                f"forget_bias {self.forget_bias:g}: a model {self.model!r} has no gate that forgets; leave it out."
             )
-        if self.nonlinearity is not None and gated:
-            raise SettingError(f"nonlinearity {self.nonlinearity}: only a model 'rnn' can choose it; leave it out.")
+        if self.nonlinearity is not None and not chooses:
+            raise SettingError(f"nonlinearity {self.nonlinearity}: only a model {plain} can choose it; leave it out.")
         for name in ("layer_norm", "residual"):
-            if getattr(self, name) and gated:
-                raise SettingError(f"{name}: it is for a model 'rnn', not for {self.model!r}; leave it out.")
-        if self.init == "identity" and gated:
-            raise SettingError("init identity: it is for a model 'rnn' (with --nonlinearity relu, the IRNN).")
-        if self.init == "chrono" and not gated:
-            raise SettingError("init chrono: it sets the biases of gates, and a model 'rnn' has none.")
+            if getattr(self, name) and not chooses:
+                raise SettingError(f"{name}: it is for a model {plain}, not for {self.model!r}; leave it out.")
+        if self.init == "identity" and not chooses:
+            raise SettingError(f"init identity: it is for a model {plain} (with --nonlinearity relu, the IRNN).")
+        if self.init == "chrono" and not keeps:
+            raise SettingError(f"init chrono: it sets the biases of gates, and a model {self.model!r} has none.")
         if self.init_std is not None and self.init_uniform is not None:
             raise SettingError("init_std and init_uniform: the weights are drawn one way or the other; leave one out.")
         return self
