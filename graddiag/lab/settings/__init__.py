@@ -1,17 +1,18 @@
 """The settings of a training, by what they are about; ``graddiag.lab.spec.TrainingSpec`` has them all."""
 
 from graddiag.lab.settings.data import DataSettings, TaskName
-from graddiag.lab.settings.model import Initialisation, ModelKind, ModelSettings, Nonlinearity
+from graddiag.lab.settings.model import Initialization, ModelKind, ModelSettings, Nonlinearity
 from graddiag.lab.settings.recording import OnNonfinite, RecordingSettings
-from graddiag.lab.settings.update import LossReduction, UpdateSettings
+from graddiag.lab.settings.update import LossReduction, OmegaForm, UpdateSettings
 
 __all__ = [
     "DataSettings",
-    "Initialisation",
+    "Initialization",
     "LossReduction",
     "ModelKind",
     "ModelSettings",
     "Nonlinearity",
+    "OmegaForm",
     "OnNonfinite",
     "RecordingSettings",
     "TaskName",
