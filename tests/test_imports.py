@@ -40,22 +40,23 @@ MAP = {
     "figures": VALUES | {"analysis", "clipping.registry", "lessons.values"},
     "chromium": {"errors"},
     "report": VALUES | {"store", "analysis", "figures", "chromium"},
-    "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
+    "lab": VALUES | {"cells", "nn", "tracing", "clipping", "clipping.registry", "recorder", "store"},
     "presets": VALUES
     | {"analysis", "cells", "clipping", "figures", "lab", "lessons", "lessons.values", "nn", "recorder", "report"}
     | {"store", "tracing"},
     "presets.catalogue": {"errors"},
     "integrations": VALUES | {"store", "analysis"},
+    "integrations.exporters": set(),
     "integrations.figures": VALUES | {"chromium", "report", "integrations"},
     "integrations.lightning": VALUES | {"recorder", "integrations"},
     "integrations.transformers": VALUES | {"recorder", "integrations"},
     "integrations.settings": VALUES | {"goal", "recorder", "integrations"},
     "cli": VALUES
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
-    | {"analysis.spectrum", "presets", "presets.catalogue", "clipping.registry"},
+    | {"analysis.spectrum", "integrations.exporters", "presets", "presets.catalogue"},
     "dashboards": VALUES
     | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets", "presets.catalogue"}
-    | {"lessons", "lessons.values", "clipping.registry"},
+    | {"lessons", "lessons.values"},
     "__main__": {"cli"},
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
@@ -78,7 +79,8 @@ HOMES = {
 }
 HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
 WITHOUT_TORCH = [
-    *("graddiag", "graddiag.clipping", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"),
+    *("graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"),
+    *("graddiag.clipping", "graddiag.lab.spec", "graddiag.cli"),
 ]
 
 

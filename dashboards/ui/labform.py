@@ -1,15 +1,15 @@
 """The Lab's form: which task, network and clip policy, how long; checked before anything is started."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args
 
 import streamlit as st
 
-from graddiag.clipping.registry import help_text
 from graddiag.jobs.values import Request
 from graddiag.lab import plan_pair, training_spec, unused_experiment
 from graddiag.lab.demonstration import CHAPTERS
-from graddiag.lab.spec import ModelKind, TaskName
+from graddiag.lab.settings.declared import declared
+from graddiag.lab.spec import ModelKind, TaskName, TrainingSpec
 from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
@@ -22,18 +22,12 @@ STARTS: Final = {  # the pairs of docs/demonstration.md, by what they show
     "order over 50 timesteps: an RNN vanishes": "demo-order-50-rnn",
     "order over 50 timesteps: an LSTM reaches back": "demo-order-50-lstm",
 }
-ABOUT: Final = (
-    "text: predict the next character. temporal-order: in which order two or three symbols came. adding, "
-    "multiplication: the mean or product of two marked numbers. permutation, recall, memorisation: say again what came "
-    "first."
-)
+MOST_SEEDS: Final = 10
 NUMBERS: Final = ("steps", "length", "hidden", "lr")
-MOST_STEPS: Final = 100_000
-MOST_LAYERS: Final = 8
-POLICIES: Final = f"The first arm never clips, the second by this. {help_text()}."
+SETTINGS: Final = {setting.name: setting for setting in declared(TrainingSpec)}
 LR: Final = (
-    "Of plain SGD, without momentum or decay. The value offered suits the task and network. On text it is high on "
-    "purpose: an RNN that is not clipped explodes there."
+    "Without momentum or decay. The value offered suits the task and network. On text it is high on purpose: an RNN "
+    "that is not clipped explodes there."
 )
 _DRAWN: Final = "what the form showed"
 
@@ -44,10 +38,15 @@ def choose() -> Chosen:
     """Draws the form; gives what is chosen, by the names of the settings; all but where it starts is in the address."""
     first = st.columns(4)
     first[0].selectbox("Example", STARTS, key="start_from", on_change=_fill)
-    task = first[1].selectbox("Task", get_args(TaskName), key="task", on_change=_suit, bind="query-params", help=ABOUT)
-    model = first[2].selectbox("Network", get_args(ModelKind), key="model", on_change=_suit, bind="query-params")
+    task = _choice(first[1], "task", get_args(TaskName))
+    model = _choice(first[2], "model", get_args(ModelKind))
     clip = first[3].text_input(
-        "Clip policy of the second arm", "norm:0.5", max_chars=40, key="clip", bind="query-params", help=POLICIES
+        SETTINGS["clip"].shown.label,
+        "norm:0.5",
+        max_chars=40,
+        key="clip",
+        bind="query-params",
+        help=f"The first arm never clips. {SETTINGS['clip'].help}",
     )
     suits = training_spec(task, model).model_dump()
     second = st.columns(6, vertical_alignment="bottom")
@@ -55,20 +54,28 @@ def choose() -> Chosen:
         "task": task,
         "model": model,
         "clip": clip,
-        "steps": _whole(second[0], "Steps of each run", "steps", suits, MOST_STEPS),
-        "length": _whole(second[1], "Timesteps T", "length", suits, 2000),
-        "hidden": _whole(second[2], "Units", "hidden", suits, 2000),
+        "steps": _whole(second[0], "steps", suits),
+        "length": _whole(second[1], "length", suits),
+        "hidden": _whole(second[2], "hidden", suits),
         "lr": second[3].number_input(
-            "Learning rate (SGD)",
+            SETTINGS["lr"].shown.label,
             min_value=1e-6,
             value=suits["lr"],
             format="%g",
             key="lr",
             bind="query-params",
-            help=LR,
+            help=f"{SETTINGS['lr'].help} {LR}",
         ),
-        "layers": _whole(second[4], "Layers", "layers", suits, MOST_LAYERS),
-        "seeds": _whole(second[5], "Seeds (one pair per seed)", "seeds", {"seeds": 1}, 10),
+        "layers": _whole(second[4], "layers", suits),
+        "seeds": second[5].number_input(
+            "Seeds (one pair per seed)",
+            min_value=1,
+            max_value=MOST_SEEDS,
+            value=1,
+            step=1,
+            key="seeds",
+            bind="query-params",
+        ),
     }
     st.session_state[_DRAWN] = chosen
     return chosen
@@ -99,9 +106,25 @@ def request(chosen: Chosen) -> Request:
     )
 
 
-def _whole(place: Any, label: str, key: str, suits: Mapping[str, Any], most: int) -> int:
+def _choice(place: Any, name: str, options: Sequence[str]) -> str:
+    setting = SETTINGS[name]
+    chosen: str = place.selectbox(
+        setting.shown.label, options, key=name, on_change=_suit, bind="query-params", help=setting.help
+    )
+    return chosen
+
+
+def _whole(place: Any, name: str, suits: Mapping[str, Any]) -> int:
+    setting = SETTINGS[name]
     value: int = place.number_input(
-        label, min_value=1, max_value=most, value=suits[key], step=1, key=key, bind="query-params"
+        setting.shown.label,
+        min_value=1,
+        max_value=setting.shown.most,
+        value=suits[name],
+        step=1,
+        key=name,
+        bind="query-params",
+        help=setting.help,
     )
     return value
 

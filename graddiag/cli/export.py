@@ -1,36 +1,26 @@
 """``graddiag export``: a run as files for other programs, for the tracker that a team lives in, or for a paper."""
 
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graddiag.cli.folders import load_runs
 from graddiag.cli.progress import telling
+from graddiag.integrations.exporters import EXPORTERS, exporter, help_text
 
-
-class Format(StrEnum):
-    CSV = "csv"
-    PARQUET = "parquet"
-    TENSORBOARD = "tensorboard"
-    MLFLOW = "mlflow"
-    WANDB = "wandb"
-    FIGURES = "figures"
-
-
-_TABLES = (Format.CSV, Format.PARQUET)
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = StrEnum("Format", [(each.name, each.name) for each in EXPORTERS])
 
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     to: Annotated[
         Format,
-        typer.Option(
-            help="csv, parquet: every table, with all its rows. tensorboard, mlflow, wandb: the same numbers as curves "
-            "in that tracker's own files; nothing is sent anywhere. figures: every figure of the report, for a paper."
-        ),
+        typer.Option(help=help_text()),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; one that is not there yet.")],
     force: Annotated[bool, typer.Option("--force", help="Replace an export that is at DIR already.")] = False,
@@ -46,25 +36,25 @@ def export(
     """Export a run: as CSV or Parquet, to TensorBoard, MLflow or W&B, or its figures."""
     from graddiag.errors import SettingError
 
-    options = _figure_options(to, form, width)
+    options = _options(to, form, width)
     runs = load_runs([run])
     if len(runs) != 1:
         raise SettingError(f"export {run}: it holds {len(runs)} runs. Name one of them; each is exported by itself.")
-    name = f"export_{to}" if to in _TABLES else "export"
-    module = import_module(f"graddiag.integrations.{'tables' if to in _TABLES else to}")
+    write = exporter(to).load()
     with telling() as tell:
-        told = {"tell": tell} if to == Format.FIGURES else {}
-        getattr(module, name)(runs[0], out, force=force, **options, **told)
+        told = {"tell": tell} if "tell" in exporter(to).options else {}
+        write(runs[0], out, force=force, **options, **told)
     typer.echo(f"wrote {out}")
 
 
-def _figure_options(to: Format, form: str | None, width: int | None) -> dict[str, object]:
-    """What was given for figures, under the names that their export has for it."""
+def _options(to: str, form: str | None, width: int | None) -> dict[str, object]:
+    """What was given of the options that only some exports have, under the names that they have for it."""
     from graddiag.errors import SettingError
 
     formats = None if form is None else [name.strip() for name in form.split(",") if name.strip()]
     asked: tuple[tuple[str, object], ...] = (("formats", formats), ("width", width))
     given = {name: value for name, value in asked if value is not None}
-    if given and to != Format.FIGURES:
-        raise SettingError(f"export --to {to}: --format and --width are for --to figures alone; leave them out.")
+    if not set(given) <= set(exporter(to).options):
+        having = " or ".join(f"--to {each.name}" for each in EXPORTERS if set(given) <= set(each.options))
+        raise SettingError(f"export --to {to}: --format and --width are for {having} alone; leave them out.")
     return given

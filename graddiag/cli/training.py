@@ -6,21 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graddiag.cli.options import Root, TrainingOptions, arm_of, seeds_of, spread
+from graddiag.cli.options import Root, TrainingOptions, arm_of, help_of, seeds_of, spread
 from graddiag.cli.progress import training_bar
-from graddiag.clipping.registry import help_text
 
 if TYPE_CHECKING:
     from graddiag.lab import Plan, Trained, TrainingSpec
-
-POLICIES = help_text()
 
 
 @spread
 def run(
     options: TrainingOptions,
-    clip: Annotated[str, typer.Option(help=f"Clip policy: {POLICIES}.")] = "none",
-    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    clip: Annotated[str, typer.Option(help=help_of("clip"))] = "none",
+    seed: Annotated[int, typer.Option(help=help_of("seed"))] = 0,
     root: Root = Path("runs"),
     experiment: Annotated[str | None, typer.Option(help="Experiment the run belongs to.")] = None,
 ) -> None:
@@ -36,8 +33,7 @@ def pair(
     clip: Annotated[
         str | None,
         typer.Option(
-            help="Clip policy of the second arm, by default norm:0.5; with --arms, of every arm that names none. "
-            f"{POLICIES}."
+            help="Of the second arm, by default norm:0.5; with --arms, of every arm that names none. " + help_of("clip")
         ),
     ] = None,
     arms: Annotated[

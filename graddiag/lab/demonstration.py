@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from graddiag.lab.experiments import plan_pair
 from graddiag.lab.pool import train_all
-from graddiag.lab.spec import training_spec
+from graddiag.lab.settings.declared import with_present_names
+from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.training import Plan, Trained
 from graddiag.store import read_manifests
 
@@ -76,7 +77,10 @@ def recorded(plan: Plan, root: Path) -> Path | None:
     """The folder of the finished run of ``plan``, if there is one with exactly these settings."""
     wanted = plan.spec.model_dump(mode="json")
     for path, manifest in _runs_called(plan, root).items():
-        if manifest.status == "finished" and wanted.items() <= dict(manifest.config).items():
+        if (
+            manifest.status == "finished"
+            and wanted.items() <= with_present_names(TrainingSpec, manifest.config).items()
+        ):
             return path
     return None
 

@@ -1,87 +1,75 @@
-"""Output layers of the lab's model: from states to answers, their loss, and how often they are wrong.
+"""The output layers of the lab, by the texts that name them. torch is not imported before one is made.
 
-Every head has ``forward(states)``, what it answers; ``loss(outputs, targets)``, what is trained, a mean over all
-answers; ``cross_entropy(outputs, targets)``, nats an answer, whatever is trained; and ``scores(outputs, targets)``,
-what else is worth a number at each step: the share of wrong answers. For the softmax by classes and for
-noise-contrastive estimation the outputs are the states, and there is no score: it would cost all the logits they save.
+A new one is an entry of ``OUTPUTS`` and the class in ``graddiag.lab.output_layers`` that it names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from torch import Tensor, nn
-from torch.nn.functional import nll_loss
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from graddiag.errors import SettingError
-from graddiag.lab.answers import loss_of, wrong_of
-from graddiag.lab.outputs import ClassSoftmax, NoiseContrastive
-from graddiag.lab.task import Shape
+from graddiag.lab.tasks import tasks_with
 
-Kind = Literal["softmax", "classes", "nce"]
-_FORMS: Final = "softmax, classes:C with C classes, nce:K with K noise words"
+if TYPE_CHECKING:
+    from graddiag.lab.output_layers import Answers, Factored
+    from graddiag.lab.task import Shape
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """An output layer: its name, how it is written, what it is, and its class or function in ``output_layers``.
+
+    ``counted``: it has a whole number behind the colon, and is made of the counts of the symbols in the text.
+    """
+
+    name: str
+    form: str
+    help: str
+    implementation: str
+    counted: bool = True
+
+
+OUTPUTS: Final = (
+    OutputKind("softmax", "softmax", "softmax", "Answers", counted=False),
+    OutputKind("classes", "classes:C", "classes:C with C classes", "class_factored"),
+    OutputKind("nce", "nce:K", "nce:K with K noise words", "noise_contrastive"),
+)
 
 
 @dataclass(frozen=True)
 class HeadSpec:
     """An output layer: a plain one, or one with a count, of classes or of noise words."""
 
-    kind: Kind
+    kind: str
     count: int = 0
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.count}" if self.count else self.kind
 
-    def make(self, units: int, shape: Shape, counts: Sequence[int] | None) -> "Answers | Factored":
+    def make(self, units: int, shape: "Shape", counts: Sequence[int] | None) -> "Answers | Factored":
         """The layer over ``units``; ``counts`` are how often each symbol was seen in training.
 
         Raises:
             SettingError: a task without counts of symbols asks for more than the plain softmax.
         """
-        if self.kind == "softmax":
-            return Answers(units, shape)
+        kind = _kinds()[self.kind]
+        implementation = getattr(import_module("graddiag.lab.output_layers"), kind.implementation)
+        made: Answers | Factored
+        if not kind.counted:
+            made = implementation(units, shape)
+            return made
         if counts is None:
-            raise SettingError(f"output {self}: it is for the tasks text and words; leave it out.")
-        inner = ClassSoftmax if self.kind == "classes" else NoiseContrastive
-        return Factored(inner(units, counts, self.count))
+            raise SettingError(
+                f"output {self}: it is for the tasks {' and '.join(tasks_with('output'))}; leave it out."
+            )
+        made = implementation(units, counts, self.count)
+        return made
 
 
-class Answers(nn.Linear):
-    """Logits of classes, or numbers, as the task's ``Shape`` has it."""
-
-    def __init__(self, units: int, shape: Shape) -> None:
-        super().__init__(units, shape.classes)
-        self.shape = shape
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss_of(self.shape, outputs, targets)
-
-    def cross_entropy(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return loss_of(self.shape, outputs, targets)
-
-    def scores(self, outputs: Tensor, targets: Tensor) -> Mapping[str, float]:
-        return {"error": wrong_of(self.shape, outputs, targets).item()}
-
-
-class Factored(nn.Module):
-    """An output layer that works out its loss from states and targets without all the logits."""
-
-    def __init__(self, inner: ClassSoftmax | NoiseContrastive) -> None:
-        super().__init__()
-        self.inner = inner
-
-    def forward(self, states: Tensor) -> Tensor:
-        return states
-
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        found: Tensor = self.inner(outputs.flatten(0, -2), targets.flatten())
-        return found
-
-    def cross_entropy(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return nll_loss(self.inner.log_probabilities(outputs.flatten(0, -2)), targets.flatten())
-
-    def scores(self, outputs: Tensor, targets: Tensor) -> Mapping[str, float]:
-        return {}
+def known_forms() -> str:
+    """Every output layer and what it is, with commas between them."""
+    return ", ".join(kind.help for kind in OUTPUTS)
 
 
 def parse(text: str) -> HeadSpec:
@@ -90,11 +78,16 @@ def parse(text: str) -> HeadSpec:
     Raises:
         SettingError: none is called that, or its count is not a whole number above 0.
     """
-    kind, _, count = text.partition(":")
-    if kind == "softmax" and not count:
-        return HeadSpec("softmax")
-    if kind not in ("classes", "nce"):
-        raise SettingError(f"output {text!r}: it is none of {_FORMS}.")
+    name, _, count = text.partition(":")
+    kind = _kinds().get(name)
+    if kind is None or (count and not kind.counted):
+        raise SettingError(f"output {text!r}: it is none of {known_forms()}.")
+    if not kind.counted:
+        return HeadSpec(name)
     if not count.isdigit() or int(count) < 1:
-        raise SettingError(f"output {text!r}: write {kind}:N with a whole number N above 0.")
-    return HeadSpec(kind, int(count))  # type: ignore[arg-type]
+        raise SettingError(f"output {text!r}: write {name}:N with a whole number N above 0.")
+    return HeadSpec(name, int(count))
+
+
+def _kinds() -> dict[str, OutputKind]:
+    return {kind.name: kind for kind in OUTPUTS}

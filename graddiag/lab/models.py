@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from graddiag.errors import SettingError
 from graddiag.kinds import CELL_TYPES
 from graddiag.lab import heads, weight_init
+from graddiag.lab.initializations import initialization
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
 from graddiag.nn import LAYERS, RecurrentLayer
@@ -15,7 +16,7 @@ from graddiag.nn import LAYERS, RecurrentLayer
 
 class SequenceModel(nn.Module):
     """Reads symbols [T, N], or numbers [T, N, symbols], and answers at each timestep, [T, N, classes], or at the last,
-    [N, classes]: logits, or a number; see ``graddiag.lab.heads`` for the output layers that answer with states.
+    [N, classes]: logits, or a number; see ``graddiag.lab.output_layers`` for the output layers that answer with states.
 
     The parameters are drawn from torch's global generator: seed it first.
 
@@ -39,7 +40,7 @@ class SequenceModel(nn.Module):
         if spec.forget_bias is not None:
             weight_init.set_forget_bias(self.recurrent, spec.forget_bias)
         if spec.init is not None:
-            _initialise(self.recurrent, spec)
+            initialization(spec.init, spec.model).draw(self.recurrent, spec)
 
     def forward(self, inputs: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Outputs, and the state after the last timestep; ``state`` is what to start from, zeros by default."""
@@ -72,12 +73,3 @@ def _between(spec: TrainingSpec) -> float:
 def cut(state: Any) -> Any:
     """The state without its graph: what a batch takes over from the one before."""
     return tuple(part.detach() for part in state) if isinstance(state, tuple) else state.detach()
-
-
-def _initialise(recurrent: nn.RNNBase, spec: TrainingSpec) -> None:
-    if spec.init == "orthogonal":
-        weight_init.orthogonal(recurrent)
-    elif spec.init == "identity":
-        weight_init.identity(recurrent)
-    else:
-        weight_init.chrono(recurrent, spec.length)

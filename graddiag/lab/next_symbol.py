@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from torch import Generator, Tensor
 
 from graddiag.errors import InputError
-from graddiag.lab.corpora import Corpus
+from graddiag.lab.corpora import HELD_OUT, Corpus, read_characters, read_words
 from graddiag.lab.streams import contiguous
 from graddiag.lab.task import Batch, Shape
 
@@ -107,3 +108,23 @@ class NextInOrder(NextSymbol):
     def stream(self) -> Iterator[Batch]:
         while True:
             yield from contiguous(self.corpus.train, self.length, self.batch_size)
+
+
+def next_character(
+    length: int, batch_size: int, path: Path | None, in_order: bool, evaluate_every: int | None
+) -> NextSymbol:
+    """The task text: of a file, or of ``graddiag.lab.grammar``; something is held out where it is evaluated."""
+    corpus = read_characters(path, _held_out(evaluate_every))
+    return (NextInOrder if in_order else NextSymbol)(corpus, length, batch_size)
+
+
+def next_word(
+    length: int, batch_size: int, path: Path | None, in_order: bool, evaluate_every: int | None, vocabulary: int | None
+) -> NextSymbol:
+    """The task words: of a file, or of Python's documentation, with the most frequent ``vocabulary`` words of it."""
+    corpus = read_words(path, most=vocabulary, held_out=_held_out(evaluate_every))
+    return (NextInOrder if in_order else NextSymbol)(corpus, length, batch_size)
+
+
+def _held_out(evaluate_every: int | None) -> float:
+    return 0.0 if evaluate_every is None else HELD_OUT

@@ -6,16 +6,15 @@ delta_t W_hh, and lambda_t more with residual connections.
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 import torch
 from torch import Tensor, nn
 
 from graddiag.cells import CELLS, type_of
 from graddiag.errors import SettingError
+from graddiag.lab.settings.update import OmegaForm
 from graddiag.tracing import ModuleHooks, Trace, recurrent_modules
-
-OmegaForm = Literal["squared", "norm"]
 
 # a timestep of a sample whose ||lambda||^2 is below it has no part in Omega, as in the authors' code
 BOUND: Final = 1e-20

@@ -1,33 +1,57 @@
-"""Optimizers and schedules of the lab, by the texts that name them."""
+"""Optimizers and schedules of the lab, by the texts that name them. torch is not imported before one is made.
+
+A new optimizer is an entry of ``OPTIMIZERS``.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
-
-from torch import nn
-from torch.optim import SGD, Adam, Optimizer, RMSprop
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
 from graddiag.errors import SettingError
 
-Kind = Literal["sgd", "rmsprop", "adam"]
-_FORMS: Final = "sgd, sgd:MOMENTUM, rmsprop:SMOOTHING, adam"
-_SMOOTHING: Final = 0.95  # Karpathy's char-rnn
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+@dataclass(frozen=True)
+class OptimizerKind:
+    """An optimizer: its name, how it is written, its class in ``torch.optim``, and the keyword of its one constant.
+
+    A constant is from [0, 1); ``default`` is what it is where it is left out. Without a keyword there is none.
+    """
+
+    name: str
+    forms: tuple[str, ...]
+    implementation: str
+    keyword: str | None = None
+    default: float = 0.0
+
+
+OPTIMIZERS: Final = (
+    OptimizerKind("sgd", ("sgd", "sgd:MOMENTUM"), "SGD", keyword="momentum"),
+    OptimizerKind("rmsprop", ("rmsprop:SMOOTHING",), "RMSprop", keyword="alpha", default=0.95),  # Karpathy's char-rnn
+    OptimizerKind("adam", ("adam",), "Adam"),
+)
+SCHEDULES: Final = ("constant", "decay:FACTOR:AFTER:EVERY")
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
     """An optimizer and its one constant: the momentum of sgd, the smoothing of rmsprop."""
 
-    kind: Kind
+    kind: str
     constant: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.constant:g}" if self.constant else self.kind
 
-    def make(self, parameters: Iterable[nn.Parameter], lr: float) -> Optimizer:
-        if self.kind == "sgd":
-            return SGD(parameters, lr=lr, momentum=self.constant)
-        return Adam(parameters, lr=lr) if self.kind == "adam" else RMSprop(parameters, lr=lr, alpha=self.constant)
+    def make(self, parameters: "Iterable[nn.Parameter]", lr: float) -> "Optimizer":
+        kind = _kinds()[self.kind]
+        constant = {} if kind.keyword is None else {kind.keyword: self.constant}
+        made: Optimizer = getattr(import_module("torch.optim"), kind.implementation)(parameters, lr=lr, **constant)
+        return made
 
 
 @dataclass(frozen=True)
@@ -46,19 +70,25 @@ class ScheduleSpec:
         return self.factor ** (0 if step < self.after else (step - self.after) // self.every + 1)
 
 
+def known_forms() -> str:
+    """Every form of every optimizer, with commas between them."""
+    return ", ".join(form for kind in OPTIMIZERS for form in kind.forms)
+
+
 def parse(text: str) -> OptimizerSpec:
     """The optimizer that ``text`` names.
 
     Raises:
         SettingError: none is called that, or its constant is not from [0, 1).
     """
-    kind, _, constant = text.partition(":")
-    if kind not in ("sgd", "rmsprop", "adam") or (kind == "adam" and constant):
-        raise SettingError(f"optimizer {text!r}: it is none of {_FORMS}.")
-    value = _number(text, constant) if constant else _SMOOTHING if kind == "rmsprop" else 0.0
+    name, _, constant = text.partition(":")
+    kind = _kinds().get(name)
+    if kind is None or (kind.keyword is None and constant):
+        raise SettingError(f"optimizer {text!r}: it is none of {known_forms()}.")
+    value = _number(text, constant) if constant else kind.default
     if not 0 <= value < 1:
-        raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {_FORMS}.")
-    return OptimizerSpec(kind, value)  # type: ignore[arg-type]
+        raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {known_forms()}.")
+    return OptimizerSpec(name, value)
 
 
 def parse_schedule(text: str) -> ScheduleSpec:
@@ -71,13 +101,15 @@ def parse_schedule(text: str) -> ScheduleSpec:
         return ScheduleSpec()
     kind, *parts = text.split(":")
     if kind != "decay" or len(parts) != 3:
-        raise SettingError(
-            f"schedule {text!r}: write constant, or decay:FACTOR:AFTER:EVERY, for example decay:0.5:400:100."
-        )
+        raise SettingError(f"schedule {text!r}: write {', or '.join(SCHEDULES)}, for example decay:0.5:400:100.")
     factor, after, every = (_number(text, part) for part in parts)
     if not (factor > 0 and after >= 0 and every >= 1 and after == int(after) and every == int(every)):
         raise SettingError(f"schedule {text!r}: FACTOR is above 0, AFTER and EVERY are whole numbers of steps.")
     return ScheduleSpec(factor, int(after), int(every))
+
+
+def _kinds() -> dict[str, OptimizerKind]:
+    return {kind.name: kind for kind in OPTIMIZERS}
 
 
 def _number(text: str, part: str) -> float:

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from graddiag.lab.spec import TrainingSpec
+from graddiag.lab.tasks import task_kind
 
 
 def repeat_command(spec: TrainingSpec) -> str:
@@ -15,9 +16,11 @@ def repeat_command(spec: TrainingSpec) -> str:
 
 
 def _options(spec: TrainingSpec) -> Iterator[str]:
+    kind = task_kind(spec.task)
+    suits = {} if kind is None else kind.suits(spec.model)
     for name, value in spec.model_dump(mode="json", exclude_none=True).items():
         option = f"--{name.replace('_', '-')}"
         if not isinstance(value, bool):
             yield from (option, str(value))
-        elif value or (name == "carry" and spec.task == "words"):  # words are read in order by default
+        elif value or suits.get(name):  # off, where it is on by default
             yield option if value else f"--no-{option[2:]}"

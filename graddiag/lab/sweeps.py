@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from graddiag.errors import InputError, SettingError
 from graddiag.lab.next_symbol import TEXT_DIGEST
+from graddiag.lab.settings.declared import checked, with_present_names
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import make_task
 from graddiag.lab.training import Plan
@@ -21,25 +22,20 @@ _OWN: Final = {"task": 'task = "..."', "seed": "seeds = [...]", "length": "lengt
 
 
 class SweepSpec(BaseModel):
-    """An experiment: every arm at every length with every seed.
-
-    Attributes:
-        name: the experiment, and the folder of its runs.
-        settings: of every arm, by the names of ``TrainingSpec``.
-        arms: what each arm changes, by the arm's name; an arm may change ``model`` too. One that is called ``baseline``
-            is what the others are held against.
-        lengths: T; none takes the task's own.
-    """
+    """An experiment: every arm at every length with every seed."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(min_length=1)
-    task: str
-    model: str
-    settings: dict[str, Any] = {}
-    arms: dict[str, dict[str, Any]] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
-    lengths: tuple[int, ...] = ()
+    name: str = Field(min_length=1, description="The experiment, and the folder of its runs.")
+    task: str = Field(description="The task of every arm.")
+    model: str = Field(description="The network of an arm that names none.")
+    settings: dict[str, Any] = Field({}, description="Settings of every arm.")
+    arms: dict[str, dict[str, Any]] = Field(
+        min_length=1,
+        description="What each arm changes, by its name, `model` too. The others are compared with `baseline`.",
+    )
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="Seeds; each trains every arm.")
+    lengths: tuple[int, ...] = Field((), description="Lengths T; none takes the task's own.")
 
 
 @dataclass(frozen=True)
@@ -74,11 +70,9 @@ def sweep_spec(given: Mapping[str, Any]) -> SweepSpec:
         SettingError: as ``read_sweep``.
     """
     try:
-        spec = SweepSpec.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise SettingError(f"sweep: {key}: {first['msg'][0].lower()}{first['msg'][1:]}.") from None
+        spec = checked(SweepSpec, given, "a sweep")
+    except SettingError as error:
+        raise SettingError(f"sweep: {error}") from None
     plan_sweep(spec)
     return spec
 
@@ -131,7 +125,8 @@ def content_hash(config: Mapping[str, Any]) -> str:
 
     A setting at its default counts as one that is not there, so that runs from before it existed are known again.
     """
-    made_of = {name: config.get(name) for name in (*TrainingSpec.model_fields, TEXT_DIGEST)}
+    present = with_present_names(TrainingSpec, config)
+    made_of = {name: present.get(name) for name in (*TrainingSpec.model_fields, TEXT_DIGEST)}
     made_of["text"] = None  # the text counts, not where it lies
     defaults = {name: field.default for name, field in TrainingSpec.model_fields.items()}
     made_of = {name: value for name, value in made_of.items() if value is not None and value != defaults.get(name)}

@@ -99,7 +99,7 @@ def train(
                 loss.backward()
                 if omega is not None:
                     recorder.log(omega=omega())
-                if spec.look_every is not None and step % spec.look_every == 0:
+                if spec.try_thresholds_every is not None and step % spec.try_thresholds_every == 0:
                     recorder.look(loss_again(model, batch, start, summed=summed))
                 clipped = clip(model.parameters())
 

@@ -1,7 +1,7 @@
 """Which presets there are, by name. Nothing heavy is imported until one of them is loaded."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
@@ -14,12 +14,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset in the list: what it is and shows, in one line, where it comes from, and the module that holds it."""
+    """A preset in the list.
+
+    Attributes:
+        name: as ``graddiag lab`` has it; about: what it is and shows, in one line; source: where it comes from.
+        module: of ``graddiag.presets``, that holds it.
+        pictures: its figures of most note, that its page shows, by the name of the picture.
+        page: in docs/presets, where it is not called as the preset.
+    """
 
     name: str
     about: str
     source: str
     module: str
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    page: str = ""
+
+    @property
+    def manual(self) -> str:
+        """Its page, from the root of the project."""
+        return f"docs/presets/{self.page or self.name}.md"
 
 
 _PTB: Final = "Zaremba, Sutskever & Vinyals (2014); TensorFlow's PTB tutorial"
@@ -30,69 +44,87 @@ ENTRIES: Final = (
         "Bengio's language model of a window of words, against n-gram counts and a recurrent net: the window's limit.",
         "Bengio, Ducharme, Vincent & Jauvin (2003); Chen & Goodman (1999)",
         "nplm",
+        {"nplm": "perplexity-over-the-window"},
     ),
     Entry(
         "cbow",
         "Word vectors from the words around (CBOW) and the reverse (skip-gram): neighbours of a word, and a map.",
         "Mikolov, Chen, Corrado & Dean (2013)",
         "cbow",
+        {"cbow": "map-of-words-cbow"},
     ),
     Entry(
         "saturation",
         "Cross-entropy against squared error on a sigmoid: why the second learns nothing from its worst mistakes.",
         "Golik, Doetsch & Ney (2013); Glorot & Bengio (2010), section 4.1",
         "saturation",
+        {"saturation": "class-1-that-is-missed"},
     ),
     Entry(
         "sum",
         "A linear unit that sums its inputs, one that says which of two sums is larger: exact gradients, and learned.",
         "Hochreiter & Schmidhuber (1997), section 3.2",
         "sum",
+        {"sum": "the-recurrent-weight"},
     ),
     Entry(
         "tied",
         "What each timestep adds to the gradient of the one weight they share: the sum, and what of it cancels.",
         "Werbos (1990); Pascanu, Mikolov & Bengio (2013), equation 4",
         "tied",
+        {"tied": "contributions-and-their-sum"},
     ),
     Entry(
         "explode-vanish",
         "RNNs of four nonlinearities over gain and length against theory; the cliff, with and without clipping.",
         "Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6",
         "explode",
+        {"explode-vanish": "two-descents-from-the-cliff", "explode-vanish-close": "the-start-of-both-close-up"},
     ),
     Entry(
         "rnnlm",
         "Mikolov's language model: sigmoid units, words in classes, the error vector clamped inside of BPTT.",
         "Mikolov et al. (2010, 2011); rnnlm-0.4b",
         "rnnlm",
+        {"rnnlm": "what-is-sent-back"},
     ),
     Entry(
         "faster-rnnlm",
         "Five kinds of hidden units under an elementwise clamp, with noise-contrastive estimation.",
         "faster-rnnlm (Yandex)",
         "faster",
+        {"faster-rnnlm": "perplexity-by-epoch"},
     ),
-    Entry("ptb-small", "TensorFlow's tutorial of an LSTM language model, small: 2 layers of 200 units.", _PTB, "ptb"),
-    Entry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb"),
-    Entry("ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb"),
+    Entry(
+        "ptb-small",
+        "TensorFlow's tutorial of an LSTM language model, small: 2 layers of 200 units.",
+        _PTB,
+        "ptb",
+        {"ptb-small": "perplexity-by-epoch"},
+        "ptb",
+    ),
+    Entry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb", page="ptb"),
+    Entry("ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb", page="ptb"),
     Entry(
         "char-rnn",
         "A network of characters that writes at several temperatures once it is trained.",
         "Karpathy (2015), char-rnn",
         "charrnn",
+        {"char-rnn": "perplexity-by-epoch"},
     ),
     Entry(
         "distance",
         "Recall and sentences over gaps of 2 to 200: where RNN, GRU and LSTM stop learning, and if it was foretold.",
         "Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015)",
         "distance",
+        {"distance": "accuracy-over-the-gap-recall"},
     ),
     Entry(
         "pascanu",
         "The tasks of long distances under SGD, clipping, and clipping with Omega: success by length and seed.",
         "Pascanu, Mikolov & Bengio (2013)",
         "pascanu",
+        {"pascanu": "success-by-length-and-arm"},
     ),
 )
 

@@ -91,7 +91,7 @@ def spec_of(settings: CharRnn) -> TrainingSpec:
         clip=f"value:{settings.clamp!r}",
         init_uniform=settings.init,
         steps=settings.steps,
-        carry=True,
+        stateful=True,
         evaluate_every=max(1, settings.steps // 5),
         **gated,
     )

@@ -68,7 +68,7 @@ def sweeps(settings: FasterRnnlm) -> Sequence[SweepSpec]:
         "loss": "sum",
         "batch": settings.batch,
         "vocabulary": settings.vocabulary,
-        "carry": True,
+        "stateful": True,
         "steps": steps,
         "evaluate_every": max(1, steps // 6),
     }

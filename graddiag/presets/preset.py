@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Final, Generic, TypeVar, get_args
 
 import tomlkit
-from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 
 from graddiag.errors import InputError, SettingError
+from graddiag.lab.settings.declared import checked
 from graddiag.lab.sweeps import SweepSpec
 from graddiag.presets.bench import Bench
 from graddiag.presets.catalogue import Entry, entry
@@ -95,10 +96,7 @@ def settings_of(preset: Preset[S], given: Mapping[str, Any], *, quick: bool = Fa
     merged = {**(preset.quick if quick else {}), **{key.replace("-", "_"): value for key, value in given.items()}}
     fields = preset.settings.model_fields
     empty = {key for key, value in merged.items() if value == "" and key in fields and _may_be_none(fields[key])}
-    try:
-        return preset.settings.model_validate({**merged, **dict.fromkeys(empty)})
-    except ValidationError as error:
-        raise _refused(preset, error) from None
+    return checked(preset.settings, {**merged, **dict.fromkeys(empty)}, "this preset")
 
 
 def assigned(preset: Preset[Any], texts: Sequence[str]) -> dict[str, Any]:
@@ -209,15 +207,3 @@ def _may_be_none(field: FieldInfo) -> bool:
 
 def _head(about: Entry) -> tuple[str, ...]:
     return (about.about, f"Source: {about.source}", f"Run it: graddiag lab FILE.toml, or graddiag lab {about.name}")
-
-
-def _refused(preset: Preset[Any], error: ValidationError) -> SettingError:
-    """The first thing wrong, as one sentence that names the key."""
-    first = error.errors()[0]
-    cause = first.get("ctx", {}).get("error")
-    if isinstance(cause, SettingError):
-        return cause
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return SettingError(f"{key}: no setting of this preset; these are: {', '.join(preset.settings.model_fields)}.")
-    return SettingError(f"{key} {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}.")

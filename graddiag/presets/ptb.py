@@ -111,7 +111,7 @@ def sweeps(settings: Small) -> Sequence[SweepSpec]:
         "dropout": 1.0 - settings.keep_prob,
         "batch": settings.batch_size,
         "vocabulary": settings.vocab_size,
-        "carry": True,
+        "stateful": True,
         "steps": steps,
         "evaluate_every": min(epoch, max(1, steps // 3)),
         "text": None if settings.text is None else str(settings.text),

@@ -78,7 +78,7 @@ def sweeps(settings: Rnnlm) -> Sequence[SweepSpec]:
         "loss": "sum",
         "batch": settings.batch,
         "vocabulary": settings.vocabulary,
-        "carry": True,
+        "stateful": True,
         "steps": steps,
         "evaluate_every": max(1, steps // 6),
     }

@@ -9,7 +9,7 @@ from tests.dashboards.test_pages import pictures, words
 
 def test_compare_draws_what_was_tried_and_nothing_where_nothing_was(open_page: Open, root: Path) -> None:
     small = {"steps": 6, "length": 8, "batch": 3, "hidden": 4, "every": 2}
-    looked = plan_pair(training_spec("recall", "rnn", clip="norm:0.01", look_every=2, **small), [0], "looked")
+    looked = plan_pair(training_spec("recall", "rnn", clip="norm:0.01", try_thresholds_every=2, **small), [0], "looked")
     plain = plan_pair(training_spec("recall", "rnn", clip="norm:0.01", **small), [0], "plain")
     links = {plan: train(plan, root).path.relative_to(root).as_posix() for plan in (*looked, *plain)}
 

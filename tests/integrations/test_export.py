@@ -1,5 +1,6 @@
 """``graddiag export`` on the command line."""
 
+import inspect
 import json
 import sys
 from pathlib import Path
@@ -9,7 +10,10 @@ import pytest
 
 import graddiag
 from graddiag.cli import main
+from graddiag.integrations.exporters import EXPORTERS, Exporter
 from tests.needs import needs
+
+OPTIONAL = ("tensorboard", "mlflow", "wandb")
 
 
 def export(run: graddiag.Run | Path, to: str, out: Path, *more: str) -> int:
@@ -68,3 +72,13 @@ def test_a_missing_library_is_one_line(
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "pip install 'graddiag[wandb]'" in said
+
+
+@pytest.mark.parametrize("each", EXPORTERS, ids=lambda each: each.name)
+def test_every_exporter_is_in_the_manual_and_takes_what_it_says(each: Exporter) -> None:
+    root = Path(__file__).parent.parent.parent
+    pages = [root / "README.md", *(root / "docs").rglob("*.md")]
+    assert any(f"--to {each.name}" in page.read_text() for page in pages)
+    if each.name in OPTIONAL:
+        needs(each.name, each.name)
+    assert {"force", *each.options} <= set(inspect.signature(each.load()).parameters)

@@ -1,4 +1,4 @@
-"""A task is reached when the last hundred batches are, and not before there are so many."""
+"""A task is solved when the last hundred batches are, and not before there are so many."""
 
 from pathlib import Path
 

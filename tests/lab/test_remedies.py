@@ -116,4 +116,4 @@ def test_arms_of_the_command_line() -> None:
     omega, both, looked = (training_spec("recall", "rnn", **each) for each in changed)
     assert (omega.omega, omega.omega_form) == (2.0, "norm")
     assert (both.layer_norm, both.residual) == (True, True)
-    assert looked.look_every == 5
+    assert looked.try_thresholds_every == 5

@@ -1,14 +1,17 @@
 """Specs: defaults by task and model, and one sentence for whatever cannot be meant."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from graddiag.errors import SettingError
-from graddiag.lab.spec import DEFAULTS, TrainingSpec, training_spec
+from graddiag.lab.settings.declared import declared
+from graddiag.lab.spec import ModelKind, TrainingSpec, training_spec
+from graddiag.lab.tasks import TASKS
 
 
-@pytest.mark.parametrize(("task", "model"), DEFAULTS)
+@pytest.mark.parametrize("task", [kind.name for kind in TASKS])
+@pytest.mark.parametrize("model", get_args(ModelKind))
 def test_task_and_model_are_enough(task: str, model: str) -> None:
     spec = training_spec(task, model)
     assert (spec.task, spec.model, spec.clip, spec.seed) == (task, model, "none", 0)
@@ -46,7 +49,7 @@ def test_a_spec_comes_back_from_json() -> None:
         ({"lr": -1.0}, r"^lr -1\.0 cannot be used: input should be greater than 0\.$"),
         ({"seed": -1}, r"^seed -1 cannot be used: input should be greater than or equal to 0\.$"),
         ({"on_nonfinite": "ignore"}, r"^on_nonfinite 'ignore' cannot be used: input should be 'continue' or 'stop'\.$"),
-        ({"speed": 3}, r"^speed 3 cannot be used: extra inputs are not permitted\.$"),
+        ({"speed": 3}, r"^speed: no setting of a training; these are: task, seed, steps, .*, threads\.$"),
         (
             {"model": "rnn", "forget_bias": 1.0},
             r"^forget_bias 1: a model 'rnn' has no gate that forgets; leave it out\.$",
@@ -72,3 +75,17 @@ def test_a_uniform_start_takes_the_place_of_the_normal_one_that_suits_the_task()
         assert training_spec(task, "rnn").init_std == 0.1
     with pytest.raises(SettingError, match="leave one out"):
         training_spec("adding", "rnn", init_uniform=0.2, init_std=0.1)
+
+
+def test_a_former_name_is_read_and_says_the_present_one() -> None:
+    with pytest.warns(DeprecationWarning, match="the setting carry is now called stateful"):
+        spec = training_spec("words", "lstm", carry=False)
+    assert spec == training_spec("words", "lstm", stateful=False)
+    with pytest.warns(DeprecationWarning, match="TrainingSpec.look_every is now called try_thresholds_every"):
+        assert spec.look_every is None
+
+
+def test_each_setting_is_described_in_a_sentence() -> None:
+    for setting in declared(TrainingSpec):
+        assert setting.help.endswith(".")
+        assert setting.field.is_required() or setting.default

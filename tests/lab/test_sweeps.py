@@ -98,17 +98,20 @@ def test_another_text_is_another_training_and_a_moved_one_is_not(tmp_path: Path)
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"arms": {}}, r"sweep: arms: dictionary should have at least 1 item"),
-        ({"modell": "rnn"}, r"sweep: modell: extra inputs are not permitted"),
+        ({"arms": {}}, r"sweep: arms \{\} cannot be used: dictionary should have at least 1 item"),
+        ({"modell": "rnn"}, r"sweep: modell: no setting of a sweep; these are: name, task, model,"),
         ({"model": "cnn"}, r"sweep: arm 'baseline': model 'cnn' cannot be used"),
-        ({"arms": {"a": {"learning": 1}}}, r"sweep: arm 'a': learning 1 cannot be used: extra inputs"),
+        (
+            {"arms": {"a": {"learning": 1}}},
+            r"sweep: arm 'a': learning: no setting of a training; these are: task, ",
+        ),
         (
             {"arms": {"a": {"seed": 1}}},
             r"sweep: arm 'a': seed is not set here but as seeds = \[\.\.\.\] of the sweep",
         ),
         ({"arms": {"a b": {}, "a-b": {}}}, r"sweep: arms \['a b', 'a-b'\]: two of them are alike"),
         ({"seeds": [1, 1]}, r"sweep: seeds \[1, 1\], lengths \[5, 9\]: give each once"),
-        ({"seeds": ["x"]}, r"sweep: seeds\.0: input should be a valid integer"),
+        ({"seeds": ["x"]}, r"sweep: seeds\.0 'x' cannot be used: input should be a valid integer"),
     ],
 )
 def test_an_error_names_the_key(changed: dict[str, Any], said: str) -> None:

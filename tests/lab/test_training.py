@@ -11,7 +11,8 @@ from torch import Tensor
 from graddiag import load_run, schema
 from graddiag.errors import InputError, SettingError
 from graddiag.lab import Plan, StepSeen, TrainingSpec, plan_pair, plan_run, train, training, training_spec
-from graddiag.lab.spec import TEXTUAL, TaskName
+from graddiag.lab.spec import TaskName
+from graddiag.lab.tasks import tasks_with
 
 SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
 
@@ -141,7 +142,7 @@ def test_a_nan_is_recorded_and_the_run_goes_on_or_stops(
     assert (run.events[schema.KIND] == schema.EVENT_NONFINITE).any()
 
 
-@pytest.mark.parametrize("task", [name for name in get_args(TaskName) if name not in TEXTUAL])
+@pytest.mark.parametrize("task", [name for name in get_args(TaskName) if name not in tasks_with("text")])
 @pytest.mark.parametrize("model", ["rnn", "lstm"])
 def test_every_task_is_learned_from_and_recorded(task: str, model: str, tmp_path: Path) -> None:
     spec = training_spec(task, model, **SMALL, every=4)

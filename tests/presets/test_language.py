@@ -31,7 +31,7 @@ def test_a_cutoff_of_rnnlm_is_per_sample() -> None:
         "cutoff 0.2": "bptt:0.02",
     }
     one = plans["cutoff 15"]
-    assert (one.nonlinearity, one.output, one.loss, one.carry) == ("sigmoid", "classes:50", "sum", True)
+    assert (one.nonlinearity, one.output, one.loss, one.stateful) == ("sigmoid", "classes:50", "sum", True)
 
 
 def test_every_hidden_type_of_faster_rnnlm_is_an_arm() -> None:

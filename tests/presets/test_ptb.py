@@ -74,7 +74,7 @@ def test_the_lab_trains_what_the_configuration_says(config: type[Small]) -> None
     wanted = TUTORIAL[config]
     (plan,) = plan_sweep(sweeps(config())[0])
     spec = plan.spec
-    assert (spec.task, spec.model, spec.optimizer, spec.loss, spec.carry) == ("words", "lstm", "sgd", "sum", True)
+    assert (spec.task, spec.model, spec.optimizer, spec.loss, spec.stateful) == ("words", "lstm", "sgd", "sum", True)
     assert spec.clip == f"norm:{float(wanted['max_grad_norm'])}"
     assert (spec.init_uniform, spec.lr, spec.forget_bias) == (wanted["init_scale"], wanted["learning_rate"], 0.0)
     assert (spec.layers, spec.hidden, spec.embedding) == (2, wanted["hidden_size"], wanted["hidden_size"])

@@ -8,8 +8,8 @@ import pytest
 
 from graddiag import list_runs
 from graddiag.cli import main
-from graddiag.presets import names
-from scripts.preset_pictures import SHOWN
+from graddiag.presets import ENTRIES, entry, names
+from graddiag.presets.catalogue import Entry
 
 
 @pytest.mark.slow
@@ -25,7 +25,7 @@ def test_a_quick_look_leaves_runs_figures_and_a_report(
     assert f"<h1>{name}</h1>" in html
     figures = sorted((folder / "figures").glob("*.json"))
     assert figures
-    assert {figure for preset, figure in SHOWN.values() if preset == name} <= {path.stem for path in figures}
+    assert set(entry(name).pictures.values()) <= {path.stem for path in figures}
     assert all(json.loads(path.read_text())["data"] for path in figures), "a figure with nothing in it"
     runs = list_runs("runs")
     assert len(runs)
@@ -61,3 +61,12 @@ def test_the_command_that_repeats_it_gives_its_settings(name: str, capsys: pytes
     again = capsys.readouterr().out
     assert main(["lab", name, "--quick", "--print"]) == 0
     assert capsys.readouterr().out == again
+
+
+@pytest.mark.parametrize("each", ENTRIES, ids=lambda each: each.name)
+def test_it_has_a_page_with_its_pictures_and_a_place_in_the_readme(each: Entry) -> None:
+    root = Path(__file__).parent.parent.parent
+    page = (root / each.manual).read_text()
+    assert each.name in page
+    assert all(f"images/lab/{picture}.png" in page for picture in each.pictures)
+    assert f"]({each.manual})" in (root / "README.md").read_text()

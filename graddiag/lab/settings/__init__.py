@@ -2,17 +2,18 @@
 
 from graddiag.kinds import ModelKind, Nonlinearity
 from graddiag.lab.settings.data import DataSettings, TaskName
-from graddiag.lab.settings.model import Initialisation, ModelSettings
+from graddiag.lab.settings.model import Initialization, ModelSettings
 from graddiag.lab.settings.recording import OnNonfinite, RecordingSettings
-from graddiag.lab.settings.update import LossReduction, UpdateSettings
+from graddiag.lab.settings.update import LossReduction, OmegaForm, UpdateSettings
 
 __all__ = [
     "DataSettings",
-    "Initialisation",
+    "Initialization",
     "LossReduction",
     "ModelKind",
     "ModelSettings",
     "Nonlinearity",
+    "OmegaForm",
     "OnNonfinite",
     "RecordingSettings",
     "TaskName",

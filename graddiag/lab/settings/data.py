@@ -1,49 +1,51 @@
 """What is learned, from which sequences."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-TaskName = Literal[
-    "text",
-    "words",
-    "temporal-order",
-    "temporal-order-3bit",
-    "adding",
-    "multiplication",
-    "permutation",
-    "memorisation",
-    "recall",
-    "cloze",
-]
+from graddiag.lab.settings.declared import Shown
+from graddiag.lab.tasks import TASKS
+
+if TYPE_CHECKING:
+    TaskName = str
+else:
+    TaskName = Literal[tuple(kind.name for kind in TASKS)]
 
 
 class DataSettings(BaseModel):
-    """The task and its batches.
+    """The task and its batches."""
 
-    Attributes:
-        task: what is asked.
-        seed: of the weights, the batches and all else that is drawn.
-        steps: optimizer updates.
-        until_error: end as soon as the mean share of wrong answers of the last 100 batches is at most this; None makes
-            all steps.
-        length: T, timesteps of a sequence; memorisation adds its 20, recall the one it asks at, cloze five words.
-        batch: N, sequences of a batch.
-        text: what the tasks text and words read: a UTF-8 file, or a folder in the format of the Penn Treebank (train,
-            valid and test files); pydoc_data.topics means Python's reference documentation. None reads that for words,
-            and for characters the text of ``graddiag.lab.grammar``, the same on every machine.
-        vocabulary: how many different words the task words keeps, the most frequent ones; None keeps all.
-        carry: batches go on where the last one ended and take its state over, cut from its graph; the text is read as
-            N streams. Otherwise each sequence begins anywhere in the text, with a state of zeros.
-    """
-
-    task: TaskName
-    seed: int = Field(0, ge=0, lt=2**63)
-    steps: int = Field(ge=1)
-    until_error: float | None = Field(None, ge=0, lt=1)
-    length: int = Field(ge=1)
-    batch: int = Field(ge=1)
-    text: Path | None = None
-    vocabulary: int | None = Field(None, ge=2)
-    carry: bool = False
+    task: Annotated[TaskName, Shown("Task")] = Field(
+        description="; ".join(f"{kind.name}: {kind.asks.replace('`', '')}" for kind in TASKS) + "."
+    )
+    seed: int = Field(0, ge=0, lt=2**63, description="Seed of the weights, the batches and everything else drawn.")
+    steps: Annotated[int, Shown("Steps of each run", most=100_000)] = Field(ge=1, description="Optimizer updates.")
+    until_error: Annotated[float | None, Shown(default="never")] = Field(
+        None, ge=0, lt=1, description="End as soon as the last 100 batches have at most this share of wrong answers."
+    )
+    length: Annotated[int, Shown("Timesteps T", most=2000)] = Field(
+        ge=1,
+        description="T, timesteps of a sequence; memorisation adds 20, recall the one that asks, cloze five words.",
+    )
+    batch: int = Field(ge=1, description="N, sequences in a batch.")
+    text: Annotated[
+        Path | None,
+        Shown(
+            metavar="FILE",
+            default="sentences of a small grammar (task text), Python's reference documentation (task words)",
+        ),
+    ] = Field(
+        None,
+        description="Text to learn: a UTF-8 file, a folder with train, valid and test files as of the Penn Treebank, "
+        "or pydoc_data.topics, Python's reference documentation.",
+    )
+    vocabulary: Annotated[int | None, Shown(default="10000 for words")] = Field(
+        None, ge=2, description="Different words that the task words keeps, the most frequent ones."
+    )
+    stateful: Annotated[bool, Shown(default="on for words", former="carry")] = Field(
+        False,
+        description="Read the text in order, as N streams: each batch starts from the last state of the one before, "
+        "detached. Otherwise a sequence begins anywhere, with a state of zeros.",
+    )

@@ -1,49 +1,54 @@
-"""The network and how its weights start."""
+"""The network and its weight initialization."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from graddiag.errors import SettingError
 from graddiag.kinds import CELL_TYPES, ModelKind, Nonlinearity, plain_models
 from graddiag.lab import heads
+from graddiag.lab.initializations import INITIALIZATIONS, initialization
+from graddiag.lab.settings.declared import Shown
 
-Initialisation = Literal["orthogonal", "identity", "chrono"]
+if TYPE_CHECKING:
+    Initialization = str
+else:
+    Initialization = Literal[tuple(kind.name for kind in INITIALIZATIONS)]
 
 
 class ModelSettings(BaseModel):
-    """The network: symbols, a recurrent layer or several, an output layer.
+    """The network: symbols, a recurrent layer or several, an output layer."""
 
-    Attributes:
-        hidden: H, units of each recurrent layer.
-        embedding: width of the symbols' embedding; None feeds them one-hot.
-        dropout: share of what is dropped of the embedding, between layers, and of what the last layer gives.
-        output: softmax; ``classes:C``, the class-factored softmax of rnnlm; ``nce:K``, noise-contrastive estimation
-            with K noise words; the last two for words and text.
-        init_std: weights drawn from N(0, init_std^2), biases 0; None keeps torch's initialisation.
-        init_uniform: every weight and bias drawn from U(-init_uniform, init_uniform); None likewise.
-        forget_bias: what the two biases of the gate that keeps the state (f of an LSTM, z of a GRU) sum to at the
-            start; None keeps what was drawn.
-        nonlinearity: of an RNN's units; None is tanh.
-        layer_norm: an RNN's pre-activations normalised over its units; residual: its state is added to, not replaced.
-            See ``graddiag.nn.RNN``.
-        init: how the recurrent weights (orthogonal, identity) or the gates' biases (chrono, with the length as the
-            longest time constant) are drawn, after all of the above; see ``graddiag.lab.weight_init``.
-    """
-
-    model: ModelKind
-    hidden: int = Field(ge=1)
-    layers: int = Field(1, ge=1)
-    embedding: int | None = Field(None, ge=1)
-    dropout: float = Field(0.0, ge=0, lt=1)
-    output: str = "softmax"
-    init_std: float | None = Field(None, gt=0, allow_inf_nan=False)
-    init_uniform: float | None = Field(None, gt=0, allow_inf_nan=False)
-    forget_bias: float | None = Field(None, allow_inf_nan=False)
-    nonlinearity: Nonlinearity | None = None
-    layer_norm: bool = False
-    residual: bool = False
-    init: Initialisation | None = None
+    model: Annotated[ModelKind, Shown("Network")] = Field(description=f"Network: {', '.join(get_args(ModelKind))}.")
+    hidden: Annotated[int, Shown("Units", most=2000)] = Field(ge=1, description="Units of each recurrent layer.")
+    layers: Annotated[int, Shown("Layers", most=8)] = Field(1, ge=1, description="Recurrent layers.")
+    embedding: int | None = Field(None, ge=1, description="Width of the symbols' embedding; none is one-hot.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share dropped of the embedding, between layers, and before the output."
+    )
+    output: str = Field("softmax", description=f"Output layer of text and words: {heads.known_forms()}.")
+    init_std: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Draw weights from N(0, STD^2), with biases 0; none keeps torch's."
+    )
+    init_uniform: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Draw weights and biases from U(-BOUND, BOUND) instead."
+    )
+    forget_bias: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="Initial bias of the gate that keeps the state, f of an lstm or z of a gru (the sum of its two).",
+    )
+    nonlinearity: Annotated[Nonlinearity | None, Shown(default="tanh")] = Field(
+        None, description=f"Units of an rnn: {', '.join(get_args(Nonlinearity))} (0 to 20)."
+    )
+    layer_norm: bool = Field(False, description="Normalize the pre-activations of an rnn over its units.")
+    residual: bool = Field(False, description="Add to the state of an rnn instead of replacing it.")
+    init: Initialization | None = Field(
+        None,
+        description="Initialization of the recurrence, drawn last: "
+        + "; ".join(f"{kind.name}, {kind.help}" for kind in INITIALIZATIONS)
+        + ".",
+    )
 
     @field_validator("output")
     @classmethod
@@ -63,10 +68,8 @@ class ModelSettings(BaseModel):
         for name in ("layer_norm", "residual"):
             if getattr(self, name) and not chooses:
                 raise SettingError(f"{name}: it is for a model {plain}, not for {self.model!r}; leave it out.")
-        if self.init == "identity" and not chooses:
-            raise SettingError(f"init identity: it is for a model {plain} (with --nonlinearity relu, the IRNN).")
-        if self.init == "chrono" and not keeps:
-            raise SettingError(f"init chrono: it sets the biases of gates, and a model {self.model!r} has none.")
+        if self.init is not None:
+            initialization(self.init, self.model)
         if self.init_std is not None and self.init_uniform is not None:
             raise SettingError("init_std and init_uniform: the weights are drawn one way or the other; leave one out.")
         return self
