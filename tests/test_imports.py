@@ -37,10 +37,23 @@ MAP = {
     "jobs.supervise": set(),
     "figures": VALUES | {"analysis", "lessons.values"},
     "chromium": {"errors"},
-    "report": VALUES | {"store", "analysis", "figures", "chromium"},
+    "views": VALUES | {"analysis", "figures"},
+    "report": VALUES | {"store", "analysis", "figures", "views", "chromium"},
     "lab": VALUES | {"cells", "nn", "tracing", "clipping", "recorder", "store"},
     "presets": VALUES
-    | {"analysis", "cells", "clipping", "figures", "lab", "lessons", "lessons.values", "nn", "recorder", "report"}
+    | {
+        "analysis",
+        "cells",
+        "clipping",
+        "figures",
+        "lab",
+        "lessons",
+        "lessons.values",
+        "nn",
+        "recorder",
+        "report",
+        "views",
+    }
     | {"store", "tracing"},
     "presets.catalogue": {"errors"},
     "integrations": VALUES | {"store", "analysis"},
@@ -52,7 +65,7 @@ MAP = {
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
     | {"analysis.spectrum", "presets", "presets.catalogue"},
     "dashboards": VALUES
-    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets", "presets.catalogue"}
+    | {"store", "analysis", "overview", "figures", "views", "report", "lab", "jobs", "presets", "presets.catalogue"}
     | {"lessons", "lessons.values"},
     "__main__": {"cli"},
 }
@@ -61,7 +74,7 @@ HOMES = {
     "torch": {"cells", "nn", "tracing", "clipping", "beginning", "journal", "recorder", "lab", "presets", *TRAINERS}
     | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
-    "plotly": {"figures", "report"},
+    "plotly": {"figures", "views", "report"},
     "streamlit": {"dashboards"},
     "jinja2": {"report"},
     "kaleido": {"chromium"},
@@ -75,7 +88,14 @@ HOMES = {
     "ray": {"lab"},
 }
 HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
-WITHOUT_TORCH = ["graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"]
+WITHOUT_TORCH = [
+    "graddiag",
+    "graddiag.analysis",
+    "graddiag.figures",
+    "graddiag.views",
+    "graddiag.store",
+    "graddiag.report",
+]
 
 
 def module_of(path: Path) -> str:

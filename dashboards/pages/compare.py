@@ -40,7 +40,7 @@ def body(runs: Sequence[OpenRun]) -> None:
     st.subheader("Effects")
     show_effects(comparison)
     if several_seeds(runs):
-        pictures.over_seeds(runs)
+        pictures.compared(runs)
     pictured = of_one_seed(runs)
     section, choice = pictures.everything(pictured)
     if choice and section == pictures.WEIGHTS:
@@ -80,7 +80,7 @@ def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
 
 def to_snapshots(runs: Sequence[OpenRun]) -> None:
     """The pictures that are of one run at one step alone: units, credit, spectrum."""
-    muted("Snapshots of units, the credit matrix and spectra stand on the page of each run:")
+    muted("Snapshots of units, the credit matrix and spectra are on the page of each run:")
     with st.container(horizontal=True):
         for run in runs:
             link("run", run.link, ":material/grid_on:", {"run": run.link, "section": pictures.WEIGHTS})

@@ -13,6 +13,7 @@ from graddiag.report.content import Grid
 from graddiag.report.plots import Picture, Place
 from graddiag.run import Run
 from graddiag.store import slug
+from graddiag.views.table import table_of, to_csv
 
 R = TypeVar("R")
 
@@ -22,7 +23,8 @@ def picture(title: str, caption: str, draw: Callable[..., Any], /, *results: Any
 
     The title is unique within a leaflet: it names the figure's file.
     """
-    return Picture(Place(slug(title, fallback="figure"), "figure"), title, (caption,), partial(draw, *results, **how))
+    place = Place(slug(title, fallback="figure"), "figure")
+    return Picture(place, title, (caption,), partial(draw, *results, **how), lambda: to_csv(table_of(*results)))
 
 
 def recorded(runs: Sequence[Run]) -> tuple[Picture, ...]:
