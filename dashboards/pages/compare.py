@@ -7,7 +7,6 @@ import streamlit as st
 
 from graddiag import analysis, figures
 from ui import badges, pictures
-from ui.daylight import theme
 from ui.effects import show_effects
 from ui.live import FOLLOWS, live
 from ui.opening import opened
@@ -16,6 +15,7 @@ from ui.runs import choose_runs, facts, to_choose
 from ui.settings import show_differences
 from ui.shell import enter, link
 from ui.text import heading, keyed, muted
+from ui.theme import theme
 
 ROWS: Final = (3, 2)  # cards in a row, as many as leave fewer places empty
 

@@ -10,8 +10,8 @@ from graddiag.figures import lessons as figures
 from graddiag.lessons import cliff
 from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")
 EXAMPLES: Final = (

@@ -9,9 +9,9 @@ from graddiag.figures import lesson_maps as figures
 from graddiag.lessons import clipping
 from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, lesson, prose, slider
 from ui.text import muted
+from ui.theme import theme
 
 ROW: Final = 3
 NAN, INF = float("nan"), float("inf")

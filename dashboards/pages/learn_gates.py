@@ -9,8 +9,8 @@ from graddiag.figures import lessons as figures
 from graddiag.lessons import gates
 from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 EXAMPLES: Final = (
     Example("torch's start: bias 0", {"bias": 0.0, "length": 60, "seen": 1.0, "drive": 0.5}),

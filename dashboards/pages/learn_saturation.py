@@ -11,9 +11,9 @@ from graddiag.lessons import losses
 from graddiag.lessons.values import equal, told
 from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
+from ui.theme import theme
 
 COSTS: Final = (
     "p given to the right answer",

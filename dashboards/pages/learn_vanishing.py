@@ -10,8 +10,8 @@ from graddiag.lessons import vanishing
 from graddiag.lessons.values import Nonlinearity
 from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 EXAMPLES: Final = (
     Example("the gain alone", {"gain": 0.9, "length": 60, "phi": "identity", "drive": 1.0}),

@@ -8,8 +8,8 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.components.v2 import component
 
-from graddiag.figures.inplace import PROGRAM, packed
 from graddiag.figures.picking import PICKED
+from graddiag.figures.plotly_component import PROGRAM, packed
 from ui import plotlyjs
 from ui.text import muted
 

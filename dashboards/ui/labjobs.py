@@ -14,12 +14,12 @@ from graddiag.overview import RunEntry
 from graddiag.views import ViewContext, view
 from ui.badges import Badge
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.results import ask, open_run
 from ui.root import runs_root
 from ui.runs import all_runs
 from ui.shell import link
 from ui.text import as_label, heading, muted, refusal, sentence
+from ui.theme import theme
 
 STATES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),

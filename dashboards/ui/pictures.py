@@ -12,10 +12,10 @@ from graddiag.analysis import Goal
 from graddiag.views import Plot, View, ViewContext, ViewSection, views_of
 from ui import clipping, snapshots
 from ui.charts import captioned, picked
-from ui.daylight import theme
 from ui.pickers import Choice, Closer, choose, closer, measured_layers, take
 from ui.results import OpenRun, ask, of
 from ui.text import heading, muted
+from ui.theme import theme
 
 MAX_CELLS: Final = 60_000
 MARGIN: Final = 0.5  # steps, so that the first and the last are not on the edge
