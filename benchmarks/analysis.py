@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ from rich.table import Table
 import graddiag
 from benchmarks._long_run import Size, make_run
 from graddiag import analysis, schema
-from graddiag.analysis import Selection
+from graddiag.analysis import Goal, Selection
 from graddiag.run import Run
+from graddiag.views import VIEWS, View, ViewContext
 
 LAYER = Selection("lstm", 1, "forward")
 MIDDLE = 10_000
@@ -41,48 +43,31 @@ BOUND, WORTH = 3.0, 0.1  # times the bare read; seconds below which a row is not
 FEW = 1_000  # steps that are named one by one in a bare read; of more it takes the range
 
 
-ANALYSES: dict[str, Callable[[Run], object]] = {
-    "diagnose": graddiag.diagnose,
-    "compare, two such runs": lambda run: graddiag.compare([run, run]),
-    "experiment, two such runs": lambda run: analysis.experiment([run, run], analysis.goals([run])[0]),
+def of_views() -> dict[str, Callable[[Run], object]]:
+    """The analyses of all views, each once."""
+    context = ViewContext(LAYER, MIDDLE, goal=Goal(schema.LOSS, 1.0))
+    found: dict[str, Callable[[Run], object]] = {}
+    for view in VIEWS:
+        what = ", two such runs" if view.of_several else ", a layer" if view.scope == "layer" else ""
+        found.setdefault(f"{view.analysis.__name__}{what}", partial(_of_view, view, context))
+        for analyse, arguments in view.support:
+            found.setdefault(f"{analyse.__name__}{what}", partial(_supporting, analyse, arguments(context)))
+    return found
+
+
+def _of_view(view: View, context: ViewContext, run: Run) -> object:
+    return view.analysis([run, run] if view.of_several else run, **view.arguments_of(context))
+
+
+def _supporting(analyse: Callable[..., object], arguments: Mapping[str, Any], run: Run) -> object:
+    return analyse(run, **arguments)
+
+
+ANALYSES: dict[str, Callable[[Run], object]] = of_views() | {
     "parting, two such runs": lambda run: analysis.parting(run, run),
-    "bands, two such runs": lambda run: analysis.bands([run, run]),
-    "heat_ratio, two such runs": lambda run: analysis.heat_ratio([run, run], schema.GRAD_H, LAYER),
-    "reach, a layer": lambda run: analysis.reach(run, LAYER),
-    "reaches": analysis.reaches,
-    "omega, a layer": lambda run: analysis.omega(run, LAYER),
-    "heat, a layer": lambda run: analysis.heat(run, schema.GRAD_H, LAYER),
     "heat, a layer, 100 steps": lambda run: analysis.heat(run, schema.GRAD_H, LAYER, steps=(MIDDLE, MIDDLE + 99)),
-    "profile, a step": lambda run: analysis.profile(run, MIDDLE, LAYER),
     "profile, all steps": lambda run: analysis.profile(run, (0, 10**9), LAYER),
-    "truncation, a layer": lambda run: analysis.truncation(run, LAYER),
-    "weights_in_time, a layer": lambda run: analysis.weights_in_time(run, LAYER),
-    "cell_path, a layer": lambda run: analysis.cell_path(run, LAYER),
-    "gate_history, a layer": lambda run: analysis.gate_history(run, LAYER),
     "gate_profile, all steps": lambda run: analysis.gate_profile(run, (0, 10**9), LAYER),
-    "time_constants, a layer": lambda run: analysis.time_constants(run, LAYER),
-    "gate_units, a layer": lambda run: analysis.gate_units(run, LAYER),
-    "dead_units, a layer": lambda run: analysis.dead_units(run, LAYER),
-    "unit_heat, a snapshot": lambda run: analysis.unit_heat(run, MIDDLE, LAYER, schema.GRAD_H),
-    "credit_matrix, a snapshot": lambda run: analysis.credit_matrix(run, MIDDLE, LAYER),
-    "weight_spectra, a snapshot": lambda run: analysis.weight_spectra(run, MIDDLE),
-    "depth": analysis.depth,
-    "numerics": analysis.numerics,
-    "counterfactual": analysis.counterfactual,
-    "updates": analysis.updates,
-    "gradient_noise": analysis.gradient_noise,
-    "spectrum_history": analysis.spectrum_history,
-    "lyapunov_history, a layer": lambda run: analysis.lyapunov_history(run, LAYER),
-    "edge_of_stability": analysis.edge_of_stability,
-    "norm_history": analysis.norm_history,
-    "loss_curve": analysis.loss_curve,
-    "events": analysis.events,
-    "clip_statistics": analysis.clip_statistics,
-    "what_if": analysis.what_if,
-    "direction_change": analysis.direction_change,
-    "effective_lr": analysis.effective_lr,
-    "recommended_thresholds": analysis.recommended_thresholds,
-    "loss_dynamics": analysis.loss_dynamics,
     "nonfinite_origin": analysis.nonfinite_origin,
     "selections": analysis.selections,
     "signals": lambda run: analysis.signals(run, LAYER),

@@ -42,7 +42,7 @@ SWITCHES: Final = (
 SETTLE_MS: Final = 60_000
 # whether every picture has been drawn
 DRAWN: Final = """() => [...document.querySelectorAll("[data-testid=stBidiComponentRegular]")].every(
-    place => place.closest(".st-key-daylight") || place.querySelector(".graddiag-chart[aria-busy=false]"))"""
+    place => place.closest(".st-key-follow_theme") || place.querySelector(".graddiag-chart[aria-busy=false]"))"""
 SECTIONS: Final = ("through time", "training", "gates", "weights", "clipping", "health")
 
 Scheme = Literal["light", "dark"]

@@ -39,10 +39,23 @@ MAP = {
     "jobs.supervise": set(),
     "figures": VALUES | {"analysis", "clipping.registry", "lessons.values"},
     "chromium": {"errors"},
-    "report": VALUES | {"store", "analysis", "figures", "chromium"},
+    "views": VALUES | {"analysis", "figures"},
+    "report": VALUES | {"store", "analysis", "figures", "views", "chromium"},
     "lab": VALUES | {"cells", "nn", "tracing", "clipping", "clipping.registry", "recorder", "store"},
     "presets": VALUES
-    | {"analysis", "cells", "clipping", "figures", "lab", "lessons", "lessons.values", "nn", "recorder", "report"}
+    | {
+        "analysis",
+        "cells",
+        "clipping",
+        "figures",
+        "lab",
+        "lessons",
+        "lessons.values",
+        "nn",
+        "recorder",
+        "report",
+        "views",
+    }
     | {"store", "tracing"},
     "presets.catalogue": {"errors"},
     "integrations": VALUES | {"store", "analysis"},
@@ -55,7 +68,7 @@ MAP = {
     | {"checkpoint", "clipping", "store", "analysis", "overview", "figures", "report", "lab"}
     | {"analysis.spectrum", "integrations.exporters", "presets", "presets.catalogue"},
     "dashboards": VALUES
-    | {"store", "analysis", "overview", "figures", "report", "lab", "jobs", "presets", "presets.catalogue"}
+    | {"store", "analysis", "overview", "figures", "views", "report", "lab", "jobs", "presets", "presets.catalogue"}
     | {"lessons", "lessons.values"},
     "__main__": {"cli"},
 }
@@ -64,7 +77,7 @@ HOMES = {
     "torch": {"cells", "nn", "tracing", "clipping", "beginning", "journal", "recorder", "lab", "presets", *TRAINERS}
     | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
-    "plotly": {"figures", "report"},
+    "plotly": {"figures", "views", "report"},
     "streamlit": {"dashboards"},
     "jinja2": {"report"},
     "kaleido": {"chromium"},
@@ -79,7 +92,7 @@ HOMES = {
 }
 HANDED_ON = {"plotly.graph_objects.Figure"}  # the type of a value that a page receives and lays out
 WITHOUT_TORCH = [
-    *("graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.store", "graddiag.report"),
+    *("graddiag", "graddiag.analysis", "graddiag.figures", "graddiag.views", "graddiag.store", "graddiag.report"),
     *("graddiag.clipping", "graddiag.lab.spec", "graddiag.cli"),
 ]
 

@@ -7,7 +7,6 @@ import streamlit as st
 
 from graddiag import analysis, figures
 from ui import badges, pictures
-from ui.daylight import theme
 from ui.effects import show_effects
 from ui.live import FOLLOWS, live
 from ui.opening import opened
@@ -16,6 +15,7 @@ from ui.runs import choose_runs, facts, to_choose
 from ui.settings import show_differences
 from ui.shell import enter, link
 from ui.text import heading, keyed, muted
+from ui.theme import theme
 
 ROWS: Final = (3, 2)  # cards in a row, as many as leave fewer places empty
 
@@ -40,7 +40,7 @@ def body(runs: Sequence[OpenRun]) -> None:
     st.subheader("Effects")
     show_effects(comparison)
     if several_seeds(runs):
-        pictures.over_seeds(runs)
+        pictures.compared(runs)
     pictured = of_one_seed(runs)
     section, choice = pictures.everything(pictured)
     if choice and section == pictures.WEIGHTS:
@@ -80,7 +80,7 @@ def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
 
 def to_snapshots(runs: Sequence[OpenRun]) -> None:
     """The pictures that are of one run at one step alone: units, credit, spectrum."""
-    muted("Snapshots of units, the credit matrix and spectra stand on the page of each run:")
+    muted("Snapshots of units, the credit matrix and spectra are on the page of each run:")
     with st.container(horizontal=True):
         for run in runs:
             link("run", run.link, ":material/grid_on:", {"run": run.link, "section": pictures.WEIGHTS})

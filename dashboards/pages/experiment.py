@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from graddiag import analysis, figures
-from graddiag.analysis import Experiment, Goal, number
+from graddiag import analysis
+from graddiag.analysis import Experiment, Goal
 from graddiag.errors import GraddiagError
-from ui.charts import captioned
-from ui.daylight import theme
+from ui import pictures
 from ui.live import live
 from ui.results import OpenRun, of_all, open_run, state_of
 from ui.runs import all_runs, root_state
@@ -62,13 +61,9 @@ def body(runs: Sequence[OpenRun]) -> None:
     goal = aimed_at(runs)
     if goal:
         found = of_all(runs, analysis.experiment, goal)
-        st.subheader("Success")
-        captioned(figures.success(found, theme=theme(), title=False), found.caption, key="success")
-        rates(found)
-        st.subheader("Every run")
-        captioned(figures.multiples(found, theme=theme(), title=False), every_run(found), key="multiples")
-        st.subheader("Every run across its settings")
-        captioned(figures.parallel(found, theme=theme(), title=False), across(found), key="parallel")
+        for key in pictures.of_experiment(runs, goal):
+            if key == "success":
+                rates(found)
     else:
         muted("No scalar was logged in any of these runs: call recorder.log(loss=...) in the loop.")
     if len(runs) > 1:
@@ -108,21 +103,6 @@ def rates(found: Experiment) -> None:
         for rate in found.rates
     ]
     table(("Arm", "Length", "Succeeded", "95% interval of the rate"), rows)
-
-
-def every_run(found: Experiment) -> str:
-    broken = sum(each.nonfinite > 0 for each in found.members)
-    lost = f" In {broken} of them some steps are NaN or inf: their lines have gaps." if broken else ""
-    return f"One line per run; the dotted line is the goal, {number(found.goal.below)}.{lost}"
-
-
-def across(found: Experiment) -> str:
-    same = ", ".join(f"{name} {value}" for name, value in found.shared.items())
-    left_out = f" The same in all runs and left out: {same}." if same else ""
-    won = {each.success for each in found.members}
-    dots = " A full dot is a run that succeeded, a ring one that did not." if len(won) > 1 else ""
-    came = "what it came to; the largest norm is that before clipping"
-    return f"One line per run, from its settings to {came}.{dots}{left_out}"
 
 
 enter()

@@ -1,5 +1,6 @@
 """Learn: the cliff in the error surface of a recurrent unit, and one descent over it with and without clipping."""
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -7,9 +8,10 @@ import streamlit as st
 from graddiag.figures import lesson_maps as maps
 from graddiag.figures import lessons as figures
 from graddiag.lessons import cliff
+from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 SHOWN: Final[tuple[maps.Shown, ...]] = ("error", "gradient")
 EXAMPLES: Final = (
@@ -57,10 +59,11 @@ def body() -> None:
             *(descent.caption for descent in descents),
             *([SAMPLED] if shown == "gradient" else []),
             key="surface",
+            csv=partial(csv_of, descents),
         )
     st.subheader("The wall from the side")
     found = cliff.section(w)
-    captioned(figures.section(found, theme=theme()), found.caption, key="section")
+    captioned(figures.section(found, theme=theme()), found.caption, key="section", csv=partial(csv_of, found))
 
 
 lesson(

@@ -1,15 +1,17 @@
 """Learn: what each clip policy does to a gradient of two entries."""
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from graddiag.figures import lesson_maps as figures
 from graddiag.lessons import clipping
+from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, lesson, prose, slider
 from ui.text import muted
+from ui.theme import theme
 
 ROW: Final = 3
 NAN, INF = float("nan"), float("inf")
@@ -50,7 +52,12 @@ def body() -> None:
             for result, column in zip(found[start : start + ROW], st.columns(ROW), strict=True):
                 with column:
                     st.markdown(f"**{result.title}**  \n`{result.spec}`")
-                    captioned(figures.arrow(result, extent=extent, theme=theme()), result.caption, key=result.spec)
+                    captioned(
+                        figures.arrow(result, extent=extent, theme=theme()),
+                        result.caption,
+                        key=result.spec,
+                        csv=partial(csv_of, result),
+                    )
     st.subheader("What becomes of an inf and of a NaN")
     broken_entries()
 

@@ -1,14 +1,16 @@
 """Learn: what a gate does for the gradient, in an LSTM and a GRU, against a tanh RNN over the same input."""
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
 
 from graddiag.figures import lessons as figures
 from graddiag.lessons import gates
+from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 EXAMPLES: Final = (
     Example("torch's start: bias 0", {"bias": 0.0, "length": 60, "seen": 1.0, "drive": 0.5}),
@@ -53,7 +55,7 @@ def body() -> None:
             st.metric("Its time constant", f"{found.time_constant:.1f} timesteps", width="content")
             st.metric("Mean of f", f"{found.mean_f:.4f}", width="content")
             st.metric("Mean of z", f"{found.mean_z:.4f}", width="content")
-        captioned(figures.kept(found, theme=theme()), found.caption, key="kept")
+        captioned(figures.kept(found, theme=theme()), found.caption, key="kept", csv=partial(csv_of, found))
     prose(
         "With the scale of $W_{hh}$ and of the gates' $W_{ih}$ at 0, neither gates nor candidate read $h$, and the "
         "gates read no $x$: LSTM and GRU lie exactly on the circles, sigmoid(bias) to the power of the distance. Raise "

@@ -1,5 +1,6 @@
 """Learn: why cross-entropy, on one sigmoid unit that is wrong and saturated."""
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -8,10 +9,11 @@ from graddiag.analysis import number
 from graddiag.figures import lessons as figures
 from graddiag.lessons import losses
 from graddiag.lessons.values import equal, told
+from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
 from ui.text import table
+from ui.theme import theme
 
 COSTS: Final = (
     "p given to the right answer",
@@ -47,7 +49,7 @@ def body() -> None:
         z = slider("z, what goes into the sigmoid", -12.0, 12.0, -6.0, key="z", step=0.1)
     found = losses.slopes(z)
     with pictures:
-        captioned(figures.slopes(found, theme=theme()), found.chosen.caption, key="slopes")
+        captioned(figures.slopes(found, theme=theme()), found.chosen.caption, key="slopes", csv=partial(csv_of, found))
     st.subheader("Learning out of saturation")
     start = found.chosen
     prose(
@@ -60,7 +62,7 @@ def body() -> None:
         steps = slider("Steps", 10, 1000, 300, key="steps", step=10)
     escaped = losses.escape(z, lr, steps)
     with pictures:
-        captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape")
+        captioned(figures.escape(escaped, theme=theme()), escaped.caption, key="escape", csv=partial(csv_of, escaped))
     st.subheader("What a mistake costs")
     table(COSTS, costs())
     st.subheader("A sigmoid that breaks")

@@ -1,5 +1,6 @@
 """Learn: what vanishes through time and why, on an RNN whose recurrent matrix is a gain times an orthogonal one."""
 
+from functools import partial
 from typing import Final
 
 import streamlit as st
@@ -7,9 +8,10 @@ import streamlit as st
 from graddiag.figures import lessons as figures
 from graddiag.kinds import Nonlinearity
 from graddiag.lessons import vanishing
+from graddiag.views.table import csv_of
 from ui.charts import captioned
-from ui.daylight import theme
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
+from ui.theme import theme
 
 EXAMPLES: Final = (
     Example("the gain alone", {"gain": 0.9, "length": 60, "phi": "identity", "drive": 1.0}),
@@ -70,7 +72,7 @@ def through_time() -> None:
     found = vanishing.decay(gain, length, phi, drive)
     with pictures:
         slope = f"Below, the mean slope of the units: {SLOPES[phi]}"
-        captioned(figures.decay(found, theme=theme()), found.caption, slope, key="decay")
+        captioned(figures.decay(found, theme=theme()), found.caption, slope, key="decay", csv=partial(csv_of, found))
     prose(
         "The dotted line above is a bound that always holds: the largest singular value of $W_{hh}$ times the largest "
         "slope, multiplied over the timesteps. With tanh, a gain above 1 and strong inputs the gradient shrinks all "
@@ -91,7 +93,7 @@ def over_powers() -> None:
         above = slider("The corner u", 0.0, 10.0, 5.0, key="u", step=0.5)
     found = vanishing.powers(diagonal, above, 80)
     with pictures:
-        captioned(figures.powers(found, theme=theme()), found.caption, key="powers")
+        captioned(figures.powers(found, theme=theme()), found.caption, key="powers", csv=partial(csv_of, found))
 
 
 lesson(

@@ -4,7 +4,7 @@ import streamlit as st
 
 from graddiag import analysis
 from graddiag.errors import GraddiagError
-from ui import badges, pictures, snapshots
+from ui import badges, pictures
 from ui.findings import show_card, show_findings
 from ui.live import FOLLOWS, live, places
 from ui.results import OpenRun, of, open_run, state_of
@@ -45,9 +45,7 @@ def body(run: OpenRun) -> None:
     with evidence:
         show_findings(diagnosis)
     with drawn:
-        section, choice = pictures.everything([run])
-        if choice and section == pictures.WEIGHTS:
-            snapshots.section(run, choice)
+        pictures.everything([run])
     with happened:
         show_events(run)
     with settings:

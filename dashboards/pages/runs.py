@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.overview import RunEntry
-from ui import keeping, labjobs
+from ui import annotations, labjobs
 from ui.live import live
 from ui.offer import first_steps, offer_pair
 from ui.runs import all_runs, root_state, statuses
@@ -25,7 +25,7 @@ def page() -> None:
     live(body, state=lambda: (root_state(), labjobs.states(), statuses(running), judged() if waiting else None))
     if not entries:
         first_steps()
-    keeping.trash()
+    annotations.trash()
     with st.expander("Record a small pair, clipping off and on", expanded=not entries):
         offer_pair()
 
@@ -34,7 +34,7 @@ def body() -> None:
     """Draws what changes while runs are made."""
     labjobs.at_work()
     labjobs.problem()
-    keeping.problem()
+    annotations.problem()
     entries = all_runs()
     if entries:
         table(entries)
@@ -108,8 +108,8 @@ def actions(chosen: Sequence[RunEntry]) -> None:
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:
         link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
-    keeping.tags_and_notes(chosen)
-    keeping.delete(chosen)
+    annotations.tags_and_notes(chosen)
+    annotations.delete(chosen)
 
 
 enter()

@@ -1,7 +1,6 @@
 """A figure on the page: its caption first, then the picture, with the table behind it to take away."""
 
 from collections.abc import Callable
-from functools import partial
 from html import unescape
 from typing import Any, Final
 
@@ -9,28 +8,30 @@ import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.components.v2 import component
 
-from graddiag import figures
-from graddiag.figures.inplace import PROGRAM, packed
 from graddiag.figures.picking import PICKED
+from graddiag.figures.plotly_component import PROGRAM, packed
 from ui import plotlyjs
 from ui.text import muted
 
 PAGE_FONT: Final = "Source Sans, sans-serif"
 
+Csv = Callable[[], str]
+
 # st.plotly_chart makes a chart that has changed anew, and it is away for a moment
 _chart: Final = component("graddiag_chart", js=PROGRAM, isolate_styles=False)
 
 
-def captioned(figure: Figure, *captions: str, key: str) -> None:
-    """The picture under its captions, a line each; they are also read to those who cannot see it."""
-    if _above(figure, captions, key):
+def captioned(figure: Figure, *captions: str, key: str, csv: Csv) -> None:
+    """The picture under its captions, a line each; they are also read to those who cannot see it. ``csv`` gives its
+    numbers."""
+    if _above(figure, captions, key, csv):
         _chart(key=key, data=_packed(figure, captions), height=figure.layout.height)
 
 
-def picked(figure: Figure, *captions: str, key: str, take: Callable[[Any], None]) -> None:
+def picked(figure: Figure, *captions: str, key: str, csv: Csv, take: Callable[[Any], None]) -> None:
     """``captioned``, of a figure that one can point at: ``take`` is given what was taken, before the page is drawn
     anew: ``{"points": [{"x"}]}`` of a click, ``{"box": [{"x", "y"}]}`` of a drag, in numbers of the axes."""
-    if not _above(figure, captions, key):
+    if not _above(figure, captions, key, csv):
         return
     _chart(
         key=key,
@@ -44,7 +45,7 @@ def _packed(figure: Figure, captions: tuple[str, ...], picks: str | None = None)
     return packed(figure, plotly_js=plotlyjs.address(), alt=" ".join(captions), picks=picks)
 
 
-def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:
+def _above(figure: Figure, captions: tuple[str, ...], key: str, csv: Csv) -> bool:
     """The captions, and the numbers of the figure to take away; of a figure without any, why it is empty.
 
     Returns:
@@ -60,8 +61,8 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str) -> bool:
         muted(*captions)
         st.download_button(
             "CSV",
-            partial(figures.csv, figure),
-            file_name=f"{key.partition('-')[0]}.csv",
+            csv,
+            file_name=f"{key}.csv",
             mime="text/csv",
             key=f"csv-{key}",
             help="The numbers of this picture, as a table",

@@ -9,8 +9,8 @@ import streamlit as st
 
 from graddiag.analysis import Diagnosis, Finding
 from ui import badges
-from ui.daylight import theme
 from ui.text import bullets, heading, muted, sentence
+from ui.theme import theme
 
 _TONES: Final = {  # ink and ground, light and dark
     "light": {

@@ -6,20 +6,20 @@ from typing import Final
 
 import streamlit as st
 
-from graddiag import analysis, figures
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import forget, stop
 from graddiag.jobs.files import read_jobs, report_of, said
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
+from graddiag.views import ViewContext, view
 from ui.badges import Badge
 from ui.charts import captioned
-from ui.daylight import theme
-from ui.results import of, open_run
+from ui.results import ask, open_run
 from ui.root import runs_root
 from ui.runs import all_runs
 from ui.shell import link
 from ui.text import as_label, heading, muted, refusal, sentence
+from ui.theme import theme
 
 STATES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),
@@ -31,7 +31,6 @@ STATES: Final = {
 }
 LINES: Final = 12
 PICTURED: Final = 6  # runs in one picture; the newest
-TOLD: Final = 2  # of them in words
 OTHERS: Final = 8
 MOST_COMPARED: Final = 24  # runs that fit into an address and a picture
 _REFUSED: Final = "lab refused"
@@ -148,18 +147,14 @@ def ways(job: Job, runs: Sequence[RunEntry]) -> None:
 def curves(runs: Sequence[RunEntry]) -> None:
     """Loss and gradient norm of the runs, as far as they have come; both pictures are of one height."""
     opened = [open_run(entry.run) for entry in runs]
-    losses = [of(run, analysis.loss_curve) for run in opened]
-    norms = [of(run, analysis.norm_history) for run in opened]
-    pictures = (
-        ("Loss", "loss", figures.curves(losses, theme=theme(), title=False), losses),
-        ("Gradient norm", "norms", figures.norms(norms, theme=theme(), title=False), norms),
-    )
-    height = max(figure.layout.height for _, _, figure, _ in pictures)
-    for (title, key, figure, found), column in zip(pictures, st.columns(2), strict=True):
+    plots = [(key, plot) for key in ("loss", "norms") for plot in view(key).plots(opened, ViewContext(), ask)]
+    drawn = [(key, plot, plot.figure(theme=theme())) for key, plot in plots]
+    height = max(figure.layout.height for _, _, figure in drawn)
+    for (key, plot, figure), column in zip(drawn, st.columns(2), strict=True):
         with column:
-            st.subheader(title)
+            st.subheader(plot.title)
             figure.update_layout(height=height)
-            captioned(figure, *(one.caption for one in found[-TOLD:]), key=key)
+            captioned(figure, *plot.captions, key=key, csv=plot.csv)
 
 
 def words(job: Job) -> None:

@@ -2,7 +2,7 @@
 
 from streamlit.components.v1 import declare_component
 
-from graddiag.figures.inplace import PLOTLY_JS
+from graddiag.figures.plotly_component import PLOTLY_JS
 
 
 def address() -> str:

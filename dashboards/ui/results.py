@@ -118,6 +118,13 @@ def of_all(
     return result
 
 
+def ask(subject: OpenRun | Sequence[OpenRun], analysis: Callable[..., Any], **arguments: Any) -> Any:
+    """What ``analysis`` makes of one run, or of several together."""
+    return (
+        of(subject, analysis, **arguments) if isinstance(subject, OpenRun) else of_all(subject, analysis, **arguments)
+    )
+
+
 @st.cache_resource(max_entries=MOST_KEPT, show_spinner=False)
 def _kept(name: str, folders: str | tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Made:
     """The place of one result, empty at first; places that were not looked at for longest are given up."""

@@ -8,8 +8,8 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from ui.daylight import follow, theme
 from ui.text import as_label
+from ui.theme import follow, theme
 
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
 LESSONS: Final = (  # file and title of each page under Learn, in the order to read them

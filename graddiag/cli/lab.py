@@ -130,9 +130,9 @@ def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: b
     from graddiag import __version__
     from graddiag.cli.progress import telling
     from graddiag.presets.catalogue import entry
-    from graddiag.report.leaflet import Leaflet, write_leaflet
+    from graddiag.report.preset_report import PresetReport, write_preset_report
 
-    leaflet = Leaflet(
+    report = PresetReport(
         title=name,
         about=entry(name).about,
         source=entry(name).source,
@@ -144,7 +144,7 @@ def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: b
         graddiag_version=__version__,
     )
     with telling() as tell:
-        return write_leaflet(leaflet, folder, png=png, tell=tell)
+        return write_preset_report(report, folder, png=png, tell=tell)
 
 
 def _settings(chosen: "Settings") -> Any:

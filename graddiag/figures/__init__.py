@@ -15,6 +15,7 @@ from graddiag.figures.effects import effects
 from graddiag.figures.events import events
 from graddiag.figures.experiment import multiples, success
 from graddiag.figures.exponents import lyapunov_history
+from graddiag.figures.frame import axis_roles
 from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
 from graddiag.figures.horizon import horizon, layers
@@ -31,7 +32,6 @@ from graddiag.figures.snapshots import unit_heat
 from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
 from graddiag.figures.stability import stability
 from graddiag.figures.story import story
-from graddiag.figures.tables import csv, table
 from graddiag.figures.theme import Style, Theme, arm_style, arm_styles
 from graddiag.figures.truncation import truncation
 from graddiag.figures.units import gate_units
@@ -43,13 +43,13 @@ __all__ = [
     "Theme",
     "arm_style",
     "arm_styles",
+    "axis_roles",
     "bands",
     "caption",
     "cell_path",
     "clip_coefficient",
     "counterfactual",
     "credit",
-    "csv",
     "curves",
     "dead_units",
     "depth",
@@ -84,7 +84,6 @@ __all__ = [
     "stability",
     "story",
     "success",
-    "table",
     "teaching",
     "time_constants",
     "transport",

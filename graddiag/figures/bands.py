@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Bands, scalar_title
 from graddiag.analysis.bands import Band
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_band
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
@@ -24,7 +24,7 @@ def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: boo
         median = np.where(band.median > 0, band.median, np.nan) if log else band.median
         add_named_line(figure, band.steps, median, band.source, style, Place())
     figure.update_yaxes(title_text=safe(result.title.lower()), **(_log(result) if log else {}))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=safe(name) if title else None, body=BODY)
 
 

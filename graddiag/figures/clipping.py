@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
 from graddiag.figures.curves import add_lines, add_named_line, drawn_values
-from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -67,7 +67,7 @@ def effective_lr(
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
     figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=EFFECTIVE_LR_TITLE if title else None, body=BODY)
 
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Counterfactuals, LookedStep, number
 from graddiag.analysis.values import Floats, Series, series
-from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import PANEL, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry, add_oddities, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
@@ -137,7 +137,7 @@ def _dress_axes(
     shown = losses[np.isfinite(losses)]
     figure.update_yaxes(title_text="difference of loss", row=1, col=1)
     figure.update_yaxes(title_text="loss, as logged", row=2, col=1, **(log_axis(shown) if log else {}))
-    figure.update_xaxes(title_text="step", row=1, col=1)
+    index_axis(figure, "step", row=1, col=1)
     at = np.concatenate([_places(looked) for looked in chosen])
     at = at[np.isfinite(at) & (at > 0)]
     figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=2, col=1, **log_axis(at))

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
-from graddiag.figures.frame import BODY, PANEL, dressed, linear_axis, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, linear_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -38,7 +38,7 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
         title_text = safe(_what(lines[0][2], alone=len(names) == 1))
         shown = [float(end) for _, _, line in lines for end in _ends(line.values[np.isfinite(line.values)])]
         figure.update_yaxes(title_text=title_text, row=row, col=1, **linear_axis(shown))
-    figure.update_xaxes(title_text="step", row=len(names), col=1)
+    index_axis(figure, "step", row=len(names), col=1)
     return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
 
@@ -62,7 +62,7 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
         _add_threshold(figure, drawn, threshold, theme, rows=len(heads))
     values = drawn_values([line for each in drawn for line in (each.before, each.after)])
     figure.update_yaxes(title_text="L2 norm", **log_axis(values))
-    figure.update_xaxes(title_text="step", row=len(heads), col=1)
+    index_axis(figure, "step", row=len(heads), col=1)
     return dressed(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
 
 
@@ -78,7 +78,7 @@ def clip_coefficient(
     lines = [(each.source, each.steps, each.coefficient) for each in drawn]
     add_lines(figure, lines, theme, log=True, place=Place())
     figure.update_yaxes(title_text="coefficient", **log_axis(drawn_values([line for _, _, line in lines])))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
 
 
@@ -104,7 +104,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
         add_lines(figure, chosen, theme, log=log, place=Place(row))
         axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
         figure.update_yaxes(title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
-    figure.update_xaxes(title_text="timestep", row=len(names), col=1)
+    index_axis(figure, "timestep", row=len(names), col=1)
     heading = f"{PROFILE_TITLE}: {', '.join(titles.values())}"
     return dressed(figure, theme, title=heading if title else None, **size_of(len(names)))
 
@@ -127,7 +127,7 @@ def add_log_panels(
     for row, (lines, axis) in enumerate(rows, start=1):
         add_lines(figure, lines, theme, log=True, place=Place(row))
         figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
-        figure.update_xaxes(title_text=axis, row=row, col=1)
+        index_axis(figure, axis, row=row, col=1)
 
 
 def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: Place) -> None:

@@ -42,7 +42,6 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
                 mode="markers",
                 marker=marker,
                 name=words,
-                customdata=[labels[row] for row, units in found for _ in units],
                 hovertemplate=f"unit %{{x}} {words}<extra></extra>",
             )
         )

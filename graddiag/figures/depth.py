@@ -5,7 +5,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Depth
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import add_line, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, safe
 
@@ -29,5 +29,5 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
     add_oddities(figure, [(each.steps, each.norm) for each in drawn], theme, log=True, names=names)
     values = [float(value) for each in drawn for value in each.norm.values if value > 0]
     figure.update_yaxes(title_text="‖dL/dh‖ over timesteps, L2, before clipping", **log_axis(values))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=DEPTH_TITLE if title else None, body=BODY)

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import DirectionChange
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, add_oddities, as_float32, decimated
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -45,7 +45,7 @@ def direction(
     figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     low = min((float(np.nanmin(each.cosine.values)) for each in drawn if each.cosine.measured), default=0.0)
     figure.update_yaxes(title_text="cosine, after with before", range=[min(low, 0.95) - 0.03, 1.03])
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=DIRECTION_TITLE if title else None, body=BODY)
 
 

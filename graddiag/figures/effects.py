@@ -11,7 +11,6 @@ from graddiag.analysis import Comparison, Effect, number
 from graddiag.analysis.effects import SUCCESS
 from graddiag.analysis.words import plural
 from graddiag.figures.frame import dressed, nothing, panels
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 EFFECTS_TITLE: Final = "Effects, pair by pair"
@@ -83,8 +82,6 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             showlegend=False,
             text=[f"{name}: {number(before)} to {number(after)}" for name, before, after in pairs],
             hovertemplate="%{text}<extra></extra>",
-            meta=noted(x_title=_DIFFERENCE, y_title=""),
-            customdata=[""] * len(pairs),
         ),
         row=row,
         col=1,
@@ -100,9 +97,7 @@ def _add(figure: go.Figure, effect: Effect, style: Style, height: float, row: in
             legendgroup=name,
             showlegend=not seen,
             hovertemplate=f"{_middle(effect)} %{{x:+.4g}}<br>{safe(effect.note)}<extra></extra>",
-            customdata=[""],
             text=[safe(f"{_middle(effect)} of {plural(effect.n, 'pair')}{', ' if effect.note else ''}{effect.note}")],
-            meta=noted(x_title=_DIFFERENCE, y_title=""),
         ),
         row=row,
         col=1,

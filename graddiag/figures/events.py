@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Events
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import dressed, index_axis, nothing, panels
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 EVENTS_TITLE: Final = "Events"
@@ -44,6 +44,6 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
             )
     spans = [end for each in drawn for end in each.span]
     margin = 0.02 * max(1, max(spans) - min(spans))
-    figure.update_xaxes(title_text="step", range=[min(spans) - margin, max(spans) + margin])
+    index_axis(figure, "step", range=[min(spans) - margin, max(spans) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(each) for each in reversed(titles)])
     return dressed(figure, theme, title=EVENTS_TITLE if title else None, body=_ROW * len(titles) + _AXIS)

@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member, Rate
 from graddiag.analysis.values import Floats
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
 from graddiag.figures.lines import as_float32
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 SUCCESS_TITLE: Final = "Success"
@@ -58,8 +57,7 @@ def _by_arm(result: Experiment, theme: Theme) -> go.Figure:
     for place, arm in enumerate(result.arms):
         found = [rate for rate in result.rates if rate.arm == arm]
         shares, bars = _shares(found)
-        points = _points(found, styles[arm], x=shares, y=[place] * len(found), error_x=bars)
-        figure.add_trace(points.update(customdata=shares))
+        figure.add_trace(_points(found, styles[arm], x=shares, y=[place] * len(found), error_x=bars))
     names = ["<br>".join(safe(line) for line in textwrap.wrap(arm, _NAME)) for arm in result.arms]
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
     figure.update_xaxes(title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
@@ -84,7 +82,6 @@ def _points(found: Sequence[Rate], style: Style, **places: Any) -> go.Scatter:
             f"{rate.successes} of {rate.runs} runs, {rate.interval[0]:.0%} to {rate.interval[1]:.0%}" for rate in found
         ],
         hovertemplate=f"%{{text}}<extra>{name}</extra>",
-        meta=noted(x=_lengths([rate.length for rate in found]), x_title=_LENGTH, y_title=_SHARE),
         **places,
     )
 
@@ -108,7 +105,7 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
             figure.add_trace(_curve(each, styles[arm]), row=row, col=column)
     line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
     figure.add_hline(y=result.goal.below, line=line, row="all", col="all")
-    figure.update_xaxes(title_text="step", row=rows)
+    index_axis(figure, "step", row=rows)
     limits, largest = _range(drawn, result.goal.below), max((_largest(each) for each in drawn), default=0.0)
     cut = f", cut at {number(limits[1])}" if largest > limits[1] else ""
     figure.update_yaxes(title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.exponents import UNIT, LyapunovHistory
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
 from graddiag.figures.lines import (
     MOST_POINTS,
     Place,
@@ -49,7 +49,7 @@ def lyapunov_history(
         thin = {"color": PALETTES[theme].muted, "width": 1.6}
         add_entry(figure, "further exponents", line=thin, opacity=_FAINT)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     figure.update_yaxes(title_text=f"exponent, {UNIT}")
     return dressed(figure, theme, title=name, body=BODY)
 

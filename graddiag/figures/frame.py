@@ -5,7 +5,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -15,6 +15,7 @@ from graddiag.figures.theme import FONT, FONT_SIZE, PALETTES, Palette, Theme, sa
 
 BODY: Final = 280
 PANEL: Final = 200
+AXIS_ROLES: Final = "axis_roles"  # in the layout's metadata
 
 _TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
 _NARROWEST, _MOST_ROWS = 320, 5  # pixels of a legend on a phone; rows of it that room is kept for
@@ -56,6 +57,24 @@ def dressed(
     if figure.layout.annotations:
         figure.update_annotations(font={"size": FONT_SIZE, "color": palette.text})
     return figure
+
+
+def index_axis(
+    figure: go.Figure, role: str, letter: Literal["x", "y"] = "x", row: Any = None, col: Any = None, **more: Any
+) -> None:
+    """Gives axes of steps or timesteps their title, and the role of each in the figure's metadata (``axis_roles``);
+    ``more`` goes to plotly. Without ``row`` and ``col`` to all of the letter."""
+    update = figure.update_xaxes if letter == "x" else figure.update_yaxes
+    select = figure.select_xaxes if letter == "x" else figure.select_yaxes
+    update(title_text=role, row=row, col=col, **more)
+    roles = {axis.plotly_name: role for axis in select(row=row, col=col)}
+    figure.layout.meta = {AXIS_ROLES: axis_roles(figure) | roles}
+
+
+def axis_roles(figure: go.Figure) -> dict[str, str]:
+    """What axes count, "step" or "timestep", by plotly's name of each: ``{"xaxis": "step"}``. One that shares its scale
+    with another has no role of its own."""
+    return dict((figure.layout.meta or {}).get(AXIS_ROLES, {}))
 
 
 def _rows_when_narrow(figure: go.Figure) -> int:

@@ -7,9 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import GateHistory, GateProfile, GateSeries, Series, Source
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import dressed, index_axis, nothing, panels
 from graddiag.figures.lines import Place, add_line, add_oddities, as_float32, decimated
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 GATES_TITLE: Final = "Gates over training"
@@ -62,7 +61,7 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
         figure.update_yaxes(title_text="mean activation", row=row, col=1)
         figure.update_yaxes(title_text="share, ↓ low ↑ high", row=row, col=2, **saturation)
     for column in (1, 2):
-        figure.update_xaxes(title_text=axis, row=len(titles), col=column)
+        index_axis(figure, axis, row=len(titles), col=column)
     return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
 
 
@@ -91,6 +90,5 @@ def _add_line(
         place,
         showlegend=first,
         customdata=as_float32(series.values[kept]),
-        meta=noted(y_title=series.title),
         hovertemplate=f"%{{x}}, {series.title}: %{{customdata:.3f}}<extra>{safe(source.label)}</extra>",
     )

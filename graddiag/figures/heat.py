@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import CellState, Heat, number
 from graddiag.analysis.values import Ints
-from graddiag.figures.frame import dressed, log_ticks, nothing, panels
-from graddiag.figures.tables import noted
+from graddiag.figures.frame import dressed, index_axis, log_ticks, nothing, panels
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 HEAT_TITLE: Final = "Signal by step and timestep"
@@ -105,9 +104,7 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
             flat = np.where(cells, np.float32(1), np.float32(np.nan))
             scale = [[0, color], [1, color]]
             hint = hover.replace("%{text}", words)
-            traces.append(
-                go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, meta=noted(state), **drawn)
-            )
+            traces.append(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **drawn))
     return traces
 
 
@@ -211,8 +208,8 @@ def _labelled(figure: go.Figure, rows: int, columns: int) -> go.Figure:
     figure.update_xaxes(showgrid=False)
     figure.update_yaxes(showgrid=False)
     for column in range(1, columns + 1):
-        figure.update_xaxes(title_text="step", row=rows, col=column)
+        index_axis(figure, "step", row=rows, col=column)
     for row in range(1, rows + 1):
-        figure.update_yaxes(title_text="timestep", row=row, col=1)
+        index_axis(figure, "timestep", "y", row=row, col=1)
     figure.update_layout(margin_b=BAR)
     return figure

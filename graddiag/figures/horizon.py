@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LayerReaches, Reach, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, Place, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -42,7 +42,7 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
     for distance, words in distances:
         _add_level(figure, drawn, distance, words, far.get(distance, ""), theme)
     figure.update_yaxes(title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=HORIZON_TITLE if title else None, body=BODY)
 
 

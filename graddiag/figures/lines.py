@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from graddiag.analysis import CellState, Series
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Style, Theme
 
 MOST_POINTS: Final = 2000
@@ -174,7 +173,6 @@ def _add_marks(
             mode="markers",
             marker={"symbol": symbol, "color": color, "size": 7},
             hovertemplate=f"%{{x}}: {name}<extra>{whose}</extra>",
-            meta=noted(state),
         ),
         row=place.row,
         col=place.column,

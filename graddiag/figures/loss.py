@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
 from graddiag.figures.curves import LOSS_TITLE, add_named_line
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
 from graddiag.figures.lines import MOST_POINTS, Place, add_oddities, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -32,7 +32,7 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
     names = [safe(each.source.label) for each in drawn]
     add_oddities(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
     figure.update_yaxes(title_text="loss, as logged")
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
 
 

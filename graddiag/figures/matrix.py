@@ -12,7 +12,6 @@ from graddiag.analysis import CellState, CreditMatrix
 from graddiag.analysis.snapshots import UnitHeat
 from graddiag.figures.frame import dressed, log_ticks, panels
 from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, oddities
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme
 
 Scale = Literal["log", "share", "signed"]
@@ -47,10 +46,8 @@ def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
     for state, words, color in _kinds(cells, palette):
         flat = np.where(cells.states == state, np.float32(1), np.float32(np.nan))
         flat_scale = [[0, color], [1, color]]
-        hint, meta = f"{hover}{words}<extra></extra>", noted(state, state_words=words)
-        figure.add_trace(
-            go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, meta=meta, **at)
-        )
+        hint = f"{hover}{words}<extra></extra>"
+        figure.add_trace(go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, **at))
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(cells, palette))

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import GradientNoise
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
 from graddiag.figures.lines import Place, add_oddities, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -35,7 +35,7 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
     add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_yaxes(title_text="cosine with the step before")
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=NOISE_TITLE if title else None, body=BODY)
 
 

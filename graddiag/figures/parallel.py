@@ -12,7 +12,6 @@ from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member
 from graddiag.figures.experiment import member_styles
 from graddiag.figures.frame import BODY, dressed, nothing, panels
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, safe
 
 PARALLEL_TITLE: Final = "Every run across its settings"
@@ -87,13 +86,12 @@ def _ends(axis: _Axis, members: Sequence[Member]) -> tuple[float, float] | None:
 
 
 def _across(each: Member, axes: Sequence[_Axis], result: Experiment, style: Style, figure: go.Figure) -> go.Scatter:
-    heights, words, told = [], [], []
+    heights, words = [], []
     for axis in axes:
         low, high = _ends(axis, result.members) or (0.0, 1.0)
         value = _number(axis, each)
         heights.append(None if value is None else 0.5 if low == high else (value - low) / (high - low))
         words.append(f"{safe(axis.head)} {safe(_shown(axis, axis.of(each), result))}")
-        told.append(safe(each.source.arm_label) if axis.head == "arm" else axis.of(each))
     name = safe(each.source.arm_label)
     return go.Scatter(
         x=list(range(len(axes))),
@@ -107,8 +105,6 @@ def _across(each: Member, axes: Sequence[_Axis], result: Experiment, style: Styl
         showlegend=not any(trace.name == name for trace in figure.data),
         text=words,
         hovertemplate=f"%{{text}}<extra>{safe(each.source.label)}</extra>",
-        customdata=told,
-        meta=noted(x=[safe(axis.head) for axis in axes], x_title="setting or result", y_title="value"),
     )
 
 

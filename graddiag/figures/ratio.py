@@ -6,9 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, HeatRatio, signal_title
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import dressed, index_axis, nothing, panels
 from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
-from graddiag.figures.tables import noted
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
 RATIO_TITLE: Final = "Ratio of two runs by step and timestep"
@@ -25,9 +24,8 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
     for state, words, color in _kinds(result, palette):
         flat = np.where(state == result.states.T, np.float32(1), np.float32(np.nan))
         hint = f"step %{{x}}, timestep %{{y}}<br>{words}<extra></extra>"
-        meta = noted(state, state_words=words)
         scale = [[0, color], [1, color]]
-        figure.add_trace(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, meta=meta, **at))
+        figure.add_trace(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **at))
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(result, palette))
@@ -35,8 +33,8 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
     dressed(
         figure, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None, body=PANEL + BAR, legend=legend
     )
-    figure.update_xaxes(showgrid=False, title_text="step", range=edges([result.steps]))
-    figure.update_yaxes(showgrid=False, title_text="timestep", range=edges([result.timesteps]))
+    index_axis(figure, "step", showgrid=False, range=edges([result.steps]))
+    index_axis(figure, "timestep", "y", showgrid=False, range=edges([result.timesteps]))
     return figure.update_layout(margin_b=BAR)
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Reach
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_band, add_band_entry, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -34,7 +34,7 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
         title_text = ("gain a timestep", "ratio of norms")[row - 1]
         figure.update_yaxes(title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
         _add_one(figure, theme, row)
-    figure.update_xaxes(title_text="step", row=2, col=1)
+    index_axis(figure, "step", row=2, col=1)
     return dressed(figure, theme, title=REACH_TITLE if title else None, body=2 * PANEL, heads=True)
 
 
@@ -53,7 +53,7 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
     _add_one(figure, theme, 1)
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
     figure.update_yaxes(title_text="gain a timestep", **log_axis(_ends(bounds)))
-    figure.update_xaxes(title_text="timestep")
+    index_axis(figure, "timestep")
     return dressed(figure, theme, title=TRANSPORT_TITLE if title else None, body=BODY)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
-from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import (
     MOST_POINTS,
     Place,
@@ -102,7 +102,7 @@ def spectrum_history(
     figure.update_yaxes(title_text="largest of the gates")
     for row in (1, 2):
         figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
-    figure.update_xaxes(title_text="step", row=2, col=1)
+    index_axis(figure, "step", row=2, col=1)
     steps = {int(step) for each in drawn for step in each.steps}
     if len(steps) == 1:
         figure.update_xaxes(tickvals=list(steps))

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.stability import EDGE, EdgeOfStability
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry
 from graddiag.figures.theme import PALETTES, Theme
 
@@ -33,5 +33,5 @@ def stability(
         title_text="sharpness \N{MULTIPLICATION SIGN} lr",
         **log_axis([*drawn_values([one.product for one in drawn]), EDGE]),
     )
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=STABILITY_TITLE if title else None, body=BODY)

@@ -7,7 +7,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Diagnosis, Finding
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import dressed, index_axis, nothing, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 STORY_TITLE: Final = "Findings in order of time"
@@ -43,7 +43,7 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
             _add(figure, each, span, _row(each, span, len(drawn)), style, theme)
     ends = [end for _, spans in drawn for span in spans for end in (span.first, span.last)]
     margin = 0.03 * max(1, max(ends) - min(ends))
-    figure.update_xaxes(title_text="step", range=[min(ends) - margin, max(ends) + margin])
+    index_axis(figure, "step", range=[min(ends) - margin, max(ends) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
     return dressed(figure, theme, title=STORY_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Profile, Truncation
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -42,7 +42,7 @@ def truncation(
             beyond = end + 1 if found.selection.reverse else -1
             _add_mark(figure, beyond, words, PALETTES[theme].muted, "dot")
     figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
-    figure.update_xaxes(title_text="timestep")
+    index_axis(figure, "timestep")
     return dressed(figure, theme, title=TRUNCATION_TITLE if title else None, body=BODY)
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import RULE_OF_THUMB, Updates, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place, add_entry, add_oddities, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -32,7 +32,7 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
     add_entry(figure, f"rule of thumb {number(RULE_OF_THUMB)}", line=line)
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
     figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
-    figure.update_xaxes(title_text="step")
+    index_axis(figure, "step")
     return dressed(figure, theme, title=UPDATES_TITLE if title else None, body=BODY)
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Series, Source, WeightsInTime
 from graddiag.analysis.values import Ints
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import PANEL, dressed, log_axis, nothing, panels
+from graddiag.figures.frame import PANEL, dressed, index_axis, log_axis, nothing, panels
 from graddiag.figures.lines import Place
 from graddiag.figures.theme import Theme
 
@@ -71,7 +71,7 @@ def _figure(
         add_lines(figure, each, theme, log=log, place=Place(row))
         if log:
             figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))
-    figure.update_xaxes(title_text=axis, row=len(lines), col=1)
+    index_axis(figure, axis, row=len(lines), col=1)
     return dressed(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
 
 

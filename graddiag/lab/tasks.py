@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
+from graddiag.kinds import CELL_TYPES
+
 if TYPE_CHECKING:
-    from graddiag.kinds import CELL_TYPES
-from graddiag.lab.spec import TrainingSpec
+    from graddiag.lab.spec import TrainingSpec
     from graddiag.lab.task import Task
 
 

@@ -1,4 +1,4 @@
-"""How a preset shows something: pictures and tables for its leaflet."""
+"""How a preset shows something: pictures and tables for its report."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +13,7 @@ from graddiag.report.content import Grid
 from graddiag.report.plots import Picture, Place
 from graddiag.run import Run
 from graddiag.store import slug
+from graddiag.views.table import table_of, to_csv
 
 R = TypeVar("R")
 
@@ -20,9 +21,10 @@ R = TypeVar("R")
 def picture(title: str, caption: str, draw: Callable[..., Any], /, *results: Any, **how: Any) -> Picture:
     """``draw(*results, theme=..., **how)`` with a title above it and one sentence below that says what to see.
 
-    The title is unique within a leaflet: it names the figure's file.
+    The title is unique within a report: it names the figure's file.
     """
-    return Picture(Place(slug(title, fallback="figure"), "figure"), title, (caption,), partial(draw, *results, **how))
+    place = Place(slug(title, fallback="figure"), "figure")
+    return Picture(place, title, (caption,), partial(draw, *results, **how), lambda: to_csv(table_of(*results)))
 
 
 def recorded(runs: Sequence[Run]) -> tuple[Picture, ...]:

@@ -9,14 +9,13 @@ from graddiag.analysis import Comparison, Diagnosis
 from graddiag.report.comparison import comparison_part
 from graddiag.report.content import Chapter, Document, Evidence, Grid, Judged, Part, Tone
 from graddiag.report.methods import configuration, methods
+from graddiag.report.pictures import layer_parts, run_parts
 from graddiag.report.request import Request
-from graddiag.report.through_time import time_parts
-from graddiag.report.training import training_parts
 from graddiag.report.words import UNKNOWN, question, scope, title
 from graddiag.run import Run
 
 SIDE_BY_SIDE: Final = 4  # heatmaps in a row that can still be read
-HEAT_CELLS: Final = 160_000  # of a whole report, beside half as many of snapshots; a cell is some five bytes of it
+HEAT_CELLS: Final = 100_000  # of a whole report, beside half as many of snapshots; ten bytes a cell, with its table
 FEWEST_CELLS, MOST_CELLS = 5_000, 60_000  # of one heatmap
 
 _TONES: Final[dict[str, Tone]] = {"good": "good", "bad": "bad", "warning": "warn", "neutral": "none"}
@@ -49,6 +48,7 @@ def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Ch
     diagnoses = [_diagnosed(run, asked) for run in runs]
     judged = tuple(Judged(each.source.label, each.source.run, _TONES[each.tone], each) for each in diagnoses)
     compared = _compared(runs, asked)
+    ordered = _baseline_first(runs, compared)
     return Chapter(
         id=id,
         heading=title(runs),
@@ -57,8 +57,8 @@ def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Ch
         scope=scope(runs),
         runs=Grid("The runs", _RUN_COLUMNS, tuple(map(_run_row, runs, diagnoses))),
         verdicts=judged if asked.wants("verdict") else None,
-        evidence=Evidence(judged, _shown(id, runs, diagnoses, max_cells, asked)) if asked.wants("evidence") else None,
-        comparison=comparison_part(id, compared, runs, max_cells) if compared else None,
+        evidence=Evidence(judged, _shown(id, ordered, max_cells, asked)) if asked.wants("evidence") else None,
+        comparison=comparison_part(id, compared, runs) if compared else None,
     )
 
 
@@ -81,16 +81,21 @@ def _answer(diagnoses: Sequence[Diagnosis], compared: Comparison | None) -> str:
     return diagnoses[0].account if len(diagnoses) == 1 else ""
 
 
-def _shown(
-    id: str, runs: Sequence[Run], diagnoses: Sequence[Diagnosis], max_cells: int, asked: Request
-) -> tuple[Part, ...]:
+def _baseline_first(runs: Sequence[Run], compared: Comparison | None) -> Sequence[Run]:
+    """A single pair with its baseline first, as ratios are over it."""
+    if compared is None or len(compared.pairs) != 1 or len(runs) != 2:
+        return runs
+    return sorted(runs, key=lambda run: run.name != compared.pairs[0].baseline)
+
+
+def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> tuple[Part, ...]:
     """The pictures of ``runs``; heatmaps and gates of some of them, where they are many."""
     shown = _side_by_side(runs)
-    parts = time_parts(id, runs, shown, max_cells, asked.tell)
+    parts = layer_parts(id, runs, shown, max_cells, asked.tell)
     if len(shown) < len(runs) and parts:
         names = ", ".join(run.name for run in shown)
         parts = (Part("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)), *parts)
-    return (*training_parts(id, runs, shown, diagnoses, asked.tell), *parts)
+    return (*run_parts(id, runs, shown, asked.tell), *parts)
 
 
 def _side_by_side(runs: Sequence[Run]) -> Sequence[Run]:

@@ -1,44 +1,19 @@
 """The comparison of a chapter's runs: effects with their intervals, what differs, and where pairs part."""
 
 from collections.abc import Sequence
-from functools import partial
-from typing import Final
 
-from graddiag import analysis, figures, schema
 from graddiag.analysis import Comparison, Effect, Parting, number
 from graddiag.report.content import Grid, Part
-from graddiag.report.plots import Picture, Place
+from graddiag.report.pictures import comparison_pictures
 from graddiag.report.words import UNKNOWN
 from graddiag.run import Run
 
-_EFFECTS: Final = (
-    "Each point is a pair of runs of one seed, the diamond the median difference and the bar its interval, given for "
-    "five or more pairs. Where the bar crosses 0, the difference is not significantly different from 0."
-)
 
-
-def comparison_part(id: str, compared: Comparison, runs: Sequence[Run], max_cells: int) -> Part:
-    """What ``runs`` say against each other; a sentence alone when there is nothing to compare."""
+def comparison_part(id: str, compared: Comparison, runs: Sequence[Run]) -> Part:
+    """How ``runs`` compare; a sentence alone when there is nothing to compare."""
     if compared.missing:
         return Part("Comparison", sentences(compared))
-    drawn = Picture(Place(id, "effects"), "Effects", (_EFFECTS,), partial(figures.effects, compared, title=False))
-    ratios = _ratios(id, compared, runs, max_cells)
-    return Part("Comparison", sentences(compared), tables(compared), (drawn, *ratios))
-
-
-def _ratios(id: str, compared: Comparison, runs: Sequence[Run], max_cells: int) -> list[Picture]:
-    """Of a single pair, and of each layer that both have: its gradient over that of the baseline."""
-    if len(compared.pairs) != 1 or len(runs) != 2:
-        return []
-    ordered = sorted(runs, key=lambda run: run.name != compared.pairs[0].baseline)
-    pictures = []
-    for place_of, selection in enumerate(analysis.common_selections(runs)):
-        found = analysis.heat_ratio(ordered, schema.GRAD_H, selection, max_cells=max_cells)
-        if found.missing is None:
-            place = Place(id, "ratio", selection.label, place_of)
-            title = f"Gradient of {compared.arms[1].arm} over that of {compared.arms[0].arm}: {selection.label}"
-            pictures.append(Picture(place, title, (found.caption,), partial(figures.heat_ratio, found, title=False)))
-    return pictures
+    return Part("Comparison", sentences(compared), tables(compared), comparison_pictures(id, runs))
 
 
 def sentences(compared: Comparison) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ _TEMPLATES: Final = Environment(
     lstrip_blocks=True,
 )
 
-INTERACTIVE: Final = ("table.js", "report.js")
+INTERACTIVE: Final = ("report.js",)
 NO_PAGES: Final[Mapping[str, int]] = MappingProxyType({})
 
 

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from graddiag.chromium import ImageSize, chromium
 from graddiag.errors import InputError
-from graddiag.figures import csv
 from graddiag.report.content import Document
 from graddiag.report.escape import escaped, fenced
 from graddiag.report.plots import Picture, printable
@@ -65,7 +64,8 @@ def write_markdown(document: Document, target: Path, tell: Tell) -> None:
         if document.pictures:
             _draw(document.pictures, aside, tell)
             for each in document.pictures:
-                (aside / f"{each.id}.csv").write_text(csv(each.light), encoding="utf-8", newline="")
+                if each.csv is not None:
+                    (aside / f"{each.id}.csv").write_text(each.csv(), encoding="utf-8", newline="")
         with _swapped(aside, folder):
             replace_text(target, render_markdown(document, folder.name))
     finally:

@@ -1,61 +1,95 @@
-"""Pictures of a report: results of analyses, drawn as the dashboard draws them, or the sentence why there are none."""
+"""The pictures of a report: the views of its runs, as the dashboard draws them, or the sentence why there are none."""
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Final
 
-from graddiag.analysis import captions as captions_of
+from graddiag import analysis
+from graddiag.analysis import Selection
 from graddiag.report.content import Part
 from graddiag.report.plots import Picture, Place
+from graddiag.report.request import Tell
+from graddiag.run import Run
+from graddiag.views import VIEWS, Plot, View, ViewContext, ViewSection
+
+DIGITS: Final = 5  # of numbers in the tables of a report; an export of the run has all of them
+_RUN_PARTS: Final[tuple[tuple[ViewSection, str], ...]] = (
+    ("training", "Training"),
+    ("health", "Health"),
+    ("clipping", "Clipping"),
+    ("weights", "Recurrent weights"),
+)
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A picture to be: its name, its title, the results that it shows, and what draws them.
-
-    optional: made from something that is recorded on demand alone; where it was not, nothing is said. words: the
-    caption, where those of the results are about another picture; each sentence once.
-    """
-
-    name: str
-    title: str
-    results: Sequence[Any]
-    draw: Callable[..., Any]
-    optional: bool = False
-    words: Sequence[str] = ()
+def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tell) -> tuple[Part, ...]:
+    """A part for each section of views of whole runs. Views of few runs are of the runs ``shown`` alone."""
+    tell(f"drawing the training of {len(runs)} runs" if len(runs) > 1 else f"drawing the training of {runs[0].name}")
+    context = ViewContext(step=_all_steps(runs, None))
+    parts = []
+    for section, heading in _RUN_PARTS:
+        views = [each for each in VIEWS if each.section == section and each.scope == "run"]
+        parts.append(_part(heading, _plots(views, runs, shown, context), chapter))
+    return tuple(part for part in parts if part.pictures or part.sentences)
 
 
-def one_each(
-    name: str, title: str, results: Sequence[Any], draw: Callable[..., Any], *words: str, **shared: Any
-) -> list[Drawing]:
-    """An optional drawing for each result, of figures that show one alone; ``words`` behind the caption of each,
-    ``shared``: what all are drawn with, a colour scale for example."""
+def layer_parts(
+    chapter: str, runs: Sequence[Run], shown: Sequence[Run], max_cells: int, tell: Tell
+) -> tuple[Part, ...]:
+    """A part for each layer and direction of the runs; a heatmap is binned to ``max_cells`` cells."""
+    found = analysis.common_selections(runs)
+    if found:
+        layers = [(selection, runs, shown) for selection in found]
+    else:
+        layers = [(selection, [run], [run]) for run in shown for selection in analysis.selections(run)]
+    views = [each for each in VIEWS if each.scope in ("layer", "pair")]
+    parts = []
+    for number, (selection, each, few) in enumerate(layers):
+        tell(f"drawing {selection.label}")
+        context = ViewContext(
+            selection=selection, step=_all_steps(each, selection), max_cells=max_cells, snapshot_cells=max_cells // 2
+        )
+        parts.append(
+            _part(f"Through time: {selection.label}", _plots(views, each, few, context), chapter, number, selection)
+        )
+    return tuple(parts)
 
-    def alone(held: Sequence[Any], **how: Any) -> Any:
-        return draw(held[0], **shared, **how)
 
-    return [
-        Drawing(f"{name}-{n}", f"{title}: {each.source.label}", [each], alone, True, (each.caption, *words))
-        for n, each in enumerate(results, start=1)
-    ]
+def comparison_pictures(chapter: str, runs: Sequence[Run]) -> tuple[Picture, ...]:
+    """The views of the runs against each other."""
+    views = [each for each in VIEWS if each.section == "comparison"]
+    return _part("", _plots(views, runs, runs, ViewContext()), chapter).pictures
 
 
-def part_of(heading: str, drawings: Iterable[Drawing], place: Callable[[str], Place]) -> Part:
-    """Pictures of the results that hold something; for the others the sentence that says what is missing."""
+def _plots(
+    views: Iterable[View], runs: Sequence[Run], shown: Sequence[Run], context: ViewContext
+) -> list[tuple[str, Plot]]:
+    """Each plot with its name: the view's key, with a number where each run has its own."""
+    plots = []
+    for view in views:
+        found = view.plots(shown if view.few_runs else runs, context)
+        for number, plot in enumerate(found, start=1):
+            plots.append((f"{view.key}-{number}" if view.separate else view.key, plot))
+    return plots
+
+
+def _part(
+    heading: str, plots: Iterable[tuple[str, Plot]], chapter: str, number: int = 0, layer: Selection | None = None
+) -> Part:
+    """Pictures of what was measured; for the rest the sentence that says what is missing."""
     pictures: list[Picture] = []
     missing: list[str] = []
-    for drawing in drawings:
-        held = [result for result in drawing.results if result.missing is None]
-        if held:
-            captions = drawing.words or _captions(held)
-            draw = partial(drawing.draw, held, title=False)
-            pictures.append(Picture(place(drawing.name), drawing.title, tuple(dict.fromkeys(captions)), draw))
-        elif not drawing.optional:
-            missing.extend(f"{drawing.title}: {result.missing}" for result in drawing.results[:1])
+    place = partial(Place, chapter, layer=None if layer is None else layer.label, number=number)
+    for name, plot in plots:
+        if plot.missing is None:
+            pictures.append(Picture(place(name), plot.title, plot.captions, plot.figure, partial(plot.csv, DIGITS)))
+        else:
+            missing.append(f"{plot.title}: {plot.missing}")
     return Part(heading, tuple(missing), pictures=tuple(pictures))
 
 
-def _captions(held: Sequence[Any]) -> Sequence[str]:
-    """Of several results what they tell together."""
-    return captions_of(held) if len(held) > 1 else [held[0].caption]
+def _all_steps(runs: Sequence[Run], selection: Selection | None) -> tuple[int, int]:
+    """The first and the last recorded step of all runs."""
+    recorded = [steps for run in runs if len(steps := analysis.recorded_steps(run, selection))]
+    if not recorded:
+        return (0, 0)
+    return (min(int(steps[0]) for steps in recorded), max(int(steps[-1]) for steps in recorded))

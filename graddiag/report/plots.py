@@ -1,8 +1,10 @@
 """A figure with its place in a report, and as JSON: once in light colours, and what differs in dark ones."""
 
+import gzip
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, Protocol
 
@@ -10,12 +12,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.figures.lines import MOST_POINTS, decimated
-from graddiag.figures.tables import columns_of
 from graddiag.store.slugs import slug
 
 Theme = Literal["light", "dark"]
 DEFAULT_HEIGHT: Final = 450  # plotly's own
-MOST_BYTES: Final = 2_700_000  # of all figures of a report: with plotly.js it stays below 8 MB
+MOST_BYTES: Final = 2_300_000  # of all figures of a report: with their tables and plotly.js it stays below 8 MB
+TABLE_BYTES: Final = 600_000  # of all tables; figures give way to what is beyond
 POINTS: Final = (MOST_POINTS, 1000, 500, 250)  # of a line, the first that fits
 
 _BY_POINT: Final = ("x", "y", "customdata", "text")
@@ -48,13 +50,14 @@ class Draw(Protocol):
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure in a report: its place, its title, what to see in it, and the figure itself in both themes, each drawn
-    when it is first asked for."""
+    """A figure in a report: its place, its title, what to see in it, the figure itself in both themes, each drawn when
+    it is first asked for, and its numbers as CSV where it has any."""
 
     place: Place
     title: str
     captions: tuple[str, ...]
     draw: Draw
+    csv: Callable[[], str] | None = None
 
     @cached_property
     def light(self) -> go.Figure:
@@ -97,13 +100,30 @@ def figures_json(pictures: Sequence[Picture]) -> str:
 
     Where that would be more than ``MOST_BYTES``, lines have fewer points; their peaks stay.
     """
+    tables = ["{" if text is None else f"{script_json({'csv': text})[:-1]}," for text in packed_tables(pictures)]
     texts = [script_json(_plain(each, POINTS[0])) for each in pictures]
+    most = MOST_BYTES - max(0, sum(map(len, tables)) - TABLE_BYTES)
     for points in POINTS[1:]:
-        if len(_list(texts)) <= MOST_BYTES:
+        if len(_list(texts)) <= most:
             break
         thinner = zip(pictures, texts, strict=True)
         texts = [script_json(_plain(each, points)) if _longest(each) > points else text for each, text in thinner]
-    return _list(texts)
+    return _list([f"{table}{text[1:]}" for table, text in zip(tables, texts, strict=True)])
+
+
+def packed_tables(pictures: Sequence[Picture]) -> list[str | None]:
+    """The CSV of each figure, compressed, in base64; where it repeats that of an earlier figure, # and the figure's id;
+    None where there is none."""
+    first: dict[str, str] = {}
+    found: list[str | None] = []
+    for each in pictures:
+        text = None if each.csv is None else each.csv()
+        if text is None or text in first:
+            found.append(None if text is None else f"#{first[text]}")
+        else:
+            first[text] = each.id
+            found.append(b64encode(gzip.compress(text.encode(), mtime=0)).decode())
+    return found
 
 
 def _list(texts: Sequence[str]) -> str:
@@ -121,7 +141,6 @@ def _plain(each: Picture, points: int) -> dict[str, Any]:
     traces = zip(light["data"], dark["data"], strict=True)
     return {
         "id": each.id,
-        "table": [None if told is None else asdict(told) for told in columns_of(each.light)],
         "data": light["data"],
         "layout": light["layout"],
         "dark": {"data": [_changes(before, after) for before, after in traces], "layout": dark["layout"]},

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import escape
 from plotly.offline import get_plotlyjs
 
-from graddiag.figures.inplace import PLOTLY_HASH
+from graddiag.figures.plotly_component import PLOTLY_HASH
 
 _FIGURES: Final = re.compile(r'(<script type="application/json" id="figures")>(.*?)(?=</script>)', re.DOTALL)
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1 import AppTest
 
 
 def unpacked(data: bytes) -> dict[str, Any]:
-    """What ``inplace.packed`` was given: ``figure``, as a dictionary, ``alt``, ``picks`` and ``plotly``."""
+    """What ``plotly_component.packed`` was given: ``figure``, as a dictionary, ``alt``, ``picks`` and ``plotly``."""
     found: dict[str, Any] = json.loads(gzip.decompress(data))
     return found
 

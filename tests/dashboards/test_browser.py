@@ -47,11 +47,11 @@ def test_a_moved_slider_is_in_the_link_and_the_link_gives_the_view(seen: Watched
     thumb = seen.page.get_by_role("slider", name="Step")
     thumb.press("ArrowLeft")
     thumb.press("ArrowLeft")
-    expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
+    expect(seen.page.get_by_role("heading", name="Signal along the sequence, at step 9", exact=True)).to_be_visible()
     expect(seen.page).to_have_url(re.compile("step=9"))
     seen.page.goto(seen.page.url)
     seen.settle()
-    expect(seen.page.get_by_role("heading", name="Through the sequence, at step 9", exact=True)).to_be_visible()
+    expect(seen.page.get_by_role("heading", name="Signal along the sequence, at step 9", exact=True)).to_be_visible()
 
 
 ODD, TWIN = "x-javascript-alert-1/img-src-x-onerror-alert-1", "x-javascript-alert-1/$x$ :red[y] **bold** <b>b<b>"

@@ -17,7 +17,7 @@ from ui import pictures
 STEPS, TIMESTEPS, GROWTH = 60, 20, 0.5
 ZOOM = {"steps": ["10", "30"], "timesteps": ["5", "15"]}
 SHOWN = ([9.5, 30.5], [4.5, 15.5])
-SECTIONS = {"training": 3, "gates": 1, "clipping": 1}  # the pictures over steps that they have
+SECTIONS = {"training": 3, "gates": 2, "clipping": 1}  # the pictures over steps that they have
 
 
 def numbers(values: Any) -> np.ndarray:
@@ -64,7 +64,7 @@ def test_zoom_and_step_reach_both_heatmaps_the_ratio_and_the_profile(open_page: 
         assert all(numbers(trace["x"]).tolist() == list(range(10, 31)) for trace in heatmaps(figure))
     last = [numbers(trace["y"])[-1] for trace in profile["data"] if trace["mode"] == "lines"]
     assert last == pytest.approx([2.0 * (1 + GROWTH * 20)] * 2)  # Made.norm, grown over 20 steps
-    assert "Through the sequence, at step 20" in [element.value for element in page.subheader]
+    assert "Signal along the sequence, at step 20" in [element.value for element in page.subheader]
 
 
 @pytest.mark.parametrize("section", SECTIONS)

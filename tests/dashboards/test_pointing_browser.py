@@ -97,7 +97,7 @@ def test_a_click_in_a_heatmap_moves_the_step(seen: Watched, address: str, panel:
     for step in (20, 41):
         click(seen, panel, (step, 12))
         expect(seen.page).to_have_url(re.compile(rf"[?&]step={step}(&|$)"))
-        heading = seen.page.get_by_role("heading", name=f"Through the sequence, at step {step}", exact=True)
+        heading = seen.page.get_by_role("heading", name=f"Signal along the sequence, at step {step}", exact=True)
         expect(heading).to_be_visible()
         expect(seen.page.get_by_role("slider", name="Step")).to_have_value(str(step))
         seen.settle()

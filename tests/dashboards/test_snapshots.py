@@ -35,14 +35,14 @@ def test_a_run_with_snapshots_shows_units_credit_and_spectrum(open_page: Open, r
     assert not page.exception
     assert {
         "Recurrent weights over training",
-        "Each unit through the sequence",
-        "Credit: what each loss timestep sends back",
-        "Spectrum of the recurrent weight",
+        "Signal by unit and timestep",
+        "Credit of each timestep for each loss",
+        "Eigenvalues and singular values of the recurrent weights",
         "Lyapunov exponents over training",
     } <= set(subheaders(page))
     assert "lstm.weight_hh_l0_reverse at step 2" in words(page)
     assert "Largest Lyapunov exponent of lstm layer 0, reverse, steps 0 to 2" in words(page)
-    (measure,) = [box for box in page.selectbox if box.label == "Measure"]
+    (measure,) = [box for box in page.selectbox if box.label == "Signal of the units"]
     page = measure.select("saturated_low_f").run()
     assert not page.exception
     assert "forget gate f saturated low of each unit" in words(page)
@@ -53,7 +53,7 @@ def test_without_snapshots_one_line_says_how_to_take_them(open_page: Open, root:
         page = open_page("run", run=link, section="weights")
         assert not page.exception
         assert "watch(..., snapshot_every=100)" in words(page)
-        assert "Each unit through the sequence" not in subheaders(page)
+        assert "Signal by unit and timestep" not in subheaders(page)
 
 
 def test_a_run_whose_snapshots_hold_no_exponents_shows_none(
@@ -62,5 +62,5 @@ def test_a_run_whose_snapshots_hold_no_exponents_shows_none(
     monkeypatch.setattr("graddiag.tracing.snapshots.leading_growth", lambda trace: None)
     page = open_page("run", run=record(root, 2), section="weights")
     assert not page.exception
-    assert "Spectrum of the recurrent weight" in subheaders(page)
+    assert "Eigenvalues and singular values of the recurrent weights" in subheaders(page)
     assert "Lyapunov exponents over training" not in subheaders(page)

@@ -14,7 +14,7 @@ from tests.dashboards.drawn import figures
 from tests.dashboards.synthetic import HOSTILE, Made, pair, write, write_all
 from tests.dashboards.test_pages import words
 
-OVER_TRAINING = {"training": 3, "gates": 1, "clipping": 1}  # how many pictures of a clipped run have an axis of steps
+OVER_TRAINING = {"training": 3, "gates": 2, "clipping": 1}  # how many pictures of a clipped run have an axis of steps
 
 
 def drawn(page: AppTest) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def drawn(page: AppTest) -> list[dict[str, Any]]:
 def of_steps(page: AppTest) -> list[dict[str, Any]]:
     """The layouts of the pictures that have an axis of steps."""
     layouts = [figure["layout"] for figure in drawn(page)]
-    return [layout for layout in layouts if any(title(layout, name) == "step" for name in layout)]
+    return [layout for layout in layouts if "step" in layout.get("meta", {}).get("axis_roles", {}).values()]
 
 
 def title(layout: dict[str, Any], name: str) -> str:
@@ -98,11 +98,11 @@ def test_one_section_is_computed_at_a_time(open_page: Open, root: Path) -> None:
         section: [element.value for element in open_page("run", run=link, section=section).subheader]
         for section in ("through time", "training", "gates", "weights", "clipping", "health")
     }
-    assert "Through the sequence, over training" in heads["through time"]
+    assert "Signal by step and timestep" in heads["through time"]
     assert "Loss" in heads["training"]
     assert "Gates over training" in heads["gates"]
-    assert "Weights in time: which timesteps teach" in heads["weights"]
-    assert "Clipping: what each threshold would have done" in heads["clipping"]
+    assert "Contribution of each timestep to the weight gradient" in heads["weights"]
+    assert "What each threshold would clip" in heads["clipping"]
     assert len({head for several in heads.values() for head in several}) == sum(map(len, heads.values()))
 
 
@@ -141,14 +141,14 @@ def test_what_pointing_at_a_heatmap_does(
 def test_the_ratio_follows_the_zoom(open_page: Open, root: Path) -> None:
     page = open_page("compare", run=write_all(root, pair()), steps=["3", "7"])
     assert len(drawn(page)) >= 2
-    assert "Their ratio" in [element.value for element in page.subheader]
+    assert "Ratio of two runs by step and timestep" in [element.value for element in page.subheader]
     assert "steps 3 to 7" in words(page)
 
 
 def test_several_seeds_are_drawn_as_bands(open_page: Open, root: Path) -> None:
     links = [link for seed in range(2) for link in write_all(root, pair(seed=seed))]
     page = open_page("compare", run=links)
-    assert "Over all seeds" in [element.value for element in page.subheader]
+    assert "Loss over seeds" in [element.value for element in page.subheader]
     assert len(drawn(page)) >= 4
 
 

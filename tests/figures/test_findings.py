@@ -86,7 +86,6 @@ def test_dead_units_are_marked_in_the_row_of_their_layer() -> None:
     silent, untaught = figure.data
     assert (list(silent.x), list(untaught.x)) == ([2], [1])
     assert figure.layout.yaxis.ticktext == ("lstm, layer 0, forward: 2 of 3",)
-    assert figures.table(figure)["y value"].tolist() == ["lstm, layer 0, forward: 2 of 3"] * 2
 
 
 def test_sharpness_times_learning_rate_against_two() -> None:

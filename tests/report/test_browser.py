@@ -1,17 +1,13 @@
 """A report as people see it: opened from the disk, offline, in a real Chromium."""
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page
 
-from graddiag import figures
 from graddiag.report import write_report
 from graddiag.report.chapters import document
 from graddiag.report.request import request, tell_nobody
@@ -27,8 +23,6 @@ EACH_FIGURE_INTO_VIEW = """async () => {
         while (!plot.classList.contains("js-plotly-plot")) await new Promise((done) => setTimeout(done, 20));
     }
 }"""
-
-NUMBERS = "id => numbersOf(JSON.parse(document.getElementById('figures').textContent).find((each) => each.id === id))"
 
 
 @pytest.fixture(scope="module")
@@ -79,27 +73,17 @@ def test_the_colours_follow_the_system_while_it_is_open(chromium: Browser, repor
 
 
 def test_the_numbers_of_every_figure_are_those_of_its_table(chromium: Browser, report: Path, runs: list[Run]) -> None:
-    held = {each.id: figures.csv(each.light) for each in document(runs, request(None, None, tell_nobody)).pictures}
+    pictures = document(runs, request(None, None, tell_nobody)).pictures
+    held = {each.id: each.csv() for each in pictures if each.csv is not None}
     with opened(chromium, report) as (page, trouble):
         asked = [button.get_attribute("data-figure") for button in page.locator("button.numbers").all()]
         assert asked == list(held)
-        for id, behind in held.items():
-            _are_alike(page.evaluate(NUMBERS, id), behind)
-        with page.expect_download() as download:
-            page.locator("button.numbers").first.click()
-        assert download.value.suggested_filename == "loss.csv"
-        _are_alike(download.value.path().read_text(), held["chapter-1-loss"])
+        for id, table in held.items():
+            with page.expect_download() as download:
+                page.locator(f"button.numbers[data-figure='{id}']").click()
+            assert download.value.path().read_text() == table
+            assert download.value.suggested_filename.endswith(".csv")
     assert trouble == []
-
-
-def _are_alike(found: str, wanted: str) -> None:
-    """The same columns and rows, numbers to float32."""
-    a, b = (pd.read_csv(io.StringIO(text), keep_default_na=False, dtype=str) for text in (found, wanted))
-    assert (list(a.columns), len(a)) == (list(b.columns), len(b))
-    for name in b:
-        x, y = (pd.to_numeric(frame[name], errors="coerce").to_numpy() for frame in (a, b))
-        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-12)
-        assert a[name][np.isnan(y)].tolist() == b[name][np.isnan(y)].tolist()
 
 
 def test_a_figure_can_be_zoomed(chromium: Browser, report: Path) -> None:

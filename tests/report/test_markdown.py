@@ -58,7 +58,7 @@ def test_it_says_all_and_shows_all(tmp_path: Path) -> None:
     tables = re.findall(r'<a href="my%20report%20%281%29-figures/([^"]*)"', html)
     assert sorted([*images, *tables]) == sorted(path.name for path in folder.iterdir())
     assert [Path(name).stem for name in tables] == [Path(name).stem for name in images]
-    assert (folder / "chapter-1-loss.csv").read_text().splitlines()[0] == "series,x,x value,y,y value"
+    assert (folder / "chapter-1-loss.csv").read_text().splitlines()[0] == "run,arm,seed,step,loss"
     assert {"chapter-1-loss.png", "chapter-1-0-heat.png", "chapter-1-effects.png"} <= set(images)
     assert all((folder / name).read_bytes().startswith(b"\x89PNG") for name in images)
 

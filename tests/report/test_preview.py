@@ -8,7 +8,7 @@ from base64 import b64decode
 import pytest
 from plotly.offline import get_plotlyjs
 
-from graddiag.figures.inplace import PLOTLY_HASH
+from graddiag.figures.plotly_component import PLOTLY_HASH
 from graddiag.report import lightened, pack_report
 from graddiag.report.html import script_hash
 from graddiag.store import load_run

@@ -8,13 +8,13 @@
     scrollZoom: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
   };
-  // as text or, in a preview, compressed
-  const read = async ({ dataset, textContent }) => {
-    if (dataset.packed === undefined) return textContent;
-    const bytes = Uint8Array.from(atob(textContent), (letter) => letter.charCodeAt(0));
+  // text that is compressed, in base64
+  const unpacked = (text) => {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
-  const figures = JSON.parse(await read(document.getElementById("figures")));
+  const held = document.getElementById("figures");
+  const figures = JSON.parse(held.dataset.packed === undefined ? held.textContent : await unpacked(held.textContent));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Set();
 
@@ -24,6 +24,11 @@
     drawn.add(figure.id);
     return Plotly.react(figure.id, data, { ...theme.layout }, CONFIG);
   };
+  // the CSV of a figure, or of the earlier one whose table is the same
+  const numbersOf = (id) => {
+    const { csv } = named(id);
+    return csv.startsWith("#") ? numbersOf(csv.slice(1)) : unpacked(csv);
+  };
   const named = (id) => figures.find((figure) => figure.id === id);
   const near = new IntersectionObserver(
     (entries) => entries.filter((entry) => entry.isIntersecting && !drawn.has(entry.target.id))
@@ -31,9 +36,9 @@
     { rootMargin: "800px 0px" },
   );
   figures.forEach((figure) => near.observe(document.getElementById(figure.id)));
-  document.querySelectorAll(".numbers").forEach((button) => button.addEventListener("click", () => {
+  document.querySelectorAll(".numbers").forEach((button) => button.addEventListener("click", async () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([numbersOf(named(button.dataset.figure))], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob([await numbersOf(button.dataset.figure)], { type: "text/csv" }));
     link.download = button.dataset.file;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);

@@ -1,4 +1,4 @@
-"""A leaflet: what one preset of the lab showed, as one HTML file that opens offline, with its figures and tables."""
+"""The report of a preset: one HTML file that opens offline, with its figures and tables beside it."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ WIDTH = 800  # CSS pixels of a figure; its PNG has twice as many
 
 
 @dataclass(frozen=True)
-class Leaflet:
+class PresetReport:
     """What is in it: the question and its source, what was seen, the pictures, the settings, and how to repeat it."""
 
     title: str
@@ -41,7 +41,7 @@ class Leaflet:
         return [grid for part in self.parts for grid in part.tables]
 
 
-def write_leaflet(leaflet: Leaflet, folder: Path, *, png: bool = False, tell: Tell = tell_nobody) -> Path:
+def write_preset_report(report: PresetReport, folder: Path, *, png: bool = False, tell: Tell = tell_nobody) -> Path:
     """Writes ``folder/report.html`` and, beside it, every figure as JSON (``plotly.io.read_json``) in ``figures`` and
     every table as CSV in ``tables``; gives the path of the report. What is there from before is replaced.
 
@@ -57,13 +57,13 @@ def write_leaflet(leaflet: Leaflet, folder: Path, *, png: bool = False, tell: Te
     try:
         for name in ("figures", "tables"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        for grid in leaflet.tables:
+        for grid in report.tables:
             replace_text(folder / "tables" / f"{slug(grid.caption, fallback='table')}.csv", _csv(grid))
-        for each in leaflet.pictures:
+        for each in report.pictures:
             replace_text(folder / "figures" / f"{_name(each)}.json", json.dumps(printable(each, WIDTH)))
         if png:
-            _draw(leaflet.pictures, folder / "figures", tell)
-        replace_text(target, render(leaflet))
+            _draw(report.pictures, folder / "figures", tell)
+        replace_text(target, render(report))
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {folder}: {error.strerror or error}; name a folder that can be written"
@@ -71,9 +71,9 @@ def write_leaflet(leaflet: Leaflet, folder: Path, *, png: bool = False, tell: Te
     return target
 
 
-def render(leaflet: Leaflet) -> str:
-    """``leaflet`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
-    return page("leaflet", leaflet, figures_json(leaflet.pictures))
+def render(report: PresetReport) -> str:
+    """``report`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
+    return page("preset_report", report, figures_json(report.pictures))
 
 
 def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:

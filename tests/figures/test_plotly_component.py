@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from plotly.io import to_json
 from plotly.offline import get_plotlyjs
 
-from graddiag.figures.inplace import PLOTLY_HASH, PLOTLY_JS, packed
+from graddiag.figures.plotly_component import PLOTLY_HASH, PLOTLY_JS, packed
 from tests.dashboards.drawn import unpacked
 
 HOSTILE = "</script><img src=x onerror=alert(1)>"

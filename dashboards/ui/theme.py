@@ -5,7 +5,7 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.components.v2 import component
 
-_KEY: Final = "daylight"
+_KEY: Final = "follow_theme"
 # Streamlit changes its own colours at once, but the program hears of it only when it next runs
 _WATCH: Final = """
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -15,7 +15,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   if (found !== data && found !== told) setTriggerValue("changed", found);
 }
 """
-_watch: Final = component("graddiag_daylight", js=_WATCH, isolate_styles=False)
+_watch: Final = component("graddiag_theme", js=_WATCH, isolate_styles=False)
 
 
 def theme() -> Literal["light", "dark"]:

@@ -1,0 +1,33 @@
+"""The registry of views: every picture once, in the order in which dashboard, report and exports show them."""
+
+from typing import Final
+
+from graddiag.views import clipping, comparison, gates, health, through_time, training, weights
+from graddiag.views.view import Plot, View, ViewContext, ViewSection
+
+VIEWS: Final[tuple[View, ...]] = (
+    *training.VIEWS,
+    *through_time.VIEWS,
+    *gates.VIEWS,
+    *weights.VIEWS,
+    *clipping.VIEWS,
+    *health.VIEWS,
+    *comparison.VIEWS,
+)
+
+
+def view(key: str) -> View:
+    """The view ``key``.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return {each.key: each for each in VIEWS}[key]
+
+
+def views_of(section: ViewSection) -> tuple[View, ...]:
+    """The views of a section, in their order."""
+    return tuple(each for each in VIEWS if each.section == section)
+
+
+__all__ = ["VIEWS", "Plot", "View", "ViewContext", "ViewSection", "view", "views_of"]

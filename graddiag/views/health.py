@@ -1,0 +1,58 @@
+"""Views of whatever else can be wrong: findings, updates, noise, depth, zeros, the edge of stability."""
+
+from typing import Final
+
+import pandas as pd
+
+from graddiag import analysis, figures, schema
+from graddiag.analysis import Diagnosis
+from graddiag.figures.depth import DEPTH_TITLE
+from graddiag.figures.horizon import LAYERS_TITLE
+from graddiag.figures.noise import NOISE_TITLE
+from graddiag.figures.numerics import ZEROS_TITLE
+from graddiag.figures.stability import STABILITY_TITLE
+from graddiag.figures.story import STORY_TITLE
+from graddiag.figures.updates import UPDATES_TITLE
+from graddiag.views.view import View
+
+_STORY: Final = (
+    "Each row is a finding, from the step at which it begins to the last step that shows it. What began earlier may be "
+    "the cause of what began later."
+)
+_LAYERS: Final = (
+    "Left of the line at 1 the gradient of a layer shrinks on its way back through time, right of it it grows. The bar "
+    "is the 95% interval over steps."
+)
+
+
+def _findings(diagnosis: Diagnosis) -> pd.DataFrame:
+    """A row a finding that has a step of its own."""
+    timed = [each for each in diagnosis.findings if each.onset is not None]
+    rows = [(each.onset, each.name, each.severity, each.sentence) for each in timed]
+    return pd.DataFrame(rows, columns=[schema.STEP, "finding", "severity", "sentence"])
+
+
+VIEWS: Final = (
+    View(
+        "story", STORY_TITLE, "health", analysis.diagnose, figures.story,
+        shown=lambda each: any(finding.onset is not None for finding in each.findings),
+        caption=lambda found: [_STORY], frame=_findings, optional=True,
+    ),
+    View("updates", UPDATES_TITLE, "health", analysis.updates, figures.updates, optional=True),
+    View("noise", NOISE_TITLE, "health", analysis.gradient_noise, figures.noise, optional=True),
+    View("stability", STABILITY_TITLE, "health", analysis.edge_of_stability, figures.stability, optional=True),
+    View(
+        "layers", LAYERS_TITLE, "health", analysis.reaches, figures.layers,
+        shown=lambda each: each.missing is None and len(each.layers) > 1, caption=lambda found: [_LAYERS],
+        optional=True,
+    ),
+    View(
+        "depth", DEPTH_TITLE, "health", analysis.depth, figures.depth,
+        shown=lambda each: each.missing is None and len(each.layers) > 1, separate=True, few_runs=True, half=True,
+        optional=True,
+    ),
+    View(
+        "zeros", ZEROS_TITLE, "health", analysis.numerics, figures.numerics,
+        shown=lambda each: any(zero.largest > 0 for zero in each.zeros), few_runs=True, optional=True,
+    ),
+)  # fmt: skip

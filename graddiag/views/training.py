@@ -1,0 +1,53 @@
+"""Views of a training over its steps: loss, norms, events."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+from graddiag import analysis, figures
+from graddiag.analysis import ClipStatistics, Curves, LossDynamics, NormHistory
+from graddiag.figures.curves import COEFFICIENT_TITLE, LOSS_TITLE, NORMS_TITLE
+from graddiag.figures.events import EVENTS_TITLE
+from graddiag.figures.theme import Theme
+from graddiag.views.view import View, no_arguments, own_captions
+
+
+def _loss(curves: Sequence[Curves], dynamics: Sequence[LossDynamics], *, theme: Theme, title: bool) -> go.Figure:
+    """With level and jumps where they are known of all runs, else as logged."""
+    if _judged(dynamics):
+        return figures.loss(dynamics, theme=theme, title=title)
+    return figures.curves(curves, theme=theme, title=title)
+
+
+def _loss_caption(curves: Sequence[Curves], dynamics: Sequence[LossDynamics]) -> Sequence[str]:
+    return own_captions(dynamics if _judged(dynamics) else curves)
+
+
+def _judged(dynamics: Sequence[Any]) -> bool:
+    return all(each.missing is None for each in dynamics)
+
+
+def _coefficient(
+    norms: Sequence[NormHistory], statistics: Sequence[ClipStatistics], *, theme: Theme, title: bool
+) -> go.Figure:
+    return figures.clip_coefficient(norms, theme=theme, title=title)
+
+
+def _coefficient_caption(norms: Sequence[NormHistory], statistics: Sequence[ClipStatistics]) -> Sequence[str]:
+    return own_captions(statistics)
+
+
+VIEWS: Final = (
+    View("norms", NORMS_TITLE, "training", analysis.norm_history, figures.norms),
+    View("events", EVENTS_TITLE, "training", analysis.events, figures.events, optional=True),
+    View(
+        "loss", LOSS_TITLE, "training", analysis.loss_curve, _loss,
+        support=((analysis.loss_dynamics, no_arguments),), caption=_loss_caption, half=True,
+    ),
+    View(
+        "coefficient", COEFFICIENT_TITLE, "training", analysis.norm_history, _coefficient,
+        support=((analysis.clip_statistics, no_arguments),), caption=_coefficient_caption,
+        shown=lambda each: each.source.clipped and each.coefficient.measured, optional=True, half=True,
+    ),
+)  # fmt: skip
