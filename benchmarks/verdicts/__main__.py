@@ -1,7 +1,7 @@
-"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|all] [--part WORDS]``.
+"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|fresh|all]``.
 
-Trainings are kept under ``--root`` and are not repeated; ``--judge-only`` judges what is there. Of the held-out part
-the tables are all that is printed, unless ``--show`` asks for the cases.
+Trainings are kept under ``--root`` and are not repeated; ``--judge-only`` judges what is there. Of the parts that
+are not looked at the tables are all that is printed, unless ``--show`` asks for the cases.
 """
 
 import argparse
@@ -48,7 +48,11 @@ def tables(found: list[Judged]) -> str:
     """The tables of each part; the rivals have the thresholds that are best on the tune part, or on what there is."""
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
-    titles = {"held-out": "Held out: not looked at while rules were written", "tune": "Tune: looked at"}
+    titles = {
+        "fresh": "Fresh: written after the rules",
+        "held-out": "Held out: not looked at while rules were written",
+        "tune": "Tune: looked at",
+    }
     parts = [(title, [one for one in found if one.case.split == split]) for split, title in titles.items()]
     return "\n\n".join(report(part, rules, title) for title, part in parts if part)
 
@@ -68,7 +72,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=Path("runs/verdict-suite"), help="where trainings are kept")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--judge-only", action="store_true", help="judge what was trained, train nothing")
-    parser.add_argument("--show", action="store_true", help="print cases of the held-out part too")
+    parser.add_argument("--show", action="store_true", help="print cases of the parts that are not looked at too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between the markers of this page")
     return parser.parse_args()
 

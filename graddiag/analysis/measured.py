@@ -29,6 +29,7 @@ from graddiag.analysis.units import DeadUnits, dead_units
 from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
 
+_NEAR: Final = 0.25  # of a reference: a loss that noise lifts above it by less lies at it
 _EARLY: Final = 10  # steps in which a norm that grows tenfold was driven up by the first updates
 
 
@@ -112,6 +113,13 @@ class Measured:
     def thrown_first(self) -> int | None:
         """The first step at which the training was thrown off course by its own updates."""
         return min((each for each in (self.early_climb, self.thrown) if each is not None), default=None)
+
+    @property
+    def at_reference(self) -> bool:
+        """Whether the training ends at what a constant prediction or guessing has, and not well above it."""
+        o = self.outcome
+        near = o.reference is None or o.last is None or o.last <= o.reference + _NEAR * abs(o.reference)
+        return o.detail in ("at-chance", "constant-prediction") and near
 
     @cached_property
     def depth(self) -> Depth:

@@ -272,7 +272,7 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         _row_means(above_zero),
         _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched)),
-        transport.multiples(np.minimum(transport.stretch(logs), transport.swell(total, injected))),
+        transport.multiples(_growth(found, logs, transport.swell(total, injected))),
         _touched_shares(touched, present),
         int(np.isfinite(above_zero).sum()),
         int((own == transport.LN_ZERO).sum()),
@@ -284,6 +284,14 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         let_through(found, total, touched, own) if found.limited else None,
     )
     return part, above_zero[:, found.order]
+
+
+def _growth(found: Gains, logs: Floats, swell: Floats) -> Floats:
+    """ln of the growth on the way back at each step, [S]: by the gains and against what the loss puts in. Of a tapped
+    state no gain is known: there it is what the totals grow by beyond what a loss at each of T timesteps may add, T."""
+    if found.unmeasured.all() and len(found.grid.timesteps) > 1:
+        return np.asarray(swell - math.log(len(found.grid.timesteps)))
+    return np.asarray(np.minimum(transport.stretch(logs), swell))
 
 
 def _nearest_underflow(found: Gains, selection: Selection) -> Ints:

@@ -226,6 +226,48 @@ def test_binary_cross_entropy(tmp_path: Path) -> None:
     check(found, expected_of([loss_of(z, y.double()).item() for z, y in kept], at_constant))
 
 
+CLASS_WEIGHTS = torch.tensor([1.0, 2, 5, 5, 5])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_class_weights(reduction: str, tmp_path: Path) -> None:
+    """The best constant predicts each class by its share of the weights."""
+    targets, kept = classes(T, N), []
+    weighted = lambda z, y: cross_entropy(z, y, weight=CLASS_WEIGHTS.to(z.dtype), reduction=reduction)  # noqa: E731
+    lr = 0.1 if reduction == "mean" else 1e-3
+    found, constants = trained(tmp_path, Net(), spied(weighted, kept), targets, lr=lr)
+    # each step counts alike, whatever the weights of its targets
+    counts = [torch.bincount(y.flatten(), minlength=V).double() * CLASS_WEIGHTS for y in targets]
+    shares = torch.stack([each / each.sum() for each in counts]).cumsum(0)
+    guessed = [(each / each.sum()).log().expand(T, N, V) for each in shares]
+    at_constant = [weighted(q, y).item() for q, y in zip(guessed, targets, strict=True)]
+    check(constants, at_constant, 1e-3)
+    check(found, expected_of([weighted(z, y).item() for z, y in kept], at_constant), 1e-3)
+
+
+def test_a_weight_of_positives(tmp_path: Path) -> None:
+    """The best constant predicts w n1 / (w n1 + n0)."""
+    generator, kept, w = torch.Generator().manual_seed(3), [], 4.0
+    targets = [(torch.rand(T, N, 2, generator=generator) < torch.tensor([0.1, 0.3])).float() for _ in range(STEPS)]
+    weighted = lambda z, y: functional.binary_cross_entropy_with_logits(  # noqa: E731
+        z, y, pos_weight=torch.tensor(w, dtype=z.dtype)
+    )
+    found, constants = trained(tmp_path, Net(2), spied(weighted, kept), targets)
+    rates = [torch.stack(targets[: step + 1]).double().mean((0, 1, 2)) for step in range(STEPS)]
+    best = [(w * rate / (w * rate + 1 - rate)).logit().expand(T, N, 2) for rate in rates]
+    at_constant = [weighted(q, y.double()).item() for q, y in zip(best, targets, strict=True)]
+    check(constants, at_constant, 1e-3)
+    check(found, expected_of([weighted(z, y.double()).item() for z, y in kept], at_constant), 1e-3)
+
+
+def test_a_single_number_fits_no_binary_cross_entropy(tmp_path: Path) -> None:
+    """Of one output any loss has a scale; only that of a mean or a sum is taken for one."""
+    targets = [torch.full((1, 1), 1.0 + step) for step in range(STEPS)]
+    loss_of = lambda z, y: 0.3 * (z - y).abs().sum()  # noqa: E731
+    found, _ = trained(tmp_path, Net(1, last=True), loss_of, targets, x=torch.randn(T, 1, 3))
+    assert np.isnan(found).all()
+
+
 SQUARES: dict[str, tuple[Loss, int]] = {
     "mean": (functional.mse_loss, 0),
     "sum": (lambda z, y: functional.mse_loss(z, y, reduction="sum"), 0),
@@ -350,8 +392,9 @@ def test_a_head_that_is_called_once_per_timestep(tmp_path: Path) -> None:
     check(found, expected_of([cross_entropy(z, y).item() for z, y in kept], at_constant))
 
 
-def weighted(z: Tensor, y: Tensor) -> Tensor:
-    return cross_entropy(z, y, weight=torch.tensor([1.0, 2, 5, 5, 5]))
+def focal(z: Tensor, y: Tensor) -> Tensor:
+    log_p = z.log_softmax(-1).gather(-1, y[..., None])[..., 0]
+    return (-((1 - log_p.exp()) ** 2) * log_p).mean()
 
 
 def gaussian(z: Tensor, y: Tensor) -> Tensor:
@@ -378,17 +421,10 @@ OTHERS: dict[str, tuple[Loss, int, bool]] = {
     "huber": (functional.smooth_l1_loss, 2, False),
     "log cosh": (lambda z, y: (z - y).cosh().log().mean(), 2, False),
     "Gaussian NLL": (gaussian, 2, False),
-    "class weights": (weighted, V, True),
+    "focal": (focal, V, True),
     "policy gradient": (policy, V, True),
     "CTC": (ctc, V, True),
     "soft targets": (distilled, V, True),
-    "positive weight": (
-        lambda z, y: functional.binary_cross_entropy_with_logits(
-            z, (y > 4).float().expand_as(z), pos_weight=torch.tensor(3.0)
-        ),
-        2,
-        False,
-    ),
 }
 
 

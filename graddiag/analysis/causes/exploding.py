@@ -179,8 +179,7 @@ def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     if growth is not None:
         return "strong" if spikes is not None else "moderate"
     # at the loss of a constant prediction a batch of outliers makes both, norm and loss
-    at_reference = o.detail in ("at-chance", "constant-prediction")
-    return "moderate" if (often or led_to) and not at_reference else "weak"
+    return "moderate" if (often or led_to) and not measured.at_reference else "weak"
 
 
 def _caught(growth: Growth | None, history: NormHistory) -> str:

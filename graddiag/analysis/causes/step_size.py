@@ -18,7 +18,7 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     thrown = o.failed and _thrown(measured)
     large = rate.largest is not None and rate.largest >= 10 * t.large_update
     # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch
-    swings = o.failed and large and len(measured.loss.jumps) > 0 and not _at_reference(measured)
+    swings = o.failed and large and len(measured.loss.jumps) > 0 and not measured.at_reference
     if not (worse or thrown or swings):
         return None
     usual = rate.update is not None and rate.update >= t.large_update
@@ -41,11 +41,6 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     )  # fmt: skip
 
 
-def _at_reference(measured: Measured) -> bool:
-    """Whether the training ends at what a constant prediction or guessing has, and not above it."""
-    return measured.outcome.detail in ("at-chance", "constant-prediction")
-
-
 def _thrown(measured: Measured) -> bool:
     """Whether its own updates threw the training off course: one larger than the weights; or the norm climbed in the
     first steps and the loss with it, or both stayed up in a training that ends at a constant prediction: there one
@@ -53,7 +48,7 @@ def _thrown(measured: Measured) -> bool:
     if measured.thrown is not None:
         return True
     climbed, norms, steps = measured.early_climb, measured.history.before.values, measured.history.steps
-    if climbed is None or not _at_reference(measured):
+    if climbed is None or not measured.at_reference:
         return climbed is not None
     after = norms[steps > climbed][:10]
     return len(after) > 0 and float(np.nanmedian(after)) >= measured.thresholds.spike / 2 * norms[0]
