@@ -177,7 +177,6 @@ def test_of_a_whole_run_hardly_anything_is_missing() -> None:
         "heat_ratio",  # to a run that has no such layer
         "loss_dynamics",  # of 24 steps
         "gradient_noise",  # likewise
-        "diagnose",  # likewise: success was not measured
     }
 
 

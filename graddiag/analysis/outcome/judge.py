@@ -131,7 +131,7 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
 def _with_faults(run: Run, measure: Measure, judged: _Judged) -> _Judged:
     """The outcome of a training that cannot have learned: without any gradient it is stuck where its loss does not
     tell, and a small gain is none where for certain a part of the model is not trained."""
-    if judged.name == "unknown" and without_gradient(run):
+    if judged.name == "unknown" and measure.values[-1] != 0 and without_gradient(run):
         return _Judged("stuck", "never-fell", 0)
     if judged.name not in FINE or measure.kind == "goal" or not partly_trained(run):
         return judged
