@@ -19,7 +19,7 @@ from graddiag.figures import horizon
 from graddiag.figures.chart import chart
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
-from graddiag.presets.distance_told import (
+from graddiag.presets.distance_summary import (
     farthest,
     foretold,
     limits,

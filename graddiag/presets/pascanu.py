@@ -21,7 +21,7 @@ from graddiag.figures import multiples, success
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.pascanu_told import at_length, at_low_rate, of_main, of_task, solved_table, task_table
+from graddiag.presets.pascanu_summary import at_length, at_low_rate, of_main, of_task, solved_table, task_table
 from graddiag.presets.preset import Preset, Settings, Told
 from graddiag.report.content import Part
 from graddiag.run import Run
