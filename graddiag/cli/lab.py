@@ -12,7 +12,7 @@ from graddiag.cli.progress import work_bar
 
 if TYPE_CHECKING:
     from graddiag.presets.bench import Bench
-    from graddiag.presets.preset import Preset, Settings, Told
+    from graddiag.presets.preset import Preset, PresetSummary, Settings
 
 
 def lab(
@@ -46,7 +46,7 @@ def lab(
         return _list()
     from graddiag.presets.bench import Bench
     from graddiag.presets.catalogue import load
-    from graddiag.presets.preset import assigned, labelled, settings_of, swept, told_apart
+    from graddiag.presets.preset import assigned, labelled, settings_label, settings_of, swept
 
     named, given = _asked(name)
     preset = load(named)
@@ -57,18 +57,18 @@ def lab(
         return _print(named, preset, all_chosen, as_sweep=as_sweep)
     size = "-quick" if quick else ""
     for variant, chosen in zip(variants, all_chosen, strict=True):
-        apart, label = told_apart(preset, chosen, quick=quick, swept=variant), labelled(variant)
+        apart, label = settings_label(preset, chosen, quick=quick, swept=variant), labelled(variant)
         with work_bar() as tell:
-            told = _told(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, tell))
+            told = _summary(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, tell))
         folder = out or Path("reports", "lab", f"{named}{size}", _folder(apart))
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
     typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
     return None
 
 
-def _told(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "Told":
+def _summary(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "PresetSummary":
     try:
-        return preset.tell(chosen, bench)
+        return preset.summarize(chosen, bench)
     except KeyboardInterrupt:
         typer.echo("interrupted; what was recorded stays, and the same command goes on from there.", err=True)
         raise typer.Exit(130) from None
@@ -80,7 +80,7 @@ def _folder(label: str) -> str:
     return slug(label) if label else ""
 
 
-def _say(variant: "Mapping[str, Any]", told: "Told", report: Path) -> None:
+def _say(variant: "Mapping[str, Any]", told: "PresetSummary", report: Path) -> None:
     if variant:
         typer.echo(f"{', '.join(f'{key} = {_value(value)}' for key, value in variant.items())}:")
     for sentence in told.seen:
@@ -126,7 +126,7 @@ def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *
     typer.echo("\n# next\n\n".join(texts), nl=False)
 
 
-def _report(name: str, chosen: "Settings", told: "Told", folder: Path, *, png: bool) -> Path:
+def _report(name: str, chosen: "Settings", told: "PresetSummary", folder: Path, *, png: bool) -> Path:
     from graddiag import __version__
     from graddiag.cli.progress import telling
     from graddiag.presets.catalogue import entry

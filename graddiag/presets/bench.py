@@ -1,4 +1,4 @@
-"""Where a preset works: the root of its runs, how many trainings at a time, and whom to tell how far it is."""
+"""Where a preset works: the root of its runs, how many trainings at a time, and who is shown the progress."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Progress:
     seen: str = ""
 
 
-def tell_nobody(progress: Progress) -> None: ...
+def ignore_progress(progress: Progress) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,23 @@ class Bench:
         root: folder of the runs.
         experiment: what its runs belong to; ``named`` gives one for each of several.
         workers: trainings at a time, each a process with one torch thread.
-        tell: called as the work goes on.
+        report_progress: called after each part of the work.
     """
 
     root: Path
     experiment: str
     workers: int = 1
-    tell: Callable[[Progress], None] = tell_nobody
+    report_progress: Callable[[Progress], None] = ignore_progress
 
     def named(self, part: str) -> str:
         """The experiment of a part of the preset."""
         return f"{self.experiment}-{part}"
 
     def steps(self, what: str, total: int) -> Iterator[int]:
-        """0 ... total - 1, telling how far it is after each."""
+        """0 ... total - 1, reporting the progress after each."""
         for step in range(total):
             yield step
-            self.tell(Progress(what, step + 1, total))
+            self.report_progress(Progress(what, step + 1, total))
 
     def sweep(self, specs: Sequence[SweepSpec]) -> tuple[Run, ...]:
         """The runs of all ``specs``, in the order of their plans; what is finished already is not trained again.
@@ -77,13 +77,13 @@ class Bench:
 
     def _train(self, plans: Sequence[Plan]) -> None:
         if plans:
-            self.tell(Progress(f"recording {plans[0].experiment}", 0, len(plans)))
+            self.report_progress(Progress(f"recording {plans[0].experiment}", 0, len(plans)))
         for done, outcome in enumerate(outcomes(plans, self.root, workers=self.workers), start=1):
             if outcome.trained is None:
                 assert outcome.error is not None
                 raise GraddiagError(f"{outcome.plan.name} of {outcome.plan.experiment} failed: {outcome.error}")
             seen = f"loss {outcome.trained.final_loss:.4g}"
-            self.tell(Progress(f"recording {outcome.plan.experiment}", done, len(plans), seen))
+            self.report_progress(Progress(f"recording {outcome.plan.experiment}", done, len(plans), seen))
 
     def train(self, plan: Plan, on_end: OnEnd) -> Run:
         """The run of one training in this process; ``on_end`` is called with the trained network and its task.
@@ -93,7 +93,7 @@ class Bench:
         self.watched(plan.name, plan.experiment)
 
         def on_step(seen: StepSeen) -> None:
-            self.tell(Progress(f"training {plan.name}", seen.step + 1, seen.steps, f"loss {seen.loss:.4g}"))
+            self.report_progress(Progress(f"training {plan.name}", seen.step + 1, seen.steps, f"loss {seen.loss:.4g}"))
 
         return graddiag.load_run(train(plan, self.root, on_step, on_end).path)
 

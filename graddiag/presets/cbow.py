@@ -30,7 +30,7 @@ from graddiag.lab.windows import Cbow, SkipGram, nearest, plane, surroundings
 from graddiag.presets.bench import Bench
 from graddiag.presets.language import HELD_OUT_LOSS, OfText, words_at
 from graddiag.presets.pages import grid, listed, picture
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Part
 
 Way = Literal["cbow", "skip-gram"]
@@ -64,7 +64,7 @@ class Vectors:
     run: Path
 
 
-def tell(settings: CbowSettings, bench: Bench) -> Told:
+def summarize(settings: CbowSettings, bench: Bench) -> PresetSummary:
     """Learns both tables, and tells whose neighbours are whose."""
     corpus = _text(settings)
     learned = [learn(settings, corpus, way, bench) for way in WAYS]
@@ -94,7 +94,7 @@ def tell(settings: CbowSettings, bench: Bench) -> Told:
         for each in learned
     )
     learning = Part("Learning", pictures=(picture("Loss", _LOSS, chart, _losses(learned)),))
-    return Told(tuple(seen), (*parts, learning), tuple(each.run for each in learned))
+    return PresetSummary(tuple(seen), (*parts, learning), tuple(each.run for each in learned))
 
 
 def _text(settings: CbowSettings) -> Corpus:
@@ -208,4 +208,6 @@ def _losses(learned: list[Vectors]) -> Chart:
 _MAP: Final = "What is close here is close on the two main axes of the table; the axes themselves mean nothing."
 _LOSS: Final = "Cross-entropy of the words that are guessed; CBOW guesses from several, skip-gram from one."
 
-PRESETS: Final = {"cbow": Preset(CbowSettings, quick={"steps": 200, "vocabulary": 400, "features": 16}, tell=tell)}
+PRESETS: Final = {
+    "cbow": Preset(CbowSettings, quick={"steps": 200, "vocabulary": 400, "features": 16}, summarize=summarize)
+}

@@ -42,7 +42,7 @@ from graddiag.presets.language import (
     unigrams,
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Grid, Part
 from graddiag.run import Run
 
@@ -97,7 +97,7 @@ def spec_of(settings: CharRnn) -> TrainingSpec:
     )
 
 
-def tell(settings: CharRnn, bench: Bench) -> Told:
+def summarize(settings: CharRnn, bench: Bench) -> PresetSummary:
     """Trains, writes at each temperature, and tells how near to the text that is."""
     corpus = characters_at(settings.text)
     known = frozenset(corpus.text(corpus.train).split())
@@ -123,7 +123,7 @@ def tell(settings: CharRnn, bench: Bench) -> Told:
         _told(written),
         _clamped(run, settings.clamp),
     )
-    return Told(seen, _parts(run, written, epoch, reference), folders([run]))
+    return PresetSummary(seen, _parts(run, written, epoch, reference), folders([run]))
 
 
 def sample(model: SequenceModel, prime: Tensor, count: int, temperature: float, chance: Generator) -> Tensor:
@@ -206,5 +206,5 @@ _PERPLEXITY: Final = "Below the dotted line the network knows more than how ofte
 _GATES: Final = "The mean of each gate over training, and the share of its activations that are saturated."
 
 PRESETS: Final = {
-    "char-rnn": Preset(CharRnn, quick={"hidden": 24, "steps": 40, "characters": 80, "batch": 20}, tell=tell)
+    "char-rnn": Preset(CharRnn, quick={"hidden": 24, "steps": 40, "characters": 80, "batch": 20}, summarize=summarize)
 }

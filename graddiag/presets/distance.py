@@ -20,7 +20,7 @@ from graddiag.figures.chart import chart
 from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
-from graddiag.presets.distance_told import (
+from graddiag.presets.distance_summary import (
     farthest,
     foretold,
     limits,
@@ -32,7 +32,7 @@ from graddiag.presets.distance_told import (
     training,
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -91,7 +91,7 @@ def _arm(model: ModelKind, settings: Distance) -> dict[str, Any]:
     return {"model": model, **bias}
 
 
-def tell(settings: Distance, bench: Bench) -> Told:
+def summarize(settings: Distance, bench: Bench) -> PresetSummary:
     """Trains all of it, and tells how far each network learned, and how well its first horizon foretold that."""
     specs = {spec.task: spec.model_copy(update={"name": bench.named(spec.task)}) for spec in sweeps(settings)}
     runs = bench.sweep(list(specs.values()))
@@ -107,7 +107,7 @@ def tell(settings: Distance, bench: Bench) -> Told:
     parts = [_part(task, rows) for task, rows in by_task.items()]
     parts.append(_foretelling(found))
     parts.append(_within(runs, found))
-    return Told(tuple(seen), tuple(parts), folders(runs))
+    return PresetSummary(tuple(seen), tuple(parts), folders(runs))
 
 
 def _part(task: str, rows: pd.DataFrame) -> Part:
@@ -160,7 +160,7 @@ PRESETS: Final = {
             "steps": 150,
             "lr": 0.003,
         },
-        tell=tell,
+        summarize=summarize,
         sweeps=sweeps,
     )
 }

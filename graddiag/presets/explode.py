@@ -28,7 +28,7 @@ from graddiag.lessons.values import Descent, Surface
 from graddiag.lessons.vanishing import decay
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -79,7 +79,7 @@ def sweeps(settings: ExplodeVanish) -> Sequence[SweepSpec]:
     return sweep_spec(text), sweep_spec(recall)
 
 
-def tell(settings: ExplodeVanish, bench: Bench) -> Told:
+def summarize(settings: ExplodeVanish, bench: Bench) -> PresetSummary:
     """Measured exponents against theory, two descents on the cliff, and the two trainings."""
     found = exponents(settings)
     descents = [
@@ -108,7 +108,7 @@ def tell(settings: ExplodeVanish, bench: Bench) -> Told:
         Part("A training that explodes", pictures=recorded(text)),
         Part("A training that vanishes", pictures=recorded(recall)),
     )
-    return Told(seen, parts, folders(runs))
+    return PresetSummary(seen, parts, folders(runs))
 
 
 def on_the_cliff() -> tuple[float, float]:
@@ -251,7 +251,7 @@ PRESETS: Final = {
     "explode-vanish": Preset(
         ExplodeVanish,
         quick={"lengths": (10, 30), "gains": (0.7, 1.0, 1.5), "steps": 30, "gap": 20},
-        tell=tell,
+        summarize=summarize,
         sweeps=sweeps,
     )
 }

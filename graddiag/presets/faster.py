@@ -32,7 +32,7 @@ from graddiag.presets.language import (
     words_at,
 )
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -79,7 +79,7 @@ def sweeps(settings: FasterRnnlm) -> Sequence[SweepSpec]:
     return (sweep_spec({**spec, "seeds": [settings.seed], "lengths": [settings.bptt]}),)
 
 
-def tell(settings: FasterRnnlm, bench: Bench) -> Told:
+def summarize(settings: FasterRnnlm, bench: Bench) -> PresetSummary:
     """Trains every kind of units, and tells which learned most, and how often the clamp acted."""
     specs = [spec.model_copy(update={"name": bench.experiment}) for spec in sweeps(settings)]
     runs = bench.sweep(specs)
@@ -96,7 +96,7 @@ def tell(settings: FasterRnnlm, bench: Bench) -> Told:
             picture("Perplexity by epoch", _PERPLEXITY, chart, by_epoch(curves, ((reference, "word frequencies"),))),
         ),
     )
-    return Told(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
+    return PresetSummary(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
 
 
 def _table(runs: Sequence[Run]) -> pd.DataFrame:
@@ -151,7 +151,7 @@ PRESETS: Final = {
     "faster-rnnlm": Preset(
         FasterRnnlm,
         quick={"hidden": 16, "vocabulary": 500, "epochs": 0.1, "hidden_types": ("sigmoid", "gru")},
-        tell=tell,
+        summarize=summarize,
         sweeps=sweeps,
     )
 }

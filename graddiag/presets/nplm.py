@@ -35,7 +35,7 @@ from graddiag.lab.windows import Nplm, contexts, nplm_parameters, without_table
 from graddiag.presets.bench import Bench
 from graddiag.presets.language import HELD_OUT_LOSS, OfText, last, perplexity, unigrams, words_at
 from graddiag.presets.pages import grid, picture
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Part
 
 CHUNK: Final = 4096  # windows that are measured at a time
@@ -71,7 +71,7 @@ class Fitted:
     run: Path | None = None
 
 
-def tell(settings: NplmSettings, bench: Bench) -> Told:
+def summarize(settings: NplmSettings, bench: Bench) -> PresetSummary:
     """Fits counts and networks over the windows, and a recurrent network, and tells their perplexities."""
     corpus = _text(settings)
     counts = [_counted(corpus, window) for window in (0, *settings.windows)]
@@ -93,7 +93,7 @@ def tell(settings: NplmSettings, bench: Bench) -> Told:
         pictures=(picture("Perplexity over the window", _OVER, chart, _chart(counts, nets, recurrent)),),
     )
     runs = tuple(each.run for each in (*nets, recurrent) if each.run is not None)
-    return Told(seen, (part,), runs)
+    return PresetSummary(seen, (part,), runs)
 
 
 def _text(settings: NplmSettings) -> Corpus:
@@ -250,6 +250,6 @@ PRESETS: Final = {
     "nplm": Preset(
         NplmSettings,
         quick={"windows": (1, 3), "steps": 150, "vocabulary": 500, "rnn_steps": 40, "hidden": 24, "features": 12},
-        tell=tell,
+        summarize=summarize,
     )
 }

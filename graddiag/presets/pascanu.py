@@ -21,8 +21,8 @@ from graddiag.figures import multiples, success
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.pascanu_told import at_length, at_low_rate, of_main, of_task, solved_table, task_table
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.pascanu_summary import at_length, at_low_rate, of_main, of_task, solved_table, task_table
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -142,7 +142,7 @@ def train(settings: Pascanu, bench: Bench) -> Trained:
     return Trained(order, low, by_part)
 
 
-def tell(settings: Pascanu, bench: Bench) -> Told:
+def summarize(settings: Pascanu, bench: Bench) -> PresetSummary:
     """Trains all of it, and tells how many runs of each arm solved each task, and where clipping did not help."""
     trained = train(settings, bench)
     order, low = experiment(trained.order, GOAL), experiment(trained.low_rate, GOAL)
@@ -159,7 +159,7 @@ def tell(settings: Pascanu, bench: Bench) -> Told:
     ]
     parts = [_order_part(order), _low_part(low), *([_task_part(tasks, trained)] if tasks else [])]
     parts.append(Part("The gradient of the first seed", pictures=recorded(first)))
-    return Told(tuple(seen), tuple(parts), folders(trained.runs))
+    return PresetSummary(tuple(seen), tuple(parts), folders(trained.runs))
 
 
 def _order_part(order: Experiment) -> Part:
@@ -202,7 +202,7 @@ PRESETS: Final = {
             "task_steps": 50,
             "hidden": 30,
         },
-        tell=tell,
+        summarize=summarize,
         sweeps=sweeps,
     )
 }

@@ -1,4 +1,4 @@
-"""What a preset is: settings with defaults, what they become for a quick look, and a function that tells what is seen.
+"""What a preset is: settings with defaults, what they become for a quick look, and a function that summarizes it.
 
 The settings are read from a TOML file, from ``KEY=VALUE`` on the command line, or left as they are; ``written`` gives
 them back as TOML, with a comment on each, to be edited and run again.
@@ -54,7 +54,7 @@ S = TypeVar("S", bound=Settings)
 
 
 @dataclass(frozen=True)
-class Told:
+class PresetSummary:
     """What a preset has found.
 
     Attributes:
@@ -75,13 +75,13 @@ class Preset(Generic[S]):
     Attributes:
         settings: their type.
         quick: what is changed of them for a look that takes seconds.
-        tell: works on the bench with the settings, and tells what was seen.
+        summarize: trains or computes on the bench with the settings, and summarizes what was found.
         sweeps: the experiments it trains, as specs for ``graddiag sweep``; None where it trains in a way of its own.
     """
 
     settings: type[S]
     quick: Mapping[str, Any]
-    tell: Callable[[S, Bench], Told]
+    summarize: Callable[[S, Bench], PresetSummary]
     sweeps: Callable[[S], Sequence[SweepSpec]] | None = None
 
 
@@ -140,13 +140,13 @@ def labelled(variant: Mapping[str, Any]) -> str:
     return re.sub(r"(?<=[=,])-", "minus", "".join(parts))
 
 
-def told_apart(preset: Preset[Any], settings: Settings, *, quick: bool, swept: Collection[str] = ()) -> str:
-    """What tells ``settings`` from the preset's own, or its quick ones, in a folder's name: ``-steps=30``.
+def settings_label(preset: Preset[Any], settings: Settings, *, quick: bool, swept: Collection[str] = ()) -> str:
+    """How ``settings`` differ from the preset's own, or its quick ones, in a folder's name: ``-steps=30``.
 
     It is a hash where that would be long, or a text such as a path is among it; nothing where nothing differs.
 
     Args:
-        swept: settings that are left out, as the name of a variant tells them.
+        swept: settings that are left out, as the name of a variant has them.
     """
     own, given = (each.model_dump(mode="json") for each in (settings_of(preset, {}, quick=quick), settings))
     label = labelled({key: value for key, value in given.items() if value != own[key] and key not in swept})

@@ -31,7 +31,7 @@ from graddiag.presets.language import (
     words_at,
 )
 from graddiag.presets.pages import folders, picture, recorded
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -137,7 +137,7 @@ def schedule(settings: Small, epoch: int) -> str:
     return f"decay:{settings.lr_decay!r}:{settings.max_epoch * epoch}:{epoch}"
 
 
-def tell(settings: Small, bench: Bench) -> Told:
+def summarize(settings: Small, bench: Bench) -> PresetSummary:
     """Trains, and tells the perplexity by epoch against the frequencies of the words alone."""
     specs = [spec.model_copy(update={"name": bench.experiment}) for spec in sweeps(settings)]
     runs = bench.sweep(specs)
@@ -151,7 +151,7 @@ def tell(settings: Small, bench: Bench) -> Told:
         f"Treebank, which is another and larger text, the tutorial gives a test perplexity of {settings.published}."
     )
     seen += [_clipping(run, settings) for run in runs if run.manifest.arm == CLIPPED]
-    return Told(tuple(seen), _parts(runs, settings, epoch, reference), folders(runs))
+    return PresetSummary(tuple(seen), _parts(runs, settings, epoch, reference), folders(runs))
 
 
 def _learned(run: Run, reference: float, source: str, words: int) -> str:
@@ -187,7 +187,7 @@ def _parts(runs: Sequence[Run], settings: Small, epoch: int, reference: float) -
 _PERPLEXITY: Final = "Below the dotted line the network knows more than how often each word comes; log scale."
 _QUICK: Final = {"hidden_size": 24, "keep_prob": 0.9, "vocab_size": 500, "most_steps": 100}
 PRESETS: Final = {
-    "ptb-small": Preset(Small, quick=_QUICK, tell=tell, sweeps=sweeps),
-    "ptb-medium": Preset(Medium, quick=_QUICK, tell=tell, sweeps=sweeps),
-    "ptb-large": Preset(Large, quick=_QUICK, tell=tell, sweeps=sweeps),
+    "ptb-small": Preset(Small, quick=_QUICK, summarize=summarize, sweeps=sweeps),
+    "ptb-medium": Preset(Medium, quick=_QUICK, summarize=summarize, sweeps=sweeps),
+    "ptb-large": Preset(Large, quick=_QUICK, summarize=summarize, sweeps=sweeps),
 }

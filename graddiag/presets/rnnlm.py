@@ -39,7 +39,7 @@ from graddiag.presets.language import (
     words_at,
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
-from graddiag.presets.preset import Preset, Told
+from graddiag.presets.preset import Preset, PresetSummary
 from graddiag.report.content import Part
 from graddiag.run import Run
 
@@ -94,7 +94,7 @@ def arm(cutoff: float) -> str:
     return f"cutoff {cutoff:g}"
 
 
-def tell(settings: Rnnlm, bench: Bench) -> Told:
+def summarize(settings: Rnnlm, bench: Bench) -> PresetSummary:
     """Trains the arms, and tells their perplexity, what the cutoffs changed, and what the classes save."""
     specs = [spec.model_copy(update={"name": bench.experiment}) for spec in sweeps(settings)]
     runs = bench.sweep(specs)
@@ -126,7 +126,7 @@ def tell(settings: Rnnlm, bench: Bench) -> Told:
             picture("What is sent back", _SENT, chart, _sent(runs, settings)),
         ),
     )
-    return Told(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
+    return PresetSummary(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
 
 
 def kneser_ney(corpus: Corpus, order: int) -> float:
@@ -183,7 +183,7 @@ PRESETS: Final = {
     "rnnlm": Preset(
         Rnnlm,
         quick={"hidden": 16, "classes": 20, "vocabulary": 500, "epochs": 0.1},
-        tell=tell,
+        summarize=summarize,
         sweeps=sweeps,
     )
 }

@@ -27,7 +27,7 @@ from graddiag.lab.training import seeded
 from graddiag.lessons import losses
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import grid, picture
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 
 _POINTS: Final = (losses.CROSS_ENTROPY, losses.SQUARED_ERROR)
@@ -56,7 +56,7 @@ class Learned:
     run: Path
 
 
-def tell(settings: Saturation, bench: Bench) -> Told:
+def summarize(settings: Saturation, bench: Bench) -> PresetSummary:
     """Slopes at a point, the descent of one unit, and the classifier from a saturated start, under both losses."""
     point, descent = losses.slopes(settings.z), losses.escape(settings.z, settings.unit_lr, settings.unit_steps)
     learned = [classify(settings, loss, bench) for loss in _POINTS]
@@ -88,7 +88,7 @@ def tell(settings: Saturation, bench: Bench) -> Told:
             ),
         ),
     )
-    return Told(seen, parts, tuple(each.run for each in learned))
+    return PresetSummary(seen, parts, tuple(each.run for each in learned))
 
 
 def costs() -> pd.DataFrame:
@@ -171,4 +171,6 @@ _MISSED: Final = (
 )
 _PULL: Final = "How strongly a sample pulls at the output on average; on the plateau squared error pulls at nothing."
 
-PRESETS: Final = {"saturation": Preset(Saturation, quick={"unit_steps": 500, "steps": 500, "samples": 100}, tell=tell)}
+PRESETS: Final = {
+    "saturation": Preset(Saturation, quick={"unit_steps": 500, "steps": 500, "samples": 100}, summarize=summarize)
+}

@@ -29,7 +29,7 @@ from graddiag.lab.training import seeded
 from graddiag.nn import RNN
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import grid, picture, recorded
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 
 Task = Literal["sum", "larger sum"]
@@ -86,7 +86,7 @@ def exact(task: Task) -> Unit:
     return Unit(INPUTS[task], 1.0, torch.tensor([1.0] if task == "sum" else [1.0, -1.0]))
 
 
-def tell(settings: SumSettings, bench: Bench) -> Told:
+def summarize(settings: SumSettings, bench: Bench) -> PresetSummary:
     """The gradients of the exact units, and what training makes of others."""
     reached = {task: input_gradients(exact(task), _numbers(settings, task)) for task in TASKS}
     learned = [learn(settings, task, bench) for task in TASKS]
@@ -110,7 +110,7 @@ def tell(settings: SumSettings, bench: Bench) -> Told:
             ),
         ),
     )
-    return Told(seen, parts, tuple(each.run for each in learned))
+    return PresetSummary(seen, parts, tuple(each.run for each in learned))
 
 
 def input_gradients(unit: Unit, x: Tensor) -> Tensor:
@@ -214,4 +214,4 @@ def _weights(learned: list[Summed]) -> Chart:
 _REACH: Final = "A flat line counts every input alike; one that falls to the left forgets the early ones; log scale."
 _WEIGHT: Final = "w to the power of the distance is what an input counts for, so 1 is the only weight that sums."
 
-PRESETS: Final = {"sum": Preset(SumSettings, quick={"steps": 150, "length": 12}, tell=tell)}
+PRESETS: Final = {"sum": Preset(SumSettings, quick={"steps": 150, "length": 12}, summarize=summarize)}

@@ -27,7 +27,7 @@ from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
-from graddiag.presets.preset import Preset, Settings, Told
+from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import Part
 
 
@@ -66,7 +66,7 @@ def sweeps(settings: Tied) -> Sequence[SweepSpec]:
     return (sweep_spec({**spec, "seeds": [settings.seed], "lengths": [settings.length]}),)
 
 
-def tell(settings: Tied, bench: Bench) -> Told:
+def summarize(settings: Tied, bench: Bench) -> PresetSummary:
     """The sum against autograd at the start, and its course over training."""
     at_start = [sums(model, settings) for model in settings.models]
     runs = bench.sweep([spec.model_copy(update={"name": bench.experiment}) for spec in sweeps(settings)])
@@ -94,7 +94,7 @@ def tell(settings: Tied, bench: Bench) -> Told:
         ),
         Part("The gradient", pictures=recorded(runs)),
     )
-    return Told(seen, parts, folders(runs))
+    return PresetSummary(seen, parts, folders(runs))
 
 
 def sums(model: ModelKind, settings: Tied) -> Sums:
@@ -150,6 +150,9 @@ _TEACH: Final = "How large the contribution of each timestep is: where it is dar
 
 PRESETS: Final = {
     "tied": Preset(
-        Tied, quick={"models": ("rnn", "lstm"), "steps": 100, "length": 12, "hidden": 16}, tell=tell, sweeps=sweeps
+        Tied,
+        quick={"models": ("rnn", "lstm"), "steps": 100, "length": 12, "hidden": 16},
+        summarize=summarize,
+        sweeps=sweeps,
     )
 }

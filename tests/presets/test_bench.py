@@ -24,7 +24,7 @@ def small(name: str = "small", **settings: object) -> SweepSpec:
 @pytest.mark.slow
 def test_a_sweep_is_trained_once_and_told(tmp_path: Path) -> None:
     told: list[Progress] = []
-    bench = Bench(tmp_path, "lab", workers=2, tell=told.append)
+    bench = Bench(tmp_path, "lab", workers=2, report_progress=told.append)
     runs = bench.sweep([small(), small("other", steps=2)])
     assert [(run.manifest.experiment, run.manifest.arm) for run in runs] == [
         (name, arm) for name in ("small", "other") for arm in ("baseline", "clipped")
@@ -51,7 +51,7 @@ def test_a_training_that_fails_is_told_by_name(tmp_path: Path) -> None:
 def test_a_training_in_this_process_hands_over_its_network(tmp_path: Path) -> None:
     spec = training_spec("recall", "gru", steps=3, batch=2, hidden=3, length=4)
     seen: list[int] = []
-    bench = Bench(tmp_path, "lab", tell=lambda progress: seen.append(progress.done))
+    bench = Bench(tmp_path, "lab", report_progress=lambda progress: seen.append(progress.done))
     units: list[int] = []
     for _ in range(2):
         plan = Plan(spec, plan_run(spec).name, "lab", "gru")

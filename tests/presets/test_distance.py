@@ -10,7 +10,7 @@ import pytest
 from graddiag import load_run, schema
 from graddiag.errors import SettingError
 from graddiag.lab import plan_run, train, training_spec
-from graddiag.presets import distance_told as told
+from graddiag.presets import distance_summary as told
 from graddiag.presets.distance import PRESETS, Distance, sweeps
 from graddiag.presets.preset import settings_of
 

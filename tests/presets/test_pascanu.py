@@ -10,7 +10,7 @@ from graddiag.analysis.experiment import Rate
 from graddiag.errors import SettingError
 from graddiag.lab import plan_run, train, training_spec
 from graddiag.lab.training import Plan
-from graddiag.presets import pascanu_told as told
+from graddiag.presets import pascanu_summary as told
 from graddiag.presets.pascanu import CLIPPED, GOAL, OMEGA, PRESETS, SGD, Pascanu, sweeps
 from graddiag.presets.preset import settings_of
 

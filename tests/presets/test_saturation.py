@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graddiag.presets.bench import Bench
-from graddiag.presets.saturation import Saturation, classify, costs, tell
+from graddiag.presets.saturation import Saturation, classify, costs, summarize
 
 
 def test_what_a_wrong_answer_costs() -> None:
@@ -29,7 +29,7 @@ def test_the_slope_that_is_told_is_that_of_a_sample(tmp_path: Path) -> None:
 
 
 def test_squared_error_stays_where_it_starts(tmp_path: Path) -> None:
-    told = tell(Saturation(steps=800, samples=100, unit_steps=800), Bench(tmp_path, "lab"))
+    told = summarize(Saturation(steps=800, samples=100, unit_steps=800), Bench(tmp_path, "lab"))
     assert "squared error with -4.54e-05" in told.seen[0]
     assert "100% under squared error" in told.seen[2]
     assert len(told.runs) == 2

@@ -6,7 +6,7 @@ import pytest
 
 from graddiag.errors import SettingError
 from graddiag.presets import load
-from graddiag.presets.preset import assigned, settings_of, told_apart
+from graddiag.presets.preset import assigned, settings_label, settings_of
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_a_list_has_twice_counts_once() -> None:
 )
 def test_settings_are_told_apart_from_the_presets_own(texts: list[str], label: str) -> None:
     preset = load("sum")
-    assert told_apart(preset, settings_of(preset, assigned(preset, texts), quick=True), quick=True) == label
+    assert settings_label(preset, settings_of(preset, assigned(preset, texts), quick=True), quick=True) == label
 
 
 def test_paths_and_many_settings_are_told_apart_by_a_hash() -> None:
@@ -64,8 +64,8 @@ def test_paths_and_many_settings_are_told_apart_by_a_hash() -> None:
         ["prime=a b"],
         ["steps=12345", "hidden=12345", "characters=123", "lr=0.12345"],
     )
-    labels = {told_apart(preset, settings_of(preset, assigned(preset, texts)), quick=False) for texts in given}
+    labels = {settings_label(preset, settings_of(preset, assigned(preset, texts)), quick=False) for texts in given}
     assert len(labels) == len(given)
     assert any(re.fullmatch("-[0-9a-f]{8}", label) for label in labels)
     chosen = settings_of(preset, {"steps": "3"})
-    assert told_apart(preset, chosen, quick=False, swept={"steps"}) == ""
+    assert settings_label(preset, chosen, quick=False, swept={"steps"}) == ""

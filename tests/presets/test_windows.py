@@ -15,7 +15,7 @@ from graddiag.lab.windows import Nplm, contexts, nplm_parameters
 from graddiag.presets import load
 from graddiag.presets.bench import Bench
 from graddiag.presets.cbow import CbowSettings, learn
-from graddiag.presets.nplm import NplmSettings, mean_loss, tell
+from graddiag.presets.nplm import NplmSettings, mean_loss, summarize
 from graddiag.presets.preset import settings_of
 
 WORDS = ("a cat sat here and a dog sat there " * 40).split()
@@ -67,7 +67,7 @@ def test_windows_are_taken_in_order_and_once() -> None:
 def test_its_runs_keep_the_vocabulary_and_the_loss_on_held_out_text(tmp_path: Path) -> None:
     text = tmp_path / "own.txt"
     text.write_text(" ".join(WORDS * 3))
-    told = tell(NplmSettings(text=text, **SMALL), Bench(tmp_path / "runs", "lab"))  # type: ignore[arg-type]
+    told = summarize(NplmSettings(text=text, **SMALL), Bench(tmp_path / "runs", "lab"))  # type: ignore[arg-type]
     table = {row[0]: row[2] for row in told.parts[0].tables[0].rows}
     assert len(told.runs) == 3
     for name, run in zip(["nplm-1", "nplm-2", "LSTM"], map(graddiag.load_run, told.runs), strict=True):
@@ -90,4 +90,4 @@ def test_a_text_too_short_for_a_window_is_told(name: str, given: dict[str, objec
     text.write_text(" ".join(WORDS[:46]))
     preset = load(name)
     with pytest.raises(InputError, match=told):
-        preset.tell(settings_of(preset, {"text": text, **given}), Bench(tmp_path, "lab"))
+        preset.summarize(settings_of(preset, {"text": text, **given}), Bench(tmp_path, "lab"))
