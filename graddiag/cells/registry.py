@@ -12,6 +12,7 @@ from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory
 from graddiag.cells.layer_norm import gain_gradient
+from graddiag.cells.observer import Instrumented
 from graddiag.cells.projection import outer_sum
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights
@@ -29,11 +30,14 @@ CELLS: Final = _found()
 def type_of(module: nn.Module) -> CellType | None:
     """The kind of a recurrent module, torch.nn's, graddiag.nn's or a cell; None for another module.
 
-    A layer of a kind that torch does not have names it as its ``cell_type``.
+    A layer of graddiag.nn's of a kind that torch does not have names it as its ``cell_type``.
     """
+    if isinstance(module, Instrumented) and module.cell_type is not None:
+        return CELL_TYPES[module.cell_type]
+    mode = module.mode.partition("_")[0] if isinstance(module, nn.RNNBase) else None
     for kind in CELL_TYPES.values():
-        known = [getattr(nn, name) for name in (kind.title, f"{kind.title}Cell") if hasattr(nn, name)]
-        if isinstance(module, tuple(known)) or getattr(module, "cell_type", None) == kind.name:
+        cell = getattr(nn, f"{kind.title}Cell", None)
+        if mode == kind.title or (cell is not None and isinstance(module, cell)):
             return kind
     return None
 
