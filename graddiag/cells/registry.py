@@ -3,6 +3,7 @@
 A kind of ``graddiag.kinds`` is looked up in the module of ``graddiag.cells`` with its name, which lists its variants.
 """
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Final
 
@@ -60,8 +61,9 @@ def adjoint(
     grad_c_direct: Tensor | None = None,
     grad_transform: GradTransform | None = None,
 ) -> Adjoint:
-    """See ``Cell.adjoint``."""
-    return CELLS[kind].adjoint(states, weights, grad_h_direct, grad_c_direct, grad_transform)
+    """See ``Cell.adjoint``; the result holds the immediate gradients too."""
+    found = CELLS[kind].adjoint(states, weights, grad_h_direct, grad_c_direct, grad_transform)
+    return replace(found, grad_h_direct=grad_h_direct, grad_c_direct=grad_c_direct)
 
 
 def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
