@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.values import Adjoint, CellKind, Immediate, States, Weights
+from graddiag.kinds import ModelKind
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,10 @@ class Instrumented:
     """Marks a module whose layers call the observer themselves, so that no kernel has to be taken apart.
 
     ``grad_transform``: what its backward pass does to the gradient between two timesteps, in every layer and direction.
+    ``cell_type``: its kind, where torch.nn has no such layer that tells it.
     """
 
+    cell_type: ClassVar[ModelKind | None] = None
     grad_transform: GradTransform | None = None
 
 

@@ -3,6 +3,7 @@
 A kind of ``graddiag.kinds`` is looked up in the module of ``graddiag.cells`` with its name, which lists its variants.
 """
 
+from dataclasses import replace
 from importlib import import_module
 from typing import Final
 
@@ -12,6 +13,7 @@ from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory
 from graddiag.cells.layer_norm import gain_gradient
+from graddiag.cells.observer import Instrumented
 from graddiag.cells.projection import outer_sum
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights
@@ -29,11 +31,14 @@ CELLS: Final = _found()
 def type_of(module: nn.Module) -> CellType | None:
     """The kind of a recurrent module, torch.nn's, graddiag.nn's or a cell; None for another module.
 
-    A layer of a kind that torch does not have names it as its ``cell_type``.
+    A layer of graddiag.nn's of a kind that torch does not have names it as its ``cell_type``.
     """
+    if isinstance(module, Instrumented) and module.cell_type is not None:
+        return CELL_TYPES[module.cell_type]
+    mode = module.mode.partition("_")[0] if isinstance(module, nn.RNNBase) else None
     for kind in CELL_TYPES.values():
-        known = [getattr(nn, name) for name in (kind.title, f"{kind.title}Cell") if hasattr(nn, name)]
-        if isinstance(module, tuple(known)) or getattr(module, "cell_type", None) == kind.name:
+        cell = getattr(nn, f"{kind.title}Cell", None)
+        if mode == kind.title or (cell is not None and isinstance(module, cell)):
             return kind
     return None
 
@@ -56,8 +61,9 @@ def adjoint(
     grad_c_direct: Tensor | None = None,
     grad_transform: GradTransform | None = None,
 ) -> Adjoint:
-    """See ``Cell.adjoint``."""
-    return CELLS[kind].adjoint(states, weights, grad_h_direct, grad_c_direct, grad_transform)
+    """See ``Cell.adjoint``; the result holds the immediate gradients too."""
+    found = CELLS[kind].adjoint(states, weights, grad_h_direct, grad_c_direct, grad_transform)
+    return replace(found, grad_h_direct=grad_h_direct, grad_c_direct=grad_c_direct)
 
 
 def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:

@@ -65,6 +65,7 @@ class Adjoint:
         grad_c, sent_c: likewise for the cell state of an LSTM, [T, N, H]; sent_c[t] = dc_t f_t.
         unclipped_h, unclipped_c: sent_h and sent_c before what ``grad_transform`` did to them; None without it.
         grad_y: behind a layer norm, where gain and biases act, [T, N, H]; None without one. grad_a is before it.
+        grad_h_direct, grad_c_direct: the immediate gradients that all of this was made of; None where none came.
     """
 
     grad_h: Tensor
@@ -76,6 +77,8 @@ class Adjoint:
     grad_y: Tensor | None = None
     unclipped_h: Tensor | None = None
     unclipped_c: Tensor | None = None
+    grad_h_direct: Tensor | None = None
+    grad_c_direct: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -85,9 +85,9 @@ class LayerCall:
         return replace(
             trace,
             grad_h=ordered(adj.grad_h),
-            grad_h_direct=ordered(self.immediate.at_h(states, call.lengths)),
+            grad_h_direct=ordered(adj.grad_h_direct),
             grad_c=ordered(adj.grad_c),
-            grad_c_direct=ordered(self.immediate.at_c(states, call.lengths)),
+            grad_c_direct=ordered(adj.grad_c_direct),
             immediate=self.immediate,
             grad_a=grad_a,
             grad_a_hh=grad_a if adj.grad_a_hh is adj.grad_a else ordered(adj.grad_a_hh),
