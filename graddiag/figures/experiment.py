@@ -158,7 +158,7 @@ def member_styles(result: Experiment, theme: Theme) -> dict[str, Style]:
 
 
 def _lengths(lengths: Sequence[int | None]) -> list[str]:
-    return ["not told" if length is None else str(length) for length in lengths]
+    return ["unknown" if length is None else str(length) for length in lengths]
 
 
 def _head(arm: str, length: int | None, lengths: int) -> str:

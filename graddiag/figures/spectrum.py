@@ -54,14 +54,14 @@ def spectrum(
     figure.update_yaxes(title_text="singular value", row=1, col=2, **log_axis(sizes))
     if exponents:
         figure.update_xaxes(title_text="index", row=2, col=1)
-        figure.update_yaxes(title_text="nats a timestep", row=2, col=1)
+        figure.update_yaxes(title_text="nats per timestep", row=2, col=1)
     apply_layout(figure, theme, title=name, body=BODY + 40 + (PANEL if exponents else 0), heads=True, legend=False)
     return _legend_below(figure)
 
 
 def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """Lyapunov exponents by index, the largest first: the mean over samples, the band from the smallest to the largest
-    sample, and thin lines for the windows of the way."""
+    sample, and thin lines for windows of the sequence."""
     results = (results,) if isinstance(results, Lyapunov) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Lyapunov exponents" if title else None
@@ -81,10 +81,10 @@ def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", 
     if any(trace.fill for trace in figure.data):
         add_band_entry(figure, "smallest to largest sample", theme)
     if any(len(each.windows) for each in drawn):
-        add_entry(figure, "windows of the way", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
+        add_entry(figure, "windows of the sequence", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_xaxes(title_text="index")
-    figure.update_yaxes(title_text="nats a timestep")
+    figure.update_yaxes(title_text="nats per timestep")
     return apply_layout(figure, theme, title=name, body=BODY)
 
 

@@ -1,4 +1,4 @@
-"""Which timesteps teach the recurrent weight, and how far their contributions cancel."""
+"""The contribution of each timestep to the recurrent weight gradient, and how far the contributions cancel."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -16,7 +16,7 @@ WEIGHTS_TITLE: Final = "Contribution of each timestep to the weight gradient"
 CONTRIBUTIONS_TITLE: Final = "Contributing timesteps and cancellation"
 
 _BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
-_OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
+_OVER_STEPS: Final = ("effective number of timesteps", "cancellation ‖ΣG‖ / Σ‖G‖")
 _UNITS: Final = {_BY_TIMESTEP: ("share", "cosine"), _OVER_STEPS: ("timesteps", "share")}
 
 
@@ -40,7 +40,7 @@ def weights_in_time(
 def teaching(
     results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
-    """Over training: how many timesteps teach the recurrent weight, and how much of their lengths the sum keeps."""
+    """Over training: the effective number of contributing timesteps, and the cancellation between them."""
     results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
     lines = [
         [(each.source, each.steps, each.teaching) for each in _held(results)],
