@@ -25,7 +25,7 @@ def page() -> None:
     links = choose_runs()
     runs = opened(links)
     if len(runs) < 2:
-        to_choose("Choose two or more runs above: the arms of a pair, say, with clipping off and on.")
+        to_choose("Choose two or more runs above, e.g. the arms of a pair with clipping off and on.")
         return
     known = [run.link for run in runs]
     live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))

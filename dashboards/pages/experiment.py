@@ -96,7 +96,7 @@ def rates(found: Experiment) -> None:
     rows = [
         (
             (rate.arm, ""),
-            ("not told" if rate.length is None else str(rate.length), ""),
+            ("unknown" if rate.length is None else str(rate.length), ""),
             (f"{rate.successes} of {rate.runs}", ""),
             (f"{rate.interval[0]:.0%} to {rate.interval[1]:.0%}", ""),
         )

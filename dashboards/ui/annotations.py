@@ -65,8 +65,8 @@ def trash() -> None:
         return
     with st.expander(f"Trash: {len(inside)}"):
         muted("These runs lie in the folder .trash under the runs folder until you remove them there.")
-        wanted = st.multiselect("Runs to put back", inside, format_func=_label, key="trash", placeholder="Choose runs")
-        if st.button("Put back", icon=":material/undo:", disabled=not wanted):
+        wanted = st.multiselect("Runs to restore", inside, format_func=_label, key="trash", placeholder="Choose runs")
+        if st.button("Restore", icon=":material/undo:", disabled=not wanted):
             _do(lambda: [restore_run(runs_root(), each) for each in wanted])
 
 

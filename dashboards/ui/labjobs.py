@@ -1,4 +1,4 @@
-"""The jobs of the Lab as they stand: how far, what came of them, what they printed; stopped or put away on a press."""
+"""The jobs of the Lab: state, progress, results and output; buttons to stop or dismiss them."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -51,7 +51,7 @@ def show(job: Job) -> None:
 
 
 def states() -> tuple[tuple[str, str], ...]:
-    """Changes whenever a job is started, ends, is asked to stop or is put away."""
+    """Changes whenever a job is started, ends, is asked to stop or is dismissed."""
     return tuple((job.id, job.state) for job in read_jobs(runs_root()))
 
 
@@ -73,7 +73,7 @@ def at_work() -> None:
 
 
 def others(jobs: Sequence[Job]) -> None:
-    """The other jobs, a line each, to be looked at or put away."""
+    """The other jobs, a line each, to show or dismiss."""
     if not jobs:
         return
     st.subheader("Other jobs")
@@ -94,7 +94,7 @@ def head(job: Job, *, elsewhere: bool = False) -> None:
             label = "End at once" if job.state == "stopping" else "Stop"
             st.button(label, key=f"stop-{job.id}", icon=":material/stop:", on_click=_stop, args=(job.id,))
         else:
-            st.button("Put away", key=f"forget-{job.id}", icon=":material/close:", on_click=_forget, args=(job.id,))
+            st.button("Dismiss", key=f"forget-{job.id}", icon=":material/close:", on_click=_forget, args=(job.id,))
 
 
 def runs_of(job: Job) -> list[RunEntry]:
@@ -158,7 +158,7 @@ def curves(runs: Sequence[RunEntry]) -> None:
 
 
 def words(job: Job) -> None:
-    with st.expander("Command and last words"):
+    with st.expander("Command and last output"):
         st.code(" ".join(("graddiag", *job.started.arguments)), language=None, wrap_lines=True)
         lines = said(runs_root(), job.id, LINES)
         st.code("\n".join(lines) or "It has printed nothing yet.", language=None, wrap_lines=True)

@@ -1,4 +1,4 @@
-"""What to look at: layer, signal, step, and how closely, each kept in the address so that a view is a link."""
+"""The pickers of layer, signal, step and zoom, each kept in the address so that a view is a link."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Span = tuple[int, int]
 
 _STEP, _STEPS, _TIMESTEPS = "step", "steps", "timesteps"
 _SIGNAL, _REDUCE, _POINTING = "signal", "cells", "pointing"
-_CLICK, _BOX = "a click moves the step", "a box looks closer"
-_CELLS: Final = {"max": "largest", "geomean": "log-mean"}
+_CLICK, _BOX = "click to select a step", "drag to zoom"
+_CELLS: Final = {"max": "max", "geomean": "log-mean"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: 
         step = _step(min(ends), max(ends))
     logged = [*ends, *(end for run in runs for end in _ends(of(run, analysis.norm_history).steps))]
     with right:
-        steps = _span("Zoom into the training", _STEPS, min(logged), max(logged))
+        steps = _span("Zoom, training", _STEPS, min(logged), max(logged))
     with st.container(horizontal=True):
         _to_peak(runs, min(ends), max(ends))
         if _zoomed(_STEPS) or _zoomed(_TIMESTEPS):
-            st.button("Look at all of it again", icon=":material/zoom_out_map:", on_click=_wider)
+            st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=_wider)
     return Choice(selection, step, steps)
 
 
@@ -75,7 +75,7 @@ def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
     with middle:
         reduce = _reduce()
     with right:
-        timesteps = _span("Zoom into the sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
+        timesteps = _span("Zoom, sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
     return Closer(signal, reduce, timesteps, _pointing() == _BOX)
 
 
@@ -119,13 +119,13 @@ def _span(label: str, key: str, first: int, last: int) -> Span | None:
 
 def _reduce() -> str:
     return st.selectbox(
-        "A cell shows the",
+        "Cell aggregation",
         list(_CELLS),
-        format_func=lambda each: f"{_CELLS[each]} of its numbers",
+        format_func=_CELLS.get,
         key=_REDUCE,
         bind="query-params",
-        help="Where a heatmap has more numbers than pixels. The largest keeps every peak; the log-mean shows the usual "
-        "size, and the largest where that is over 10 times as much.",
+        help="For heatmaps with more numbers than pixels. Max keeps every peak. Log-mean shows the typical size, and "
+        "the maximum where it is more than 10 times as large.",
     )
 
 
@@ -136,8 +136,8 @@ def _measured(runs: Sequence[OpenRun], selection: Selection) -> tuple[str, ...]:
 
 def _nothing(runs: Sequence[OpenRun]) -> str:
     if len(runs) == 1:
-        return "Nothing was recorded per timestep in this run yet. It holds the scalars of each step alone."
-    return "These runs have no layer in common in which timesteps were recorded: there is nothing to set side by side."
+        return "No timesteps were recorded in this run yet, only scalars per step."
+    return "These runs have no layer in common for which timesteps were recorded."
 
 
 def _layer(layers: Sequence[Selection], of_a_layer: bool) -> Selection:
@@ -148,7 +148,7 @@ def _layer(layers: Sequence[Selection], of_a_layer: bool) -> Selection:
         key="layer",
         bind="query-params",
         disabled=not of_a_layer,
-        help=None if of_a_layer else "The pictures of this section are of the whole model.",
+        help=None if of_a_layer else "This section shows the whole model.",
     )
 
 
@@ -180,12 +180,12 @@ def _follow(key: str, ends: Span, default: Any) -> None:
 def _pointing() -> str:
     """What pointing at a heatmap does: a browser tells a page either of clicks or of boxes."""
     return st.segmented_control(
-        "In a heatmap", [_CLICK, _BOX], default=_CLICK, required=True, key=_POINTING, bind="query-params"
+        "Pointer in heatmaps", [_CLICK, _BOX], default=_CLICK, required=True, key=_POINTING, bind="query-params"
     )
 
 
 def _to_peak(runs: Sequence[OpenRun], first: int, last: int) -> None:
-    """A button that goes to the step of the largest gradient norm before clipping, of all runs."""
+    """A button that selects the step of the largest gradient norm before clipping, of all runs."""
     found = [of(run, analysis.clip_statistics) for run in runs]
     known = [(one.norm_max, one.norm_max_step, one.source) for one in found if one.norm_max is not None]
     if not known:

@@ -54,7 +54,7 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
     if section == CLIPPING:
         clipping.roles(runs)
     if not show(section, runs, context, choice, look):
-        muted(EMPTY.get(section, "Nothing was recorded for these pictures."))
+        muted(EMPTY.get(section, "No data was recorded for this section."))
     return section, choice
 
 
@@ -125,7 +125,7 @@ def of_experiment(runs: Sequence[OpenRun], goal: Goal) -> Iterator[str]:
 
 def _section(offered: Sequence[ViewSection]) -> ViewSection:
     return st.segmented_control(
-        "Look at", offered, default=offered[0], required=True, key="section", bind="query-params", width="stretch"
+        "Section", offered, default=offered[0], required=True, key="section", bind="query-params", width="stretch"
     )
 
 

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from graddiag.analysis import Bands, scalar_title
 from graddiag.analysis.bands import Band
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_band
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_band
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 
@@ -17,15 +17,15 @@ def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: boo
     """One panel: for each arm the median over its runs, and the range in a paler shade; ``log`` for a log axis."""
     name = bands_title(result.name)
     if result.missing:
-        return nothing(result.missing, theme, title=safe(name) if title else None)
+        return empty_figure(result.missing, theme, title=safe(name) if title else None)
     figure = panels(1, 1)
     for band, style in zip(result.bands, arm_styles([band.source for band in result.bands], theme), strict=True):
         _add_range(figure, band, style, log)
         median = np.where(band.median > 0, band.median, np.nan) if log else band.median
-        add_named_line(figure, band.steps, median, band.source, style, Place())
+        add_named_line(figure, band.steps, median, band.source, style, PanelPosition())
     figure.update_yaxes(title_text=safe(result.title.lower()), **(_log(result) if log else {}))
     index_axis(figure, "step")
-    return dressed(figure, theme, title=safe(name) if title else None, body=BODY)
+    return apply_layout(figure, theme, title=safe(name) if title else None, body=BODY)
 
 
 def bands_title(name: str) -> str:

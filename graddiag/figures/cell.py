@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import CellPath, TimeConstants
 from graddiag.figures.curves import add_log_panels
-from graddiag.figures.frame import PANEL, dressed, nothing, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels
 from graddiag.figures.theme import PALETTES, Theme
 
 CELL_PATH_TITLE: Final = "Gradient along the cell path"
@@ -45,12 +45,12 @@ def time_constants(
 def _figure(results: Results, name: str, heads: tuple[str, str], theme: Theme, title: bool) -> go.Figure:
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=name if title else None)
+        return empty_figure(_why(results), theme, title=name if title else None)
     figure = panels(2, 1, heads, vertical_spacing=0.24)
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]
     by_step = [(each.source, each.steps, each.by_step) for each in drawn]
     add_log_panels(figure, [(by_timestep, "timestep"), (by_step, "step")], theme)
-    return dressed(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
+    return apply_layout(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
 
 
 def _why(results: Results) -> str:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
 from graddiag.figures.curves import add_lines, add_named_line, drawn_values
-from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_entry, add_line, as_float32, positive
+from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 WHAT_IF_TITLE: Final = "What each threshold would clip"
@@ -35,7 +35,7 @@ def what_if(
     results = (results,) if isinstance(results, WhatIf) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=WHAT_IF_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=WHAT_IF_TITLE if title else None)
     with_lr = any(np.isfinite(each.drawn.mean_lr).any() for each in drawn)
     rows = 3 if with_lr else 2
     figure = panels(rows, 1, _HEADS[:rows], shared_xaxes=True, vertical_spacing=0.09)
@@ -50,7 +50,7 @@ def what_if(
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
     figure.update_xaxes(**log_axis(ends))
     figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
-    return dressed(figure, theme, title=WHAT_IF_TITLE if title else None, body=rows * PANEL, heads=True)
+    return apply_layout(figure, theme, title=WHAT_IF_TITLE if title else None, body=rows * PANEL, heads=True)
 
 
 def effective_lr(
@@ -60,22 +60,24 @@ def effective_lr(
     results = (results,) if isinstance(results, EffectiveLr) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=EFFECTIVE_LR_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=EFFECTIVE_LR_TITLE if title else None)
     figure = panels(1, 1)
-    add_lines(figure, [(each.source, each.steps, each.effective) for each in drawn], theme, log=True, place=Place())
+    add_lines(
+        figure, [(each.source, each.steps, each.effective) for each in drawn], theme, log=True, place=PanelPosition()
+    )
     for each in drawn:
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
     figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
     index_axis(figure, "step")
-    return dressed(figure, theme, title=EFFECTIVE_LR_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=EFFECTIVE_LR_TITLE if title else None, body=BODY)
 
 
 def _add_what_if(figure: go.Figure, each: WhatIf, style: Style, with_lr: bool) -> None:
     found = each.drawn
     x = found.thresholds
-    add_named_line(figure, x, found.clipped_share, each.source, style, Place(1))
-    add_named_line(figure, x, found.mean_coefficient, each.source, style, Place(2))
+    add_named_line(figure, x, found.clipped_share, each.source, style, PanelPosition(1))
+    add_named_line(figure, x, found.mean_coefficient, each.source, style, PanelPosition(2))
     figure.add_trace(
         go.Scatter(
             x=x,
@@ -91,7 +93,7 @@ def _add_what_if(figure: go.Figure, each: WhatIf, style: Style, with_lr: bool) -
         col=1,
     )
     if with_lr:
-        add_named_line(figure, x, positive(found.mean_lr), each.source, style, Place(3))
+        add_named_line(figure, x, positive(found.mean_lr), each.source, style, PanelPosition(3))
 
 
 def _add_marks(

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Counterfactuals, LookedStep, number
 from graddiag.analysis.values import Floats, Series, series
-from graddiag.figures.frame import PANEL, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_entry, add_oddities, as_float32, positive
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
 COUNTERFACTUAL_TITLE: Final = "Whether clipping saved a step"
@@ -40,7 +40,7 @@ def counterfactual(
     drawn = [each for each in results if each.missing is None and each.steps]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=COUNTERFACTUAL_TITLE if title else None)
+        return empty_figure(why, theme, title=COUNTERFACTUAL_TITLE if title else None)
     chosen = _chosen(drawn, step)
     figure = panels(2, 1, (_HEAD, _cliffs(drawn, chosen, step)), vertical_spacing=0.22)
     styles, log = arm_styles([each.source for each in drawn], theme), _is_positive(drawn)
@@ -51,10 +51,10 @@ def counterfactual(
     _add_key(figure, theme)
     lines = [(_steps(each), _gaps(each, theirs)) for each in drawn for theirs in (_clipped, _free)]
     whose = [f"{safe(name)}, {words}" for name in names for words in (_WITH, _WITHOUT)]
-    add_oddities(figure, lines, theme, log=False, place=Place(1), names=whose)
+    add_nonfinite_markers(figure, lines, theme, log=False, place=PanelPosition(1), names=whose)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
-    _dress_axes(figure, drawn, chosen, log=log)
-    return dressed(figure, theme, title=COUNTERFACTUAL_TITLE if title else None, body=2 * PANEL, heads=True)
+    _set_axes(figure, drawn, chosen, log=log)
+    return apply_layout(figure, theme, title=COUNTERFACTUAL_TITLE if title else None, body=2 * PANEL, heads=True)
 
 
 def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: str) -> None:
@@ -102,7 +102,9 @@ def _add_cliff(
         row=2,
         col=1,
     )
-    add_oddities(figure, [(x, losses)], theme, log=log, place=Place(2), names=[f"{name}, step {looked.step}"])
+    add_nonfinite_markers(
+        figure, [(x, losses)], theme, log=log, place=PanelPosition(2), names=[f"{name}, step {looked.step}"]
+    )
     palette = PALETTES[theme]
     if np.isfinite(looked.loss_before) and (looked.loss_before > 0 or not log):
         figure.add_hline(y=looked.loss_before, line={"color": style.color, "dash": "dot", "width": 1}, row=2, col=1)
@@ -130,7 +132,7 @@ def _add_key(figure: go.Figure, theme: Theme) -> None:
     add_entry(figure, _BEFORE, line={"color": color, "dash": "dot", "width": 1})
 
 
-def _dress_axes(
+def _set_axes(
     figure: go.Figure, drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep], *, log: bool
 ) -> None:  # fmt: skip
     losses = np.concatenate([_all_losses(each) for each in drawn])

@@ -5,7 +5,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis.credit import UNIT, CreditMatrix
-from graddiag.figures.frame import nothing
+from graddiag.figures.frame import empty_figure
 from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, draw
 from graddiag.figures.theme import PALETTES, Theme
@@ -21,7 +21,7 @@ def credit(
     ``limits``: the ends of the scale, to share it (``limits_of``)."""
     name = CREDIT_TITLE if title else None
     if result.missing is not None:
-        return nothing(result.missing, theme, title=name)
+        return empty_figure(result.missing, theme, title=name)
     rows, columns = (_spaced(size, most) for size, most in zip(result.values.shape, (most, most), strict=True))
     cells = Cells(
         result.values[rows][:, columns],

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
-from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, linear_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_line, add_oddities, positive
+from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, linear_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_line, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 LOSS_TITLE: Final = "Loss"
@@ -22,7 +22,7 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
     results = (results,) if isinstance(results, Curves) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=LOSS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=LOSS_TITLE if title else None)
     names = list(dict.fromkeys(line.name for each in drawn for line in each.series))
     titles = {line.name: line.title for each in drawn for line in each.series}
     figure = panels(
@@ -34,12 +34,12 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
     )
     for row, name in enumerate(names, start=1):
         lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
-        add_lines(figure, lines, theme, log=False, place=Place(row))
+        add_lines(figure, lines, theme, log=False, place=PanelPosition(row))
         title_text = safe(_what(lines[0][2], alone=len(names) == 1))
         shown = [float(end) for _, _, line in lines for end in _ends(line.values[np.isfinite(line.values)])]
         figure.update_yaxes(title_text=title_text, row=row, col=1, **linear_axis(shown))
     index_axis(figure, "step", row=len(names), col=1)
-    return dressed(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
+    return apply_layout(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
 
 def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -48,7 +48,7 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=NORMS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=NORMS_TITLE if title else None)
     heads = {"before": "before clipping", "after": "after clipping"}
     if all(np.array_equal(each.before.values, each.after.values, equal_nan=True) for each in drawn):
         unclipped = not any(each.source.clipped for each in drawn)
@@ -57,13 +57,13 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
     figure = panels(len(heads), 1, tuple(heads.values()), **spacing)
     for row, part in enumerate(heads, start=1):
         lines = [(each.source, each.steps, getattr(each, part)) for each in drawn]
-        add_lines(figure, lines, theme, log=True, place=Place(row))
+        add_lines(figure, lines, theme, log=True, place=PanelPosition(row))
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
         _add_threshold(figure, drawn, threshold, theme, rows=len(heads))
     values = drawn_values([line for each in drawn for line in (each.before, each.after)])
     figure.update_yaxes(title_text="L2 norm", **log_axis(values))
     index_axis(figure, "step", row=len(heads), col=1)
-    return dressed(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
+    return apply_layout(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
 
 
 def clip_coefficient(
@@ -73,13 +73,13 @@ def clip_coefficient(
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.coefficient.measured]
     if not drawn:
-        return nothing("No clip coefficient was recorded.", theme, title=COEFFICIENT_TITLE if title else None)
+        return empty_figure("No clip coefficient was recorded.", theme, title=COEFFICIENT_TITLE if title else None)
     figure = panels(1, 1)
     lines = [(each.source, each.steps, each.coefficient) for each in drawn]
-    add_lines(figure, lines, theme, log=True, place=Place())
+    add_lines(figure, lines, theme, log=True, place=PanelPosition())
     figure.update_yaxes(title_text="coefficient", **log_axis(drawn_values([line for _, _, line in lines])))
     index_axis(figure, "step")
-    return dressed(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
+    return apply_layout(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
 
 
 def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -87,7 +87,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
     results = (results,) if isinstance(results, Profile) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=PROFILE_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=PROFILE_TITLE if title else None)
     lines = [(each.source, each.timesteps, line) for each in drawn for line in each.series]
     names = list(dict.fromkeys(line.name for _, _, line in lines))
     titles = {line.name: line.title for _, _, line in lines}
@@ -101,23 +101,28 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
     for row, name in enumerate(names, start=1):
         chosen = [each for each in lines if each[2].name == name]
         log = not chosen[0][2].signed
-        add_lines(figure, chosen, theme, log=log, place=Place(row))
+        add_lines(figure, chosen, theme, log=log, place=PanelPosition(row))
         axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
         figure.update_yaxes(title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
     index_axis(figure, "timestep", row=len(names), col=1)
     heading = f"{PROFILE_TITLE}: {', '.join(titles.values())}"
-    return dressed(figure, theme, title=heading if title else None, **size_of(len(names)))
+    return apply_layout(figure, theme, title=heading if title else None, **size_of(len(names)))
 
 
 def add_lines(
-    figure: go.Figure, lines: Sequence[tuple[Source, np.ndarray, Series]], theme: Theme, *, log: bool, place: Place
+    figure: go.Figure,
+    lines: Sequence[tuple[Source, np.ndarray, Series]],
+    theme: Theme,
+    *,
+    log: bool,
+    place: PanelPosition,
 ) -> None:
     """One line a run, an entry in the legend an arm, and the marks of what no line can show."""
     styles = arm_styles([source for source, _, _ in lines], theme)
     for (source, x, line), style in zip(lines, styles, strict=True):
         add_named_line(figure, x, positive(line.values) if log else line.values, source, style, place)
     names = [safe(source.label) for source, _, _ in lines]
-    add_oddities(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place, names=names)
+    add_nonfinite_markers(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place, names=names)
 
 
 def add_log_panels(
@@ -125,12 +130,14 @@ def add_log_panels(
 ) -> None:  # fmt: skip
     """A panel a row, from the top: its lines on a log axis, and what its x axis counts."""
     for row, (lines, axis) in enumerate(rows, start=1):
-        add_lines(figure, lines, theme, log=True, place=Place(row))
+        add_lines(figure, lines, theme, log=True, place=PanelPosition(row))
         figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
         index_axis(figure, axis, row=row, col=1)
 
 
-def add_named_line(figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: Place) -> None:
+def add_named_line(
+    figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: PanelPosition
+) -> None:
     """A run's line: the arm stands in the legend once, arm and seed in the hover text."""
     name = safe(source.arm_label)
     first = not any(trace.name == name for trace in figure.data)

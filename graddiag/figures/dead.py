@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from graddiag.analysis import DeadUnits
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels
 from graddiag.figures.lines import MOST_POINTS
 from graddiag.figures.theme import PALETTES, Theme, safe
 
@@ -26,7 +26,7 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
     results = (results,) if isinstance(results, DeadUnits) else tuple(results)
     drawn = [each for each in results if each.missing is None and each.units]
     if not drawn:
-        return nothing(_why(results), theme, title=DEAD_UNITS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=DEAD_UNITS_TITLE if title else None)
     figure, palette = panels(1, 1), PALETTES[theme]
     labels = [_label(each, drawn) for each in drawn]
     for row, each in enumerate(drawn):
@@ -48,7 +48,7 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
     most = max(each.units for each in drawn)
     figure.update_xaxes(title_text="unit", range=[-1, most])
     figure.update_yaxes(tickvals=list(range(len(drawn))), ticktext=labels, range=[len(drawn) - 0.5, -0.5])
-    return dressed(figure, theme, title=DEAD_UNITS_TITLE if title else None, body=_AXIS + _ROW * len(drawn))
+    return apply_layout(figure, theme, title=DEAD_UNITS_TITLE if title else None, body=_AXIS + _ROW * len(drawn))
 
 
 def _label(each: DeadUnits, drawn: Sequence[DeadUnits]) -> str:

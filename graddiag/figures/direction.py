@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import DirectionChange
-from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, add_oddities, as_float32, decimated
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.lines import MOST_POINTS, add_nonfinite_markers, as_float32, decimated
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 DIRECTION_TITLE: Final = "Direction of the gradient after clipping"
@@ -22,7 +22,7 @@ def direction(
     results = (results,) if isinstance(results, DirectionChange) else tuple(results)
     drawn = [each for each in results if each.missing is None and len(each.steps)]
     if not drawn:
-        return nothing(_why(results), theme, title=DIRECTION_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=DIRECTION_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         kept = decimated(each.cosine.values, MOST_POINTS)
@@ -41,12 +41,12 @@ def direction(
             )
         )
     names = [safe(each.source.label) for each in drawn]
-    add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
+    add_nonfinite_markers(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     low = min((float(np.nanmin(each.cosine.values)) for each in drawn if each.cosine.measured), default=0.0)
     figure.update_yaxes(title_text="cosine, after with before", range=[min(low, 0.95) - 0.03, 1.03])
     index_axis(figure, "step")
-    return dressed(figure, theme, title=DIRECTION_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=DIRECTION_TITLE if title else None, body=BODY)
 
 
 def _why(results: Sequence[DirectionChange]) -> str:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Comparison, Effect, number
 from graddiag.analysis.effects import SUCCESS
 from graddiag.analysis.words import plural
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 EFFECTS_TITLE: Final = "Effects, pair by pair"
@@ -29,7 +29,7 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
     """
     shown = [each for each in comparison.effects if each.n]
     if comparison.missing or not shown:
-        return nothing(
+        return empty_figure(
             comparison.missing or "No effect could be measured.", theme, title=EFFECTS_TITLE if title else None
         )
     metrics = list(dict.fromkeys(each.metric for each in shown))
@@ -46,7 +46,7 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
             _add(figure, effect, styles[effect.arm], -height, row, limits)
         figure.update_xaxes(range=limits, row=row, col=1)
         figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
-    dressed(figure, theme, title=EFFECTS_TITLE if title else None, body=_ROW * len(metrics), heads=True)
+    apply_layout(figure, theme, title=EFFECTS_TITLE if title else None, body=_ROW * len(metrics), heads=True)
     figure.update_yaxes(visible=False)
     figure.update_xaxes(nticks=6)
     return _titles_left(figure)

@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Events
-from graddiag.figures.frame import dressed, index_axis, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 EVENTS_TITLE: Final = "Events"
@@ -22,7 +22,7 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=EVENTS_TITLE if title else None)
+        return empty_figure(why, theme, title=EVENTS_TITLE if title else None)
     titles = list(dict.fromkeys(kind.title for each in drawn for kind in each.kinds))
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
@@ -46,4 +46,4 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
     margin = 0.02 * max(1, max(spans) - min(spans))
     index_axis(figure, "step", range=[min(spans) - margin, max(spans) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(each) for each in reversed(titles)])
-    return dressed(figure, theme, title=EVENTS_TITLE if title else None, body=_ROW * len(titles) + _AXIS)
+    return apply_layout(figure, theme, title=EVENTS_TITLE if title else None, body=_ROW * len(titles) + _AXIS)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member, Rate
 from graddiag.analysis.values import Floats
-from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -31,10 +31,12 @@ def success(result: Experiment, *, theme: Theme = "light", title: bool = True) -
     """The share of runs that succeeded, with its 95% interval: of several lengths a point for each arm at each length,
     of one a line for each arm."""
     if result.missing:
-        return nothing(result.missing, theme, title=SUCCESS_TITLE if title else None)
+        return empty_figure(result.missing, theme, title=SUCCESS_TITLE if title else None)
     figure = _by_length(result, theme) if len(result.lengths) > 1 else _by_arm(result, theme)
     body = BODY if len(result.lengths) > 1 else _ARM * len(result.arms) + _AXIS
-    return dressed(figure, theme, title=SUCCESS_TITLE if title else None, body=body, legend=len(result.lengths) > 1)
+    return apply_layout(
+        figure, theme, title=SUCCESS_TITLE if title else None, body=body, legend=len(result.lengths) > 1
+    )
 
 
 def _by_length(result: Experiment, theme: Theme) -> go.Figure:
@@ -92,7 +94,7 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     name = f"{MULTIPLES_TITLE}: {scalar_title(result.goal.name)}"
     drawn = [each for each in result.members if len(each.steps)]
     if not drawn:
-        return nothing(result.missing or "There is no run to draw.", theme, title=safe(name) if title else None)
+        return empty_figure(result.missing or "There is no run to draw.", theme, title=safe(name) if title else None)
     lengths = result.lengths[:_MOST_COLUMNS]
     rows, columns, styles = len(result.arms), len(lengths), member_styles(result, theme)
     heads = [_head(arm, length, len(result.lengths)) for arm in result.arms for length in lengths]
@@ -110,7 +112,7 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     cut = f", cut at {number(limits[1])}" if largest > limits[1] else ""
     figure.update_yaxes(title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)
     figure.update_yaxes(range=limits)
-    dressed(figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False)
+    apply_layout(figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False)
     place = {"x": 1, "xref": "x domain", "xanchor": "right", "y": result.goal.below, "yanchor": "bottom"}
     figure.add_annotation(text=f"goal {number(result.goal.below)}", showarrow=False, font_color=line["color"], **place)
     return figure
@@ -156,7 +158,7 @@ def member_styles(result: Experiment, theme: Theme) -> dict[str, Style]:
 
 
 def _lengths(lengths: Sequence[int | None]) -> list[str]:
-    return ["not told" if length is None else str(length) for length in lengths]
+    return ["unknown" if length is None else str(length) for length in lengths]
 
 
 def _head(arm: str, length: int | None, lengths: int) -> str:

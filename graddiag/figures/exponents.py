@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.exponents import UNIT, LyapunovHistory
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.lines import (
     MOST_POINTS,
-    Place,
+    PanelPosition,
     add_band,
     add_band_entry,
     add_entry,
     add_line,
-    add_oddities,
+    add_nonfinite_markers,
     decimated,
 )
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
@@ -36,13 +36,13 @@ def lyapunov_history(
     name = LYAPUNOV_HISTORY_TITLE if title else None
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=name)
+        return empty_figure(why, theme, title=name)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         _add_band(figure, each, style)
         _add_others(figure, each, style)
-        add_named_line(figure, each.steps, each.exponents[0].mean.values, each.source, style, Place())
-    add_oddities(figure, [(each.steps, each.exponents[0].mean) for each in drawn], theme, log=False)
+        add_named_line(figure, each.steps, each.exponents[0].mean.values, each.source, style, PanelPosition())
+    add_nonfinite_markers(figure, [(each.steps, each.exponents[0].mean) for each in drawn], theme, log=False)
     if any(trace.fill for trace in figure.data):
         add_band_entry(figure, "smallest to largest sample", theme)
     if any(len(each.exponents) > 1 for each in drawn):
@@ -51,7 +51,7 @@ def lyapunov_history(
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     index_axis(figure, "step")
     figure.update_yaxes(title_text=f"exponent, {UNIT}")
-    return dressed(figure, theme, title=name, body=BODY)
+    return apply_layout(figure, theme, title=name, body=BODY)
 
 
 def _add_band(figure: go.Figure, each: LyapunovHistory, style: Style) -> None:

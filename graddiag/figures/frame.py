@@ -29,10 +29,10 @@ def panels(rows: int, columns: int, titles: Sequence[str] = (), **shared: Any) -
     return make_subplots(rows=rows, cols=columns, subplot_titles=[safe(title) for title in titles] or None, **shared)
 
 
-def dressed(
+def apply_layout(
     figure: go.Figure, theme: Theme, *, title: str | None, body: int, heads: bool = False, legend: bool = True
 ) -> go.Figure:
-    """``figure`` in the house dress, from top to bottom: the title unless it is None, the legend, the panels' heads,
+    """``figure`` with the common layout, from the top: the title unless it is None, the legend, the panels' heads,
     and ``body`` pixels of panels with their axes."""
     palette = PALETTES[theme]
     above = _TITLE if title else 0
@@ -110,9 +110,9 @@ def _title(text: str) -> dict[str, Any]:
     return {"text": text, "pad": {"l": 8, "t": 8}, "font": {"size": FONT_SIZE + 2}, **place}
 
 
-def nothing(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
+def empty_figure(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
     """A figure that says why there is nothing to see."""
-    figure = dressed(go.Figure(), theme, title=title, body=_NOTHING, legend=False)
+    figure = apply_layout(go.Figure(), theme, title=title, body=_NOTHING, legend=False)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(

@@ -7,8 +7,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import GateHistory, GateProfile, GateSeries, Series, Source
-from graddiag.figures.frame import dressed, index_axis, nothing, panels
-from graddiag.figures.lines import Place, add_line, add_oddities, as_float32, decimated
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.lines import PanelPosition, add_line, add_nonfinite_markers, as_float32, decimated
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
 GATES_TITLE: Final = "Gates over training"
@@ -41,7 +41,7 @@ def gate_profile(
 
 def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme, title: bool) -> go.Figure:
     if not drawn:
-        return nothing(why, theme, title=name if title else None)
+        return empty_figure(why, theme, title=name if title else None)
     titles = {gate.gate: gate.title for _, _, found in drawn for gate in found}
     heads = [words for gate in titles.values() for words in (gate, "saturated")]
     spacing = {"horizontal_spacing": 0.2, "vertical_spacing": _GAP / (_PANEL * len(titles))}
@@ -50,19 +50,19 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
     for (source, x, found), style in zip(drawn, styles, strict=True):
         for gate in found:
             row = list(titles).index(gate.gate) + 1
-            _add_line(figure, source, x, gate.mean, gate.mean.values, style, Place(row, 1))
-            _add_line(figure, source, x, gate.high, gate.high.values, style, Place(row, 2))
-            _add_line(figure, source, x, gate.low, -gate.low.values, style, Place(row, 2))
+            _add_line(figure, source, x, gate.mean, gate.mean.values, style, PanelPosition(row, 1))
+            _add_line(figure, source, x, gate.high, gate.high.values, style, PanelPosition(row, 2))
+            _add_line(figure, source, x, gate.low, -gate.low.values, style, PanelPosition(row, 2))
     for row, name_of in enumerate(titles, start=1):
         means = [(x, gate.mean) for _, x, found in drawn for gate in found if gate.gate == name_of]
-        add_oddities(figure, means, theme, log=False, place=Place(row, 1))
+        add_nonfinite_markers(figure, means, theme, log=False, place=PanelPosition(row, 1))
     saturation = _saturation_axis(drawn)
     for row in range(1, len(titles) + 1):
         figure.update_yaxes(title_text="mean activation", row=row, col=1)
         figure.update_yaxes(title_text="share, ↓ low ↑ high", row=row, col=2, **saturation)
     for column in (1, 2):
         index_axis(figure, axis, row=len(titles), col=column)
-    return dressed(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
+    return apply_layout(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)
 
 
 def _saturation_axis(drawn: Sequence[Drawn]) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def _saturation_axis(drawn: Sequence[Drawn]) -> dict[str, Any]:
 
 
 def _add_line(
-    figure: go.Figure, source: Source, x: np.ndarray, series: Series, y: np.ndarray, style: Style, place: Place
+    figure: go.Figure, source: Source, x: np.ndarray, series: Series, y: np.ndarray, style: Style, place: PanelPosition
 ) -> None:
     name = safe(source.arm_label)
     first = not any(trace.name == name for trace in figure.data)

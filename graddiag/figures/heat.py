@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import CellState, Heat, number
 from graddiag.analysis.values import Ints
-from graddiag.figures.frame import dressed, index_axis, log_ticks, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, log_ticks, panels
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 HEAT_TITLE: Final = "Signal by step and timestep"
@@ -40,7 +40,7 @@ def heatmap(
     drawn = [heat for heat in heats if heat.missing is None]
     name = f"{HEAT_TITLE}: {heats[0].title}" if heats else HEAT_TITLE
     if not drawn:
-        return nothing(
+        return empty_figure(
             heats[0].missing or "" if heats else "There is no run to draw.", theme, title=name if title else None
         )
     columns = min(columns, len(heats))
@@ -67,7 +67,9 @@ def heatmap(
         figure.add_trace(trace, row=1, col=1)
     figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
     legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
-    dressed(figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend)
+    apply_layout(
+        figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend
+    )
     figure.update_xaxes(range=edges([heat.steps for heat in drawn]))
     figure.update_yaxes(range=edges([heat.timesteps for heat in drawn]))
     return _labelled(figure, rows, columns)
@@ -98,7 +100,7 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
     drawn = {"x": heat.steps, "y": heat.timesteps, "hoverongaps": False}
     value = "%{z:.3f}" if heat.signed else "10<sup>%{z:.2f}</sup>"
     traces = [go.Heatmap(z=z, coloraxis="coloraxis", hovertemplate=hover.replace("%{text}", value), **drawn)]
-    for state, words, color in oddities(palette, heat.signed):
+    for state, words, color in special_states(palette, heat.signed):
         cells = np.equal(heat.states.T, state)
         if cells.any():
             flat = np.where(cells, np.float32(1), np.float32(np.nan))
@@ -108,7 +110,7 @@ def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
     return traces
 
 
-def oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
+def special_states(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]:
     """State, words and colour of the cells that are no value; on a linear scale zero is a value like any other."""
     colors = {CellState.MISSING: palette.missing, CellState.NAN: palette.nan, CellState.INF: palette.inf}
     if not signed:
@@ -119,7 +121,7 @@ def oddities(palette: Palette, signed: bool) -> list[tuple[CellState, str, str]]
 def _legend(heats: Sequence[Heat], palette: Palette) -> list[go.Scatter]:
     present = [
         (words, color)
-        for state, words, color in oddities(palette, heats[0].signed)
+        for state, words, color in special_states(palette, heats[0].signed)
         if any((heat.states == state).any() for heat in heats)
     ]
     outline = {"width": 1, "color": palette.muted}

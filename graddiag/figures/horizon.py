@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LayerReaches, Reach, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, Place, positive
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import MOST_POINTS, PanelPosition, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 HORIZON_TITLE: Final = "Memory horizon over training"
@@ -29,7 +29,7 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=HORIZON_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=HORIZON_TITLE if title else None)
     figure = panels(1, 1)
     shown = [float(end) for each in drawn for end in _ends(each)]
     distances = _distances(drawn)
@@ -37,13 +37,13 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
     bounds = [*shown, *(float(distance) for distance, _ in distances if distance not in far)]
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         line = np.where(np.isfinite(each.horizon_by_step), each.horizon_by_step, np.nan)
-        add_named_line(figure, each.steps, positive(line), each.source, style, Place())
+        add_named_line(figure, each.steps, positive(line), each.source, style, PanelPosition())
         _add_endless(figure, each, style, max(bounds))
     for distance, words in distances:
         _add_level(figure, drawn, distance, words, far.get(distance, ""), theme)
     figure.update_yaxes(title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
     index_axis(figure, "step")
-    return dressed(figure, theme, title=HORIZON_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=HORIZON_TITLE if title else None, body=BODY)
 
 
 def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -52,7 +52,7 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
     results = (results,) if isinstance(results, LayerReaches) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=LAYERS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=LAYERS_TITLE if title else None)
     rows = list(dict.fromkeys(safe(one.selection.label) for each in drawn for one in each.layers))
     figure = panels(1, 1)
     styles = arm_styles([one.source for one in drawn], theme)
@@ -62,7 +62,7 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
     figure.add_vline(x=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
     figure.update_xaxes(title_text="mean transport gain<br>95% interval over steps", **log_axis([*gains, 1.0]))
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5])
-    return dressed(figure, theme, title=LAYERS_TITLE if title else None, body=60 + _ROW * len(rows))
+    return apply_layout(figure, theme, title=LAYERS_TITLE if title else None, body=60 + _ROW * len(rows))
 
 
 def _ends(each: Reach) -> list[float]:

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.figures.frame import dressed
+from graddiag.figures.frame import apply_layout
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Palette, Theme
 from graddiag.lessons.values import Clipped, Descent, Region, Surface, told
@@ -43,7 +43,7 @@ def cliff(
     figure.update_xaxes(title_text="w, recurrent weight", range=[surface.w[0], surface.w[-1]], showgrid=False)
     figure.update_yaxes(title_text="b, bias", range=[surface.b[0], surface.b[-1]], showgrid=False)
     figure.update_legends(itemsizing="trace", traceorder="reversed")
-    return dressed(figure, theme, title=None, body=_SURFACE)
+    return apply_layout(figure, theme, title=None, body=_SURFACE)
 
 
 def arrow(result: Clipped, *, extent: float, theme: Theme = "light") -> go.Figure:
@@ -61,7 +61,7 @@ def arrow(result: Clipped, *, extent: float, theme: Theme = "light") -> go.Figur
     axis: dict[str, Any] = {"range": [-extent, extent], "zeroline": True, "zerolinecolor": palette.grid}
     figure.update_xaxes(title_text="first entry", **axis)
     figure.update_yaxes(title_text="second entry", scaleanchor="x", **axis)
-    return dressed(figure, theme, title=None, body=_ARROW, legend=False)
+    return apply_layout(figure, theme, title=None, body=_ARROW, legend=False)
 
 
 def _ground(surface: Surface, shown: Shown, palette: Palette) -> go.Heatmap:

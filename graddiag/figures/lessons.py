@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Series
-from graddiag.figures.frame import BODY, PANEL, dressed, log_axis, panels
-from graddiag.figures.lines import Ints, Place, add_line, add_oddities, as_float32, positive
+from graddiag.figures.frame import BODY, PANEL, apply_layout, log_axis, panels
+from graddiag.figures.lines import Ints, PanelPosition, add_line, add_nonfinite_markers, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme
 from graddiag.lessons.values import Decay, Escape, Kept, Powers, Section, Slopes
 
@@ -58,7 +58,7 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
     ends = np.log10([min(line.values.min() for line in found), max(line.values.max() for line in found)])
     figure.update_yaxes(range=[ends[0] - _BELOW, ends[1] + _ABOVE])
     figure.add_hline(y=1, line={"color": muted, "width": 1}, layer="below")
-    return dressed(figure, theme, title=None, body=BODY)
+    return apply_layout(figure, theme, title=None, body=BODY)
 
 
 def kept(result: Kept, *, theme: Theme = "light") -> go.Figure:
@@ -100,7 +100,7 @@ def slopes(result: Slopes, *, theme: Theme = "light") -> go.Figure:
         )
     figure.update_xaxes(title_text="z, what goes into the sigmoid")
     figure.update_yaxes(title_text="dC/dz")
-    return dressed(figure, theme, title=None, body=BODY)
+    return apply_layout(figure, theme, title=None, body=BODY)
 
 
 def escape(result: Escape, *, theme: Theme = "light") -> go.Figure:
@@ -122,19 +122,19 @@ def _drawn(x: np.ndarray, several: Sequence[_Panel], theme: Theme, title: str) -
     heights = list(_UPPER[: len(several)]) if len(several) > 1 else None
     figure = panels(len(several), 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
     for row, panel in enumerate(several, start=1):
-        _add_panel(figure, x, panel, theme, Place(row))
+        _add_panel(figure, x, panel, theme, PanelPosition(row))
     figure.update_xaxes(title_text=title, row=len(several))
     legend = any(panel.named and len(panel.lines) > 1 for panel in several)
-    dressed(figure, theme, title=None, body=BODY + PANEL * (len(several) - 1), legend=legend)
+    apply_layout(figure, theme, title=None, body=BODY + PANEL * (len(several) - 1), legend=legend)
     return figure.update_layout(margin_r=_RIGHT)
 
 
-def _add_panel(figure: go.Figure, x: np.ndarray, panel: _Panel, theme: Theme, place: Place) -> None:
+def _add_panel(figure: go.Figure, x: np.ndarray, panel: _Panel, theme: Theme, place: PanelPosition) -> None:
     for line, style in zip(panel.lines, panel.styles, strict=True):
         y = positive(line.values) if panel.log else line.values
         look = {"hovertemplate": "%{x:.4g}: %{y:.4g}", "showlegend": panel.named}
         add_line(figure, as_float32(x), y, style, line.title, place, **look)
-    add_oddities(figure, [(_as_places(x), line) for line in panel.lines], theme, log=panel.log, place=place)
+    add_nonfinite_markers(figure, [(_as_places(x), line) for line in panel.lines], theme, log=panel.log, place=place)
     found = np.concatenate([line.values[line.values > 0] for line in panel.lines])
     axis = log_axis([found.min(), found.max()]) if panel.log and len(found) else {}
     figure.update_yaxes(title_text=panel.title, row=place.row, **axis)

@@ -17,7 +17,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Place:
+class PanelPosition:
     """Which panel of a figure to draw in."""
 
     row: int = 1
@@ -48,11 +48,11 @@ def add_line(
     y: NDArray[Any],
     style: Style,
     name: str,
-    place: Place | None = None,
+    place: PanelPosition | None = None,
     **trace: Any,
 ) -> None:
     """One line, float32, as SVG; ``trace`` goes to plotly (showlegend, opacity, ...)."""
-    place = place or Place()
+    place = place or PanelPosition()
     kept = decimated(y)
     alone = np.isfinite(y).sum() == 1
     figure.add_trace(
@@ -75,11 +75,11 @@ def add_band(
     ends: tuple[NDArray[Any], NDArray[Any]],
     style: Style,
     names: tuple[str, str],
-    place: Place | None = None,
+    place: PanelPosition | None = None,
 ) -> None:
     """A pale band from the lower to the upper of ``ends`` over ``x``, [n] each and all finite; ``names``: its own, not
     shown in the legend, and that of the lines it goes with."""
-    place, (low, high), (name, group) = place or Place(), ends, names
+    place, (low, high), (name, group) = place or PanelPosition(), ends, names
     figure.add_trace(
         go.Scatter(
             x=np.concatenate([x, x[::-1]]),
@@ -99,18 +99,18 @@ def add_band(
     )
 
 
-def add_oddities(
+def add_nonfinite_markers(
     figure: go.Figure,
     lines: Sequence[tuple[NDArray[Any], Series]],
     theme: Theme,
     *,
     log: bool,
-    place: Place | None = None,
+    place: PanelPosition | None = None,
     names: Sequence[str] = (),
 ) -> None:
     """Marks for what the lines (x and series) of one panel cannot show: NaN and inf at the top of them all, each with a
     sign of its own, and on a log axis exact zeros at their bottom; ``names`` say whose each line is, as markup."""
-    place = place or Place()
+    place = place or PanelPosition()
     shown = np.concatenate([s.values[np.isfinite(s.values) & (not log or s.values > 0)] for _, s in lines])
     top, bottom = (float(shown.max()), float(shown.min())) if len(shown) else (1.0, 1.0)
     palette = PALETTES[theme]
@@ -156,7 +156,7 @@ def _add_marks(
     symbol: str,
     color: str,
     whose: str,
-    place: Place,
+    place: PanelPosition,
 ) -> None:
     if not len(x):
         return

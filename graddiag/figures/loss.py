@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
 from graddiag.figures.curves import LOSS_TITLE, add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
-from graddiag.figures.lines import MOST_POINTS, Place, add_oddities, as_float32
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.lines import MOST_POINTS, PanelPosition, add_nonfinite_markers, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
@@ -18,10 +18,10 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
     results = (results,) if isinstance(results, LossDynamics) else tuple(results)
     drawn = [each for each in results if each.loss.measured]
     if not drawn:
-        return nothing(_why(results), theme, title=LOSS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=LOSS_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
-        add_named_line(figure, each.steps, each.loss.values, each.source, style, Place())
+        add_named_line(figure, each.steps, each.loss.values, each.source, style, PanelPosition())
         figure.data[-1].opacity = 0.35
         if each.course is not None:
             _add_marks(figure, each.level_steps, each.levels, each, style.color, "lines+markers", "level")
@@ -30,10 +30,10 @@ def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "ligh
         line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
         figure.add_hline(y=chance, line=line, annotation_text="guessing", annotation_position="bottom right")
     names = [safe(each.source.label) for each in drawn]
-    add_oddities(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
+    add_nonfinite_markers(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
     figure.update_yaxes(title_text="loss, as logged")
     index_axis(figure, "step")
-    return dressed(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
 
 
 def _add_marks(

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, CreditMatrix
 from graddiag.analysis.snapshots import UnitHeat
-from graddiag.figures.frame import dressed, log_ticks, panels
-from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, oddities
+from graddiag.figures.frame import apply_layout, log_ticks, panels
+from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, special_states
 from graddiag.figures.theme import PALETTES, Palette, Theme
 
 Scale = Literal["log", "share", "signed"]
@@ -52,7 +52,7 @@ def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(cells, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
-    dressed(figure, theme, title=title, body=PANEL + BAR, legend=legend)
+    apply_layout(figure, theme, title=title, body=PANEL + BAR, legend=legend)
     figure.update_xaxes(showgrid=False, title_text=cells.x[0])
     figure.update_yaxes(showgrid=False, title_text=cells.y[0])
     return figure.update_layout(margin_b=BAR)
@@ -71,7 +71,7 @@ def _kinds(cells: Cells, palette: Palette) -> list[tuple[CellState, str, str]]:
     colors = {CellState.MISSING: cells.missing_color} if cells.missing_color else {}
     return [
         (state, named.get(state, words), colors.get(state, color))
-        for state, words, color in oddities(palette, cells.scale != "log")
+        for state, words, color in special_states(palette, cells.scale != "log")
         if (cells.states == state).any()
     ]
 

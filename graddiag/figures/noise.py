@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import GradientNoise
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, nothing, panels
-from graddiag.figures.lines import Place, add_oddities, as_float32
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.lines import PanelPosition, add_nonfinite_markers, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 NOISE_TITLE: Final = "Gradient noise"
@@ -22,21 +22,21 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=NOISE_TITLE if title else None)
+        return empty_figure(why, theme, title=NOISE_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
-        add_named_line(figure, each.steps, each.cosine.values, each.source, style, Place())
+        add_named_line(figure, each.steps, each.cosine.values, each.source, style, PanelPosition())
         if any(block.signal is not None for block in each.blocks):
             figure.data[-1].opacity = 0.35
             _add_blocks(figure, each, style.color)
         else:
             figure.data[-1].opacity = 1
     names = [safe(each.source.label) for each in drawn]
-    add_oddities(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
+    add_nonfinite_markers(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_yaxes(title_text="cosine with the step before")
     index_axis(figure, "step")
-    return dressed(figure, theme, title=NOISE_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=NOISE_TITLE if title else None, body=BODY)
 
 
 def _add_blocks(figure: go.Figure, each: GradientNoise, color: str) -> None:

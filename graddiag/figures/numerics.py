@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Numerics
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
@@ -26,7 +26,7 @@ def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", 
     drawn = [each for each in results if each.missing is None and each.zeros]
     name = ZEROS_TITLE if title else None
     if not drawn:
-        return nothing(_why(results), theme, title=name)
+        return empty_figure(_why(results), theme, title=name)
     rows = _rows(drawn)
     figure = panels(1, 1)
     styles = arm_styles([one.source for one in drawn], theme)
@@ -35,7 +35,7 @@ def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", 
         _add(figure, each, rows, style, size, alone=len(drawn) == 1)
     figure.update_xaxes(title_text="share of entries that are 0", range=[-0.03, 1.03], tickformat=".0%")
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(row) for row in rows])
-    return dressed(figure, theme, title=name, body=_AXIS + _ROW * len(rows))
+    return apply_layout(figure, theme, title=name, body=_AXIS + _ROW * len(rows))
 
 
 def _rows(drawn: Sequence[Numerics]) -> list[str]:

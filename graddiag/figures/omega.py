@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Omega
 from graddiag.figures.curves import add_log_panels
-from graddiag.figures.frame import PANEL, dressed, nothing, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels
 from graddiag.figures.theme import Theme
 
 OMEGA_TITLE: Final = "Omega, the vanishing-gradient regularizer"
@@ -20,13 +20,13 @@ def omega(results: Omega | Sequence[Omega], *, theme: Theme = "light", title: bo
     drawn = [each for each in results if each.missing is None]
     name = f"{OMEGA_TITLE}: {' and '.join(dict.fromkeys(each.words for each in drawn))}"
     if not drawn:
-        return nothing(_why(results), theme, title=OMEGA_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=OMEGA_TITLE if title else None)
     figure = panels(2, 1, ("over training, mean over timesteps", "by timestep, mean over steps"), vertical_spacing=0.24)
     by_step = [(each.source, each.steps, each.per_timestep) for each in drawn]
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]
     add_log_panels(figure, [(by_step, "step"), (by_timestep, "timestep")], theme)
-    figure.update_yaxes(title_text="Ω a timestep")
-    return dressed(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
+    figure.update_yaxes(title_text="Ω per timestep")
+    return apply_layout(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
 
 
 def _why(results: Sequence[Omega]) -> str:

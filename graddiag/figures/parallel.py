@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.experiment import Member
 from graddiag.figures.experiment import member_styles
-from graddiag.figures.frame import BODY, dressed, nothing, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, safe
 
 PARALLEL_TITLE: Final = "Every run across its settings"
@@ -36,7 +36,7 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
     its number is not known, NaN or inf.
     """
     if not result.members:
-        return nothing("There is no run to draw.", theme, title=PARALLEL_TITLE if title else None)
+        return empty_figure("There is no run to draw.", theme, title=PARALLEL_TITLE if title else None)
     axes = [axis for axis in _axes(result) if _ends(axis, result.members)]
     figure, styles = panels(1, 1), member_styles(result, theme)
     for each in result.members:
@@ -48,7 +48,7 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
         figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
     figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
     figure.update_yaxes(range=[-0.18, 1.42], visible=False)
-    dressed(figure, theme, title=PARALLEL_TITLE if title else None, body=BODY + 80)
+    apply_layout(figure, theme, title=PARALLEL_TITLE if title else None, body=BODY + 80)
     figure.update_annotations(font={"size": FONT_SIZE - 2})  # many of them have to stand side by side on a phone
     return figure
 

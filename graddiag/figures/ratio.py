@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, HeatRatio, signal_title
-from graddiag.figures.frame import dressed, index_axis, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
@@ -16,7 +16,7 @@ RATIO_TITLE: Final = "Ratio of two runs by step and timestep"
 def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """One panel, step to the right and timestep upwards, on a diverging log scale about 1."""
     if result.missing:
-        return nothing(result.missing, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None)
+        return empty_figure(result.missing, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None)
     palette, figure = PALETTES[theme], panels(1, 1)
     at = {"x": result.steps, "y": result.timesteps, "hoverongaps": False}
     hover = "step %{x}, timestep %{y}<br>10<sup>%{z:.2f}</sup><extra>ratio</extra>"
@@ -30,7 +30,7 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
     figure.update_layout(coloraxis=_color_axis(result, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
-    dressed(
+    apply_layout(
         figure, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None, body=PANEL + BAR, legend=legend
     )
     index_axis(figure, "step", showgrid=False, range=edges([result.steps]))

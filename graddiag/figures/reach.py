@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Reach
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_band, add_band_entry, positive
+from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_band, add_band_entry, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 REACH_TITLE: Final = "Reach of the gradient over training"
@@ -22,7 +22,7 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=REACH_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=REACH_TITLE if title else None)
     heads = ("mean transport gain", "‖dL/dh‖, first timestep / last")
     figure = panels(2, 1, heads, shared_xaxes=True, vertical_spacing=0.14)
     styles = arm_styles([each.source for each in drawn], theme)
@@ -30,12 +30,12 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
         ([np.exp(each.exponent_by_step) for each in drawn], [each.ratio_by_step for each in drawn]), start=1
     ):
         for each, line, style in zip(drawn, lines, styles, strict=True):
-            add_named_line(figure, each.steps, positive(line), each.source, style, Place(row))
-        title_text = ("gain a timestep", "ratio of norms")[row - 1]
+            add_named_line(figure, each.steps, positive(line), each.source, style, PanelPosition(row))
+        title_text = ("gain per timestep", "ratio of norms")[row - 1]
         figure.update_yaxes(title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
         _add_one(figure, theme, row)
     index_axis(figure, "step", row=2, col=1)
-    return dressed(figure, theme, title=REACH_TITLE if title else None, body=2 * PANEL, heads=True)
+    return apply_layout(figure, theme, title=REACH_TITLE if title else None, body=2 * PANEL, heads=True)
 
 
 def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bool = True) -> go.Figure:
@@ -43,18 +43,18 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
     results = (results,) if isinstance(results, Reach) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=TRANSPORT_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=TRANSPORT_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         _add_band(figure, each, style)
-        add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, Place())
+        add_named_line(figure, each.timesteps, positive(each.gain_by_timestep), each.source, style, PanelPosition())
     if any(len(trace.x) for trace in figure.data if trace.fill):
         add_band_entry(figure, "10 to 90% of the steps", theme)
     _add_one(figure, theme, 1)
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
-    figure.update_yaxes(title_text="gain a timestep", **log_axis(_ends(bounds)))
+    figure.update_yaxes(title_text="gain per timestep", **log_axis(_ends(bounds)))
     index_axis(figure, "timestep")
-    return dressed(figure, theme, title=TRANSPORT_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=TRANSPORT_TITLE if title else None, body=BODY)
 
 
 def _add_band(figure: go.Figure, each: Reach, style: Style) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis.snapshots import UnitHeat
-from graddiag.figures.frame import nothing
+from graddiag.figures.frame import empty_figure
 from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, Scale, draw
 from graddiag.figures.theme import Theme
@@ -20,7 +20,7 @@ def unit_heat(
     activations on a linear one. ``limits``: the ends of the log scale, to share it (``limits_of``)."""
     name = f"{UNITS_TITLE}: {result.title}" if title else None
     if result.missing is not None:
-        return nothing(result.missing, theme, title=name)
+        return empty_figure(result.missing, theme, title=name)
     scale: Scale = "log" if not result.linear else "signed" if result.signed else "share"
     axes = (("timestep", result.timesteps), ("unit", result.units))
     bar = f"{result.title}<br>{result.unit}"

@@ -7,10 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
-from graddiag.figures.frame import BODY, PANEL, dressed, index_axis, log_axis, nothing, panels
+from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
 from graddiag.figures.lines import (
     MOST_POINTS,
-    Place,
+    PanelPosition,
     add_band,
     add_band_entry,
     add_entry,
@@ -40,50 +40,52 @@ def spectrum(
     name = SPECTRUM_TITLE if title else None
     if not drawn and not exponents:
         why = next((each.missing for each in weights if each.missing), "There is no finite recurrent weight to draw.")
-        return nothing(why, theme, title=name)
+        return empty_figure(why, theme, title=name)
     heads = ["eigenvalues", "singular values", *(["Lyapunov exponents"] if exponents else [])]
     below = {"specs": [[{}, {}], [{"colspan": 2}, None]], "vertical_spacing": 0.2} if exponents else {}
     figure = panels(2 if exponents else 1, 2, heads, horizontal_spacing=0.2, **below)
     _add_circle(figure, theme)
     sizes = _add_blocks(figure, drawn, theme)
     for place, each in enumerate(exponents):
-        _add_exponents(figure, each, _style(place, theme, "4px,4px"), Place(2))
+        _add_exponents(figure, each, _style(place, theme, "4px,4px"), PanelPosition(2))
     figure.update_xaxes(title_text="real part", row=1, col=1)
     figure.update_yaxes(title_text="imaginary part", scaleanchor="x", row=1, col=1)
     figure.update_xaxes(title_text="index", row=1, col=2)
     figure.update_yaxes(title_text="singular value", row=1, col=2, **log_axis(sizes))
     if exponents:
         figure.update_xaxes(title_text="index", row=2, col=1)
-        figure.update_yaxes(title_text="nats a timestep", row=2, col=1)
-    dressed(figure, theme, title=name, body=BODY + 40 + (PANEL if exponents else 0), heads=True, legend=False)
+        figure.update_yaxes(title_text="nats per timestep", row=2, col=1)
+    apply_layout(figure, theme, title=name, body=BODY + 40 + (PANEL if exponents else 0), heads=True, legend=False)
     return _legend_below(figure)
 
 
 def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """Lyapunov exponents by index, the largest first: the mean over samples, the band from the smallest to the largest
-    sample, and thin lines for the windows of the way."""
+    sample, and thin lines for windows of the sequence."""
     results = (results,) if isinstance(results, Lyapunov) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     name = "Lyapunov exponents" if title else None
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no exponent to draw.")
-        return nothing(why, theme, title=name)
+        return empty_figure(why, theme, title=name)
     figure = panels(1, 1)
     for place, each in enumerate(drawn):
         style = _style(place, theme)
         for number, window in enumerate(each.windows, start=1):
             thin = f"%{{x}}: %{{y:.3g}}<extra>window {number} of {len(each.windows)}</extra>"
             y = np.where(np.isfinite(window), window, np.nan)
-            add_line(figure, _index(y), y, style, "", Place(), showlegend=False, opacity=0.3, hovertemplate=thin)
-        _add_exponents(figure, each, style, Place())
+            add_line(
+                figure, _index(y), y, style, "", PanelPosition(), showlegend=False, opacity=0.3, hovertemplate=thin
+            )
+        _add_exponents(figure, each, style, PanelPosition())
     if any(trace.fill for trace in figure.data):
         add_band_entry(figure, "smallest to largest sample", theme)
     if any(len(each.windows) for each in drawn):
-        add_entry(figure, "windows of the way", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
+        add_entry(figure, "windows of the sequence", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     figure.update_xaxes(title_text="index")
-    figure.update_yaxes(title_text="nats a timestep")
-    return dressed(figure, theme, title=name, body=BODY)
+    figure.update_yaxes(title_text="nats per timestep")
+    return apply_layout(figure, theme, title=name, body=BODY)
 
 
 def spectrum_history(
@@ -96,7 +98,7 @@ def spectrum_history(
     name = SPECTRUM_HISTORY_TITLE if title else None
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=name)
+        return empty_figure(why, theme, title=name)
     figure = panels(2, 1, ("largest singular value", "spectral radius"), shared_xaxes=True, vertical_spacing=0.14)
     _add_weights(figure, drawn, theme)
     figure.update_yaxes(title_text="largest of the gates")
@@ -106,7 +108,7 @@ def spectrum_history(
     steps = {int(step) for each in drawn for step in each.steps}
     if len(steps) == 1:
         figure.update_xaxes(tickvals=list(steps))
-    return dressed(figure, theme, title=name, body=2 * PANEL, heads=True)
+    return apply_layout(figure, theme, title=name, body=2 * PANEL, heads=True)
 
 
 def _add_weights(figure: go.Figure, drawn: Sequence[SpectrumHistory], theme: Theme) -> None:
@@ -122,7 +124,7 @@ def _add_weights(figure: go.Figure, drawn: Sequence[SpectrumHistory], theme: The
             for row, line in ((1, weight.norm), (2, weight.radius)):
                 first = alone and row == 1
                 y = positive(line.values)
-                add_line(figure, each.steps, y, style, name, Place(row), showlegend=first, hovertemplate=hover)
+                add_line(figure, each.steps, y, style, name, PanelPosition(row), showlegend=first, hovertemplate=hover)
     if not alone:
         _add_arms_and_dashes(figure, drawn, names if several else (), theme)
 
@@ -173,7 +175,14 @@ def _add_blocks(figure: go.Figure, drawn: Sequence[WeightSpectrum], theme: Theme
         figure.add_trace(dots, row=1, col=1)
         index = np.arange(1, len(block.singular) + 1)
         add_line(
-            figure, index, positive(block.singular), style, name, Place(1, 2), showlegend=False, hovertemplate=hover
+            figure,
+            index,
+            positive(block.singular),
+            style,
+            name,
+            PanelPosition(1, 2),
+            showlegend=False,
+            hovertemplate=hover,
         )
         known = block.singular[block.singular > 0]
         ends += [float(known.min()), float(known.max())] if len(known) else []
@@ -191,7 +200,7 @@ def _named(drawn: Sequence[WeightSpectrum], theme: Theme) -> Iterator[tuple[str,
                 yield label, safe(weight.parameter), _style(place, theme), block
 
 
-def _add_exponents(figure: go.Figure, each: Lyapunov, style: Style, place: Place) -> None:
+def _add_exponents(figure: go.Figure, each: Lyapunov, style: Style, place: PanelPosition) -> None:
     """The mean over samples, and the band of the samples where there are several."""
     label = safe(each.selection.label)
     low, high = each.spread

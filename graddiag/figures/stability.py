@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.stability import EDGE, EdgeOfStability
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_entry
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme
 
 STABILITY_TITLE: Final = "Edge of stability"
@@ -23,9 +23,11 @@ def stability(
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=STABILITY_TITLE if title else None)
+        return empty_figure(why, theme, title=STABILITY_TITLE if title else None)
     figure = panels(1, 1)
-    add_lines(figure, [(each.source, each.steps, each.product) for each in drawn], theme, log=True, place=Place())
+    add_lines(
+        figure, [(each.source, each.steps, each.product) for each in drawn], theme, log=True, place=PanelPosition()
+    )
     line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
     figure.add_hline(y=EDGE, line=line)
     add_entry(figure, "edge: 2", line=line)
@@ -34,4 +36,4 @@ def stability(
         **log_axis([*drawn_values([one.product for one in drawn]), EDGE]),
     )
     index_axis(figure, "step")
-    return dressed(figure, theme, title=STABILITY_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=STABILITY_TITLE if title else None, body=BODY)

@@ -7,7 +7,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Diagnosis, Finding
-from graddiag.figures.frame import dressed, index_axis, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 STORY_TITLE: Final = "Findings in order of time"
@@ -34,7 +34,7 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
     drawn = [(each, spans) for each in results if (spans := _spans(each))]
     if not drawn:
         why = "No finding has a place in time." if results else "There is no run to draw."
-        return nothing(why, theme, title=STORY_TITLE if title else None)
+        return empty_figure(why, theme, title=STORY_TITLE if title else None)
     figure = panels(1, 1)
     rows = list(dict.fromkeys(_row(each, span, len(drawn)) for each, spans in drawn for span in spans))
     styles = arm_styles([each.source for each, _ in drawn], theme)
@@ -45,7 +45,7 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
     margin = 0.03 * max(1, max(ends) - min(ends))
     index_axis(figure, "step", range=[min(ends) - margin, max(ends) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
-    return dressed(figure, theme, title=STORY_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
+    return apply_layout(figure, theme, title=STORY_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
 
 
 def _spans(each: Diagnosis) -> list[_Span]:

@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Profile, Truncation
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_entry
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 TRUNCATION_TITLE: Final = "Where back-propagation ends"
@@ -29,10 +29,10 @@ def truncation(
         if line.name == schema.GRAD_H
     ]
     if not drawn:
-        return nothing(_why(results), theme, title=TRUNCATION_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=TRUNCATION_TITLE if title else None)
     figure = panels(1, 1)
     lines = [(found.source, each.timesteps, line) for found, each, line in drawn]
-    add_lines(figure, lines, theme, log=True, place=Place())
+    add_lines(figure, lines, theme, log=True, place=PanelPosition())
     for (found, _, _), style in zip(drawn, arm_styles([each for each, _, _ in lines], theme), strict=True):
         if found.cut_timestep is not None:
             _add_mark(figure, found.cut_timestep, f"{safe(found.source.arm_label)}: cut", style.color, "dash")
@@ -43,7 +43,7 @@ def truncation(
             _add_mark(figure, beyond, words, PALETTES[theme].muted, "dot")
     figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
     index_axis(figure, "timestep")
-    return dressed(figure, theme, title=TRUNCATION_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=TRUNCATION_TITLE if title else None, body=BODY)
 
 
 def _add_mark(figure: go.Figure, at: int, words: str, color: str, dash: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import GateUnits, UnitSaturation
-from graddiag.figures.frame import dressed, nothing, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels
 from graddiag.figures.lines import MOST_POINTS, add_entry, as_float32
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -25,7 +25,7 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
     results = (results,) if isinstance(results, GateUnits) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
-        return nothing(_why(results), theme, title=GATE_UNITS_TITLE if title else None)
+        return empty_figure(_why(results), theme, title=GATE_UNITS_TITLE if title else None)
     titles = {gate.gate: gate.title for each in drawn for gate in each.gates}
     columns = min(_COLUMNS, len(titles))
     rows = -(-len(titles) // columns)
@@ -44,7 +44,7 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
     axis = {"range": [-0.04 * end, 1.04 * end], "tickformat": ".0%"}
     figure.update_xaxes(title_text="share left-saturated (low)", **axis)
     figure.update_yaxes(title_text="share right-saturated (high)", **axis)
-    return dressed(figure, theme, title=GATE_UNITS_TITLE if title else None, body=rows * _PANEL, heads=True)
+    return apply_layout(figure, theme, title=GATE_UNITS_TITLE if title else None, body=rows * _PANEL, heads=True)
 
 
 def _end(figure: go.Figure) -> float:

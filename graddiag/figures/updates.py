@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import RULE_OF_THUMB, Updates, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place, add_entry, add_oddities, positive
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 UPDATES_TITLE: Final = "Size of the updates relative to the weights"
@@ -21,19 +21,19 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
     drawn = [each for each in results if each.missing is None]
     if not drawn:
         why = next((each.missing for each in results if each.missing), "There is no run to draw.")
-        return nothing(why, theme, title=UPDATES_TITLE if title else None)
+        return empty_figure(why, theme, title=UPDATES_TITLE if title else None)
     figure = panels(1, 1)
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
-        add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, Place())
+        add_named_line(figure, each.steps, positive(each.ratio.values), each.source, style, PanelPosition())
     names = [safe(each.source.label) for each in drawn]
-    add_oddities(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True, names=names)
+    add_nonfinite_markers(figure, [(each.steps, each.ratio) for each in drawn], theme, log=True, names=names)
     line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
     figure.add_hline(y=RULE_OF_THUMB, line=line)
     add_entry(figure, f"rule of thumb {number(RULE_OF_THUMB)}", line=line)
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
     figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
     index_axis(figure, "step")
-    return dressed(figure, theme, title=UPDATES_TITLE if title else None, body=BODY)
+    return apply_layout(figure, theme, title=UPDATES_TITLE if title else None, body=BODY)
 
 
 def _axis(values: Sequence[float]) -> dict[str, Any]:

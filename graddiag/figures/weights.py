@@ -1,4 +1,4 @@
-"""Which timesteps teach the recurrent weight, and how far their contributions cancel."""
+"""The contribution of each timestep to the recurrent weight gradient, and how far the contributions cancel."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,15 +8,15 @@ import plotly.graph_objects as go
 from graddiag.analysis import Series, Source, WeightsInTime
 from graddiag.analysis.values import Ints
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import PANEL, dressed, index_axis, log_axis, nothing, panels
-from graddiag.figures.lines import Place
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.lines import PanelPosition
 from graddiag.figures.theme import Theme
 
 WEIGHTS_TITLE: Final = "Contribution of each timestep to the weight gradient"
 CONTRIBUTIONS_TITLE: Final = "Contributing timesteps and cancellation"
 
 _BY_TIMESTEP: Final = ("share of Σ‖G‖, mean over steps", "cosine of G with the sum of G, mean over steps")
-_OVER_STEPS: Final = ("effective number of timesteps that teach", "cancellation ‖ΣG‖ / Σ‖G‖")
+_OVER_STEPS: Final = ("effective number of timesteps", "cancellation ‖ΣG‖ / Σ‖G‖")
 _UNITS: Final = {_BY_TIMESTEP: ("share", "cosine"), _OVER_STEPS: ("timesteps", "share")}
 
 
@@ -40,7 +40,7 @@ def weights_in_time(
 def teaching(
     results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
-    """Over training: how many timesteps teach the recurrent weight, and how much of their lengths the sum keeps."""
+    """Over training: the effective number of contributing timesteps, and the cancellation between them."""
     results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
     lines = [
         [(each.source, each.steps, each.teaching) for each in _held(results)],
@@ -64,15 +64,15 @@ def _figure(
     title: str | None,
 ) -> go.Figure:
     if not lines[0]:
-        return nothing(why, theme, title=title)
+        return empty_figure(why, theme, title=title)
     figure = panels(len(lines), 1, heads, shared_xaxes=True, vertical_spacing=0.14)
     for row, (each, log, unit) in enumerate(zip(lines, logs, _UNITS[heads], strict=True), start=1):
         figure.update_yaxes(title_text=unit, row=row, col=1)
-        add_lines(figure, each, theme, log=log, place=Place(row))
+        add_lines(figure, each, theme, log=log, place=PanelPosition(row))
         if log:
             figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))
     index_axis(figure, axis, row=len(lines), col=1)
-    return dressed(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
+    return apply_layout(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
 
 
 def _held(results: Sequence[WeightsInTime]) -> list[WeightsInTime]:

@@ -10,7 +10,7 @@ import pandas as pd
 from graddiag import analysis, figures, schema
 from graddiag.analysis import number
 from graddiag.report.content import Grid
-from graddiag.report.plots import Picture, Place
+from graddiag.report.plots import FigurePlace, Picture
 from graddiag.run import Run
 from graddiag.store import slug
 from graddiag.views.table import table_of, to_csv
@@ -23,7 +23,7 @@ def picture(title: str, caption: str, draw: Callable[..., Any], /, *results: Any
 
     The title is unique within a report: it names the figure's file.
     """
-    place = Place(slug(title, fallback="figure"), "figure")
+    place = FigurePlace(slug(title, fallback="figure"), "figure")
     return Picture(place, title, (caption,), partial(draw, *results, **how), lambda: to_csv(table_of(*results)))
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from graddiag import analysis
 from graddiag.analysis import Selection
 from graddiag.report.content import Part
-from graddiag.report.plots import Picture, Place
+from graddiag.report.plots import FigurePlace, Picture
 from graddiag.report.request import Tell
 from graddiag.run import Run
 from graddiag.views import VIEWS, Plot, View, ViewContext, ViewSection
@@ -78,7 +78,7 @@ def _part(
     """Pictures of what was measured; for the rest the sentence that says what is missing."""
     pictures: list[Picture] = []
     missing: list[str] = []
-    place = partial(Place, chapter, layer=None if layer is None else layer.label, number=number)
+    place = partial(FigurePlace, chapter, layer=None if layer is None else layer.label, number=number)
     for name, plot in plots:
         if plot.missing is None:
             pictures.append(Picture(place(name), plot.title, plot.captions, plot.figure, partial(plot.csv, DIGITS)))

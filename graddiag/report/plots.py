@@ -6,15 +6,15 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.figures.lines import MOST_POINTS, decimated
+from graddiag.figures.theme import Theme
 from graddiag.store.slugs import slug
 
-Theme = Literal["light", "dark"]
 DEFAULT_HEIGHT: Final = 450  # plotly's own
 MOST_BYTES: Final = 2_300_000  # of all figures of a report: with their tables and plotly.js it stays below 8 MB
 TABLE_BYTES: Final = 600_000  # of all tables; figures give way to what is beyond
@@ -24,7 +24,7 @@ _BY_POINT: Final = ("x", "y", "customdata", "text")
 
 
 @dataclass(frozen=True)
-class Place:
+class FigurePlace:
     """Where a figure stands: the id of its chapter, its name there, and the layer that it is about, the n-th."""
 
     chapter: str
@@ -53,7 +53,7 @@ class Picture:
     """A figure in a report: its place, its title, what to see in it, the figure itself in both themes, each drawn when
     it is first asked for, and its numbers as CSV where it has any."""
 
-    place: Place
+    place: FigurePlace
     title: str
     captions: tuple[str, ...]
     draw: Draw

@@ -16,7 +16,7 @@ def question(runs: Sequence[Run]) -> str:
     trained = f"{listed(models)} on {listed(tasks)}" if tasks else listed(models)
     if len(runs) == 1:
         clipping = _clipping(about[0].clip)
-        return f"What becomes of the gradient of {trained} on its way back through time{clipping}?"
+        return f"How does the gradient of {trained} flow back through time{clipping}?"
     policies = _each(m.clip for m in about)
     treated = [policy for policy in policies if policy != OFF]
     if OFF in policies and treated:

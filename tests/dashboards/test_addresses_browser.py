@@ -78,9 +78,9 @@ VIEWS: dict[str, tuple[str, tuple[Act, ...]]] = {
         RUN,
         (
             picks("Signal"),
-            picks("A cell shows the"),
-            slides("Zoom into the training", "ArrowRight", 4),
-            slides("Zoom into the sequence", "ArrowLeft", 3, thumb=1),
+            picks("Cell aggregation"),
+            slides("Zoom, training", "ArrowRight", 4),
+            slides("Zoom, sequence", "ArrowLeft", 3, thumb=1),
             slides("Step", "ArrowLeft", 5),
         ),
     ),
@@ -88,7 +88,7 @@ VIEWS: dict[str, tuple[str, tuple[Act, ...]]] = {
         RUN,
         (
             presses("training"),
-            slides("Zoom into the training", "ArrowLeft", 6, thumb=1),
+            slides("Zoom, training", "ArrowLeft", 6, thumb=1),
             slides("Step", "ArrowLeft", 9),
         ),
     ),
@@ -98,7 +98,7 @@ VIEWS: dict[str, tuple[str, tuple[Act, ...]]] = {
         (
             presses("1"),
             presses("clipping"),
-            slides("Zoom into the training", "ArrowRight", 4),
+            slides("Zoom, training", "ArrowRight", 4),
             slides("Step", "ArrowLeft", 3),
         ),
     ),

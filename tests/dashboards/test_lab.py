@@ -191,7 +191,7 @@ def test_a_lost_job_is_told_and_can_be_put_away(open_page: Open, root: Path) -> 
     leave(root)
     page = open_page("lab")
     assert "Its process is gone" in words(page)
-    press(page, "Put away")
+    press(page, "Dismiss")
     assert "No jobs yet" in words(page)
 
 

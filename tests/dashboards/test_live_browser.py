@@ -150,7 +150,7 @@ def test_what_was_zoomed_into_stays_while_a_run_grows(growing: Growing, seen: Wa
     assert plot.evaluate(RANGE) == zoomed
     assert plot.evaluate("plot => plot._fullData[0].x.length") == 60
     until(lambda: zoomed_out(plot))  # and not to where it ended when the page was opened
-    seen.page.get_by_role("slider", name="Zoom into the training").first.press("ArrowRight")
+    seen.page.get_by_role("slider", name="Zoom, training").first.press("ArrowRight")
     expect(seen.page).to_have_url(re.compile("[?&]steps="))
     seen.settle()
     assert plot.evaluate(RANGE)[1] >= 59

@@ -199,7 +199,7 @@ def test_a_job_that_failed_is_told_on_the_runs_page(open_page: Open, root: Path)
     page = open_page("runs")
     assert not page.exception
     assert "the disk is full" in words(page)
-    next(button for button in page.button if button.label == "Put away").click().run()
+    next(button for button in page.button if button.label == "Dismiss").click().run()
     assert "the disk is full" not in words(page)
 
 

@@ -108,7 +108,7 @@ def test_a_box_in_a_heatmap_looks_closer_and_there_is_a_way_back(seen: Watched) 
     seen.go("/run?run=long")
     whole = list(range(0, LONG, 2))
     assert columns(seen) == whole
-    seen.page.get_by_text("a box looks closer", exact=True).click()
+    seen.page.get_by_text("drag to zoom", exact=True).click()
     seen.settle()
     drag(seen, 0, (200, 20), (300, 60), (LONG, MANY))
     expect(seen.page).to_have_url(re.compile("[?&]steps="))
@@ -118,7 +118,7 @@ def test_a_box_in_a_heatmap_looks_closer_and_there_is_a_way_back(seen: Watched) 
     assert [low, high] == pytest.approx([20, 60], abs=2)
     assert columns(seen) == list(range(first, last + 1))  # a cell of its own for each step
     assert seen.page.locator(".selectionlayer > *").count() == 0  # what was taken is all that is seen
-    seen.page.get_by_role("button", name="Look at all of it again").click()
+    seen.page.get_by_role("button", name="Reset zoom").click()
     expect(seen.page).not_to_have_url(re.compile("steps="))
     seen.settle()
     assert not {"steps", "timesteps"} & set(asked(seen))
@@ -126,7 +126,7 @@ def test_a_box_in_a_heatmap_looks_closer_and_there_is_a_way_back(seen: Watched) 
 
 
 def test_a_box_in_the_ratio_reaches_both_heatmaps(seen: Watched) -> None:
-    seen.go(f"{COMPARE}&pointing=a+box+looks+closer")
+    seen.go(f"{COMPARE}&pointing=drag+to+zoom")
     drag(seen, 2, (10, 5), (30, 15))
     expect(seen.page).to_have_url(re.compile("[?&]steps="))
     seen.settle()

@@ -66,7 +66,7 @@ def test_what_heatmaps_show_is_kept_while_another_section_is_looked_at(open_page
     signal.select_index(1).run()
     assert other != signal.options[0]
     for section in ("training", "through time"):
-        next(each for each in page.segmented_control if each.label == "Look at").set_value(section).run()
+        next(each for each in page.segmented_control if each.label == "Section").set_value(section).run()
         assert not page.exception
         shown = [each for each in page.selectbox if each.label == "Signal"]
         assert bool(shown) is (section == "through time")
@@ -111,7 +111,7 @@ def test_all_of_it_can_be_looked_at_again(open_page: Open, root: Path) -> None:
     page.slider(key="steps").set_value((2, 8)).run()
     page.slider(key="timesteps").set_value((1, 4)).run()
     assert not page.exception
-    pressed(page, "Look at all of it again")
+    pressed(page, "Reset zoom")
     assert page.slider(key="steps").value == (0, 11)
     assert page.slider(key="timesteps").value == (0, 9)
 
@@ -225,7 +225,7 @@ def test_a_run_goes_to_the_trash_and_comes_back(open_page: Open, root: Path) -> 
     assert list(page.dataframe[0].value["run"]) == [on]
     assert [one.run for one in trashed_runs(root)] == [off]
     page.multiselect(key="trash").set_value([page.multiselect(key="trash").options[0]]).run()
-    pressed(page, "Put back")
+    pressed(page, "Restore")
     assert sorted(page.dataframe[0].value["run"]) == [off, on]
 
 

@@ -123,7 +123,7 @@ def test_all_gates_share_one_range_that_fits_their_saturation(largest: float, en
 
 def test_a_band_and_the_windows_of_exponents_are_named() -> None:
     names = [trace.name for trace in figures.lyapunov(EXPONENTS["plain"]).data if trace.showlegend is not False]
-    assert names[1:] == ["smallest to largest sample", "windows of the way"]
+    assert names[1:] == ["smallest to largest sample", "windows of the sequence"]
     alone = [trace.name for trace in figures.lyapunov(EXPONENTS["one sample"]).data]
     assert "smallest to largest sample" not in alone
 

@@ -22,14 +22,13 @@ PAIR = runs(LSTM | {"clip": "none", "arm": "off", "seed": 0}, LSTM | {"clip": "n
         (PAIR, "Does clipping the gradient (norm:1.0) change how lstm on text trains, against no clipping?"),
         (
             PAIR[:1],
-            "What becomes of the gradient of lstm on text on its way back through time, with no clipping?",
+            "How does the gradient of lstm on text flow back through time, with no clipping?",
         ),
         (
             PAIR[1:],
-            "What becomes of the gradient of lstm on text on its way back through time, with the gradient clipped "
-            "(norm:1.0)?",
+            "How does the gradient of lstm on text flow back through time, with the gradient clipped (norm:1.0)?",
         ),
-        (runs({}), "What becomes of the gradient of the model on its way back through time?"),
+        (runs({}), "How does the gradient of the model flow back through time?"),
         (runs({"model": "rnn"}, {"model": "gru"}), "How do these 2 runs of rnn and gru differ?"),
     ],
 )
