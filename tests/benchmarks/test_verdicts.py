@@ -16,7 +16,7 @@ from benchmarks.verdicts.labels import AT_CHANCE, FADES, HEALTHY
 from benchmarks.verdicts.nets import Net, keep
 from benchmarks.verdicts.optimizers import cosine, optimizer
 from benchmarks.verdicts.rules import accused, falsely_healthy, global_norm, outcome_right, tuned
-from benchmarks.verdicts.suite import Judged, cases, judged, record, recorded
+from benchmarks.verdicts.suite import SPLITS, Judged, cases, judged, record, recorded
 from benchmarks.verdicts.tables import shown
 from benchmarks.verdicts.tasks import autoregression, echo, markov, mse
 from benchmarks.verdicts.training import Numbers, Training, radius
@@ -60,13 +60,22 @@ def test_no_case_is_there_twice_and_both_parts_are_large() -> None:
     assert len({each.training for each in found if each.at == 0.1}) >= 20
 
 
-def test_no_family_is_in_both_parts() -> None:
-    tune, held = ({each.family for each in cases((split,))} for split in ("tune", "held-out"))
+def test_no_family_is_in_two_parts() -> None:
+    tune, held, fresh = ({each.source for each in cases((split,))} for split in SPLITS)
     assert not tune & held
+    assert not fresh & (tune | held)
+    names = [{each.family for each in cases((split,))} for split in SPLITS]
+    assert not names[0] & (names[1] | names[2])
+
+
+def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
+    found = cases(("fresh",))
+    assert len({each.key for each in found}) >= 60
+    assert min(sum(each.label.healthy for each in found), sum(each.label.failed for each in found)) >= 25
 
 
 def test_labels_use_the_identifiers_of_the_diagnosis() -> None:
-    for each in cases(("tune", "held-out")):
+    for each in cases(SPLITS):
         assert set(each.label.outcomes) <= set(OUTCOMES), each.name
         assert set(each.label.causes) <= CAUSES, each.name
         assert not (each.label.failed and each.label.healthy), each.name

@@ -13,10 +13,11 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.outcome import words
 from graddiag.analysis.outcome.course import Course, course
-from graddiag.analysis.outcome.measures import Measure, chance_of, constant_loss, explained_of, goal_of, loss_of, scalar
+from graddiag.analysis.outcome.measures import Measure, chance_of, constant_loss, explained_of, goal_of, loss_of
+from graddiag.analysis.outcome.no_measure import no_measure
 from graddiag.analysis.outcome.untrained import partly_trained, skipped_updates, without_gradient
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
+from graddiag.analysis.values import Result, Source, source_of
 from graddiag.run import Run, numbers, remembered
 
 OutcomeName = Literal["learned", "learning", "overfits", "stuck", "diverged", "broken", "unknown"]
@@ -175,7 +176,7 @@ def broken_from(run: Run) -> int | None:
 def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _Judged:
     found = course(measure.steps, measure.values)
     moved = course(loss.steps, loss.values) if loss is not None and len(loss.values) else None
-    if measure.kind == "loss" and (why := _no_measure(run, found)):
+    if measure.kind == "loss" and (why := no_measure(run, found)):
         return _Judged("unknown", why)
     if measure.kind == "goal":
         return _by_goal(run, measure, found, moved, t)
@@ -352,32 +353,6 @@ def _by_loss(found: Course, t: Thresholds) -> _Judged:
     if late.name == "learning" or found.noise < t.loss_interpolates * span:
         return late
     return _Judged("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
-
-
-def _no_measure(run: Run, found: Course) -> Detail | None:
-    """Why this loss does not measure success: it crosses 0 within its noise, or moves with a weight that was logged."""
-    if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
-        return "not-a-measure"
-    return "not-a-measure" if _weighed(run, found) else None
-
-
-def _weighed(run: Run, found: Course) -> bool:
-    """Whether a logged weight of the loss (beta, temperature, ...) changes and the loss rises with it."""
-    if found.last <= found.best + 2 * found.error:
-        return False
-    for name in words.WEIGHTS:
-        steps, values = scalar(run, name)
-        if len(values) > 3 and np.ptp(values) > 1e-3 * np.abs(values).max() and _together(found, steps, values):
-            return True
-    return False
-
-
-def _together(found: Course, steps: Ints, values: Floats) -> bool:
-    along = np.interp(found.block_steps[found.best_block :], steps, values)
-    levels = found.levels[found.best_block :]
-    if len(levels) < 3 or np.ptp(along) == 0 or np.ptp(levels) == 0:
-        return False
-    return abs(float(np.corrcoef(along, levels)[0, 1])) > 0.7
 
 
 def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) -> Outcome:
