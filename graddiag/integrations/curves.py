@@ -35,7 +35,8 @@ def over_training(run: Run) -> tuple[Curve, ...]:
 
     Names: ``grad_norm`` and every other column of the steps table; ``MODULE/layerL/DIRECTION/exponent``, ``/horizon``
     and ``/ratio`` (see ``graddiag.analysis.flow.reach``); ``.../gate_f/mean``, ``/saturated_low`` and
-    ``/saturated_high``, means over timesteps; ``parameters/NAME/grad_norm`` and the other columns of the parameters table.
+    ``/saturated_high``, means over timesteps; ``parameters/NAME/grad_norm`` and the other columns of the
+    parameters table.
     """
     found = [*_steps(run), *_layers(run), *_parameters(run)]
     return tuple(curve for curve in found if len(curve.x))

@@ -77,7 +77,7 @@ class InsideClipping:
 
 @dataclass(frozen=True)
 class Let:
-    """What a stretch of steps says: counts, the sum of ln passed, and by step [S] the exponent and the share that
+    """What a chunk of steps says: counts, the sum of ln passed, and by step [S] the exponent and the share that
     arrives by the network's own gains."""
 
     known: int

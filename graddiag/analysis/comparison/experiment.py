@@ -234,7 +234,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
 
 
 def _course(steps: Ints, values: Floats) -> tuple[Ints, Floats]:
-    """At most 200 points: the mean of the finite values of each stretch."""
+    """At most 200 points: the mean of the finite values of each chunk."""
     if not len(values):
         return steps, values
     edges = np.unique(np.linspace(0, len(values), min(_POINTS, len(values)) + 1).astype(int))[:-1]

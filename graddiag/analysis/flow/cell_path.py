@@ -13,7 +13,7 @@ from graddiag.analysis.captions import Told
 from graddiag.analysis.flow import transport
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import stretches
+from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.timesteps.grid import Grid
 from graddiag.analysis.timesteps.means import SomeSteps, StepMeans
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
@@ -72,7 +72,7 @@ def cell_path(run: Run, selection: Selection) -> CellPath:
     Source: Hochreiter & Schmidhuber (1997), the constant error carousel; Gers et al. (2000) for the forget gate.
     """
     parts, some, absent = [], SomeSteps(), StepMeans()
-    for grid in stretches(run, selection, _NAMES):
+    for grid in chunks(run, selection, _NAMES):
         part, ratio, missing = _ratios(grid, selection)
         parts.append(part)
         some.add(ratio)
@@ -97,7 +97,7 @@ def cell_path(run: Run, selection: Selection) -> CellPath:
 
 @dataclass(frozen=True)
 class _Ratios:
-    """Of a stretch of steps [S]: the median ratio over timesteps, NaN where there is none, and whether none was
+    """Of a chunk of steps [S]: the median ratio over timesteps, NaN where there is none, and whether none was
     measured; how many ratios there are, and how many of them above 1."""
 
     steps: Ints

@@ -15,7 +15,7 @@ from graddiag import schema
 from graddiag.analysis.flow import transport
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import stretches
+from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.timesteps.grid import Grid, read_grid
 from graddiag.analysis.values import Floats
 from graddiag.clipping.registry import read
@@ -34,7 +34,7 @@ _SINCE: Final = 3  # the schema from which on the recorder leaves such gains out
 
 @dataclass(frozen=True)
 class Gains:
-    """The gains of a stretch of steps between timesteps, [S, T] each; the first one of a sequence leads to the initial
+    """The gains of a chunk of steps between timesteps, [S, T] each; the first one of a sequence leads to the initial
     state and is left out.
 
     network: ||J_t^T lambda_t|| / ||lambda_t||, NaN where it is missing or NaN. passed: what a policy inside of
@@ -74,12 +74,12 @@ class Gains:
 
 
 def gains(run: Run, selection: Selection, others: Sequence[str] = ()) -> Iterator[Gains]:
-    """The gains of one layer, stretch by stretch in the order of the steps, with the columns ``others`` beside them."""
+    """The gains of one layer, chunk by chunk in the order of the steps, with the columns ``others`` beside them."""
     kept = _recorded(run, selection)
     columns = [schema.TRANSPORT_GAIN, schema.GRAD_H, *([schema.PASSED] if kept else []), *others]
     older = run.manifest.schema_version < _SINCE
     held = older and _holds_float32(run)
-    for grid in stretches(run, selection, columns):
+    for grid in chunks(run, selection, columns):
         whole = _without_underflow(run, selection, grid) if held else grid
         yield _of(whole, selection, window_of(run.manifest.clip) if older else None)
 

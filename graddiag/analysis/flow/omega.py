@@ -139,7 +139,7 @@ def omega(run: Run, selection: Selection, *, form: OmegaForm = "squared") -> Ome
 
 @dataclass(frozen=True)
 class _Charged:
-    """Of a stretch of steps: by step [S] the sum over terms, NaN or inf where a gain is, and how many terms it has;
+    """Of a chunk of steps: by step [S] the sum over terms, NaN or inf where a gain is, and how many terms it has;
     what all finite terms come to, and those of gains above 1; how many are finite and how many gains are not."""
 
     steps: Ints

@@ -217,7 +217,7 @@ def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
 
 @dataclass(frozen=True)
 class _Travels:
-    """What a stretch of steps [S] says, by step as Reach has it."""
+    """What a chunk of steps [S] says, by step as Reach has it."""
 
     steps: Ints
     timesteps: Ints

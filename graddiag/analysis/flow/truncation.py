@@ -171,7 +171,7 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
 
 @dataclass(frozen=True)
 class _Ways:
-    """Of a stretch of steps [S]: whether each is judged, cut, short; whether it can be told that it began from a state
+    """Of a chunk of steps [S]: whether each is judged, cut, short; whether it can be told that it began from a state
     that was not 0, and whether it did; whether a policy inside of back-propagation made the cut; the first timestep
     that gets a gradient, in the order of the data; whether the gain there was measured, so that a unit that passes
     nothing on is known from a cut."""

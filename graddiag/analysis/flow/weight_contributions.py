@@ -15,7 +15,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import stretches
+from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.timesteps.grid import Grid
 from graddiag.analysis.timesteps.means import StepMeans
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
@@ -88,7 +88,7 @@ def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:
     """
     share, cosine = StepMeans(), StepMeans()
     parts = []
-    for grid in stretches(run, selection, _NAMES):
+    for grid in chunks(run, selection, _NAMES):
         part = _contributions(grid)
         absent = grid.missing[schema.GRAD_W_HH] | part.nothing[:, None]
         share.add(part.shares, absent)
@@ -116,7 +116,7 @@ def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:
 
 @dataclass(frozen=True)
 class _Contributions:
-    """Of a stretch of steps [S]: shares [S, T], NaN in a step that is not finite; cancellation and teaching [S]; where
+    """Of a chunk of steps [S]: shares [S, T], NaN in a step that is not finite; cancellation and teaching [S]; where
     there is nothing to share, and where the cancellation was not measured, [S]."""
 
     steps: Ints

@@ -1,4 +1,4 @@
-"""The gates of one layer, read a stretch of steps at a time: a long run's table of gates does not fit in memory."""
+"""The gates of one layer, read a chunk of steps at a time: a long run's table of gates does not fit in memory."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final

@@ -14,7 +14,7 @@ from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
 from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optional import optional_scalars
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
-from graddiag.analysis.timesteps.chunks import stretches
+from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
 from graddiag.run import Run, numbers
@@ -157,7 +157,7 @@ def _any_number(run: Run, layers: Sequence[Selection]) -> bool:
     scalars = run.read(schema.TABLE_STEPS, columns=[schema.LOSS, schema.GRAD_NORM])
     if any(not numbers(scalars[name])[1].all() for name in scalars):
         return True
-    grids = (grid for layer in layers for grid in stretches(run, layer, [schema.GRAD_H]))
+    grids = (grid for layer in layers for grid in chunks(run, layer, [schema.GRAD_H]))
     return any(not grid.missing[schema.GRAD_H].all() for grid in grids)
 
 

@@ -1,4 +1,4 @@
-"""The signals of one layer, a stretch of recorded steps at a time, so that memory does not grow with the training."""
+"""The signals of one layer, a chunk of recorded steps at a time, so that memory does not grow with the training."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -14,16 +14,16 @@ _AT_ONCE: Final = 1_000
 NO_STEP: Final = (-1, -1)
 
 
-def stretches(
+def chunks(
     run: Run, selection: Selection, columns: Sequence[str], *, steps: Ints | None = None, multiple: int = 1
 ) -> Iterator[Grid]:
-    """The ``columns`` of one layer, stretch by stretch in the order of the steps; at least one, if only an empty one.
+    """The ``columns`` of one layer, chunk by chunk in the order of the steps; at least one, if only an empty one.
 
-    The timesteps of a grid are those of the longest sequence in its stretch.
+    The timesteps of a grid are those of the longest sequence in its chunk.
 
     Args:
         steps: of the recorded steps those that are wanted, ascending; all by default.
-        multiple: every stretch but the last has a multiple of so many steps, so that no bin of them is torn apart.
+        multiple: every chunk but the last has a multiple of so many steps, so that no bin of them is torn apart.
     """
     steps = recorded_steps(run, selection) if steps is None else steps
     if not len(steps):
@@ -33,7 +33,7 @@ def stretches(
 
 
 def ends_of(steps: Ints, multiple: int = 1) -> Iterator[tuple[int, int]]:
-    """The first and the last step of each stretch."""
+    """The first and the last step of each chunk."""
     at_once = max(multiple, _AT_ONCE // multiple * multiple)
     for start in range(0, len(steps), at_once):
         part = steps[start : start + at_once]

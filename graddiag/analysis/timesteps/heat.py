@@ -13,7 +13,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import ends_of, stretches
+from graddiag.analysis.timesteps.chunks import chunks, ends_of
 from graddiag.analysis.timesteps.grid import Grid
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
 from graddiag.analysis.words import SIGNED, number, plural, recorded_span, signal_title, signal_unit
@@ -128,7 +128,7 @@ def heat(
         times = times[max(0, timesteps[0]) : timesteps[1] + 1]
     step_bin, timestep_bin = bins((len(looked), len(times)), max_cells)
     parts = []
-    for grid in stretches(run, selection, [signal], steps=looked, multiple=step_bin):
+    for grid in chunks(run, selection, [signal], steps=looked, multiple=step_bin):
         states, values = _cells(grid, signal, times)
         part = binned(values, states, step_bin, timestep_bin, reduce, signal in SIGNED)
         parts.append((grid.steps[::step_bin], counted(states), *part))

@@ -1,4 +1,4 @@
-"""Means and quantiles over steps that come stretch by stretch, with missing kept apart from NaN."""
+"""Means and quantiles over steps that come chunk by chunk, with missing kept apart from NaN."""
 
 from typing import Final
 

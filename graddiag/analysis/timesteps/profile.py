@@ -11,7 +11,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import stretches
+from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.timesteps.means import added
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import SIGNED, number, recorded_span, signal_title, signal_unit, span
@@ -62,7 +62,7 @@ def profile(run: Run, step: Asked, selection: Selection, signals: Sequence[str] 
     if not len(found):
         return Profile(source_of(run), selection, step, found, found, (), _none_recorded(selection, step))
     means = {name: _Means(signed=name in SIGNED) for name in signals}
-    for grid in stretches(run, selection, signals, steps=found):
+    for grid in chunks(run, selection, signals, steps=found):
         for name, mean in means.items():
             mean.add(grid.values[name], grid.missing[name])
     lines = tuple(series(name, signal_title(name), signal_unit(name), *mean.found()) for name, mean in means.items())
@@ -82,7 +82,7 @@ def steps_asked_for(recorded: Ints, step: Asked) -> Ints:
 
 
 class _Means:
-    """The mean of each timestep over steps that come stretch by stretch; the only step there is stays as it is."""
+    """The mean of each timestep over steps that come chunk by chunk; the only step there is stays as it is."""
 
     def __init__(self, *, signed: bool) -> None:
         self._signed = signed

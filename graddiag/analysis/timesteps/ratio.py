@@ -115,7 +115,7 @@ def heat_ratio(
 def _stretches(
     runs: Sequence[Run], signal: str, selection: Selection, where: tuple[Ints, Ints], multiple: int
 ) -> Iterator[tuple[Floats, States]]:
-    """log10 of the ratio at some steps and timesteps, a stretch of steps at a time, with what each cell is."""
+    """log10 of the ratio at some steps and timesteps, a chunk of steps at a time, with what each cell is."""
     steps, times = where
     for ends in ends_of(steps, multiple) if len(steps) else [NO_STEP]:
         a, b = (read_grid(run, selection, [signal], steps=ends) for run in runs)

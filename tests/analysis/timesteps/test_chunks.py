@@ -1,4 +1,4 @@
-"""An analysis that reads a stretch of steps at a time says what it would say of all of them at once."""
+"""An analysis that reads a chunk of steps at a time says what it would say of all of them at once."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from graddiag import schema
 from graddiag.analysis import Selection, depth, heat, heat_ratio, profile, reach
-from graddiag.analysis.timesteps import chunks as stretches
+from graddiag.analysis.timesteps import chunks
 from graddiag.analysis.timesteps.chunks import _AT_ONCE
 from graddiag.analysis.timesteps.heat import Reduce
 from graddiag.run import Run
@@ -49,14 +49,14 @@ def test_the_reach_is_the_same_in_stretches(layer: Selection, at_once: int, monk
 def test_the_stretches_are_all_steps_in_their_order(layer: Selection, monkeypatch: pytest.MonkeyPatch) -> None:
     run = long_run(layer)
     monkeypatch.setattr("graddiag.analysis.timesteps.chunks._AT_ONCE", 6)
-    found = list(stretches.stretches(run, layer, SIGNALS))
+    found = list(chunks.chunks(run, layer, SIGNALS))
     assert [len(grid.steps) for grid in found] == [6, 6, 6, 2]
     np.testing.assert_array_equal(np.concatenate([grid.steps for grid in found]), np.arange(0, 60, 3))
     assert {len(grid.timesteps) for grid in found} == {9}
 
 
 def test_of_nothing_there_is_one_empty_stretch(layer: Selection) -> None:
-    [grid] = stretches.stretches(Run.from_frames(manifest()), layer, SIGNALS)
+    [grid] = chunks.chunks(Run.from_frames(manifest()), layer, SIGNALS)
     assert grid.empty
     assert _AT_ONCE == 1_000
 
@@ -67,7 +67,7 @@ def test_a_stretch_has_the_length_of_its_own_longest_sequence(monkeypatch: pytes
     long = timesteps_frame(travelled(np.ones((2, 5)), np.ones((2, 5))), steps=[2, 3])
     run = Run.from_frames(manifest(), timesteps=pd.concat([short, long], ignore_index=True))
     monkeypatch.setattr("graddiag.analysis.timesteps.chunks._AT_ONCE", 2)
-    assert [len(grid.timesteps) for grid in stretches.stretches(run, layer, SIGNALS)] == [3, 5]
+    assert [len(grid.timesteps) for grid in chunks.chunks(run, layer, SIGNALS)] == [3, 5]
     assert len(reach(run, layer).gain_by_timestep) == 5
 
 
