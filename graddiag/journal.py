@@ -10,14 +10,20 @@ from graddiag import schema
 from graddiag.store import RunWriter
 from graddiag.tracing.device_transfer import Tree, to_host
 from graddiag.tracing.events import Event, Seen, step_events
-from graddiag.tracing.lyapunov import lyapunov_columns
 from graddiag.tracing.nonfinite import Origin, origin
 from graddiag.tracing.outputs import Constants
 from graddiag.tracing.parameters import Spectrum
-from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
+from graddiag.tracing.rows import (
+    credit_columns,
+    gate_columns,
+    lyapunov_columns,
+    parameter_columns,
+    snapshot_columns,
+    timestep_columns,
+)
 from graddiag.tracing.scaling import BEFORE_UNSCALE
 from graddiag.tracing.signals import Signals, as_tree, from_tree
-from graddiag.tracing.snapshots import Snapshot, credit_columns, snapshot_columns, snapshot_from, snapshot_tree
+from graddiag.tracing.snapshots import Snapshot, snapshot_from, snapshot_tree
 
 # rows of unrecorded steps that may wait on an accelerator before they are fetched in one transfer
 _ROWS_ON_DEVICE: Final = 50

@@ -30,11 +30,11 @@ from graddiag.tracing.interception import Interception
 from graddiag.tracing.optimizers import not_updated, optimizer_settings
 from graddiag.tracing.outputs import OutputMeter
 from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
-from graddiag.tracing.rows import counterfactual_columns
+from graddiag.tracing.rows import counterfactual_columns, spectra_columns
 from graddiag.tracing.scaling import Scale, calling_scaler
 from graddiag.tracing.signals import Signals, signals, unscaled
 from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
-from graddiag.tracing.spectra import full_spectra, spectra_columns
+from graddiag.tracing.spectra import full_spectra
 from graddiag.tracing.support import check_supported
 from graddiag.tracing.taps import Taps
 from graddiag.tracing.trace import Trace, dtypes_of
