@@ -15,23 +15,30 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.beginning import check_every, check_optimizer, new_manifest, open_writer
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
-from graddiag.journal import Journal, Scalar, Taken
+from graddiag.recording.events import skipped_event, stopped_event
+from graddiag.recording.faults import Faults
+from graddiag.recording.grad_cosine import GradientCosine
+from graddiag.recording.interception import Interception
+from graddiag.recording.manifest import check_every, check_optimizer, new_manifest, open_writer
+from graddiag.recording.optimizers import not_updated, optimizer_settings
+from graddiag.recording.outputs import OutputMeter
+from graddiag.recording.parameters import (
+    GradientMeter,
+    GradientNorms,
+    Spectrum,
+    Weights,
+    recurrent_spectra,
+    update_sizes,
+)
+from graddiag.recording.rows import counterfactual_columns, spectra_columns
+from graddiag.recording.scaling import Scale, calling_scaler
+from graddiag.recording.step_buffer import Journal, Scalar, Taken
 from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.events import skipped_event, stopped_event
-from graddiag.tracing.faults import Faults
-from graddiag.tracing.grad_cosine import GradientCosine
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.interception import Interception
-from graddiag.tracing.optimizers import not_updated, optimizer_settings
-from graddiag.tracing.outputs import OutputMeter
-from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
-from graddiag.tracing.rows import counterfactual_columns, spectra_columns
-from graddiag.tracing.scaling import Scale, calling_scaler
 from graddiag.tracing.signals import Signals, signals, unscaled
 from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
 from graddiag.tracing.spectra import full_spectra

@@ -7,13 +7,11 @@ from typing import Any, Final
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.store import RunWriter
-from graddiag.tracing.device_transfer import Tree, to_host
-from graddiag.tracing.events import Event, Seen, step_events
-from graddiag.tracing.nonfinite import Origin, origin
-from graddiag.tracing.outputs import Constants
-from graddiag.tracing.parameters import Spectrum
-from graddiag.tracing.rows import (
+from graddiag.recording.events import Event, Seen, step_events
+from graddiag.recording.nonfinite import Origin, origin
+from graddiag.recording.outputs import Constants
+from graddiag.recording.parameters import Spectrum
+from graddiag.recording.rows import (
     credit_columns,
     gate_columns,
     lyapunov_columns,
@@ -21,7 +19,9 @@ from graddiag.tracing.rows import (
     snapshot_columns,
     timestep_columns,
 )
-from graddiag.tracing.scaling import BEFORE_UNSCALE
+from graddiag.recording.scaling import BEFORE_UNSCALE
+from graddiag.store import RunWriter
+from graddiag.tracing.device_transfer import Tree, to_host
 from graddiag.tracing.signals import Signals, as_tree, from_tree
 from graddiag.tracing.snapshots import Snapshot, snapshot_from, snapshot_tree
 

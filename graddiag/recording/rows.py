@@ -9,9 +9,9 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells.lyapunov import Growth, exponents
 from graddiag.cells.spectra import BlockSpectrum
+from graddiag.recording.parameters import Spectrum
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.norms import within_float32
-from graddiag.tracing.parameters import Spectrum
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import Spectra

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graddiag import schema
-from graddiag.tracing.nonfinite import Origin
-from graddiag.tracing.scaling import AMP_SCALE, BEFORE_UNSCALE
+from graddiag.recording.nonfinite import Origin
+from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE
 
 Event = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""How a recorded run begins: what it is, and the folder it is written to."""
+"""The manifest of a run that begins, and the folder that it is written to."""
 
 import platform
 import uuid
@@ -13,9 +13,9 @@ from torch import nn
 
 from graddiag import __version__
 from graddiag.errors import SettingError
+from graddiag.recording.ranks import RANKS, announce, announced, next_key, rank
 from graddiag.run import RunManifest
 from graddiag.store import RunWriter
-from graddiag.tracing.ranks import RANKS, announce, announced, next_key, rank
 
 
 def new_manifest(module: nn.Module, name: str, every: int, about: Mapping[str, Any]) -> RunManifest:
