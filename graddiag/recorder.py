@@ -35,7 +35,7 @@ from graddiag.recording.parameters import (
 )
 from graddiag.recording.rows import counterfactual_columns, spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
-from graddiag.recording.step_buffer import Journal, Scalar, Taken
+from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
@@ -157,7 +157,7 @@ class Recorder:
         self._module = module
         self._optimizer = optimizer
         self._writer = writer
-        self._journal = Journal(writer)
+        self._buffer = StepBuffer(writer)
         self._every = every
         self._step = 0
         self._started = time.monotonic()
@@ -264,8 +264,8 @@ class Recorder:
         self._weights = self._norms = None
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
-        self._guard(_STEPS, self._journal.write)
-        self._guard(_STEPS, self._tell_totals)
+        self._guard(_STEPS, self._buffer.write)
+        self._guard(_STEPS, self._log_totals)
         self._writer.close(status, error)
 
     def __enter__(self) -> Self:
@@ -281,7 +281,7 @@ class Recorder:
         except GraddiagError as lost:
             error.add_note(f"graddiag could not close the run: {lost}")
 
-    def _tell_totals(self) -> None:
+    def _log_totals(self) -> None:
         left_out = self._meter.left_out()
         if left_out:
             self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
@@ -356,7 +356,7 @@ class Recorder:
     def _take_norms(self) -> None:
         self._norms = self._meter.take()
         for event in self._faults.of_step(self._step, self._norms, self._hooks.calls):
-            self._journal.tell(event)
+            self._buffer.log_event(event)
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
@@ -368,7 +368,7 @@ class Recorder:
             traces = [trace for trace in self._hooks.take() if trace.h.numel()]
             measured = [signals(trace) for trace in traces] + self._taps.take()
         for event in self._faults.of_states(self._step, self._hooks.detached):
-            self._journal.tell(event)
+            self._buffer.log_event(event)
         if traces:
             self._writer.note(activations=dtypes_of(traces))
         scale = None if self._norms is None else self._norms.scale
@@ -415,10 +415,11 @@ class Recorder:
             row[schema.UPDATE_RATIO] = ratio
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._journal.add(row)
-        if self._recording or self._on_cpu or self._journal.full:
-            self._journal.write(
-                Taken(self._step, self._signals, self._snapshots, parameters, self._output_sums), self._spectra
+        self._buffer.add(row)
+        if self._recording or self._on_cpu or self._buffer.full:
+            self._buffer.write(
+                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
+                self._spectra,
             )
         if parameters and self._snapshotting:
             self._guard(_SPECTRA, self._write_spectra)
