@@ -120,7 +120,7 @@ def broken(*_: object, **__: object) -> None:
 
 
 PLACES = {
-    "signals": "graddiag.recorder.signals",
+    "signals": "graddiag.recording.layers.signals",
     "rows": "graddiag.recording.step_buffer.timestep_columns",
     "weights": "graddiag.recorder.Weights",
     "update": "graddiag.recorder.update_sizes",
