@@ -340,7 +340,7 @@ TABLES: Final[dict[str, Table]] = {
                     "float32",
                     "1",
                     "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
-                    "null where no gradient arrived, or one of the two norms is below the smallest normal number",
+                    "null where no gradient reached t, or one of the two norms is below the smallest normal number",
                 ),
                 Column(
                     PASSED,
@@ -449,7 +449,7 @@ TABLES: Final[dict[str, Table]] = {
         ),
         Table(
             TABLE_COUNTERFACTUALS,
-            "step that was looked at, clip threshold that was tried",
+            "step at which thresholds were tried, clip threshold",
             (
                 _STEP,
                 Column(INDEX, "int32", "", "place by threshold, the smallest is 0; without clipping last", key=True),
