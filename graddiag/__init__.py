@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from graddiag import nn as nn
     from graddiag import schema as schema
     from graddiag.analysis import diagnose as diagnose
-    from graddiag.analysis.compare import compare as compare
-    from graddiag.analysis.rules import rule as rule
+    from graddiag.analysis.comparison.compare import compare as compare
+    from graddiag.analysis.diagnosis.rules import rule as rule
     from graddiag.overview import list_runs as list_runs
     from graddiag.recorder import Recorder as Recorder
     from graddiag.recorder import watch as watch

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graddiag import __version__, schema
 from graddiag.analysis import RULES_VERSION, Thresholds, diagnose, final_loss
-from graddiag.analysis.sparks import Spark, spark
+from graddiag.analysis.optimization.sparklines import Spark, spark
 from graddiag.errors import RunFormatError
 from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (

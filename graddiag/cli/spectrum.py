@@ -12,7 +12,7 @@ from graddiag.kinds import Nonlinearity
 if TYPE_CHECKING:
     import pandas as pd
 
-    from graddiag.analysis.spectra import Lyapunov, WeightSpectrum
+    from graddiag.analysis.flow.spectra import Lyapunov, WeightSpectrum
     from graddiag.checkpoint import Modules
 
 

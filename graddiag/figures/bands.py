@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Bands, scalar_title
-from graddiag.analysis.bands import Band
+from graddiag.analysis.comparison.bands import Band
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
 from graddiag.figures.lines import PanelPosition, add_band

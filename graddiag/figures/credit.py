@@ -4,7 +4,7 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from graddiag.analysis.credit import UNIT, CreditMatrix
+from graddiag.analysis.flow.credit import UNIT, CreditMatrix
 from graddiag.figures.frame import empty_figure
 from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, draw

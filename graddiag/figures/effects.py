@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Comparison, Effect, number
-from graddiag.analysis.effects import SUCCESS
+from graddiag.analysis.comparison.effects import SUCCESS
 from graddiag.analysis.words import plural
 from graddiag.figures.frame import apply_layout, empty_figure, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Experiment, number, scalar_title
-from graddiag.analysis.experiment import Member, Rate
+from graddiag.analysis.comparison.experiment import Member, Rate
 from graddiag.analysis.values import Floats
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.lines import as_float32

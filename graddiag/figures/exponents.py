@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.analysis.exponents import UNIT, LyapunovHistory
+from graddiag.analysis.flow.exponents import UNIT, LyapunovHistory
 from graddiag.figures.curves import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.lines import (

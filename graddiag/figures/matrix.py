@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, CreditMatrix
-from graddiag.analysis.snapshots import UnitHeat
+from graddiag.analysis.timesteps.snapshots import UnitHeat
 from graddiag.figures.frame import apply_layout, log_ticks, panels
 from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, special_states
 from graddiag.figures.theme import PALETTES, Palette, Theme

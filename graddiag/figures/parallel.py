@@ -9,7 +9,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Experiment, number, scalar_title
-from graddiag.analysis.experiment import Member
+from graddiag.analysis.comparison.experiment import Member
 from graddiag.figures.experiment import member_styles
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, safe

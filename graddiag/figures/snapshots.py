@@ -4,7 +4,7 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from graddiag.analysis.snapshots import UnitHeat
+from graddiag.analysis.timesteps.snapshots import UnitHeat
 from graddiag.figures.frame import empty_figure
 from graddiag.figures.heat import Limits
 from graddiag.figures.matrix import Cells, Scale, draw

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.analysis.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
+from graddiag.analysis.flow.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
 from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
 from graddiag.figures.lines import (
     MOST_POINTS,

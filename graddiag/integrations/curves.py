@@ -34,8 +34,9 @@ def over_training(run: Run) -> tuple[Curve, ...]:
     """Curves over steps: the table of steps, each layer's reach and gates, each parameter's norms.
 
     Names: ``grad_norm`` and every other column of the steps table; ``MODULE/layerL/DIRECTION/exponent``, ``/horizon``
-    and ``/ratio`` (see ``graddiag.analysis.reach``); ``.../gate_f/mean``, ``/saturated_low`` and ``/saturated_high``,
-    means over timesteps; ``parameters/NAME/grad_norm`` and the other columns of the parameters table.
+    and ``/ratio`` (see ``graddiag.analysis.flow.reach``); ``.../gate_f/mean``, ``/saturated_low`` and
+    ``/saturated_high``, means over timesteps; ``parameters/NAME/grad_norm`` and the other columns of the
+    parameters table.
     """
     found = [*_steps(run), *_layers(run), *_parameters(run)]
     return tuple(curve for curve in found if len(curve.x))

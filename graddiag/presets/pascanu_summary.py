@@ -8,8 +8,8 @@ import pandas as pd
 
 from graddiag import analysis, schema
 from graddiag.analysis import Experiment, number
-from graddiag.analysis.experiment import Rate
-from graddiag.analysis.loss import chance_of
+from graddiag.analysis.comparison.experiment import Rate
+from graddiag.analysis.optimization.loss import chance_of
 from graddiag.analysis.words import plural
 from graddiag.presets.pages import listed
 from graddiag.run import Run

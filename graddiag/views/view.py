@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from graddiag import figures, schema
 from graddiag.analysis import Goal, Selection, captions
-from graddiag.analysis.profile import Asked
+from graddiag.analysis.timesteps.profile import Asked
 from graddiag.figures.theme import Theme
 from graddiag.run import Run
 from graddiag.views.table import source_table, to_csv

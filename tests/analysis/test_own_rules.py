@@ -6,8 +6,8 @@ import pytest
 
 import graddiag
 from graddiag.analysis import FINDING_NAMES, RULES, Evidence, Finding, Measured, Thresholds, diagnose
-from graddiag.analysis.findings import FindingName
-from graddiag.analysis.rules import Rule
+from graddiag.analysis.diagnosis.findings import FindingName
+from graddiag.analysis.diagnosis.rules import Rule
 from graddiag.errors import SettingError
 from tests.analysis.runs import FALLING, FLAT, run_of
 

@@ -31,7 +31,7 @@ def test_it_reads_a_long_table_in_parts(name: str, whole: Run, monkeypatch: pyte
     for place, steps in AT_ONCE.items():
         monkeypatch.setattr(f"graddiag.analysis.{place}", steps)
     rows = {table: len(whole.read(table, columns=[schema.STEP])) for table in LONG}
-    monkeypatch.setattr("graddiag.analysis.snapshots._ROWS_AT_ONCE", rows[schema.TABLE_SNAPSHOTS] // 20)
+    monkeypatch.setattr("graddiag.analysis.timesteps.snapshots._ROWS_AT_ONCE", rows[schema.TABLE_SNAPSHOTS] // 20)
     found: list[str] = []
 
     def read(

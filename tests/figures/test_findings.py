@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from graddiag import analysis, diagnose, figures, schema
-from graddiag.analysis.findings import Evidence, Finding, Place
-from graddiag.analysis.story import Moment, Story
+from graddiag.analysis.diagnosis.findings import Evidence, Finding, Place
+from graddiag.analysis.diagnosis.timeline import Moment, Story
 from graddiag.run import Run
 from tests.analysis.runs import LAYER, NAN, manifest, net, snapshots_frame, steps_frame, timesteps_frame
 

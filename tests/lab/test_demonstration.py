@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from graddiag import Run, load_run, schema
-from graddiag.analysis.loss import chance_of
+from graddiag.analysis.optimization.loss import chance_of
 from graddiag.cli import main
 from graddiag.lab import CLIP_OFF, CLIP_ON, demonstration
 from graddiag.lab.demonstration import CHAPTERS, Chapter

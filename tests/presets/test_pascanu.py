@@ -6,7 +6,7 @@ import pytest
 
 from graddiag import Run, load_run
 from graddiag.analysis import Experiment, experiment
-from graddiag.analysis.experiment import Rate
+from graddiag.analysis.comparison.experiment import Rate
 from graddiag.errors import SettingError
 from graddiag.lab import plan_run, train, training_spec
 from graddiag.lab.training import Plan

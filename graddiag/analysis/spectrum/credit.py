@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from graddiag.analysis.credit import CreditMatrix, credit_values
+from graddiag.analysis.flow.credit import CreditMatrix, credit_values
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Source
 from graddiag.errors import SettingError

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graddiag.analysis.flow.spectra import Lyapunov
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.spectra import Lyapunov
 from graddiag.analysis.values import Source
 from graddiag.analysis.words import plural
 from graddiag.cells.jacobian import jacobian

@@ -3,7 +3,7 @@
 import numpy as np
 from torch import nn
 
-from graddiag.analysis.spectra import Block, WeightSpectrum
+from graddiag.analysis.flow.spectra import Block, WeightSpectrum
 from graddiag.analysis.values import Source
 from graddiag.analysis.words import gate_title
 from graddiag.tracing.spectra import full_spectra

@@ -1,0 +1,1 @@
+"""What clipping did, what another threshold would have done, and which one to choose."""

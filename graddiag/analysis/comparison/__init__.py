@@ -1,0 +1,1 @@
+"""Runs against runs: arms over seeds and lengths, effects with intervals, success rates."""

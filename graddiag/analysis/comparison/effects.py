@@ -1,0 +1,223 @@
+"""What an arm changes in one metric against the baseline, pair by pair."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from graddiag.analysis.comparison.intervals import Interval
+from graddiag.analysis.comparison.medians import FEWEST_PAIRS, LEVEL, highest_level, median, median_interval
+from graddiag.analysis.comparison.metrics import FINAL_LOSS, METRICS, STEPS_TO_TARGET
+from graddiag.analysis.comparison.success import NO_INTERVAL, Criterion, SuccessRates
+from graddiag.analysis.comparison.target import Target
+from graddiag.analysis.words import listed, number, plural
+
+SUCCESS: Final = "success"
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What an arm changes in one metric, arm less baseline, pair by pair.
+
+    seeds and lengths: of each pair, None where its runs name none. values and baseline_values: one a pair, None where
+    not known. differences: one a pair, None where either value is not known; a final loss that is NaN or inf and a
+    target that is never reached count as worse than every number, so the difference is -inf or inf, and 0 where it is
+    so in both arms. difference: their median, None where it is not finite; interval: of the median (see
+    ``medians.median_interval``) at ``level``, None for fewer than five pairs; n: pairs with a difference; note: what
+    the numbers do not say.
+    For the metric "success" the values are 1 and 0, difference is that of the two rates, with its 95% interval.
+    never: of the steps to the target loss, how many runs of the pairs never reached it, baseline and arm.
+    """
+
+    metric: str
+    title: str
+    unit: str
+    baseline_arm: str
+    arm: str
+    seeds: tuple[int | None, ...]
+    baseline_values: tuple[float | None, ...]
+    values: tuple[float | None, ...]
+    difference: float | None
+    interval: Interval | None
+    n: int
+    note: str
+    never: tuple[int, int] = (0, 0)
+    lengths: tuple[int | None, ...] = ()
+    level: float | None = None
+    differences: tuple[float | None, ...] = ()
+
+    @property
+    def baseline_center(self) -> float | None:
+        """The median of the baseline over the pairs, the rate of success; None where it is not finite."""
+        return self._center(self.baseline_values)
+
+    @property
+    def center(self) -> float | None:
+        """The same of the arm."""
+        return self._center(self.values)
+
+    @property
+    def holds_zero(self) -> bool:
+        """Whether the difference is not significantly different from 0."""
+        return self.interval is not None and self.interval[0] <= 0 <= self.interval[1]
+
+    @property
+    def broken(self) -> tuple[int, int]:
+        """How many values are NaN or inf, baseline and arm."""
+        return _nonfinite(self.baseline_values), _nonfinite(self.values)
+
+    @property
+    def range(self) -> str:
+        """The interval in words: ``[-2.3, -1.2] (94%, n=5)``; ``(n=3)`` where there is none."""
+        if self.interval is None or self.level is None:
+            return f"(n={self.n})"
+        low, high = self.interval
+        return f"[{number(low)}, {number(high)}] ({self.level:.0%}, n={self.n})"
+
+    @property
+    def estimate(self) -> str:
+        """The difference and its interval: ``-1.84 [-2.3, -1.2] (94%, n=5)``; "not known" for no difference."""
+        if self.difference is None and not self.n:
+            return "not known"
+        return f"{'not finite' if self.difference is None else number(self.difference)} {self.range}"
+
+    def _center(self, values: Sequence[float | None]) -> float | None:
+        ranked = [value for each in values if (value := _ranked(self.metric, each, True)) is not None]
+        if self.metric == SUCCESS:
+            return float(np.mean(ranked)) if ranked else None
+        return median(np.array(ranked, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The pairs of two arms: their seeds and lengths, [pairs] each."""
+
+    baseline_arm: str
+    arm: str
+    seeds: tuple[int | None, ...]
+    lengths: tuple[int | None, ...]
+
+
+def effect_of(
+    metric: str,
+    paired: Paired,
+    before: Sequence[float | None],
+    after: Sequence[float | None],
+    target: Target,
+) -> Effect:
+    """The effect on ``metric`` from its values ``before`` (baseline) and ``after`` (arm), [pairs] each."""
+    timed = metric == STEPS_TO_TARGET and target.loss is not None
+    gaps = tuple(
+        _less(_ranked(metric, a, timed), _ranked(metric, b, timed)) for b, a in zip(before, after, strict=True)
+    )
+    known = np.array([gap for gap in gaps if gap is not None], dtype=np.float64)
+    found = median_interval(known)
+    title, unit = METRICS[metric]
+    never = (before.count(None), after.count(None)) if timed else (0, 0)
+    effect = Effect(
+        metric,
+        title,
+        f"steps to a smoothed loss of {number(target.loss)}" if timed else unit,
+        paired.baseline_arm,
+        paired.arm,
+        paired.seeds,
+        tuple(before),
+        tuple(after),
+        median(known),
+        found.ends if found else None,
+        len(known),
+        "",
+        never,
+        paired.lengths,
+        found.level if found else None,
+        gaps,
+    )
+    why = f"no target: {target.note}" if metric == STEPS_TO_TARGET and target.loss is None else _note(effect)
+    return replace(effect, note=why)
+
+
+def success_effect(
+    criterion: Criterion, paired: Paired, outcomes: Sequence[tuple[bool | None, bool | None]], rates: SuccessRates
+) -> Effect:
+    """The success of each run as 1 or 0, and the difference of the two rates."""
+    before, after = ([None if each is None else float(each) for each in side] for side in zip(*outcomes, strict=True))
+    unknown = len(outcomes) - rates.pairs
+    lost = f"not known in {unknown} of {len(outcomes)} pairs" if unknown else ""
+    return Effect(
+        SUCCESS,
+        "Success rate",
+        criterion.words,
+        paired.baseline_arm,
+        paired.arm,
+        paired.seeds,
+        tuple(before),
+        tuple(after),
+        rates.difference,
+        rates.difference_interval,
+        rates.pairs,
+        "; ".join(filter(None, (NO_INTERVAL if criterion.by_modes else "", lost, lengths_together(paired.lengths)))),
+        (0, 0),
+        paired.lengths,
+        LEVEL if rates.known else None,
+        tuple(_less(a, b) for b, a in zip(before, after, strict=True)),
+    )
+
+
+def lengths_together(lengths: Sequence[int | None]) -> str:
+    """The lengths of the pairs in words, where there is more than one."""
+    different = sorted({length for length in lengths if length is not None})
+    return f"lengths {listed([str(length) for length in different])} together" if len(different) > 1 else ""
+
+
+def no_interval(n: int) -> str:
+    """Why ``n`` pairs have no interval; empty where they have one."""
+    if n >= FEWEST_PAIRS or not n:
+        return ""
+    if n == 1:
+        return "1 pair: no interval"
+    return f"{n} pairs: no interval (their range holds the median in {highest_level(n):.0%} of cases)"
+
+
+def _ranked(metric: str, value: float | None, timed: bool) -> float | None:
+    """``value`` as it is compared: what failed counts as inf, worse than every number."""
+    if metric == STEPS_TO_TARGET and timed and value is None:
+        return math.inf
+    if metric == FINAL_LOSS and value is not None and not math.isfinite(value):
+        return math.inf
+    return None if value is None or math.isnan(value) else value
+
+
+def _less(value: float | None, baseline: float | None) -> float | None:
+    if value is None or baseline is None:
+        return None
+    return 0.0 if value == baseline else value - baseline
+
+
+def _nonfinite(values: Sequence[float | None]) -> int:
+    return sum(value is not None and not math.isfinite(value) for value in values)
+
+
+def _note(effect: Effect) -> str:
+    pairs = len(effect.values)
+    if not pairs:
+        return "no seed that both arms have"
+    if not effect.n:
+        return f"not known in one arm or both, in {plural(pairs, 'pair')}"
+    parts = (
+        no_interval(effect.n),
+        _of_both("never reached by", effect.never, pairs),
+        _of_both("NaN or inf, counted as the highest loss, in", effect.broken, pairs)
+        if effect.metric == FINAL_LOSS
+        else "",
+        f"not known in {pairs - effect.n} of {pairs} pairs" if effect.n < pairs else "",
+        lengths_together(effect.lengths),
+    )
+    return "; ".join(filter(None, parts))
+
+
+def _of_both(what: str, counts: tuple[int, int], pairs: int) -> str:
+    if not any(counts):
+        return ""
+    return f"{what} {counts[0]} of {pairs} baseline runs and {counts[1]} of {pairs} of the arm"

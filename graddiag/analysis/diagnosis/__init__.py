@@ -1,0 +1,1 @@
+"""Did it learn, what is the cause, what to do first."""

@@ -1,0 +1,235 @@
+"""The rules about the learning rate: too high where the loss rises, too low where it hardly moves."""
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
+from graddiag.analysis.diagnosis.findings import Advice, Evidence, Finding, Place, Strength
+from graddiag.analysis.words import number
+
+_RATE_USED = ("large_update", "slow_update", "spike")
+
+
+def learning_rate_high(measured: Measured) -> Finding | None:
+    """The loss got worse for good, or the first updates threw it up; strong where the updates were large too."""
+    o, t, rate = measured.outcome, measured.thresholds, measured.rate
+    worse = o.name == "diverged" or (o.name == "broken" and grew(measured))
+    thrown = o.failed and _thrown(measured)
+    large = rate.largest is not None and rate.largest >= 10 * t.large_update
+    # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch
+    swings = o.failed and large and len(measured.loss.jumps) > 0 and not measured.at_reference
+    if not (worse or thrown or swings):
+        return None
+    usual = rate.update is not None and rate.update >= t.large_update
+    strength: Strength = (
+        "strong" if (large or usual) and (worse or thrown) else "moderate" if thrown or usual else "weak"
+    )
+    onset = measured.thrown_first if thrown else o.since
+    sentence = _high_sentence(measured, thrown)
+    clip = measured.clip.advice()
+    advice = (rate.lower(), *([clip] if clip else []), *(() if large or usual else (CHECK_DATA,)))
+    rule = (
+        f"the loss got worse for good, or the norm grew {number(t.spike)} times within the first 10 steps "
+        "of a training "
+        f"that failed; strong where an update reached {number(10 * t.large_update)} of the weights, or "
+        f"{number(t.large_update)} in the median step."
+    )
+    return Finding(
+        "learning-rate-high", measured.severity(severe=o.name == "broken"), sentence, _update_evidence(measured), rule,
+        advice, _RATE_USED, onset, strength,
+    )  # fmt: skip
+
+
+def _thrown(measured: Measured) -> bool:
+    """Whether its own updates threw the training off course: one larger than the weights; or the norm climbed in the
+    first steps and the loss with it, or both stayed up in a training that ends at a constant prediction: there one
+    batch may have made the norm."""
+    if measured.thrown is not None:
+        return True
+    climbed, norms, steps = measured.early_climb, measured.history.before.values, measured.history.steps
+    if climbed is None or not measured.at_reference:
+        return climbed is not None
+    after = norms[steps > climbed][:10]
+    return len(after) > 0 and float(np.nanmedian(after)) >= measured.thresholds.spike / 2 * norms[0]
+
+
+def grew(measured: Measured) -> bool:
+    """Whether just before the first NaN or inf the norm was far above the usual one, or an update larger than the
+    weights."""
+    step, norms, steps = measured.origin.step, measured.history.before.values, measured.history.steps
+    if step is None:
+        return False
+    if measured.thrown_first is not None and measured.thrown_first <= step:
+        return True
+    before = norms[(steps < step) & np.isfinite(norms)]
+    return len(before) > 2 and bool(before[-3:].max() >= measured.thresholds.spike * np.median(before))
+
+
+def _high_sentence(measured: Measured, thrown: bool) -> str:
+    o = measured.outcome
+    if thrown and measured.early_climb is None:
+        largest = f"{number(measured.rate.largest)} times"
+        return (
+            f"An update is larger than the weights that it changes, at step {measured.thrown:,} first "
+            f"({largest} at most)."
+        )
+    if thrown:
+        norms = measured.history.before.values[:10]
+        top = int(np.nanargmax(norms))
+        return (
+            f"The first updates are too large: the gradient norm grows from {number(float(norms[0]))} to "
+            f"{number(float(norms[top]))} by step {measured.history.steps[top]}{_update_words(measured)}."
+        )
+    since = "" if o.since is None else f" from step {o.since:,} on"
+    return f"The loss gets worse{since}{_update_words(measured)}."
+
+
+def _update_words(measured: Measured) -> str:
+    largest = measured.rate.largest
+    return "" if largest is None else f", and an update reaches {number(largest)} of the weights"
+
+
+def _update_evidence(measured: Measured) -> tuple[Evidence, ...]:
+    rate, found = measured.rate, []
+    if rate.update is not None and rate.largest is not None:
+        found += [
+            Evidence("norm of an update over that of the weights, median step", rate.update, "", "recorded steps"),
+            Evidence("norm of an update over that of the weights, largest", rate.largest, "", "recorded steps"),
+        ]
+    if rate.now is not None:
+        found.append(Evidence("learning rate", rate.now, "", "the optimizer"))
+    return tuple(found)
+
+
+def learning_rate_low(measured: Measured) -> Finding | None:
+    """The loss falls slowly and steadily, or not at all, while updates are small and point the same way."""
+    o, t, ratio = measured.outcome, measured.thresholds, measured.rate.update
+    if not (o.name == "stuck" or o.detail == "slow") or ratio is None or measured.early_climb is not None:
+        return None
+    kept = measured.clipping.coefficient_quantiles.get("50%", 1.0) if measured.clipping.clipped_share else 1.0
+    if kept < t.clipped_hard and not measured.rate.adaptive:
+        return None  # the clip threshold sets the size of the step
+    cosine = measured.scalar(schema.GRAD_COSINE)[1]
+    same_way = len(cosine) > 0 and float(np.median(cosine)) > t.same_way
+    course = measured.loss_course
+    crawls = o.detail == "slow" and course is not None and course.improving and course.last < course.start
+    tiny = ratio < t.slow_update
+    if not ((crawls and ratio < 10 * t.slow_update) or tiny):
+        return None
+    strength: Strength = (
+        "strong" if crawls and (tiny or same_way) else "moderate" if (tiny and same_way) or crawls else "weak"
+    )
+    sentence = f"Updates are small: {number(ratio)} of the weights in the median step. "
+    sentence += "The loss falls steadily and far too slowly." if crawls else "The loss hardly moves."
+    found = list(_update_evidence(measured))
+    if len(cosine):
+        found.append(
+            Evidence("cosine between successive gradients, median", float(np.median(cosine)), "", "recorded steps")
+        )
+    rule = (
+        "the training does not get better than a constant prediction, and an update is less than "
+        f"{number(t.slow_update)} "
+        "of the weights in the median step, or less than ten times that while the loss falls steadily."
+    )
+    advice = (measured.rate.higher(), LONGER)
+    return Finding(
+        "learning-rate-low", measured.severity(), sentence, tuple(found), rule, advice, ("slow_update",), 0, strength
+    )
+
+
+def changed_during_training(measured: Measured) -> Finding | None:
+    """What else changed at the step at which the loss got worse: the learning rate, the batch size, the length."""
+    o = measured.outcome
+    if (
+        o.since is None
+        or o.name not in ("diverged", "learning")
+        or o.detail not in ("lost", "rose", "jumped", "recovering")
+    ):
+        return None
+    if not measured.recorded.size or o.since <= measured.history.steps[min(10, len(measured.history.steps) - 1)]:
+        return None
+    rose = _rate_jump(measured, o.since)
+    if rose is not None:
+        step, before, after = rose
+        sentence = (
+            f"The learning rate went from {number(before)} to {number(after)} at step {step:,}, and the loss "
+            "got worse then."
+        )
+        found = (
+            Evidence("learning rate before", before, "", f"step {step - 1}"),
+            Evidence("learning rate after", after, "", f"step {step}"),
+        )
+        advice = (
+            Advice(
+                f"Keep the learning rate at {before:g} (it went to {after:g} at step {step:,}).",
+                "Goyal et al. 2017",
+                "lower-learning-rate",
+            ),
+        )
+        rule = "the learning rate rose at least threefold in the steps just before the loss got worse."
+        return Finding(
+            "changed-during-training",
+            measured.severity(),
+            sentence,
+            found,
+            rule,
+            advice,
+            (),
+            step,
+            "strong",
+            "the learning rate was raised",
+        )
+    return _loss_first(measured, o.since)
+
+
+def _rate_jump(measured: Measured, since: int) -> tuple[int, float, float] | None:
+    steps, rates = measured.scalar(schema.LR)
+    near = np.flatnonzero((steps[1:] <= since) & (steps[1:] >= since - max(20, len(steps) // 20)))
+    jumps = [i for i in near if rates[i] > 0 and rates[i + 1] >= 3 * rates[i]]
+    return (int(steps[jumps[0] + 1]), float(rates[jumps[0]]), float(rates[jumps[0] + 1])) if jumps else None
+
+
+def _loss_first(measured: Measured, since: int) -> Finding | None:
+    """The loss jumped in one step while the norm and the updates before it were as usual: the data or the task."""
+    course = measured.loss_course
+    if course is None or since not in course.steps:
+        return None
+    at = int(np.searchsorted(course.steps, since))
+    before, after = course.values[max(0, at - 10) : at], course.values[at : at + 5]
+    if len(before) < 5 or not len(after):
+        return None
+    jump = float(np.median(after) - np.median(before))
+    norms, steps = measured.history.before.values, measured.history.steps
+    recent = norms[(steps < since) & (steps >= since - 3)]
+    usual = norms[(steps < since - 3) & (steps >= since - 100)]
+    calm = len(recent) > 0 and len(usual) > 4 and np.nanmax(recent) < 3 * np.nanmedian(usual)
+    if jump < max(8 * course.noise, 0.1 * (course.start - course.best)) or not calm:
+        return None
+    sentence = (
+        f"The loss jumps from {number(float(np.median(before)))} to {number(float(np.median(after)))} at "
+        f"step {since:,}, and "
+        "neither the norm nor the learning rate changed before it: the data or the task changed."
+    )
+    place = Place(step=since)
+    found = (Evidence("jump of the loss", jump, "", f"step {since}", place),)
+    advice = (
+        Advice(
+            f"Compare the batches before and after step {since:,}: order, source, preprocessing, targets.",
+            "",
+            "check-data",
+        ),
+    )
+    rule = "the loss jumps within one step by eight times its noise, after steps whose norm was as usual."
+    return Finding(
+        "changed-during-training",
+        measured.severity(),
+        sentence,
+        found,
+        rule,
+        advice,
+        (),
+        since,
+        "moderate",
+        "the data or the task changed",
+    )

@@ -1,0 +1,174 @@
+"""What follows from the outcome where no rule explains it: overfitting, diverging, plateau; healthy; not measured."""
+
+import math
+from typing import Final
+
+from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
+from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
+from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity
+from graddiag.analysis.flow.fading import Fading
+from graddiag.analysis.flow.reach import Reach
+from graddiag.analysis.words import number, percent, plural
+
+
+def not_measured(measured: Measured) -> Finding:
+    """The way through time was measured in no layer; why, and what it takes."""
+    reach = next(iter(measured.reaches), None)
+    steps, recorded, layers = len(measured.history.steps), len(measured.recorded), len(measured.selections)
+    reason, advice = _why_nothing(measured, steps) if reach is None else _why_not(reach)
+    evidence = (
+        Evidence("steps", steps, "", "the run"),
+        Evidence("steps with timesteps of a recurrent layer", recorded, "", "the run"),
+        Evidence("recurrent layers", layers, "", "the run"),
+    )
+    rule = (
+        "in no recurrent layer, at no recorded step, a finite gradient above 0 arrived whose way from one timestep to "
+        "the one before was measured."
+    )
+    sentence = f"The gradient's way back through time was not measured: {reason[0].lower()}{reason[1:]}"
+    return Finding(
+        "not-measured",
+        "info",
+        sentence,
+        evidence,
+        rule,
+        (Advice(advice, PRACTICE, "connect-loss"),),
+        ("touched_floor",),
+    )
+
+
+def _why_nothing(measured: Measured, steps: int) -> tuple[str, str]:
+    if not steps:
+        return "The run holds no step.", (
+            "record a few steps of training with graddiag.watch, and let backward() run through the recurrent layer."
+        )
+    return "The run holds no timestep of any recurrent layer.", _FOLLOWED
+
+
+def _why_not(reach: Reach) -> tuple[str, str]:
+    """Of the first layer: the reason, and what to do about it."""
+    label = reach.selection.label
+    if not reach.missing:
+        return f"At no step did a finite gradient above 0 reach {label}.", _REACH_IT
+    if not len(reach.steps):
+        return reach.missing, _FOLLOWED
+    if len(reach.timesteps) == 1:
+        return reach.missing, (
+            "hand the layer sequences of at least two timesteps; called once per timestep, its calls are joined only "
+            "if the state is handed on without detach()."
+        )
+    if not reach.n_gains and not reach.zero_gains and not reach.nonfinite_gains:
+        return reach.missing, (
+            "hand the layer sequences of at least two timesteps, and watch the layer itself: of a state given to "
+            "recorder.tap, or of rows from another tool, the transport gain may not be known."
+        )
+    return reach.missing, _REACH_IT
+
+
+_FOLLOWED: Final = (
+    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or recorder.tap in "
+    "a loop of your own), and that it runs forward and backward at a recorded step."
+)
+_REACH_IT: Final = (
+    "see whether the loss depends on this layer, and whether it is finite: look for a detach(), for dead units, or for "
+    "the first NaN or inf."
+)
+
+
+def of_outcome(measured: Measured) -> Finding | None:
+    """The finding that an outcome which is not fine is listed by, for want of a cause or beside one."""
+    o = measured.outcome
+    if o.name == "overfits":
+        stop = Advice(
+            f"Stop early: keep the weights of about step {o.best_step:,}.",
+            "Prechelt 1998, early stopping: but when?",
+            "stop-early",
+        )
+        more = Advice("Add dropout or weight decay, or more data.", "Zaremba et al. 2014", "stop-early")
+        return _outcome(
+            "overfitting",
+            "warning",
+            measured,
+            (stop, more),
+            "the held-out goal got worse for good while the training loss did not.",
+        )
+    if o.name == "diverged":
+        stop = Advice(
+            f"Keep the weights of about step {o.best_step:,}, before the loss got worse.", "Prechelt 1998", "stop-early"
+        )
+        return _outcome(
+            "diverging",
+            "warning",
+            measured,
+            (measured.rate.lower(), stop) if o.best_step else (measured.rate.lower(),),
+            "the measure of success got worse for good.",
+        )
+    if o.name == "stuck":
+        return _outcome(
+            "plateau",
+            "warning",
+            measured,
+            _stuck(measured),
+            "the measure of success is not better than a constant prediction, or than at the start.",
+        )
+    return None
+
+
+def _stuck(measured: Measured) -> tuple[Advice, ...]:
+    if measured.outcome.detail == "constant-prediction":
+        return CHECK_DATA, OVERFIT_ONE_BATCH, LONGER
+    return OVERFIT_ONE_BATCH, CHECK_DATA, LONGER
+
+
+def _outcome(name: str, severity: Severity, measured: Measured, advice: tuple[Advice, ...], rule: str) -> Finding:
+    o = measured.outcome
+    found = [
+        Evidence(f"{o.measure}, {what}", value, "", where)
+        for what, value, where in (
+            ("start", o.start, "first value"),
+            ("best", o.best, f"step {o.best_step}"),
+            ("end", o.last, "last level"),
+        )
+        if value is not None
+    ]
+    if o.reference is not None:
+        found.append(Evidence(f"{o.measure} of {o.reference_name or 'guessing'}", o.reference, "", "the same units"))
+    used = ("loss_steps", "loss_noise", "loss_rise", "near_chance")
+    return Finding(name, severity, o.sentence, tuple(found), rule, advice, used, o.since)
+
+
+def healthy(measured: Measured) -> Finding:
+    """A training that demonstrably learned or is learning, of which no rule gave more than information."""
+    advice = Advice("Nothing to do about the gradient. Compare seeds with `graddiag compare`.", PRACTICE, "continue")
+    if not measured.faded:
+        return Finding("healthy", "info", measured.outcome.sentence, (), _HEALTHY, (advice,))
+    weakest = min(measured.faded, key=lambda each: each.arriving)
+    sentence = f"{measured.outcome.sentence} {_how_it_is(weakest)}"
+    return Finding("healthy", "info", sentence, evidence_of(weakest), _HEALTHY, (advice,))
+
+
+_HEALTHY: Final = "the training learned or is learning, and no other rule gave a warning or worse."
+
+
+def unknown(measured: Measured) -> Finding:
+    """Success was not measured; the gradient's way was."""
+    o = measured.outcome
+    advice = Advice("Log a validation metric: `recorder.log(val_loss=...)`.", PRACTICE, "log-metric")
+    evidence = evidence_of(min(measured.faded, key=lambda each: each.arriving)) if measured.faded else ()
+    return Finding("not-measured", "info", o.sentence, evidence, "no measure of success is known.", (advice,))
+
+
+def _how_it_is(fading: Fading) -> str:
+    reach = fading.reach
+    if not reach.dense:
+        return (
+            f"{percent(fading.arriving)} of the gradient reaches the farthest of {plural(reach.length, 'timestep')} "
+            f"({reach.selection.short})."
+        )
+    if reach.horizon is None or math.isinf(reach.horizon):
+        return "Each timestep has its own loss, and the gradient of later ones does not fade."
+    return (
+        f"Each timestep has its own loss; what one loss sends back falls to 1/e within {number(reach.horizon)} of "
+        f"{plural(reach.length, 'timestep')} ({reach.selection.short})."
+    )

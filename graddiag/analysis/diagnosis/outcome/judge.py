@@ -1,0 +1,420 @@
+"""The outcome of a training: learned, learning, overfits, stuck, diverged, broken, or unknown; and by what.
+
+A training is called learned or learning only where a measure shows it: it is better than a constant prediction or than
+guessing by more than its noise; or, where neither is known, it is far better than at the start and its noise is small,
+or it still improves.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Final, Literal, get_args
+
+import numpy as np
+
+from graddiag import schema
+from graddiag.analysis.diagnosis.outcome import words
+from graddiag.analysis.diagnosis.outcome.course import Course, course
+from graddiag.analysis.diagnosis.outcome.measures import (
+    Measure,
+    chance_of,
+    constant_loss,
+    explained_of,
+    goal_of,
+    loss_of,
+)
+from graddiag.analysis.diagnosis.outcome.no_measure import no_measure
+from graddiag.analysis.diagnosis.outcome.untrained import partly_trained, skipped_updates, without_gradient
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import Result, Source, source_of
+from graddiag.run import Run, numbers, remembered
+
+OutcomeName = Literal["learned", "learning", "overfits", "stuck", "diverged", "broken", "unknown"]
+Detail = Literal[
+    "at-chance",
+    "constant-prediction",
+    "plateau",
+    "never-fell",
+    "slow",
+    "jumped",
+    "recovering",
+    "recovered",
+    "lost",
+    "rose",
+    "near-floor",
+    "floor-unknown",
+    "not-significant",
+    "not-a-measure",
+    "no-loss",
+    "few-steps",
+    "skipped",
+    "barely",
+]
+OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
+_FEW: Final = 20  # steps; fewer show nothing
+_MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
+_SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
+_BARELY: Final = 0.1  # of the reference: a smaller gain is none while a part of the model is not trained
+FINE: Final = ("learned", "learning")
+
+
+@dataclass(frozen=True)
+class Outcome(Result):
+    """Whether a training learned. name and detail: see docs/verdicts.md; since: the first step at which it is so, None
+    where that is not known.
+
+    measure: the scalar judged, as it is logged, with its levels start, best (at best_step) and last; reference: what
+    guessing or a constant prediction has in the same units, None where that is not known. assumed: whether the measure
+    was recognised by its name. held_out: whether it was measured on data that are not trained on, as far as its name
+    says.
+    """
+
+    source: Source
+    name: OutcomeName
+    detail: Detail | None
+    since: int | None
+    sentence: str
+    measure: str | None = None
+    start: float | None = None
+    best: float | None = None
+    best_step: int | None = None
+    last: float | None = None
+    reference: float | None = None
+    reference_name: str = ""
+    assumed: bool = False
+    held_out: bool = False
+    missing: str | None = None
+
+    @property
+    def fine(self) -> bool:
+        return self.name in FINE
+
+    @property
+    def failed(self) -> bool:
+        return self.name in ("stuck", "diverged", "broken")
+
+    @property
+    def caption(self) -> str:
+        return f"{self.source.label}: {self.headline}. {self.sentence}"
+
+    @property
+    def headline(self) -> str:
+        """The outcome in a few words, in capitals as a badge has them."""
+        return words.headline(self.name, self.detail)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    name: OutcomeName
+    detail: Detail | None = None
+    since: int | None = None
+
+    @property
+    def fine(self) -> bool:
+        return self.name in FINE
+
+
+@remembered
+def outcome(run: Run, thresholds: Thresholds) -> Outcome:
+    """The outcome of ``run``.
+
+    Source: the definitions of ``Outcome``, which are this project's own; the constant prediction as the reference is
+    that of R2 and of McFadden's (1974) pseudo R2.
+    """
+    source, loss = source_of(run), loss_of(run)
+    broken = broken_from(run)
+    measure = goal_of(run) or explained_of(run) or loss
+    if broken is not None:
+        return _told(run, source, _Judged("broken", None, broken), measure or loss)
+    skipped = skipped_updates(run)
+    if skipped is not None:
+        return _told(run, source, _Judged("broken", "skipped", skipped[2]), measure or loss)
+    if measure is None or (loss is None and measure.kind != "goal"):
+        return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
+    if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
+        judged = _early(run, measure, loss, thresholds)
+    else:
+        judged = _judge(run, measure, loss, thresholds)
+    return _told(run, source, _with_faults(run, measure, judged), measure)
+
+
+def _with_faults(run: Run, measure: Measure, judged: _Judged) -> _Judged:
+    """The outcome of a training that cannot have learned: without any gradient it is stuck where its loss does not
+    tell, and a small gain is none where for certain a part of the model is not trained."""
+    if judged.name == "unknown" and measure.values[-1] != 0 and without_gradient(run):
+        return _Judged("stuck", "never-fell", 0)
+    if judged.name not in FINE or measure.kind == "goal" or not partly_trained(run):
+        return judged
+    known = measure.reference if measure.reference is not None else (constant_loss(run) or (None,))[0]
+    gain = None if known is None else (known - course(measure.steps, measure.values).last) / abs(known)
+    return _Judged("stuck", "barely", 0) if gain is not None and gain < _BARELY else judged
+
+
+def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> _Judged:
+    """Of few steps: learning where most of the loss is gone and a longer run would be called learned."""
+    if len(loss.values) >= _FEW and _judge(run, measure, loss, t).fine:
+        found, known = course(loss.steps, loss.values), constant_loss(run)
+        whole = found.start if known is None or _same_targets(run, found) else min(known[0], found.start)
+        if whole - max(found.last, found.before_last) > _MOST * abs(whole):
+            return _Judged("learning")
+    return _Judged("unknown", "few-steps")
+
+
+def _same_targets(run: Run, found: Course) -> bool:
+    """Whether the targets hardly vary, so that a constant prediction is the task; and the loss is not at its floor."""
+    known = constant_loss(run)
+    return known is not None and known[0] < 1e-7 * abs(found.start) and found.last > 10 * known[0]
+
+
+def broken_from(run: Run) -> int | None:
+    """The first step from which on every logged loss is NaN or inf, or from which on every gradient norm is; None where
+    the last one is finite."""
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS, schema.GRAD_NORM])
+    steps = frame[schema.STEP].to_numpy(dtype=np.int64)
+    found = []
+    for name in (schema.LOSS, schema.GRAD_NORM):
+        values, missing = numbers(frame[name])
+        logged = ~missing
+        finite = np.isfinite(values[logged])
+        if len(finite) and not finite[-1]:
+            whole = np.flatnonzero(finite)
+            found.append(int(steps[logged][whole[-1] + 1 if len(whole) else 0]))
+    return min(found) if found else None
+
+
+def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _Judged:
+    found = course(measure.steps, measure.values)
+    moved = course(loss.steps, loss.values) if loss is not None and len(loss.values) else None
+    if measure.kind == "loss" and (why := no_measure(run, found)):
+        return _Judged("unknown", why)
+    if measure.kind == "goal":
+        return _by_goal(run, measure, found, moved, t)
+    if measure.kind == "explained" and moved is not None and _same_targets(run, moved):
+        return _by_loss(moved, t)
+    if measure.kind == "explained":
+        return _by_loss_beside(run, measure, found, moved, t)
+    known = constant_loss(run)
+    if measure.kind == "loss" and chance_of(run) is None and known is not None:  # of few recorded steps
+        measure = replace(
+            measure, reference=known[0], reference_name="a constant prediction", least=0.01 * abs(known[0])
+        )
+        return _by_reference(measure, found, found, known[0], t)
+    if measure.reference is None:
+        return _by_loss(found, t)
+    return _by_reference(measure, found, found, measure.reference, t)
+
+
+def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+    """By what the model explains; how it moved, by the loss of every step where that has the same units."""
+    known = constant_loss(run)
+    if known is None or moved is None:
+        return _by_reference(explained, found, found, 1.0, t)
+    return _by_reference(explained, found, moved, known[0], t, spread=known[1])
+
+
+def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+    """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
+    if measure.reference is not None:
+        judged = _by_reference(measure, found, found, measure.reference, t)
+        learned = _beats(measure, found, t, best=True)
+        return (_overfits(measure, found, moved, t) if learned else None) or judged
+    span, explained = found.start - found.best, explained_of(run)
+    fits = None if explained is None else course(explained.steps, explained.values)
+    trained = explained is not None and fits is not None and _beats(explained, fits, t)
+    if explained is not None and fits is not None and not trained and not _beats(explained, fits, t, best=True):
+        return _by_loss_beside(run, explained, fits, moved, t)  # what is not learned in training cannot be held out
+    if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
+        if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
+            overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
+            return overfits or _Judged("diverged", "rose", found.above_since(found.start))
+        return _Judged("learned", "near-floor") if trained else _Judged("stuck", "never-fell", int(found.steps[0]))
+    overfits = _overfits(measure, found, moved, t)
+    if overfits is not None:
+        return overfits
+    return _lost(found, span, t) or _late(found, span, t)
+
+
+def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged | None:
+    """Held-out measures that get worse for good while the training loss does not rise."""
+    if not measure.held_out or moved is None or found.best_block >= len(found.levels) - 1:
+        return None
+    worse, span = found.last - found.best, max(found.start, found.last) - found.best
+    enough = max(2 * t.loss_noise * found.error, 0.05 * span, 0.02 * abs(found.best))
+    at = int(np.searchsorted(moved.block_steps, found.best_step, side="right"))
+    at_best = float(moved.levels[max(at - 1, 0)])
+    rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
+    if worse <= enough or rises:
+        return None
+    return _Judged("overfits", None, found.best_step)
+
+
+def _by_reference(
+    measure: Measure, found: Course, path: Course, reference: float, t: Thresholds, *, spread: float = 0.0
+) -> _Judged:
+    """Against a constant prediction or guessing: whether it is better, by the ``measure`` or by the many more values of
+    the ``path``, in whose units that has ``reference``, with the error ``spread``; how it moved, by the path."""
+    now = _beats(measure, found, t) or (path is not found and _below(path, reference, spread, t))
+    beats = now or _beats(measure, found, t, best=True)
+    span = reference - path.best
+    lost = _lost(path, span, t) if beats and span > 0 else None
+    if lost is not None:
+        return lost
+    if not now:
+        never = _never(path, reference, t)
+        unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
+        return _Judged("unknown", "not-significant") if unsure else never
+    late = _late(path, max(span, path.error), t)
+    if late.name == "learned" and reference - path.start > span / 2:
+        return _Judged("learned", "near-floor")
+    return late
+
+
+def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False) -> bool:
+    """Whether the late values (or the best level) lie below the reference, by ``least`` and by more than their noise;
+    the best of many levels lies low by chance, so that twice the noise is asked of it. Of late values that still
+    improve the last levels count instead."""
+    assert measure.reference is not None
+    if best:
+        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.best_error)
+    level, error = found.late
+    late = measure.reference - level > max(measure.least, t.loss_noise * error)
+    lasting = max(found.last, found.before_last)
+    now = measure.reference - lasting > max(measure.least, t.loss_noise * found.error)
+    return now or (late and min(found.last, found.before_last) < measure.reference)
+
+
+def _may_beat(measure: Measure, found: Course) -> bool:
+    """Whether the late values lie below the reference, within their noise of 5% of it: then a small success would not
+    show."""
+    assert measure.reference is not None
+    level, error = found.late
+    gain = measure.reference - level
+    return gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
+
+
+def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
+    """Whether the late losses lie below the reference, by 1% of it and more than the noise of both."""
+    level, error = path.late
+    return reference - level > max(0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread)))
+
+
+def _never(found: Course, reference: float, t: Thresholds) -> _Judged:
+    """Not better than guessing: above it and rising, above it and slow, or at it."""
+    scale = max(abs(reference), reference - found.best)
+    lasting = min(found.last, found.before_last)
+    above, rise = lasting - reference, lasting - found.start
+    near = max(t.near_chance * scale, t.loss_noise * found.best_error)
+    surely = rise > t.loss_noise * found.start_noise or found.best - found.start > t.loss_noise * found.error
+    if rise > max(t.loss_noise * found.error, near) and above > near and surely:
+        return _Judged("diverged", "rose", found.above_since(max(found.start, reference)))
+    if above > max(near, t.loss_noise * found.error):
+        fall = found.start - found.best
+        if lasting - found.best > max(t.loss_rise * fall, 2 * t.loss_noise * found.error):
+            return _Judged("diverged", "lost", found.above_since(found.best + (lasting - found.best) / 2))
+        return _slow(found, above)
+    since = found.flat_since(max(near, 2 * t.loss_noise * found.error))
+    if found.start - reference > max(near, t.loss_noise * found.noise):
+        return _Judged("stuck", "constant-prediction", since)
+    return _Judged("stuck", "at-chance", int(found.steps[0]))
+
+
+def _slow(found: Course, above: float) -> _Judged:
+    """Above a constant prediction still: learning where the present pace brings it there within as many steps again."""
+    pace = -found.late_change / 0.4 if found.improving else 0.0
+    return _Judged("learning", "slow") if pace > above else _Judged("stuck", "slow", int(found.steps[0]))
+
+
+def _lost(found: Course, span: float, t: Thresholds) -> _Judged | None:
+    """Whether it gave back for good a good part of what it had gained; or is just coming back from there."""
+    lasting = min(found.last, found.before_last)
+    worse = lasting - found.best
+    enough = max(t.loss_rise * span, 2 * t.loss_noise * found.error)
+    peak = float(found.levels[found.best_block :].max())
+    if worse > enough:
+        back = found.improving and peak - found.last > max(0.3 * (peak - found.best), t.loss_noise * found.error)
+        since = found.above_since(found.best + min(enough, worse / 2))
+        return _Judged("learning", "recovering", since) if back else _Judged("diverged", "lost", since)
+    if found.last - found.best > enough:
+        return _Judged("learning", "jumped", int(found.block_steps[-1]))
+    return None
+
+
+def _late(found: Course, span: float, t: Thresholds) -> _Judged:
+    """Of a training that improved: whether it still does, and whether it had to come back from a jump."""
+    gone = np.flatnonzero(found.levels - np.minimum.accumulate(found.levels) > max(0.5 * span, 6 * found.error))
+    back: Detail | None = "recovered" if len(gone) else None
+    if found.improving and -found.late_change > 0.02 * span:
+        return _Judged("learning", back)
+    return _Judged("learned", back)
+
+
+def _by_loss(found: Course, t: Thresholds) -> _Judged:
+    """By the training loss alone, of which neither chance nor the floor is known."""
+    span, sure = found.start - found.best, t.loss_noise * (found.start_noise + found.error)
+    if min(found.last, found.before_last) - found.start > max(sure, found.late_error):
+        return _Judged("diverged", "rose", found.above_since(found.start))
+    if span <= sure or found.start - found.last <= sure / 2:
+        return _Judged("unknown", "floor-unknown")
+    lost = _lost(found, span, t)
+    if lost is not None:
+        return lost
+    late = _late(found, span, t)
+    if late.name == "learning" or found.noise < t.loss_interpolates * span:
+        return late
+    return _Judged("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
+
+
+def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) -> Outcome:
+    """The outcome in words: levels in the units of the loss where the measure is what the model explains."""
+    shown, reference = measure, None if measure is None else measure.reference
+    if measure is not None and measure.kind == "explained":
+        shown, known = loss_of(run), constant_loss(run)
+        reference = None if known is None else known[0]
+    if shown is None or not len(shown.values):
+        return Outcome(
+            source, judged.name, judged.detail, judged.since, words.sentence(judged.name, judged.detail, judged.since)
+        )
+    found = course(shown.steps, shown.values)
+    same = shown.kind == "loss" and _same_targets(run, found)
+    if same:
+        measure, reference = shown, None
+    told, named = reference, "" if measure is None else measure.reference_name
+    if told is None and not same and shown.kind == "loss" and (known := constant_loss(run)) is not None:
+        told, named = known[0], "a constant prediction"
+    last = (
+        _lasting(found, told) if judged.name in FINE or judged.detail in ("barely", "not-significant") else found.last
+    )
+    levels = [shown.shown(each) for each in (found.start, found.best, last)]
+    share = _share(measure, shown, last, told)
+    told = None if told is None else shown.shown(told)
+    return Outcome(
+        source,
+        judged.name,
+        judged.detail,
+        judged.since,
+        words.sentence(
+            judged.name, judged.detail, judged.since, shown.name, levels, told, named, found.best_step, share
+        ),
+        shown.name,
+        levels[0],
+        levels[1],
+        found.best_step,
+        levels[2],
+        told,
+        named,
+        shown.kind == "goal" and not shown.declared,
+        shown.held_out,
+    )
+
+
+def _lasting(found: Course, reference: float | None) -> float:
+    """The last level; or, where noise lifts that above the reference, the median of the last 40% of the values."""
+    late = found.late[0]
+    return late if reference is not None and late < reference <= found.last else found.last
+
+
+def _share(measure: Measure | None, shown: Measure, last: float, reference: float | None) -> float | None:
+    """How far a loss lies below its reference, as a share of it; or, where no reference is known in its units, what the
+    model explains."""
+    if reference is not None:
+        return (reference - last) / reference if shown.kind == "loss" and reference > 0 else None
+    known = measure is not None and measure.kind == "explained"
+    return 1 - course(measure.steps, measure.values).last if known and measure is not None else None

@@ -1,0 +1,100 @@
+"""The verdict about a run, from the gradient as it was measured: never from the norms of weights."""
+
+from collections.abc import Sequence
+
+from graddiag.analysis.diagnosis.causes.summary import healthy, not_measured, of_outcome, unknown
+from graddiag.analysis.diagnosis.context import Measured, measured_of
+from graddiag.analysis.diagnosis.diagnose import Basis, Diagnosis, diagnosis
+from graddiag.analysis.diagnosis.findings import Finding
+from graddiag.analysis.diagnosis.notes import notes_on
+from graddiag.analysis.diagnosis.rules import Rule, findings_of
+from graddiag.analysis.diagnosis.timeline import Moment, tell
+from graddiag.analysis.optimization.loss import LossDynamics
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.analysis.values import source_of
+from graddiag.analysis.words import number
+from graddiag.run import Run
+
+
+def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[Rule] = ()) -> Diagnosis:
+    """Whether ``run`` learned, and if not why, where, since when and what to do first; and what cannot be known.
+
+    Two questions, answered separately: the outcome, by a goal that was logged, by what the model explains beyond a
+    constant prediction, or by the loss; and the causes, ranked by evidence. Each finding has a name that stays what it
+    is (see docs/verdicts.md), a severity, a sentence, its evidence with its place in the run, the rule with its
+    thresholds, and advice ranked by fit. Healthy is said only of a training that demonstrably learned or is learning.
+
+    The measured transport gain decides about vanishing and explosion, since the spectral radius of a weight does not: a
+    saturated net with a radius of 1.25 may pass its gradient on unchanged. And the totals ||dL/dh_t|| alone do not
+    either: with a loss at every timestep they are level in a net that forgets at once.
+
+    Args:
+        thresholds: every number that the rules use; ``dataclasses.replace(Thresholds(), spike=20)`` changes one.
+        rules: rules of your own, beside graddiag's; see ``graddiag.rule``.
+
+    Raises:
+        SettingError: something in ``rules`` that is no rule, or two of one name.
+    """
+    return diagnosis_of(measured_of(run, thresholds or Thresholds()), rules)
+
+
+def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
+    """``diagnose`` for a run of which something may have been measured already."""
+    findings = findings_of(measured, rules)
+    of_its_outcome = of_outcome(measured)
+    if of_its_outcome is not None:
+        findings.append(of_its_outcome)
+    if measured.outcome.fine and not any(each.alarming for each in findings):
+        findings.append(healthy(measured))
+    elif not measured.faded and measured.outcome.name == "unknown":
+        findings.append(not_measured(measured))
+    elif not findings or measured.outcome.name == "unknown":
+        findings.append(unknown(measured))
+    source = source_of(measured.run)
+    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)))
+    story = tell(source, _moments(measured, findings))
+    return diagnosis(source, measured.outcome, findings, notes_on(measured), story, basis, measured.thresholds)
+
+
+def _layers(measured: Measured) -> set[tuple[str, int, str]]:
+    """Layers, whatever the number of their calls in a step."""
+    return {(each.module, each.layer, each.direction) for each in measured.selections}
+
+
+def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
+    """When each finding began, in a few words, and what became of the loss."""
+    words = {
+        "exploding": "the gradient explodes",
+        "vanishing": "the gradient no longer reaches the first timesteps",
+        "truncated-reach": "back-propagation is cut short",
+        "dead-units": "units are dead",
+        "saturated-gates": "activations are saturated",
+        "non-finite": "NaN or inf begins",
+    }
+    found = [
+        Moment(each.onset, each.name, words[each.name])
+        for each in findings
+        if each.onset is not None and each.name in words
+    ]
+    return found + loss_moments(measured.loss, measured.origin.step)
+
+
+def loss_moments(loss: LossDynamics, nonfinite_from: int | None) -> list[Moment]:
+    """The highest jump of the loss; and since when it rises, is NaN or inf, or is flat.
+
+    nonfinite_from: the step of the first NaN or inf of the run, which a loss that breaks there need not repeat.
+    """
+    found = []
+    if len(loss.jumps):
+        top = int(loss.heights.argmax())
+        found.append(
+            Moment(int(loss.jumped_from[top]), "loss-jump", f"the loss jumps to {number(float(loss.heights[top]))}")
+        )
+    end = number(loss.end)
+    if loss.risen_from is not None:
+        found.append(Moment(loss.risen_from, "loss", f"the loss rises to {end}"))
+    elif loss.course in ("flat", "flat after falling") and loss.flat_from is not None:
+        found.append(Moment(loss.flat_from, "loss", f"the loss is flat at {end}"))
+    if loss.broken_from is not None and loss.broken_from != nonfinite_from:
+        found.append(Moment(loss.broken_from, "loss-broken", "the loss is NaN or inf"))
+    return found

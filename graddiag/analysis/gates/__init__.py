@@ -1,0 +1,1 @@
+"""What gates and units do: activations, saturation, time constants, dead units."""

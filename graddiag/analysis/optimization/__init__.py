@@ -1,0 +1,1 @@
+"""What the optimizer sees: loss, gradient norm, updates, noise, and what the numbers cannot hold."""
