@@ -8,8 +8,8 @@ import pytest
 from graddiag import analysis, figures
 from graddiag.figures.theme import Theme
 from graddiag.run import Run
+from tests.analysis.clipping.test_counterfactual import looked_run, steps_of_every_kind
 from tests.analysis.runs import INF, NAN, manifest
-from tests.analysis.test_counterfactual import looked_run, steps_of_every_kind
 
 
 def traces(figure: object, name: str) -> list[object]:

@@ -9,9 +9,9 @@ import pytest
 from graddiag import analysis, figures, schema
 from graddiag.figures.theme import PALETTES, Theme
 from graddiag.run import Run
+from tests.analysis.optimization.test_noise import run_of as noisy
 from tests.analysis.runs import LAYER, gates_frame, manifest, snapshots_frame, steps_frame, timesteps_frame
 from tests.analysis.snapped import PLAIN, snapped
-from tests.analysis.test_noise import run_of as noisy
 from tests.figures.test_snapshots import EXPONENTS
 from tests.figures.test_theme import EYES, lab
 from tests.figures.test_values import clipped_run

@@ -6,10 +6,10 @@ import pytest
 
 from graddiag import analysis, figures, schema
 from graddiag.run import Run
+from tests.analysis.flow.test_depth import stacked
+from tests.analysis.optimization.test_loss import run_of as losing
+from tests.analysis.optimization.test_noise import run_of as noisy
 from tests.analysis.runs import manifest, steps_frame, timesteps_frame
-from tests.analysis.test_depth import stacked
-from tests.analysis.test_loss import run_of as losing
-from tests.analysis.test_noise import run_of as noisy
 
 
 def test_the_loss_with_its_level_its_jumps_and_chance() -> None:
