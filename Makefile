@@ -26,7 +26,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser lint bench browser wheel clean
+.PHONY: help demo test quick test-browser coverage lint bench browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -51,6 +51,12 @@ quick: $(DEV)  ## the tests that are neither slow nor need a browser
 
 test-browser: $(DEV) browser  ## the tests in a browser alone
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
+
+coverage: $(DEV)  ## the tests without a browser, and the share of lines covered in each package
+	@mkdir -p build/coverage
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" --cov --cov-report= $(PYTEST_ARGS)
+	@$(BIN)/coverage json -q -o build/coverage/coverage.json
+	@$(BIN)/python -m scripts.coverage_by_package build/coverage/coverage.json
 
 lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/ruff check .

@@ -1,8 +1,8 @@
-"""A recurrence of your own, which graddiag knows nothing of: one call of `tap` in the loop gives its gradients.
+"""A custom recurrence that graddiag does not know: one call of `tap` in the loop records its gradients.
 
 The cell is a minGRU (Feng et al., 2024): h_t = (1 - z_t) h_{t-1} + z_t c_t, with z and c of the input alone. Since
 nothing else leads from h_t back to h_{t-1}, the gradient is multiplied by 1 - z_t at every timestep: with z half
-open it is gone after a few; with a bias that nearly closes z, it arrives. `tap` returns the same tensor, and records
+open it is gone after a few; with a bias that nearly closes z, it is kept. `tap` returns the same tensor, and records
 the total dL/dh_t through every path. Run it: python examples/custom_cell.py
 """
 
@@ -51,8 +51,8 @@ def main() -> None:
     for name, gate_bias in (("half open", 0.0), ("nearly closed", -4.0)):
         run = train(name, gate_bias)
         norms = run.timesteps[run.timesteps.step == 0].set_index("timestep").grad_h
-        arrived = norms[0] / norms[LENGTH - 1]
-        print(f"gate {name}: of the gradient at the last timestep {arrived:.1e} arrives at the first")
+        share = norms[0] / norms[LENGTH - 1]
+        print(f"gate {name}: {share:.1e} of the gradient at the last timestep reaches the first")
 
 
 if __name__ == "__main__":

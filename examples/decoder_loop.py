@@ -1,7 +1,7 @@
 """A decoder that calls a fused layer once per timestep, and is recorded as the one sequence that it is.
 
 A decoder feeds its own last word back in, so its LSTM runs a timestep at a time, and each call looks like a sequence of
-length 1. graddiag sees that a call goes on from the state that the call before it returned, and joins them: the run has
+length 1. graddiag sees that a call starts from the state that the previous call returned, and joins them: the run has
 the gradient at every timestep of the decoder, on its way back into the encoder.
 Run it: python examples/decoder_loop.py
 """
@@ -15,7 +15,7 @@ SYMBOLS, LENGTH, BATCH, STEPS, HIDDEN = 8, 12, 32, 60, 48
 
 
 class Copier(nn.Module):
-    """Reads a sequence and says it again from its last state alone."""
+    """Reads a sequence and repeats it from its last state alone."""
 
     def __init__(self) -> None:
         super().__init__()

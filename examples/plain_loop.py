@@ -1,7 +1,7 @@
-"""A training loop of your own, unchanged but for one `with`: why does this RNN not learn?
+"""A plain training loop, unchanged but for one `with`: why does this RNN not learn?
 
-The task is to say at the end of a sequence which symbol it began with. Nothing but the gradient that comes all the way
-back to the first timestep can teach that, and in a plain tanh RNN it does not arrive. An LSTM whose forget gate starts
+The task is to name at the end of a sequence the symbol it began with. Nothing but the gradient that comes all the way
+back to the first timestep can teach that, and in a plain tanh RNN it vanishes. An LSTM whose forget gate starts
 open lets it through. Run it: python examples/plain_loop.py
 """
 
@@ -58,10 +58,10 @@ def main() -> None:
     torch.manual_seed(0)
     runs = [train("tanh", nn.RNN(SYMBOLS, 32)), train("lstm", open_forget_gate(nn.LSTM(SYMBOLS, 32)))]
     for run in runs:
-        # dL/dh_t at the first timestep against the last, at each recorded step: how much of the gradient arrives
-        arrived = run.timesteps.pivot(index="step", columns="timestep", values="grad_h")
+        # dL/dh_t at the first timestep against the last, at each recorded step: how much of the gradient is left
+        norms = run.timesteps.pivot(index="step", columns="timestep", values="grad_h")
         print(f"\n== {run.name}: final loss {run.steps.loss.iloc[-1]:.3f} (chance is 1.386)")
-        print(f"first / last timestep at step 0: {arrived[0].iloc[0] / arrived[LENGTH - 1].iloc[0]:.1e}")
+        print(f"first / last timestep at step 0: {norms[0].iloc[0] / norms[LENGTH - 1].iloc[0]:.1e}")
         print(graddiag.diagnose(run))
     print("\nNext: graddiag dashboard --root runs")
 

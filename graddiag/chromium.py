@@ -81,7 +81,7 @@ class Chromium:
 def chromium(purpose: str) -> Iterator[Chromium]:
     """Starts a browser and ends it; ``purpose`` is what it is for, as the errors say it: ``a report as PDF``.
 
-    Its event loop is in a thread of its own, so that it can be used inside a running one (a notebook) too.
+    Its event loop runs in a separate thread, so that it can be used inside a running one (a notebook) too.
 
     Raises:
         MissingLibraryError: kaleido, or Chromium itself, is not installed.

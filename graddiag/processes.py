@@ -16,7 +16,7 @@ def since(process: int) -> str | None:
 
 def this_process() -> str | None:
     """A text that names this process among all there ever were: its number, the space that numbers are counted in (a
-    container has one of its own), when the machine and when the process started; None on a system without /proc."""
+    container has a separate one), when the machine and when the process started; None on a system without /proc."""
     try:
         return f"{os.getpid()} {_space()} {_stat(os.getpid())[1]}"
     except OSError:
@@ -45,7 +45,7 @@ def signal_group(process: int, started: str, number: int) -> bool:
 
     Returns:
         Whether it was sent: not to a process that is gone, that only has the number of one that is, or that leads no
-        group of its own.
+        process group.
     """
     try:
         if since(process) != started or os.getpgid(process) != process:

@@ -87,7 +87,7 @@ def watch(
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
             at each timestep, the credit matrix, the leading Lyapunov exponents of the state, and the whole spectrum of
             W_hh. None takes none. A snapshot of a layer has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk),
-            and its step takes three to five times as long as a recorded one. A quarter to a third of what it adds are
+            and its step takes three to five times as long as a recorded one. Between 25% and 33% of what it adds are
             the exponents, of eight directions and four samples at most.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
@@ -188,7 +188,7 @@ class Recorder:
 
         For anything that loops over time and is none of torch's recurrent layers: call it once per timestep, in their
         order, on the state. What comes out of ``backward()`` for that tensor, through every path, is the column
-        ``grad_h`` of the module ``name``; a transport gain cannot be told from it.
+        ``grad_h`` of the module ``name``; it gives no transport gain.
 
         Raises:
             SettingError: ``name`` is a recurrent module of the model.

@@ -21,7 +21,7 @@ R = TypeVar("R")
 class RunManifest(BaseModel):
     """What a run is, apart from its numbers; the content of ``manifest.json``.
 
-    ``clip`` is the policy as ``graddiag.clipping.parse`` reads it, or None where graddiag was not told. A threshold
+    ``clip`` is the policy as ``graddiag.clipping.parse`` reads it, or None where it was not given. A threshold
     means nothing without ``loss_reduction`` (mean or sum, over what). ``config`` is free, for filters and reports.
     ``optimizer`` holds the class and the first group's settings (``class``, ``lr``, ``momentum``, ``betas``, ...);
     ``not_in_optimizer`` and ``frozen`` name the trainable parameters that it does not hold and those with

@@ -25,7 +25,7 @@ def test_without_a_name_the_presets_are_listed(capsys: pytest.CaptureFixture[str
         (["saturation", "--set", "stepz=3"], "stepz: no setting of this preset; these are: z, "),
         (["saturation", "--set", "steps"], "set 'steps': write KEY=VALUE, for example steps=1000."),
         (["saturation", "--set", "steps=0"], "steps '0' cannot be used: input should be greater than or equal to 1."),
-        (["saturation", "--as-sweep"], "preset saturation: it trains in a way of its own, not as a sweep;"),
+        (["saturation", "--as-sweep"], "preset saturation: it cannot be written as a sweep;"),
         (["saturation", "--sweep", "bias"], "set 'bias': write KEY=VALUE, for example steps=1000."),
         (["saturation", "--sweep", "bias=-3", "--sweep", "bias=x"], "bias 'x' cannot be used: input should be a valid"),
         (["gone.toml"], "preset gone.toml: it cannot be read"),

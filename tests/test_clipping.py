@@ -1,4 +1,4 @@
-"""Clip policies against torch's own clipping, bit for bit, and against FACTS by value."""
+"""Clip policies against torch's own clipping, bit for bit, and against known values."""
 
 import math
 
@@ -324,14 +324,14 @@ def test_other_norms_are_torchs_bit_for_bit(p: float) -> None:
 
 
 def test_the_largest_entry_as_the_norm() -> None:
-    """FACTS 16."""
+    """The norm of the largest entry."""
     p = parameter(3.0, 4.0)
     parse("norm:1:inf")([p])
     assert p.grad.tolist() == pytest.approx([0.75, 1.0], rel=1e-6)
 
 
 def test_nan_becomes_zero_where_that_is_asked_for() -> None:
-    """FACTS 15: faster-rnnlm."""
+    """A NaN becomes 0, as in faster-rnnlm."""
     p = parameter(math.nan, 3.0, -math.inf, 0.5)
     outcome = parse("value:1:nan=0")([p])
     assert p.grad.tolist() == [0.0, 1.0, -1.0, 0.5]

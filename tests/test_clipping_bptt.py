@@ -107,7 +107,7 @@ def test_every_gradient_is_that_of_the_gated_network(spec: str, kind: str, setti
 
 
 def test_a_cut_is_exactly_zero_before_it() -> None:
-    """FACTS 12."""
+    """After a cut at k, dh_t is exactly 0 at and before it."""
     torch.manual_seed(0)
     module = graddiag.nn.LSTM(I, H)
     clipping.attach(clipping.parse("tbptt:3"), module)

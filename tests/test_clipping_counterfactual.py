@@ -121,7 +121,7 @@ def test_what_is_tried_is_what_the_step_comes_to(optimizer: str, threshold: floa
 
 
 def quadratic(start: float) -> tuple[nn.Module, torch.optim.Optimizer, Callable[[], Tensor]]:
-    """f = x^4 / 4 by plain SGD at lr .1: FACTS 20."""
+    """f = x^4 / 4 by plain SGD at lr .1."""
     model = nn.Linear(1, 1, bias=False, dtype=torch.float64)
     nn.init.constant_(model.weight, start)
     return model, torch.optim.SGD(model.parameters(), lr=0.1), lambda: (model.weight**4 / 4).sum()

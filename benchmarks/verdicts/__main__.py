@@ -50,8 +50,8 @@ def tables(found: list[Judged]) -> str:
     rules = rivals(tune or found)
     titles = {
         "fresh": "Fresh: written after the rules",
-        "held-out": "Held out: not looked at while rules were written",
-        "tune": "Tune: looked at",
+        "held-out": "Held out while the rules were written",
+        "tune": "Tune: the rules were written on it",
     }
     parts = [(title, [one for one in found if one.case.split == split]) for split, title in titles.items()]
     return "\n\n".join(report(part, rules, title) for title, part in parts if part)
@@ -72,7 +72,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=Path("runs/verdict-suite"), help="where trainings are kept")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--judge-only", action="store_true", help="judge what was trained, train nothing")
-    parser.add_argument("--show", action="store_true", help="print cases of the parts that are not looked at too")
+    parser.add_argument("--show", action="store_true", help="print cases of the held-out and fresh parts too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between the markers of this page")
     return parser.parse_args()
 

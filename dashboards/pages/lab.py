@@ -1,4 +1,4 @@
-"""The Lab: choose a training, start it in a process of its own, watch it live, stop it. ``?job=ID``"""
+"""The Lab: choose a training, start it in a separate process, watch it live, stop it. ``?job=ID``"""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -46,7 +46,7 @@ def form(choose: Callable[[], Any], request: Callable[[Any], Request]) -> None:
 
 
 def begin(request: Callable[[], Request]) -> None:
-    """Starts what was chosen and looks at it; a refusal is told where it was asked for."""
+    """Starts what was chosen and shows it; a refusal appears beside the button."""
     try:
         job = start(runs_root(), request())
     except GraddiagError as error:

@@ -32,7 +32,7 @@ def body() -> None:
         "coefficient $\\min(1, c / (\\lVert g\\rVert + 10^{-6}))$ and the direction stays. Entry by entry, large "
         "entries are cut and small ones are not, so the step turns towards the small ones. AGC compares the gradient "
         "of each row (the weights into one unit) with the weights of that row, and shortens it to at most a factor "
-        "times their norm; here each entry is a row of its own, with weights of norm 4 and 1. AutoClip and ZClip "
+        "times their norm; here each entry is a separate row, with weights of norm 4 and 1. AutoClip and ZClip "
         "follow the norms of the training so far: here 30 steps with norms of 1 to 1.2."
     )
     examples(EXAMPLES)

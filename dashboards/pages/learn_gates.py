@@ -59,7 +59,7 @@ def body() -> None:
     prose(
         "With the scale of $W_{hh}$ and of the gates' $W_{ih}$ at 0, neither gates nor candidate read $h$, and the "
         "gates read no $x$: LSTM and GRU lie exactly on the circles, sigmoid(bias) to the power of the distance. Raise "
-        "it, and the gradient finds further ways, through the gates and the candidate; it may then arrive larger than "
+        "it, and the gradient finds further ways, through the gates and the candidate; it may then be larger than "
         "by $f$ or $z$ alone. The RNN has an orthogonal $W_{hh}$, which by itself neither stretches nor shrinks a "
         "gradient, and loses it to the slopes of tanh all the same."
     )

@@ -25,7 +25,7 @@ MEGABYTE: Final = 1e6
 
 def page() -> None:
     heading("Report")
-    sentence("A shareable file: verdict, advice, evidence and methods for the chosen runs.")
+    sentence("A shareable file: outcome, cause, advice, evidence and methods for the chosen runs.")
     runs = opened(choose_runs("Choose one run or several"))
     if not runs:
         to_choose("Choose the runs above. Those of one experiment are compared; runs of several become a chapter each.")

@@ -76,7 +76,7 @@ def show(word: str, looks: dict[str, Badge]) -> None:
 
 
 def outcome(diagnosis: Diagnosis) -> None:
-    """The outcome as a badge, in words of its own, e.g. STUCK AT CHANCE; and its cause beside it."""
+    """The outcome as a badge, e.g. STUCK AT CHANCE; and its cause beside it."""
     look = OUTCOMES.get(diagnosis.outcome.name, _UNKNOWN)
     st.badge(diagnosis.outcome.headline, icon=look.icon, color=look.colour)
     if diagnosis.cause is not None:

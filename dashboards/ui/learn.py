@@ -74,7 +74,7 @@ def slider(
 
 
 def choice(label: str, options: Sequence[str], default: str, *, key: str) -> Any:
-    """One of a few words, in the address under ``key``; in more than one row where there is no room for one."""
+    """One of a few words, in the address under ``key``; in more than one row where one is too narrow."""
     return st.segmented_control(label, options, default=default, required=True, key=key, wrap=True, bind="query-params")
 
 

@@ -21,7 +21,7 @@ def live(body: Callable[[], None], *, state: Callable[[], object]) -> None:
 
     ``state`` has to be cheap, as every open page asks for it. It is asked before ``body`` is drawn, so that what
     changes meanwhile is drawn as well. What has not changed is neither computed nor sent again. A run that turns out to
-    be damaged is told in words, where the drawing stopped.
+    be damaged is reported in words, where the drawing stopped.
     """
     seen, drawn = state(), False
 

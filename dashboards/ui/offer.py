@@ -22,7 +22,7 @@ ARMS: Final = 2
 def first_steps() -> None:
     """With no runs: why the page is empty, and how to fill it."""
     root = str(runs_root())
-    sentence(f"No runs yet under {root}. Record a pair below, on the command line, or from a model of your own:")
+    sentence(f"No runs yet under {root}. Record a pair below, on the command line, or from your own model:")
     pair = f"graddiag pair --task text --model rnn --clip norm:0.5 --root {shlex.quote(root)}"
     watch = (
         f'with graddiag.watch(model, optimizer, run="my-run", root={root!r}):\n    ...  # your training loop, as it is'
@@ -47,7 +47,7 @@ def offer_pair() -> None:
 
 
 def pair(settings: Mapping[str, str]) -> Request:
-    """The job that records the pair, in an experiment of its own; it goes on if the page is closed."""
+    """The job that records the pair, in a separate experiment; it continues if the page is closed."""
     taken = {link.partition("/")[0] for link in links()}
     base = slug(f"{settings['task']}-{settings['model']}-{settings['clip']}")
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))

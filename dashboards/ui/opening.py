@@ -1,4 +1,4 @@
-"""The runs that an address asks for, opened; what cannot be is told in words."""
+"""The runs that an address asks for, opened; what could not be opened is reported in words."""
 
 from collections.abc import Sequence
 

@@ -26,7 +26,7 @@ UNTRACED: Final[tuple[ViewSection, ...]] = (TRAINING, CLIPPING, HEALTH)  # of th
 EMPTY: Final[Mapping[ViewSection, str]] = {
     GATES: "No activations were recorded for this layer.",
     WEIGHTS: "No contributions to the weight gradient and no spectra were recorded.",
-    HEALTH: "No finding has a step of its own, and no updates, noise or depth are known: "
+    HEALTH: "No finding has a step, and no updates, noise or depth are known: "
     "graddiag.watch(model, optimizer) records them over more steps.",
 }
 HALVES: Final = 2  # pictures side by side

@@ -6,6 +6,6 @@ from graddiag.figures.plotly_component import PLOTLY_JS
 
 
 def address() -> str:
-    """Where a page finds it, from its own address, wherever that is served."""
+    """Where a page finds it, from its own address."""
     folder = declare_component("plotly", PLOTLY_JS.parent)  # never drawn: Streamlit serves the files of its folder
     return f"component/{folder.name}/{PLOTLY_JS.name}"

@@ -35,7 +35,7 @@ def run_folder(root: Path, link: str) -> Path:
         )
     folder = root / relative
     if not folder.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"This link asks for {link!r}, which leads out of the runs folder {root}. It was not opened.")
+        raise InputError(f"This link asks for {link!r}, which leads out of the runs folder {root}.")
     if not folder.is_dir():
         raise InputError(
             f"There is no run {link!r} under {root}. Was it renamed or deleted? The Runs page lists what is there."

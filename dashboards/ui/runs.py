@@ -31,7 +31,7 @@ def statuses(entries: Sequence[RunEntry]) -> list[str]:
 
 
 def changed() -> None:
-    """To be told when a run was edited, moved or made here: the next listing is read anew."""
+    """Call it when a run was edited, moved or made here: the next listing is read anew."""
     _listed.clear()
 
 
@@ -46,7 +46,7 @@ def links() -> list[str]:
 
 
 def facts(manifest: RunManifest) -> str:
-    """What the run is, on one line; what was not told is left out."""
+    """What the run is, on one line; what is not known is left out."""
     told = (
         f"arm: {manifest.arm}" if manifest.arm else None,
         f"{manifest.model} on {manifest.task}" if manifest.model and manifest.task else manifest.model or manifest.task,

@@ -36,7 +36,7 @@ _COLUMNS: Final = {
         "Gradient norm",
         width=CURVE,
         help="log10 of the norm over all parameters, before clipping, the largest of each stretch; a norm of 0 is left "
-        f"out. {_LEFT_OUT} Each row has a scale of its own: the grey line marks a norm of 1, where the scale holds it. "
+        f"out. {_LEFT_OUT} Each row has a separate scale: the grey line marks a norm of 1, where the scale holds it. "
         "Vanishing is judged by the gradient through time, not by this norm.",
     ),
     schema.FINAL_LOSS: st.column_config.NumberColumn(

@@ -10,9 +10,9 @@ _KEY: Final = "follow_theme"
 _WATCH: Final = """
 export default function ({ data, parentElement, setTriggerValue }) {
   const found = getComputedStyle(parentElement).colorScheme.includes("dark") ? "dark" : "light";
-  const told = parentElement.dataset.told;
-  parentElement.dataset.told = found === data ? "" : found;
-  if (found !== data && found !== told) setTriggerValue("changed", found);
+  const reported = parentElement.dataset.reported;
+  parentElement.dataset.reported = found === data ? "" : found;
+  if (found !== data && found !== reported) setTriggerValue("changed", found);
 }
 """
 _watch: Final = component("graddiag_theme", js=_WATCH, isolate_styles=False)

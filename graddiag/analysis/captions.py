@@ -11,7 +11,7 @@ MOST_TOLD: Final = 6  # runs in one sentence
 
 @dataclass(frozen=True)
 class Told:
-    """A caption in parts. of: what is told of, with its layer and steps; found: what it comes to in one run, by the
+    """A caption in parts. of: what it describes, with its layer and steps; found: what it comes to in one run, by the
     words around each number, which stands at their ``{}`` or behind them; note: whole sentences that hold whichever run
     it is."""
 
@@ -25,7 +25,7 @@ class Told:
 
 
 class Telling(Protocol):
-    """A result about one run that several can be told of together."""
+    """A result about one run whose caption can be joined with those of other runs."""
 
     @property
     def source(self) -> Source: ...
@@ -41,8 +41,8 @@ class Telling(Protocol):
 
 
 def captions(results: Sequence[Telling]) -> tuple[str, ...]:
-    """The captions of a figure: of one run its own; of several a sentence for each thing that is told of, with what it
-    comes to in each run; then what is missing, each reason once."""
+    """The captions of a figure: of one run its own; of several a sentence for each thing that is described, with its
+    value in each run; then what is missing, each reason once."""
     if len(results) == 1:
         return (results[0].caption,)
     known = [each for each in results if each.missing is None]
@@ -51,7 +51,7 @@ def captions(results: Sequence[Telling]) -> tuple[str, ...]:
 
 
 def told_together(sources: Sequence[Source], told: Sequence[Told]) -> tuple[str, ...]:
-    """What is told of the runs ``sources``, in the same order: a sentence for each ``of``."""
+    """The captions of the runs ``sources``, in the same order: a sentence for each ``of``."""
     names = labels_of(sources)
     sentences = []
     for of in dict.fromkeys(each.of for each in told):
@@ -80,7 +80,7 @@ def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
 
 
 def _whose(names: Sequence[str]) -> str:
-    more = f"; {len(names) - MOST_TOLD} more are not told" if len(names) > MOST_TOLD else ""
+    more = f"; {len(names) - MOST_TOLD} more are left out" if len(names) > MOST_TOLD else ""
     return " / ".join(names[:MOST_TOLD]) + more
 
 

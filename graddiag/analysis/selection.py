@@ -74,7 +74,7 @@ class Selection:
 def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ...]:
     """The layers of a run: modules in the order in which they ran, layers upwards, forward before reverse, by call.
 
-    Empty where nothing was recorded by timestep. A run of very many steps is looked at in 64 of them.
+    Empty where nothing was recorded by timestep. Of a run of very many steps 64 are read.
 
     Args:
         recorded: what ``recorded_steps(run)`` gives, where it is known already: half of the work.

@@ -12,14 +12,14 @@ class Thresholds:
     Attributes:
         touched_floor: a timestep counts as touched by the loss itself if its immediate gradient is at least this share
             of the sequence's largest; the others depend on what travels back to them.
-        arriving: vanishing, if less than this share of the loss's gradient arrives at the worst-served timestep, in the
+        arriving: vanishing, if less than this share of the loss's gradient reaches some timestep, in the
             median of the judged steps. Temporal order (50 tanh units) is learned from an initial share of 2e-5 to 5e-5
             (30 timesteps) and is not learned from 1e-7 to 1e-6 (50 timesteps): 1e-5 lies between.
-        arriving_severe: the same, called severe: the resolution of float32 (2^-23). What arrives below it changes no
+        arriving_severe: the same, called severe: the resolution of float32 (2^-23). A smaller share changes no
             bit of a sum with what the last timestep contributes.
         fresh_gain: vanishing with a loss at most timesteps, if one step back leaves less than this share of a gradient,
-            on average. Each timestep then has a gradient of its own, and the fading of the others starves nothing;
-            below a tenth, hardly anything teaches the recurrence. An LSTM at torch's default start has .3.
+            on average. Each timestep then has an immediate gradient, and the fading of the others does no harm;
+            below 10%, the recurrence hardly learns. An LSTM with torch's default initialization has .3.
         dense_share: the loss counts as one at most timesteps, if it touches this share of them at once.
         judged_share: vanishing, saturated gates and dead units are judged by the last so much of the recorded steps or
             snapshots: a start that training overcomes is no finding.
@@ -31,11 +31,11 @@ class Thresholds:
             gains and against all that the loss puts in at once, at ...
         growth_share: ... at least this share of the recorded steps.
         growth_severe: the same, called severe.
-        spike: a step is a spike if its gradient norm, before clipping, is this many times the usual norm: the median of
-            all norms before it, or what that median was at its highest (so that small norms late in a training
+        spike: a step is a spike if its gradient norm, before clipping, is this many times the typical norm: the median
+            of all norms before it, or what that median was at its highest (so that small norms late in a training
             that converged make no spikes).
         spike_share: exploding, if at least this share of the steps are spikes ...
-        spike_severe: ... or one reaches this many times the usual norm.
+        spike_severe: ... or one reaches this many times the typical norm.
         spike_share_severe: the share of spikes that is called severe.
         recent: steps before one that it is also measured against, by their median: a norm (or loss) that climbs to
             ``spike`` times the usual one over more steps than these grew, and did not jump.

@@ -47,7 +47,7 @@ class Instrumented:
 
 
 class Observer(Protocol):
-    """Is told of each layer that runs; what it returns is called when the gradient has passed that layer."""
+    """Called for each layer that runs; what it returns is called when the gradient has passed that layer."""
 
     def __call__(self, call: Call) -> OnBackward | None: ...
 

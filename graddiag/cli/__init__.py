@@ -1,7 +1,7 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
 lab | dashboard | demo``.
 
-Each command is a file of its own. Nothing heavy is imported until a command runs, so that help is quick.
+Each command is one file. Nothing heavy is imported until a command runs, so that help is quick.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""``graddiag dashboard``: the Streamlit dashboard over the runs of a root, for this machine alone unless told else."""
+"""``graddiag dashboard``: the Streamlit dashboard over the runs of a root, by default for this machine alone."""
 
 import os
 import socket

@@ -42,7 +42,7 @@ def _record(plans: "tuple[Plan, ...]", root: Path) -> None:
             for trained in record_demonstration(root, plans):
                 on_run(trained.plan, f"loss {trained.final_loss:.4g}")
     except KeyboardInterrupt:
-        typer.echo("interrupted; `graddiag demo` goes on from here.", err=True)
+        typer.echo("interrupted; `graddiag demo` continues from here.", err=True)
         raise typer.Exit(130) from None
 
 

@@ -70,7 +70,7 @@ def _summary(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "Pres
     try:
         return preset.summarize(chosen, bench)
     except KeyboardInterrupt:
-        typer.echo("interrupted; what was recorded stays, and the same command goes on from there.", err=True)
+        typer.echo("interrupted; what was recorded stays, and the same command continues from there.", err=True)
         raise typer.Exit(130) from None
 
 
@@ -117,12 +117,11 @@ def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *
         return
     if preset.sweeps is None:
         raise SettingError(
-            f"preset {name}: it trains in a way of its own, not as a sweep; --sweep KEY=VALUE runs it for several "
-            "values."
+            f"preset {name}: it cannot be written as a sweep; --sweep KEY=VALUE runs it for several values."
         )
     texts = [text for chosen in all_chosen for text in sweeps_written(preset.sweeps(chosen))]
     if len(texts) > 1:
-        typer.echo(f"# {len(texts)} experiments: put each into a file of its own")
+        typer.echo(f"# {len(texts)} experiments: put each into a separate file")
     typer.echo("\n# next\n\n".join(texts), nl=False)
 
 

@@ -66,7 +66,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def help_of(name: str) -> str:
-    """What a setting of a training is, for the option of a command that has it in a way of its own."""
+    """What a setting of a training is, for a command that declares the option itself."""
     return TrainingSpec.model_fields[name].description or ""
 
 

@@ -58,7 +58,7 @@ def _running(left: int, workers: int) -> str:
 
 @contextmanager
 def work_bar() -> "Iterator[Callable[[Work], None]]":
-    """One bar for whatever a preset is at; gives what to call as it goes on."""
+    """One bar for whatever a preset is at; gives what to call as it advances."""
     with _bar() as progress:
         bar = progress.add_task("starting", total=None, seen="")
         last: Work | None = None

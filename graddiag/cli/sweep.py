@@ -63,7 +63,7 @@ def _record(before: "Standing", train: "Callable[..., Iterator[Outcome]]", worke
                     failures.append(outcome)
                 on_run(outcome.plan, f"loss {outcome.trained.final_loss:.4g}" if outcome.trained else "failed")
     except KeyboardInterrupt:
-        typer.echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command goes on.", err=True)
+        typer.echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command continues.", err=True)
         raise typer.Exit(130) from None
     return failures
 

@@ -1,4 +1,4 @@
-"""Time left of work whose parts take long, told from all that are done.
+"""Time left of work whose parts take long, estimated from all that are done.
 
 rich tells it from the last half a minute, which holds none where a part is a training of minutes.
 """

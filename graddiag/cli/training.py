@@ -81,7 +81,7 @@ def _value(value: object) -> str:
 
 
 def record(plans: "tuple[Plan, ...]", root: Path) -> None:
-    """Trains the plans one after the other, and says what came of them and what to type next."""
+    """Trains the plans one after the other, and prints their results and what to type next."""
     from graddiag.lab import train
 
     finished: list[Trained] = []

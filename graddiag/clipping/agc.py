@@ -1,4 +1,4 @@
-"""agc:C, adaptive gradient clipping: each unit's gradient against the size of its own weights."""
+"""agc:C, adaptive gradient clipping: each unit's gradient against the norm of that unit's weights."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -71,7 +71,7 @@ def counterfactual(
     if not gradients:
         raise SettingError("counterfactual: no parameter of the model has a gradient; call it after loss.backward().")
     if isinstance(optimizer, torch.optim.LBFGS):
-        raise SettingError("counterfactual: LBFGS makes many passes of its own in a step; no update can be told apart.")
+        raise SettingError("counterfactual: LBFGS makes many passes in one step, so no single update can be tried.")
     norm = get_total_norm(gradients)
     given = _ladder(float(norm)) if thresholds is None else thresholds
     wanted = _checked([*given, *(() if own is None else (own,))])

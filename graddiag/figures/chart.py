@@ -1,4 +1,4 @@
-"""A plain chart: curves, points and bands over one pair of axes, for what has no figure of its own."""
+"""A plain chart: curves, points and bands over one pair of axes, for what has no other figure."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal

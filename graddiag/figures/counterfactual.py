@@ -1,4 +1,4 @@
-"""The loss after an update with and without clipping at the steps that were looked at, and the cliff of one of them."""
+"""The loss after an update with and without clipping where thresholds were tried, and the cliff of one step."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

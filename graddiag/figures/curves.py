@@ -189,7 +189,7 @@ def _short(unit: str) -> str:
 
 
 def size_of(panels: int) -> dict[str, Any]:
-    """The body of a figure of so many panels one above another; a single one has no head of its own."""
+    """The body of a figure of so many panels one above another; a single one has no head."""
     return {"body": BODY if panels == 1 else panels * PANEL, "heads": panels > 1}
 
 

@@ -21,7 +21,7 @@ _DIFFERENCE: Final = "arm less baseline"
 
 
 def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """A row a metric, each on an axis of its own: every pair a small point, the median difference a diamond with its
+    """One row per metric, each on a separate axis: every pair a small point, the median difference a diamond with its
     interval (given for five or more pairs; see ``analysis.medians``), of success the difference of the two rates.
 
     Left of 0 the arm has less than the baseline, right of it more. A pair with an infinite difference, one of whose

@@ -90,7 +90,7 @@ def _points(found: Sequence[Rate], style: Style, **places: Any) -> go.Scatter:
 
 def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """A panel for each arm (row) and length (column), a line for each run, on shared axes; the goal is dotted.
-    Where the largest twentieth of the values would leave the others no room, the axis is cut and says so."""
+    Where the largest twentieth of the values would squeeze the others, the axis is cut and says so."""
     name = f"{MULTIPLES_TITLE}: {scalar_title(result.goal.name)}"
     drawn = [each for each in result.members if len(each.steps)]
     if not drawn:

@@ -73,7 +73,7 @@ def index_axis(
 
 def axis_roles(figure: go.Figure) -> dict[str, str]:
     """What axes count, "step" or "timestep", by plotly's name of each: ``{"xaxis": "step"}``. One that shares its scale
-    with another has no role of its own."""
+    with another has no role."""
     return dict((figure.layout.meta or {}).get(AXIS_ROLES, {}))
 
 

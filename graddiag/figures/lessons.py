@@ -35,7 +35,7 @@ class _Panel:
 
 
 def decay(result: Decay, *, theme: Theme = "light") -> go.Figure:
-    """||dL/dh_t|| over timesteps as it is, as the gain alone foretells, and the bound, 1 at the last, log scale; below
+    """||dL/dh_t|| over timesteps as it is, as the gain alone predicts, and the bound, 1 at the last, log scale; below
     it the mean of phi' over units at each timestep: 1 passes everything on, 0 nothing."""
     arms, muted = PALETTES[theme].arms, PALETTES[theme].muted
     styles = (Style(arms[1], _SOLID), Style(arms[0], _DASHED), Style(muted, _DOTTED))
@@ -62,7 +62,7 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
 
 
 def kept(result: Kept, *, theme: Theme = "light") -> go.Figure:
-    """What arrives of the last timestep's gradient, for each cell, beside the power of the gate; log scale.
+    """What is left of the last timestep's gradient, for each cell, beside the power of the gate; log scale.
 
     The first line is wide and pale and the power of the gate is a row of circles: where others lie on them, all of them
     are still seen.

@@ -109,7 +109,7 @@ def add_nonfinite_markers(
     names: Sequence[str] = (),
 ) -> None:
     """Marks for what the lines (x and series) of one panel cannot show: NaN and inf at the top of them all, each with a
-    sign of its own, and on a log axis exact zeros at their bottom; ``names`` say whose each line is, as markup."""
+    distinct sign, and on a log axis exact zeros at their bottom; ``names`` say whose each line is, as markup."""
     place = place or PanelPosition()
     shown = np.concatenate([s.values[np.isfinite(s.values) & (not log or s.values > 0)] for _, s in lines])
     top, bottom = (float(shown.max()), float(shown.min())) if len(shown) else (1.0, 1.0)

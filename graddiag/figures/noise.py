@@ -1,4 +1,4 @@
-"""The cosine between successive gradients, and the share of signal that is told from it."""
+"""The cosine between successive gradients, and the share of signal that is estimated from it."""
 
 from collections.abc import Sequence
 from typing import Final

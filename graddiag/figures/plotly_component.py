@@ -1,4 +1,4 @@
-"""A figure for a page that draws it again and again: it is changed where it stands, by a program of its own."""
+"""A figure for a page that draws it again and again: it is changed in place, by a program in the page."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ _LEVEL: Final = 5  # of compression: a higher one takes longer and saves little
 def packed(figure: Figure, *, plotly_js: str, alt: str, picks: str | None = None) -> bytes:
     """``figure`` as ``PROGRAM`` takes it: JSON, compressed; equal figures give equal bytes.
 
-    ``plotly_js``: where the page's server gives ``PLOTLY_JS``. ``alt``: what is told to those who cannot see it.
+    ``plotly_js``: where the page's server gives ``PLOTLY_JS``. ``alt``: its description for screen readers.
     ``picks``: the name of the marks that a click takes hold of, of a figure that one can point at.
     """
     asked = json.dumps({"plotly": {"address": plotly_js, "integrity": PLOTLY_HASH}, "alt": alt, "picks": picks})

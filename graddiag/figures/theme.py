@@ -16,7 +16,7 @@ FONT_SIZE: Final = 12
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, told apart by most colour-blind eyes.
+    """Colours on a transparent ground. arms: Okabe and Ito's (2008) colours, distinct for most colour-blind readers.
     veil: the ground again, to see through, behind words over lines. diverging: purple and green as in ColorBrewer's
     PRGn, which no arm has, with the ground between them. outside: where there is nothing to measure, near the
     ground."""
@@ -101,7 +101,7 @@ def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style
 
 
 def dash_of(place: int) -> str:
-    """The dash of what is told apart within an arm, by its place."""
+    """The dash of the lines within an arm, by their place."""
     return _DASHES[place % len(_DASHES)]
 
 

@@ -86,7 +86,7 @@ def _layers(run: Run) -> Iterator[Curve]:
     for layer in selections(run):
         name, found = layer_name(layer), reach(run, layer)
         for what, meaning, values in (
-            ("exponent", "mean ln of the transport gain over timesteps", found.exponent_by_step),
+            ("exponent", "growth rate per timestep: mean of ln gain over timesteps", found.exponent_by_step),
             ("horizon", "memory horizon, -1/exponent, in timesteps; inf where nothing fades", found.horizon_by_step),
             ("ratio", "||dL/dh|| at the first timestep over the last", found.ratio_by_step),
         ):

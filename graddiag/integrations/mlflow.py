@@ -1,4 +1,4 @@
-"""A run as a run of MLflow, in a store of its own (sqlite) or in one that is there; its tables become artifacts."""
+"""A run as a run of MLflow, in a new store (sqlite) or in an existing one; its tables become artifacts."""
 
 import logging
 import re
@@ -32,7 +32,7 @@ _LONGEST: Final = 6000  # characters of a parameter
 
 
 def export(run: Run, target: Path | str, *, force: bool = False) -> None:
-    """Writes ``run`` as a store of its own: ``mlflow ui --backend-store-uri sqlite:///target/mlflow.db``.
+    """Writes ``run`` as a new store: ``mlflow ui --backend-store-uri sqlite:///target/mlflow.db``.
 
     Its tables lie beside the store as Parquet, at an absolute path that the store names: metrics move with the folder,
     artifacts do not.

@@ -1,4 +1,4 @@
-"""What a trainer's callback is told of the run that it will record, until the model and the optimizer are there."""
+"""The settings of the run that a trainer's callback will record, until the model and the optimizer are there."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ _LOCK: Final = "lock"
 
 
 def start(root: Path, request: Request) -> Job:
-    """Starts ``graddiag`` with the arguments of ``request`` in a process of its own, which goes on without this one.
+    """Starts ``graddiag`` with the arguments of ``request`` in a separate process, which outlives this one.
 
     Raises:
         InputError: as many jobs as may be are at work, the root cannot be written, the arguments hold what no argument

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def write_ended(folder: Path, code: int) -> None:
-    """How it ended, put in place at once. A folder that is gone by then was put away by whoever looked at it."""
+    """How it ended, written atomically. A folder that is gone by then was dismissed by a user."""
     content = json.dumps({"code": code, "ended": datetime.now(UTC).isoformat()})
     aside = folder / f".{ENDED}"
     try:

@@ -19,7 +19,7 @@ class Request(BaseModel):
         arguments: of the command ``graddiag``, one each; no shell ever reads them.
         experiment: the folder under the root in which its runs appear.
         parts: whether its runs lie in several folders, whose names begin with that one.
-        reports: whether it leaves a report; where it belongs is told to it by ``--out``.
+        reports: whether it leaves a report; ``--out`` says where.
         steps: optimizer updates of all its runs together, for the progress; None where nobody knows.
         settings: what was chosen, to be shown again.
     """
@@ -38,7 +38,7 @@ class Request(BaseModel):
 class Started(Request):
     """The content of ``job.json``: the request and the process that was started for it.
 
-    ``process`` leads a group of its own; ``since`` is the moment it started in the words of the system, which together
+    ``process`` leads its process group; ``since`` is the moment it started in the words of the system, which together
     with the number names one process for good.
     """
 

@@ -5,7 +5,7 @@ training, one for validation and one for testing. With no path nothing has to be
 ``graddiag.lab.grammar``, the same text everywhere and of known entropy; words are those of the reference documentation
 that ships with CPython, English prose of some 465,000 characters (Python 3.11; other versions have other texts).
 
-Words of a file: letters with their apostrophes, in lower case; a number is N; every other sign is a word of its own,
+Words of a file: letters with their apostrophes, in lower case; a number is N; every other sign is a separate word,
 and the end of a line is <eos>. In a folder words stand between spaces already and are taken as they are; a line ends
 in <eos>, an empty one too, as PyTorch's example of a word language model reads WikiText.
 """
@@ -110,7 +110,7 @@ def read_words(path: Path | None, *, most: int | None = None, held_out: float = 
     """The words of a file or of a folder; with no path, of Python's reference documentation.
 
     The vocabulary is that of the training text, the most frequent first; a word outside of it is <unk>. Where the
-    training text has no <unk> of its own, the words that come in it once are: so there is something to learn of them.
+    training text has no <unk>, the words that come in it once are: so there is something to learn of them.
 
     Args:
         most: how many words the vocabulary has at most, <unk> among them; None keeps all.
@@ -181,7 +181,7 @@ def unigram_perplexity(corpus: Corpus, symbols: Tensor) -> float:
 def repeated(train: Tensor, held_out: Tensor, length: int) -> float:
     """The share of the sequences of ``length`` symbols in ``held_out`` that ``train`` has too; NaN if there are none.
 
-    What is repeated can be known by heart: a perplexity on it says little of what is new.
+    What is repeated can be memorized: a perplexity on it says little about new text.
     """
     known, asked = (Counter(_sequences(text, length)) for text in (train, held_out))
     return sum(count for sequence, count in asked.items() if sequence in known) / (asked.total() or math.nan)

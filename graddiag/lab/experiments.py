@@ -31,7 +31,7 @@ def plan_pair(spec: TrainingSpec, seeds: Sequence[int], experiment: str) -> tupl
     """
     if spec.clip == "none":
         raise SettingError(
-            "clip 'none': a pair compares clipping off and on; give the policy of its second arm, norm:1.0 say."
+            "clip 'none': a pair compares clipping off and on; give the policy of its second arm, e.g. norm:1.0."
         )
     _check_seeds(seeds)
     arms = ((CLIP_OFF, "none"), (CLIP_ON, spec.clip))

@@ -1,4 +1,4 @@
-"""A text of our own making, the same on every machine and under every Python: sentences of a small grammar.
+"""A generated text, the same on every machine and under every Python: sentences of a small grammar.
 
 The grammar is finite, and each sentence comes from one derivation only. Sentences are drawn independently, so what is
 known of one sentence is known of the text: its entropy over its mean length is the entropy rate, which no loss falls

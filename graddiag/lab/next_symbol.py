@@ -91,7 +91,7 @@ class NextSymbol:
 
 
 class NextInOrder(NextSymbol):
-    """The training text in order, over and over: N streams of windows that go on where the last one ended."""
+    """The training text in order, over and over: N streams of windows, each continued by the next."""
 
     @property
     def needed(self) -> int:

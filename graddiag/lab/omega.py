@@ -33,7 +33,7 @@ def omega_term(trace: Trace, w_hh: Tensor, form: OmegaForm = "squared") -> Omega
     """Omega of a traced RNN layer and its derivative by W_hh, where W_hh stands in J_t alone.
 
     The mean over timesteps and samples of (r - 1)^2, where r compares the gradient that one sample's timestep sends
-    back with the one that arrived there, L2 over units: ``squared`` takes ||s_t||^2 / ||lambda_t||^2 and ``norm``
+    back with the one that reached it, L2 over units: ``squared`` takes ||s_t||^2 / ||lambda_t||^2 and ``norm``
     ||s_t|| / ||lambda_t||. lambda_t and the states are constants: W_hh is not followed into them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Several trainings at once on this machine, each in a process of its own."""
+"""Several trainings at once on this machine, each in a separate process."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -51,6 +51,6 @@ def _outcome(plan: Plan, future: "Future[Trained]", others: Sequence[str]) -> Ou
         names = " or ".join([plan.name, *others])
         raise GraddiagError(
             f"a process that trained {names} was killed, for want of memory perhaps; it ended the others with it. What "
-            "was recorded is readable; the same command goes on from there."
+            "was recorded is readable; the same command continues from there."
         ) from error
     return Outcome(plan, error=error) if error is not None else Outcome(plan, trained=future.result())

@@ -2,7 +2,7 @@
 
 A cluster is found as Ray finds it, by ``RAY_ADDRESS``; without it Ray is started here, for as long as the trainings
 last. Each training is a task of one CPU and writes its own run, so the root must be a folder that every node shares.
-Ray listens on all interfaces of a machine, whatever address it is told: do not start it where strangers can reach it.
+Ray listens on all interfaces of a machine, whatever address it is given: do not start it where strangers can reach it.
 """
 
 import os
@@ -42,7 +42,7 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
 
 
 def check_installed() -> None:
-    """Whether Ray can be imported, told before anything is done.
+    """Checks that Ray can be imported, before anything is done.
 
     Raises:
         MissingLibraryError: it is not installed.

@@ -1,4 +1,4 @@
-"""A text read in order: N streams side by side, in windows of T symbols whose state goes on from one to the next."""
+"""A text read in order: N streams side by side, in windows of T symbols whose state is carried from one to the next."""
 
 from collections.abc import Iterator
 

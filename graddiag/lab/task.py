@@ -77,7 +77,7 @@ class Reads(Protocol):
 
 @runtime_checkable
 class Streamed(Protocol):
-    """A task whose batches go on where the last one ended, and so come in one order."""
+    """A task whose batches continue where the last one ended, and so come in one order."""
 
     def stream(self) -> Iterator[Batch]: ...
 

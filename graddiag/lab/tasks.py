@@ -191,7 +191,7 @@ def make_task(spec: "TrainingSpec") -> "Task":
 
 
 def tasks_with(setting: str) -> tuple[str, ...]:
-    """The tasks that have a setting of their own; none where all have it."""
+    """The tasks that a setting is limited to; none where all have it."""
     return tuple(kind.name for kind in TASKS if setting in kind.only)
 
 

@@ -125,7 +125,7 @@ def train(
 
 
 def about(plan: Plan, task: Task) -> dict[str, Any]:
-    """What ``graddiag.watch`` is told of a training, so that its run can be filtered, judged and repeated."""
+    """What ``graddiag.watch`` is given about a training, so that its run can be filtered, judged and repeated."""
     spec = plan.spec
     return {
         "run": plan.name,

@@ -37,7 +37,7 @@ def nplm_parameters(words: int, context: int, features: int, hidden: int, *, dir
 
 
 def without_table(words: int, context: int, hidden: int) -> int:
-    """Parameters of the same model fed with one-hot words: each position of the window has a weight of its own."""
+    """Parameters of the same model fed with one-hot words: each position of the window has a separate weight."""
     return words * (1 + hidden) + hidden * (1 + context * words)
 
 

@@ -19,7 +19,7 @@ SMALLEST_WEIGHT: Final = 1e-3
 def clip_each(gradient: tuple[float, float], threshold: float, factor: float) -> tuple[Clipped, ...]:
     """What none, norm, value, agc, auto and zclip make of ``gradient``, which may hold NaN and inf.
 
-    Each entry is the gradient of a weight in a row of its own, of size 4 and 1. ``auto`` and ``zclip`` follow the norms
+    The two entries are gradients of weights in separate rows, of size 4 and 1. ``auto`` and ``zclip`` follow the norms
     of the training so far: here 30 steps with norms 1, 1.1, 1.2 in turn.
 
     Args:

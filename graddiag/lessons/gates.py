@@ -15,7 +15,7 @@ RNN_GAIN = 1.0
 
 
 def keep(bias: float, length: int, seen: float, drive: float) -> Kept:
-    """How much of the gradient of L = v . h_{T-1} arrives at each timestep of the three cells.
+    """How much of the gradient of L = v . h_{T-1} reaches each timestep of the three cells.
 
     Args:
         bias: of the gate that keeps the state: f of the LSTM, z of the GRU.

@@ -32,7 +32,7 @@ class Decay:
         timesteps: t, [T]; the loss is at the last.
         norms: ||dL/dh_t||, L2 over units, [T]; 1 at the last.
         theory: gain^(T-1-t) ||dL/dh_{T-1}||, which the identity follows exactly.
-        bound: ||dL/dh_{T-1}|| times the product of gain and the largest phi' of each timestep after t (FACTS 10).
+        bound: ||dL/dh_{T-1}|| times the product of gain and the largest phi' of each timestep after t.
         slope: mean phi'(a_t) over units, [T].
     """
 
@@ -76,7 +76,7 @@ class Decay:
         return f"grows to {ratio} times its norm" if self.ratio > 1 else f"shrinks to {ratio} of its norm"
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a timestep."""
+        """One row per timestep."""
         columns = {"norm": self.norms, "theory": self.theory, "bound": self.bound, "slope": self.slope}
         return indexed({"timestep": self.timesteps}, **columns)
 
@@ -86,7 +86,7 @@ class Powers:
     """||W^k|| of W = [[d, u], [0, d]]: the largest factor by which k steps back can stretch a gradient.
 
     Attributes:
-        k: [K], from 1; norms: ||W^k||, the largest singular value; radius: d^k, what the eigenvalues alone foretell;
+        k: [K], from 1; norms: ||W^k||, the largest singular value; radius: d^k, what the eigenvalues alone predict;
         bound: ||W||^k, which no ||W^k|| exceeds.
         spectral_norm: ||W||, the bound on one step.
     """
@@ -132,7 +132,7 @@ class Powers:
 
 @dataclass(frozen=True)
 class Kept:
-    """How much of the gradient arrives: an LSTM's cell, a GRU and a tanh RNN over the same input.
+    """How much of the gradient is left: an LSTM's cell, a GRU and a tanh RNN over the same input.
 
     Attributes:
         bias: of the gate that keeps the state, f of the LSTM and z of the GRU; gate: its sigmoid.
@@ -158,8 +158,8 @@ class Kept:
 
     @property
     def caption(self) -> str:
-        arrives = ", ".join(f"{line.name} {number(float(line.values[0]))}" for line in self.lines)
-        return f"Share of the last timestep's gradient that arrives at the first: {arrives}{self._coincidence}."
+        reaching = ", ".join(f"{line.name} {number(float(line.values[0]))}" for line in self.lines)
+        return f"Share of the last timestep's gradient that reaches the first: {reaching}{self._coincidence}."
 
     @property
     def _coincidence(self) -> str:
@@ -168,14 +168,14 @@ class Kept:
         return "; LSTM and GRU coincide with sigmoid(bias)^(T-1-t)" if alike else ""
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a timestep."""
+        """One row per timestep."""
         lines = {line.title: line for line in (*self.lines, self.theory)}
         return indexed({"timestep": self.timesteps}, **lines)
 
 
 @dataclass(frozen=True)
 class Clipped:
-    """What one policy makes of one gradient of two entries, each a row of its own.
+    """What one policy makes of one gradient of two entries, each in a separate row.
 
     Attributes:
         spec: as ``graddiag.clipping.parse`` reads it; title: in words; scales_together: all entries by one number.
@@ -300,7 +300,7 @@ class Descent:
         """Whether the last steps go up and down, so that the end says little."""
         last = np.diff(self.errors[-5:])
         restless = len(last) > 1 and (last > 0).any() and (last < 0).any()
-        return "; its last steps go to and fro" if restless else ""
+        return "; its last steps oscillate" if restless else ""
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step of gradient descent."""

@@ -61,7 +61,7 @@ class Bench:
         """The runs of all ``specs``, in the order of their plans; what is finished already is not trained again.
 
         Raises:
-            GraddiagError: a training failed; what was recorded stays, and the same command goes on from there.
+            GraddiagError: a training failed; what was recorded stays, and the same command continues from there.
         """
         plans = [plan_sweep(spec) for spec in specs]
         self._train([plan for each in plans for plan in self._waiting(each)])
@@ -98,7 +98,7 @@ class Bench:
         return graddiag.load_run(train(plan, self.root, on_step, on_end).path)
 
     def watched(self, name: str, experiment: str | None = None) -> dict[str, Any]:
-        """What ``graddiag.watch`` is told of a training of the preset's own: root, run and experiment.
+        """What ``graddiag.watch`` is given for a training of the preset: root, run and experiment.
 
         A run of that name that is there from before goes to the trash of the root, unless it says running: another
         process may be writing it, and the new one then lies beside it.

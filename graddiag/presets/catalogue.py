@@ -114,7 +114,7 @@ ENTRIES: Final = (
     ),
     Entry(
         "distance",
-        "Recall and sentences over gaps of 2 to 200: where RNN, GRU and LSTM stop learning, and if it was foretold.",
+        "Recall and sentences over gaps of 2 to 200: where RNN, GRU and LSTM stop learning, and how predictably.",
         "Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015)",
         "distance",
         {"distance": "accuracy-over-the-gap-recall"},

@@ -51,7 +51,7 @@ class CharRnn(OfText):
     model: ModelKind = Field("lstm", description="Kind of cell.")
     hidden: int = Field(128, ge=1, description="Units of each layer.")
     layers: int = Field(2, ge=1, description="Recurrent layers.")
-    length: int = Field(50, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")
+    length: int = Field(50, ge=1, description="Timesteps that back-propagation reaches; the state is carried over.")
     batch: int = Field(50, ge=1, description="Streams of text side by side.")
     lr: float = Field(0.002, gt=0, description="Learning rate of RMSProp, whose smoothing constant is .95.")
     clamp: float = Field(5.0, gt=0, description="Each entry of the gradient is clamped to this.")

@@ -1,4 +1,4 @@
-"""distance: over which gap each kind of network learns, and whether its memory horizon foretold it.
+"""distance: over which gap each kind of network learns, and whether its memory horizon predicted it.
 
 A symbol is to be said again after a gap of noise (recall), and a word is asked late that only an early one tells
 (cloze: "the clouds are in the sky", "I grew up in France ... I speak fluent French"). The memory horizon is measured at
@@ -22,12 +22,12 @@ from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.distance_summary import (
     farthest,
-    foretold,
     limits,
-    order_foretold,
     outcomes,
     over_gap,
     over_left,
+    predicted_order,
+    predicted_pairs,
     table,
     training,
 )
@@ -92,7 +92,7 @@ def _arm(model: ModelKind, settings: Distance) -> dict[str, Any]:
 
 
 def summarize(settings: Distance, bench: Bench) -> PresetSummary:
-    """Trains all of it, and tells how far each network learned, and how well its first horizon foretold that."""
+    """Trains all of it, and reports how far each network learned, and how well its first horizon predicted that."""
     specs = {spec.task: spec.model_copy(update={"name": bench.named(spec.task)}) for spec in sweeps(settings)}
     runs = bench.sweep(list(specs.values()))
     found = outcomes(runs)
@@ -100,12 +100,12 @@ def summarize(settings: Distance, bench: Bench) -> PresetSummary:
     seen = [
         *(farthest(rows, task) for task, rows in by_task.items()),
         *(limits(rows, task) for task, rows in by_task.items()),
-        order_foretold(by_task),
-        foretold(found),
+        predicted_order(by_task),
+        predicted_pairs(found),
         training(found),
     ]
     parts = [_part(task, rows) for task, rows in by_task.items()]
-    parts.append(_foretelling(found))
+    parts.append(_prediction(found))
     parts.append(_within(runs, found))
     return PresetSummary(tuple(seen), tuple(parts), folders(runs))
 
@@ -118,9 +118,9 @@ def _part(task: str, rows: pd.DataFrame) -> Part:
     )
 
 
-def _foretelling(found: pd.DataFrame) -> Part:
+def _prediction(found: pd.DataFrame) -> Part:
     drawn = picture("Accuracy over what is left of the gradient", _LEFT, chart, over_left(found))
-    return Part("Did the horizon foretell it?", pictures=(drawn,))
+    return Part("Did the horizon predict it?", pictures=(drawn,))
 
 
 def _within(runs: Sequence[Run], found: pd.DataFrame) -> Part:
@@ -144,7 +144,7 @@ _ACCURACY: Final = (
 )
 _LEFT: Final = (
     "Each point is a training: what its first step leaves of a gradient over the gap, exp(-gap / horizon), and how "
-    "often it is right in the end. If the horizon told all, the points of every network would lie on one curve."
+    "often it is right in the end. If the horizon decided everything, all points would lie on one curve."
 )
 _HORIZON: Final = "The memory horizon at each recorded step, of the networks over the same gap; log scale."
 

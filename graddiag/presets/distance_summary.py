@@ -97,7 +97,7 @@ def limits(rows: pd.DataFrame, task: str) -> str:
     return f"The horizon of {task} at the first step: {'; '.join(told)}."
 
 
-def order_foretold(by_task: Mapping[str, pd.DataFrame]) -> str:
+def predicted_order(by_task: Mapping[str, pd.DataFrame]) -> str:
     """Of pairs of networks: whether the one with the longer horizon at the first step also learned the longer gap."""
     agree, against, alike = 0, 0, 0
     for rows in by_task.values():
@@ -108,14 +108,14 @@ def order_foretold(by_task: Mapping[str, pd.DataFrame]) -> str:
             alike += not (ahead * went > 0 or ahead * went < 0)
     pairs = agree + against + alike
     if not pairs:
-        return "With one kind of network there is no order to foretell."
+        return "With one kind of network there is no order to predict."
     return (
         f"Of {plural(pairs, 'pair')} of networks on a task, the one whose gradient reached farther at the first step "
         f"learned over the longer gap in {agree}, over the shorter one in {against}; {alike} came equally far."
     )
 
 
-def foretold(found: pd.DataFrame) -> str:
+def predicted_pairs(found: pd.DataFrame) -> str:
     """How often, of two trainings of different networks on a task, one learned and one not, the first had more of its
     gradient left at the start; ties count as half."""
     wins, pairs = 0.0, 0
@@ -129,9 +129,7 @@ def foretold(found: pd.DataFrame) -> str:
                     pairs + left.size * less.size,
                 )
     if not pairs:
-        return (
-            "Whether the horizon told one training from another cannot be said: none was missed where another learned."
-        )
+        return "No two trainings can show whether the horizon predicts success: none failed where another one learned."
     return (
         f"Of two trainings of different networks, one that learned its gap and one that did not, the first had more "
         f"of its gradient left over the gap at the first step in {wins / pairs:.0%} of {plural(pairs, 'pair')}; by "

@@ -191,8 +191,8 @@ def _text(runs: Sequence[Run]) -> str:
 def _recall(runs: Sequence[Run], settings: ExplodeVanish) -> str:
     told = [f"{run.manifest.arm} {number(_arrives(run))}" for run in runs]
     return (
-        f"Recall over {settings.gap} timesteps: of the gradient at the last timestep this share arrives at the first "
-        f"one, at the first step: {', '.join(told)}."
+        f"Recall over {settings.gap} timesteps: share of the gradient at the last timestep that reaches the "
+        f"first one, at the first step: {', '.join(told)}."
     )
 
 

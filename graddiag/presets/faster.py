@@ -47,7 +47,7 @@ class FasterRnnlm(OfText):
     )
     hidden: int = Field(100, ge=1, description="Units of the hidden layer.")
     noise: int = Field(20, ge=0, description="Noise words of noise-contrastive estimation; 0 is a softmax.")
-    bptt: int = Field(20, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")
+    bptt: int = Field(20, ge=1, description="Timesteps that back-propagation reaches; the state is carried over.")
     clamp: float = Field(1.0, gt=0, description="Each entry of a weight's gradient is clamped to this; NaN becomes 0.")
     lr: float = Field(0.1, gt=0, description="Learning rate of SGD, on the sum over the timesteps.")
     batch: int = Field(10, ge=1, description="Streams of text side by side.")

@@ -139,8 +139,8 @@ def _repeats(corpus: Corpus, settings: NplmSettings) -> str:
     length = settings.windows[-1] + 1
     share = repeated(corpus.train, corpus.valid, length)
     return (
-        f"Of the sequences of {length} words that are held out {share:.0%} stand word for word in the training text "
-        "too; these a count model has by heart."
+        f"Of the sequences of {length} words that are held out {share:.0%} occur word for word in the training text "
+        "too; a count model has memorized these."
     )
 
 

@@ -114,7 +114,7 @@ def _with_clipping(rates: Sequence[Rate], runs: Sequence[Run]) -> str:
     often = "hardly ever acted" if acted < _SELDOM else f"acted at {acted:.0%} of the steps"
     if arrived is None:
         return f"Clipping does not help: it {often}."
-    reached = f"of the gradient at the last timestep {number(arrived)} arrived at the first, in the median"
+    reached = f"{number(arrived)} of the gradient at the last timestep reached the first, in the median"
     return f"Clipping does not help: it {often}, and {reached}."
 
 

@@ -76,7 +76,7 @@ class Preset(Generic[S]):
         settings: their type.
         quick: what is changed of them for a look that takes seconds.
         summarize: trains or computes on the bench with the settings, and summarizes what was found.
-        sweeps: the experiments it trains, as specs for ``graddiag sweep``; None where it trains in a way of its own.
+        sweeps: the experiments it trains, as specs for ``graddiag sweep``; None where its trainings are no sweep.
     """
 
     settings: type[S]

@@ -50,7 +50,7 @@ ORDER: Final = 3  # of the count model it is held against
 class Rnnlm(OfText):
     hidden: int = Field(100, ge=1, description="Sigmoid units of the hidden layer.")
     classes: int = Field(50, ge=1, description="Classes of words in the output layer.")
-    bptt: int = Field(10, ge=1, description="Timesteps that back-propagation reaches; the state goes on.")
+    bptt: int = Field(10, ge=1, description="Timesteps that back-propagation reaches; the state is carried over.")
     cutoff: float = Field(15.0, gt=0, description="Each entry of a sample's error vector is clamped to this.")
     tight: float = Field(0.2, gt=0, description="A second cutoff, low enough to be reached.")
     lr: float = Field(0.1, gt=0, description="Learning rate of SGD, on the sum over the timesteps.")

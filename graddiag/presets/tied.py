@@ -2,7 +2,7 @@
 
     dL/dW_hh = sum_t G_t,  G_t = delta_t^T h_{t-1}
 
-G_t is what W_hh would get if each timestep had a weight of its own. Their sum is what autograd gives; where they point
+G_t is what W_hh would get if each timestep had a separate weight. Their sum is what autograd gives; where they point
 in different ways they cancel, and what is left is ||sum_t G_t|| / sum_t ||G_t||.
 
 Source: Rumelhart, Hinton & Williams (1986); Werbos (1990); Pascanu, Mikolov & Bengio (2013), equation 4.
@@ -89,7 +89,7 @@ def summarize(settings: Tied, bench: Bench) -> PresetSummary:
             "Over training",
             pictures=(
                 picture("Contributions and their sum", _COURSE, weights_in_time, courses, title=False),
-                picture("Which timesteps teach", _TEACH, teaching, courses, title=False),
+                picture("Contributing timesteps and cancellation", _TEACH, teaching, courses, title=False),
             ),
         ),
         Part("The gradient", pictures=recorded(runs)),

@@ -60,7 +60,7 @@ def step_events(
 
 
 def stopped_event(step: int, where: str, message: str) -> Event:
-    """graddiag met an error of its own, or something it cannot measure, and records ``where`` no longer."""
+    """graddiag met an internal error, or something it cannot measure, and records ``where`` no longer."""
     return _event(step, schema.EVENT_RECORDING_STOPPED, where, None, message)
 
 

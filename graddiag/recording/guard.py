@@ -49,7 +49,7 @@ class PartGuard:
                 self._writer.append(schema.TABLE_EVENTS, stopped_event(self._step(), where, message))
             warnings.warn(
                 f"graddiag stopped recording {where} of run {self._writer.path} at step {self._step()}: {message} "
-                "The training goes on unchanged.",
+                "The training continues unchanged.",
                 RuntimeWarning,
                 stacklevel=2,
             )

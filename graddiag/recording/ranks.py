@@ -1,4 +1,4 @@
-"""One run of several processes: rank 0 owns the run's folder, the others record into folders of their own inside it."""
+"""One run of several processes: rank 0 owns the run's folder, the others record into separate folders inside it."""
 
 import itertools
 from datetime import timedelta

@@ -45,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the verdicts rest on: the findings of each run with their numbers, and the pictures that show them."""
+    """What the verdicts are based on: the findings of each run with their numbers, and the pictures that show them."""
 
     findings: tuple[Judged, ...]
     parts: tuple[Part, ...]

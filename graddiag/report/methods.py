@@ -26,7 +26,7 @@ _DEFINITIONS: Final = (
     (
         "Transport gain",
         "How much one step back through time stretches the gradient, the loss's own contribution taken out: "
-        "‖Jᵀλ‖ / ‖λ‖, where λ is the gradient that arrives at the state at t and J the Jacobian of the state at t by "
+        "‖Jᵀλ‖ / ‖λ‖, where λ is the total gradient at the state at t and J the Jacobian of the state at t by "
         "the one before it. The state is h, of an LSTM h and c. Below 1 the gradient vanishes, above 1 it explodes.",
     ),
     (
@@ -62,7 +62,7 @@ def methods(runs: Sequence[Run]) -> Methods:
         "With the same versions and the same number of threads on the CPU, the same seed gives the same numbers, to "
         "the bit."
         if commands
-        else "The runs were recorded with graddiag.watch in a program of their own; run it again with these versions, "
+        else "The runs were recorded with graddiag.watch in another program; run it again with these versions, "
         "the seeds above and the configuration below."
     )
     grid = Grid("The conditions of each run", _RUN_COLUMNS, rows)

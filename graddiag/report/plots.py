@@ -83,8 +83,8 @@ class Picture:
 
 
 def printable(each: Picture, width: int, height: float = 1.0) -> dict[str, Any]:
-    """The figure in light colours on white and so many CSS pixels wide, as plain JSON: what goes on paper. ``height``
-    is that of its own which it has there."""
+    """The figure in light colours on white and so many CSS pixels wide, as plain JSON, for paper. ``height``
+    is the height that it has there."""
     plain = _parsed(each.light)
     plain["layout"] |= {
         "paper_bgcolor": "#ffffff",

@@ -1,4 +1,4 @@
-"""What is asked of a report beside its runs: which sections, under which title, and who is told how far it is."""
+"""What is asked of a report beside its runs: which sections, under which title, and where progress is reported."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass

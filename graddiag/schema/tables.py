@@ -198,7 +198,7 @@ TABLES: Final[dict[str, Table]] = {
                     "float32",
                     "1",
                     "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
-                    "null where no gradient arrived, or one of the two norms is below the smallest normal number",
+                    "null where no gradient reached t, or one of the two norms is below the smallest normal number",
                 ),
                 Column(
                     names.PASSED,
@@ -318,7 +318,7 @@ TABLES: Final[dict[str, Table]] = {
         ),
         Table(
             names.TABLE_COUNTERFACTUALS,
-            "step that was looked at, clip threshold that was tried",
+            "step at which thresholds were tried, clip threshold",
             (
                 _STEP,
                 Column(

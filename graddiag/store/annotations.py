@@ -1,6 +1,6 @@
 """``annotations.json``: the tags and notes that people give a run, beside what its training wrote.
 
-A file of its own, replaced as a whole: a run can be annotated while it is being written, and its manifest, which the
+A separate file, replaced as a whole: a run can be annotated while it is being written, and its manifest, which the
 training writes again at its end, takes nothing away.
 """
 
@@ -54,7 +54,7 @@ def annotate(run: Run | Path | str, *, tags: Iterable[str] | None = None, notes:
 
 
 def annotations_of(folder: Path) -> Annotations | None:
-    """What people gave the run in ``folder``; None where nobody has. A damaged file is told in the notes."""
+    """What people gave the run in ``folder``; None where nobody has. A damaged file is reported in the notes."""
     try:
         return Annotations.model_validate_json((folder / ANNOTATIONS).read_bytes())
     except FileNotFoundError:

@@ -55,7 +55,7 @@ def table_named(name: str) -> schema.Table:
 
 
 def check_scalar_name(name: str) -> None:
-    """Passes a name under which a user may log a scalar of a step: any that is not a column of its own, or one that
+    """Passes a name under which a user may log a scalar of a step: any that is not a column already, or one that
     the user may know better (loss, lr, batch_size, sequence_length).
 
     Raises:

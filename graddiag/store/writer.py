@@ -31,7 +31,7 @@ class RunWriter:
     """Writes one run into a new folder ``root/[experiment/]name``; use it as a context manager, from one thread.
 
     Rows are gathered in memory; a part of a table is closed once it holds ``part_steps`` steps, or ``part_seconds``
-    seconds after its first row came, at the next append. A thread of its own encodes and writes it, so that the
+    seconds after its first row came, at the next append. A separate thread encodes and writes it, so that the
     training waits for about a millisecond. Leaving by an exception closes the run as failed, by KeyboardInterrupt as
     interrupted.
 
@@ -200,5 +200,5 @@ def _disk(place: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(
             f"{place} cannot be written: {error.strerror or error}. "
-            "Give a root that can (`root=` or `--root`), or make room there."
+            "Give a root that can (`root=` or `--root`), or free space there."
         ) from error

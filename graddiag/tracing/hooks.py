@@ -83,8 +83,8 @@ class ModuleHooks:
     def start(self, *, own_weights: bool = False) -> None:
         """From here on every forward pass with gradients is observed; what was observed before is forgotten.
 
-        ``own_weights``: traces hold copies of the weights, made when the gradient arrives, so that an update before
-        ``take`` does not change them; it costs as much memory as the recurrent layers' parameters.
+        ``own_weights``: traces hold copies of the weights, made when the gradient reaches the layer, so that an update
+        before ``take`` does not change them; it costs as much memory as the recurrent layers' parameters.
         """
         self._forget()
         self._copies = WeightCopies() if own_weights else None

@@ -1,6 +1,6 @@
 """The leading Lyapunov exponents of a trace, of few samples and few directions, for the table ``lyapunov``.
 
-Legend: T timesteps, N batch, n samples looked at, D entries of the state (h, or h and c), k exponents.
+Legend: T timesteps, N batch, n samples measured, D entries of the state (h, or h and c), k exponents.
 """
 
 from dataclasses import replace

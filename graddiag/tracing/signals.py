@@ -82,14 +82,14 @@ def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
 
 
 def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
-    """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient arrived, or it is
+    """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient reached it, or it is
     too small for the type (``_underflowed``).
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
-    J_t^T lambda_t is what t sends back to s_{t-1}, so the loss gradient injected at t-1 has no part in it; nor has what
+    J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
     a policy inside of back-propagation does to it, which ``passed`` has.
 
-    Source: Pascanu, Mikolov & Bengio (2013), equation 5; on the full state as FACTS of the LSTM demand.
+    Source: Pascanu, Mikolov & Bengio (2013), equation 5; for an LSTM on the full state (h, c).
     """
     assert trace.grad_h is not None
     arrived, sent = norm(norm(trace.grad_h)), _sent(trace)

@@ -31,7 +31,7 @@ def test_what_is_told_of_different_things_has_a_sentence_each() -> None:
 def test_of_many_runs_the_first_are_told() -> None:
     sources = [Source(f"run-{n}", arm=f"arm {n}") for n in range(MOST_TOLD + 3)]
     (told,) = told_together(sources, [Told("Norm", {"": str(n)}) for n in range(len(sources))])
-    assert "; 3 more are not told): 0 / 1 / 2 / 3 / 4 / 5." in told
+    assert "; 3 more are left out): 0 / 1 / 2 / 3 / 4 / 5." in told
 
 
 @pytest.mark.parametrize(

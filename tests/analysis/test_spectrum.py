@@ -1,4 +1,4 @@
-"""Lyapunov exponents and Jacobians of traces against brute force: FACTS 25 and 26; spectra and credit of modules."""
+"""Lyapunov exponents and Jacobians of traces against brute force; spectra and credit of modules."""
 
 import json
 import math
@@ -209,7 +209,7 @@ def test_layers_above_have_their_own_input_and_samples_may_be_taken_in_parts(mon
 
 
 def test_an_lstm_needs_its_whole_state() -> None:
-    """FACTS 26: the product of the dh/dh blocks alone is wrong by many orders of magnitude."""
+    """The product of the dh/dh blocks alone is wrong by many orders of magnitude."""
     torch.manual_seed(0)
     lstm, x = torch.nn.LSTM(3, 8, dtype=F64), torch.randn(60, 1, 3, dtype=F64)
     with torch.no_grad():

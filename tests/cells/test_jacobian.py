@@ -81,7 +81,7 @@ def test_it_is_that_of_autograd(kind: str, bias: bool) -> None:
 
 
 def test_spectra_of_blocks_by_size() -> None:
-    """FACTS 11: the radius is .9, and yet the ninth power stretches by 19.38."""
+    """The radius is .9, and yet the ninth power stretches by 19.38."""
     W = torch.tensor([[0.9, 5.0], [0.0, 0.9]], dtype=F64)
     rotation = torch.tensor([[0.0, -2.0], [2.0, 0.0]], dtype=F64)
     first, second = block_spectra(torch.cat((W, rotation)), 2)

@@ -1,4 +1,4 @@
-"""Thresholds that follow the training, and what clipping does to convergence: FACTS 19 and 20."""
+"""Thresholds that follow the training, and what clipping does to convergence."""
 
 import statistics
 

@@ -1,4 +1,4 @@
-"""The cell path of an LSTM, alone: FACTS 7 and 8."""
+"""The cell path of an LSTM, alone."""
 
 import math
 

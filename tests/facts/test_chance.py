@@ -1,4 +1,4 @@
-"""What a network without memory scores, so that a loss can be read: FACTS 28."""
+"""What a network without memory scores, so that a loss can be read."""
 
 import math
 

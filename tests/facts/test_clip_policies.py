@@ -1,4 +1,4 @@
-"""What clipping does, in numbers: FACTS 14 to 18."""
+"""What clipping does, in numbers."""
 
 import math
 from collections.abc import Iterator

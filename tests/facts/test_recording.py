@@ -1,4 +1,4 @@
-"""What is on the disk is what happened, and nothing happened because it was recorded: FACTS 12, 17, 27 of a run."""
+"""What is on the disk is what happened, and nothing happened because it was recorded."""
 
 import math
 from contextlib import nullcontext

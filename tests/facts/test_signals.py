@@ -1,4 +1,4 @@
-"""The numbers a run holds, from what autograd gives for the unrolled network: FACTS 4, 23, 26, and no underflow."""
+"""The numbers a run holds, from what autograd gives for the unrolled network; nothing underflows."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""Losses on a squashed output, and squashing without overflow: FACTS 21 and 22."""
+"""Losses on a squashed output, and squashing without overflow."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Gradients through time whose values are known on paper: FACTS 1, 2, 3, 5, 9, 10, 12."""
+"""Gradients through time whose values are known on paper; docs/concepts.md states them."""
 
 import math
 

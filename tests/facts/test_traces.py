@@ -1,4 +1,4 @@
-"""Every tensor of a trace against autograd through the unrolled network, to 1e-10: FACTS 4 and the words of a trace.
+"""Every tensor of a trace against autograd through the unrolled network, to 1e-10.
 
 ``home`` is graddiag.nn, whose backward pass is written out, or torch.nn, whose fused layers are captured as they are.
 """

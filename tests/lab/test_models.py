@@ -48,7 +48,7 @@ def test_orthogonal_recurrent_matrices(model: str) -> None:
 
 
 def test_an_irnn_carries_its_state_and_its_gradient() -> None:
-    """FACTS 9."""
+    """With W = I, b = 0 and relu the norm of dL/dh_t is constant."""
     spec = training_spec("recall", "rnn", hidden=5, init="identity", nonlinearity="relu")
     model = SequenceModel(spec, Shape(symbols=6, classes=4, answers="last"))
     assert torch.equal(model.recurrent.weight_hh_l0, torch.eye(5))

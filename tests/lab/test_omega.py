@@ -1,4 +1,4 @@
-"""Omega against autograd through its definition, with lambda and the states detached, in float64; FACTS 24."""
+"""Omega against autograd through its definition, with lambda and the states detached, in float64."""
 
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def test_value_and_gradient_of_every_layer_and_direction(
 
 @pytest.mark.parametrize(("form", "expected"), [("norm", 0.01), ("squared", 0.0361)])
 def test_a_scaled_rotation(form: OmegaForm, expected: float) -> None:
-    """FACTS 24: J = .9 Q."""
+    """J = .9 Q."""
     torch.manual_seed(0)
     rnn = graddiag.nn.RNN(I, H, nonlinearity="identity", dtype=F64)
     with torch.no_grad():

@@ -23,7 +23,7 @@ def lstm() -> graddiag.nn.LSTM:
 
 
 def test_at_every_timestep_the_cell_path_is_all_there_is() -> None:
-    """FACTS 8."""
+    """The cell path alone: dc_{t-1} = dc_t f_t, exactly."""
     module = lstm()
     detach_h(module, 1.0)
     with graddiag.capture(module) as cap:

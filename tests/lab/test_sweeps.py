@@ -203,11 +203,11 @@ ENDLESS = TOML.replace("steps = 3", "steps = 100000").replace("seeds = [0, 1]", 
 @pytest.mark.slow
 def test_ctrl_c_loses_nothing(tmp_path: Path) -> None:
     """As a terminal does it: the signal reaches the workers too. What is finished stays, what was at work is readable,
-    and the same command goes on."""
+    and the same command continues."""
     root, spec = tmp_path / "runs", write(tmp_path, ENDLESS)
     status, err = stopped_by(signal.SIGINT, spec, root)
     assert status == 130, err
-    assert err == "interrupted after 0 of 2 runs; the same command goes on.\n"
+    assert err == "interrupted after 0 of 2 runs; the same command continues.\n"
     assert set(list_runs(root).status) == {"interrupted"}
     assert all(len(load_run(root / run).steps) for run in list_runs(root).run)
 

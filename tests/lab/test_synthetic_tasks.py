@@ -54,7 +54,7 @@ def test_two_numbers_are_marked_and_answered(said: str) -> None:
         assert torch.equal(y, {"mean": (a + b) / 2, "sum": a + b, "product": a * b}[said])
     assert lengths == set(range(50, 55))
     assert task.config["distance"] == 53
-    assert y.var().item() == pytest.approx(CHANCE[said][1], rel=0.06)  # FACTS 28
+    assert y.var().item() == pytest.approx(CHANCE[said][1], rel=0.06)
 
 
 def test_a_short_one_has_lengths_too() -> None:

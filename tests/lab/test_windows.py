@@ -26,7 +26,7 @@ def test_parameters_are_counted_as_in_the_paper(direct: bool) -> None:
 
 
 def test_the_table_saves_a_weight_for_every_word_at_every_position() -> None:
-    """FACTS 27: V D are shared by all positions, where one-hot words need (n - 1) V h."""
+    """V D are shared by all positions, where one-hot words need (n - 1) V h."""
     plain = nn.Sequential(nn.Flatten(), nn.Linear(4 * 50, 11), nn.Tanh(), nn.Linear(11, 50))
     assert sum(p.numel() for p in plain.parameters()) == without_table(50, 4, 11)
     saved = without_table(10_000, 5, 60) - nplm_parameters(10_000, 5, 30, 60)

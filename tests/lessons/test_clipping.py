@@ -1,4 +1,4 @@
-"""The lesson on clip policies against FACTS 14 to 16 and 19."""
+"""The lesson on clip policies against known values."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The lesson on gates against FACTS 7, 13's cousin in the GRU, and 23, and against torch.nn."""
+"""The lesson on gates against known values, and against torch.nn."""
 
 import math
 

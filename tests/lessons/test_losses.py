@@ -1,4 +1,4 @@
-"""The lesson on losses and saturation against FACTS 21 and 22."""
+"""The lesson on losses and saturation against known values."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The lesson on vanishing against FACTS 1, 3, 10 and 11, and against autograd."""
+"""The lesson on vanishing against the statements of docs/concepts.md, and against autograd."""
 
 import math
 from typing import get_args

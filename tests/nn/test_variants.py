@@ -139,7 +139,7 @@ def test_the_jacobian_and_what_is_made_of_it(
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_the_sum_of_the_exponents_is_the_mean_of_ln_det(residual: bool) -> None:
-    """FACTS 25, on several samples at once."""
+    """The sum of the exponents is the mean of ln|det J|, on several samples at once."""
     rnn = made("tanh", True, True) if residual else made("tanh", False, True)
     with graddiag.capture(rnn) as cap:
         rnn(torch.randn(T, N, I, dtype=F64))

@@ -109,17 +109,17 @@ def test_sentences_by_value() -> None:
     assert "rnn not measured" in told.limits(rows(("rnn", 2, 1.0, np.nan)), "recall")
 
 
-def test_whether_the_horizon_foretold_it_is_counted_not_claimed() -> None:
+def test_whether_the_horizon_predicted_it_is_counted_not_claimed() -> None:
     right = rows(*RNN, *LSTM)
-    assert "longer gap in 1, over the shorter one in 0; 0 came" in told.order_foretold({"recall": right})
-    assert "in 100% of 3 pairs" in told.foretold(right)
+    assert "longer gap in 1, over the shorter one in 0; 0 came" in told.predicted_order({"recall": right})
+    assert "in 100% of 3 pairs" in told.predicted_pairs(right)
     wrong = right.assign(**{told.START: [20.0] * 3 + [4.0] * 3})
     wrong[told.LEFT] = np.exp(-wrong["gap"] / wrong[told.START])
-    assert "longer gap in 0, over the shorter one in 1; 0 came" in told.order_foretold({"recall": wrong})
-    assert "in 50% of 3 pairs" in told.foretold(wrong)  # one more, one less, and one tie at e^-2.5
+    assert "longer gap in 0, over the shorter one in 1; 0 came" in told.predicted_order({"recall": wrong})
+    assert "in 50% of 3 pairs" in told.predicted_pairs(wrong)  # one more, one less, and one tie at e^-2.5
     alone = rows(*LSTM)
-    assert told.order_foretold({"recall": alone}).startswith("With one kind of network")
-    assert "cannot be said" in told.foretold(alone)
+    assert told.predicted_order({"recall": alone}).startswith("With one kind of network")
+    assert "No two trainings can show" in told.predicted_pairs(alone)
 
 
 def test_what_training_made_of_the_horizon() -> None:

@@ -17,13 +17,13 @@ PAGE = " ".join((Path(__file__).parents[2] / "docs" / "presets" / "explode-vanis
 
 
 def test_the_linear_network_follows_its_gain() -> None:
-    """FACTS 1."""
+    """A linear RNN: the norm changes by the gain at each timestep."""
     found = exponents(ExplodeVanish(nonlinearities=("identity",), gains=(0.9, 1.0, 1.1), lengths=(60,)))
     np.testing.assert_allclose(found["exponent"], [math.log(0.9), 0.0, math.log(1.1)], atol=1e-12)
 
 
 def test_the_others_stay_within_their_bounds() -> None:
-    """FACTS 10: gain times the largest slope."""
+    """The bound of a tanh RNN: gain times the largest slope."""
     found = exponents(ExplodeVanish(gains=(0.5, 1.0, 2.0), lengths=(10, 40)))
     assert len(found) == 4 * 3 * 2
     assert (found["exponent"] <= found["bound"] + 1e-9).all()

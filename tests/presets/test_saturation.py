@@ -1,4 +1,4 @@
-"""saturation: FACTS 21 by value, and a saturated start that squared error never leaves."""
+"""saturation: slopes of both losses by value, and a saturated start that squared error never leaves."""
 
 from pathlib import Path
 

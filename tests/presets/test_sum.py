@@ -1,4 +1,4 @@
-"""sum: FACTS 3, an input counts for exactly 1 whenever it comes; and a weight that learns to sum."""
+"""sum: an input counts for exactly 1 whenever it comes; and a weight that learns to sum."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""tied: FACTS 4, the contributions of all timesteps sum to what autograd gives, for every kind of layer."""
+"""tied: the contributions of all timesteps sum to what autograd gives, for every kind of layer."""
 
 import pytest
 

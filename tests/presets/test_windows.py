@@ -1,4 +1,4 @@
-"""nplm and cbow: measured over a whole text, counted, and learned; FACTS 27 of the table's gradient."""
+"""nplm and cbow: measured over a whole text, counted, and learned; unused words have no gradient."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_the_loss_of_a_text_is_the_mean_over_all_its_words() -> None:
 
 
 def test_the_table_has_a_gradient_for_the_words_that_were_read_alone() -> None:
-    """FACTS 27."""
+    """Rows of words that do not occur have a gradient of 0."""
     net = Nplm(20, 3, 4, 5)
     cross_entropy(net(torch.tensor([[1, 2, 3], [3, 2, 7]])), torch.tensor([4, 5])).backward()
     assert net.table.weight.grad is not None
@@ -75,7 +75,7 @@ def test_its_runs_keep_the_vocabulary_and_the_loss_on_held_out_text(tmp_path: Pa
         assert set(json.loads((run.path / "vocabulary.json").read_text())) == {*WORDS, "<unk>"}
         (held_out,) = run.steps["held_out_loss"].dropna()
         assert float(table[name]) == pytest.approx(np.exp(held_out), rel=0.01)
-    assert "Of the sequences of 3 words that are held out 100% stand word for word" in told.seen[-2]
+    assert "Of the sequences of 3 words that are held out 100% occur word for word" in told.seen[-2]
 
 
 @pytest.mark.parametrize(

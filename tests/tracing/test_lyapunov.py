@@ -1,4 +1,4 @@
-"""The exponents of a snapshot against the product of autograd's Jacobians; FACTS 25, and what a run keeps of them."""
+"""The exponents of a snapshot against the product of autograd's Jacobians, and what a run keeps of them."""
 
 import math
 from pathlib import Path

@@ -18,7 +18,7 @@ from graddiag.run import Run, numbers
 Outcome = Literal["saved", "helped", "slowed", "untouched", "unknown"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("saved", "helped", "slowed", "untouched", "unknown")
 
-NO_LOOKS: Final = "No step was looked at: recorder.look(lambda: loss_fn(model(x), y)) tries thresholds on a step."
+NO_LOOKS: Final = "No threshold was tried: recorder.look(lambda: loss_fn(model(x), y)) tries several at a step."
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LookedStep:
 
 @dataclass(frozen=True)
 class Counterfactuals(Result):
-    """All steps that were looked at, ascending. threshold: C of the run's own policy norm:C, None under any other.
+    """All steps at which thresholds were tried, ascending. threshold: C of the run's policy norm:C, else None.
 
     It is about single updates: the loss on the batch of the step just after it. What a training under another threshold
     would come to it does not say.

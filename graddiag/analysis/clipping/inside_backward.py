@@ -26,7 +26,7 @@ class InsideClipping:
     what the policy left of it; a run of schema 2 or older did not, and of it only the cuts of tbptt:K are known.
     acted_share: share of the gains at which the policy changed what was sent. passed: geometric mean of what it left of
     one, cuts left out. cuts: gains that it set to 0. exponent: mean of ln of the network's own gain, over timesteps and
-    then steps; horizon: -1/exponent. arriving: share of the loss's gradient that would arrive at the worst-served
+    then steps; horizon: -1/exponent. arriving: smallest share of the loss's gradient that would reach a
     timestep by the network's own gains, the median over steps; behind a cut, where no gain can be measured, by their
     mean. makes_vanishing: whether the gradient vanishes with the policy and does not by the network's own gains, by the
     thresholds of the verdict, and the policy makes more than half of the loss (in logarithms); None where that is not
@@ -78,7 +78,7 @@ class InsideClipping:
 @dataclass(frozen=True)
 class Let:
     """What a chunk of steps says: counts, the sum of ln passed, and by step [S] the exponent and the share that
-    arrives by the network's own gains."""
+    reaches its timestep by the network's own gains."""
 
     known: int
     acted: int

@@ -138,7 +138,7 @@ def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
 
     First the goal that their configurations name, where they say what guessing reaches (see ``known_goal``). Then the
     error at most 5%, or at most that at which the runs were to end as solved where it is more, if their task can be
-    solved: if their configurations name its distance, the error of guessing or when to end. A text, say, cannot. Then
+    solved: if their configurations name its distance, the error of guessing or when to end. A text, e.g., cannot. Then
     the loss and other scalars that people logged, at most half of their usual value in the first steps.
     """
     logged = dict.fromkeys(name for run in runs for name in logged_scalars(run))

@@ -32,11 +32,11 @@ METRICS: Final[Mapping[str, tuple[str, str]]] = {
     FINAL_LOSS: ("Final loss", "mean of the last 5% of the steps"),
     STEPS_TO_TARGET: ("Steps to the target loss", "steps"),
     NORM_MAX: ("Largest gradient norm before clipping", "L2 over all parameters"),
-    SPIKES: ("Spikes of the norm before clipping", "steps far above those before"),
+    SPIKES: ("Spikes of the norm before clipping", "steps at which it jumps"),
     CLIPPED_SHARE: ("Clipped steps", "share of all steps"),
     NONFINITE_STEPS: ("Steps with NaN or inf", "steps"),
-    EXPONENT: ("Exponent, mean ln of the transport gain", "a timestep, in the layer that passes on least"),
-    HORIZON: ("Memory horizon", "timesteps, in the layer that passes on least"),
+    EXPONENT: ("Growth rate of the gradient", "mean of ln gain per timestep, in the layer where it is lowest"),
+    HORIZON: ("Memory horizon", "timesteps, in the layer where it is shortest"),
     SATURATION: ("Saturated gate activations", "share, last recorded step"),
 }
 
@@ -48,8 +48,8 @@ class RunSummary:
     """One run in numbers: verdict, steps, and a value for each of METRICS, None where it could not be known.
 
     steps_to_target: the step at which the smoothed loss comes to a target that all runs compared have in common; known
-    in a comparison alone, and there None for a run that never comes to it. exponent, horizon: of the layer that passes
-    on least; horizon is inf where nothing fades. final_loss may be NaN or inf, as it was logged.
+    in a comparison alone, and there None for a run that never comes to it. exponent, horizon: of the layer with
+    the lowest exponent; horizon is inf where nothing fades. final_loss may be NaN or inf, as it was logged.
     """
 
     source: Source

@@ -180,7 +180,7 @@ class Measured:
         return dict(zip(rows[schema.KIND], rows[schema.MESSAGE], strict=True))
 
     def cell(self, selection: Selection) -> RecordedCell:
-        """What kind of cell a layer is and what its gates do, by its gates at the steps looked at."""
+        """What kind of cell a layer is and what its gates do, by its gates at the recorded steps."""
         return cell_of(self.run, selection, self.looked_at)
 
     def severity(self, *, severe: bool = False, certain: bool = False) -> Severity:

@@ -137,7 +137,7 @@ class Advice:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: in a plain sentence, with the numbers it rests on, the rule, and what to try.
+    """One thing that was found: in a plain sentence, with the numbers it is based on, the rule, and what to try.
 
     thresholds: the fields of ``Thresholds`` that the rule uses. advice: the best fit first. onset: the first step at
     which it shows, None where it has no beginning or that is not known. strength: how well the evidence carries that
@@ -178,7 +178,7 @@ class Finding:
         return self.in_full(self.sentence)
 
     def in_full(self, words: str) -> str:
-        """The finding told in ``words``, with its evidence, its rule and what to try."""
+        """The finding with the sentence ``words``, its evidence, its rule and what to try."""
         lines = [f"{self.name} ({self.severity})", *wrapped(words)]
         lines += [line for each in self.evidence for line in wrapped(f"- {each}", hang=2)]
         lines += wrapped(f"Rule: {self.rule}", hang=6) if self.rule else []

@@ -24,8 +24,8 @@ def _about_the_run(measured: Measured) -> Iterator[Note]:
     if 0 < steps < t.loss_steps:
         yield Note(
             "few-steps",
-            f"The run has {plural(steps, 'step')}: whether the loss falls is told from {t.loss_steps} on, and jumps of "
-            f"the norm from {t.history + 1} on.",
+            f"The run has {plural(steps, 'step')}: whether the loss falls is judged from {t.loss_steps} on, and jumps "
+            f"of the norm from {t.history + 1} on.",
         )
     yield Note("one-seed", "One run is one seed: whether another seed does the same is for graddiag compare to say.")
     stopped = measured.events.get(schema.EVENT_RECORDING_STOPPED)
@@ -47,7 +47,7 @@ def _about_tables(measured: Measured) -> Iterator[Note]:
     if all(each.missing for each in measured.dead):
         yield Note(
             "no-snapshots",
-            "No snapshot was taken: dead units cannot be told from silent timesteps. "
+            "No snapshot was taken: dead units cannot be distinguished from silent timesteps. "
             "graddiag.watch(..., snapshot_every=...) takes snapshots.",
         )
     if measured.history.missing:

@@ -45,7 +45,7 @@ class Moment:
 class Story(Result):
     """Moments in the order in which they began, each of which may be a cause or an effect of another one.
 
-    The order in time is measured; that one thing came of another is not: it is the usual explanation.
+    The order in time is measured; that one thing caused another is not: it is the usual explanation.
     """
 
     source: Source

@@ -1,4 +1,4 @@
-"""The verdict about a run, from the gradient as it was measured: never from the norms of weights."""
+"""The diagnosis of a run, from the gradient as it was measured: never from the norms of weights."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[
 
     Args:
         thresholds: every number that the rules use; ``dataclasses.replace(Thresholds(), spike=20)`` changes one.
-        rules: rules of your own, beside graddiag's; see ``graddiag.rule``.
+        rules: custom rules, beside graddiag's; see ``graddiag.rule``.
 
     Raises:
         SettingError: something in ``rules`` that is no rule, or two of one name.

@@ -28,7 +28,7 @@ class CellPath(Result):
     """Of an LSTM's layer: ||dc_{t+1} f_{t+1}|| / ||dc_t||, the cell path against all of dL/dc_t, norms over batch and
     units, before clipping.
 
-    Norms do not add: the rest, which came through h, is a vector of its own, of a norm between |1 - ratio| and
+    Norms do not add: the rest, which came through h, is a separate vector, of a norm between |1 - ratio| and
     1 + ratio times ||dc_t||. So a ratio near 1 says that the cell carries the gradient only as far as the rest is not
     large and opposed; a ratio above 1 proves that the rest opposes it.
     Nothing comes along the cell to the last timestep of a sequence in the order of running; it is left out, as are
@@ -60,7 +60,7 @@ class CellPath(Result):
         return Told(f"Gradient along the cell over ‖dL/dc‖, {self.selection.short}", found, note)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step, then a row a timestep."""
+        """One row per step, then one row per timestep."""
         over = indexed({schema.STEP: self.steps}, self.by_step)
         along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
         return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
@@ -150,7 +150,7 @@ def _what_is_missing(parts: Sequence[_Ratios], selection: Selection, known: bool
     if not any(len(part.steps) for part in parts):
         return f"No timestep was recorded for {selection.label}."
     if not any(part.recorded for part in parts):
-        return f"No gradient of a cell state was recorded for {selection.label}: it is no LSTM, or none arrived."
+        return f"No gradient of a cell state was recorded for {selection.label}: it is no LSTM, or none reached it."
     if not known:
         return f"No ‖dL/dc‖ of {selection.label} before the last timestep is finite and above 0."
     return None

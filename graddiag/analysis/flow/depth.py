@@ -87,7 +87,7 @@ class Depth(Result):
 
 def depth(run: Run) -> Depth:
     """How the gradient changes from layer to layer; NaN, inf, 0 and what float32 cannot hold are left out of every
-    ratio. Layers that are modules of their own are not set against one another: a run does not say how they are joined.
+    ratio. Layers that are separate modules are not compared: a run does not say how they are joined.
 
     Source: definition above; the norm is that of Pascanu, Mikolov & Bengio (2013), section 2, of a whole layer.
     """
@@ -112,8 +112,8 @@ def _why_no_ratio(source: Source, layers: tuple[LayerNorm, ...]) -> str:
         return f"No step of {source.label} has the gradient {why}of two layers that lie one above the other."
     norms = [f"{number(each.typical)} of {each.selection.label}" for each in layers]
     return (
-        f"The recurrent layers of {source.label} are modules of their own, and a run does not say which lies above "
-        f"which: no ratio is told. Their gradients, as they ran: {listed(norms)}."
+        f"The recurrent layers of {source.label} are separate modules, and a run does not say which lies above "
+        f"which: no ratio is given. Their gradients, as they ran: {listed(norms)}."
     )
 
 

@@ -20,7 +20,7 @@ UNIT: Final = "1/timestep"
 
 @dataclass(frozen=True)
 class ExponentCourse:
-    """One exponent over the snapshots, its place by size counted from 0: the mean over the samples looked at, and the
+    """One exponent over the snapshots, its place by size counted from 0: the mean over the measured samples, and the
     smallest and the largest of them, [S] each."""
 
     index: int
@@ -76,7 +76,7 @@ class LyapunovHistory(Result):
         }
         if lost := int(nonfinite(largest.mean.states).sum()):
             found["NaN or inf at"] = str(lost)
-        return Told(of, found, "In nats a timestep.")
+        return Told(of, found, "In nats per timestep.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step of an exponent, the largest first."""

@@ -1,4 +1,4 @@
-"""What arrives of the loss's gradient in one layer, by the steps that are judged."""
+"""What is left of the loss's gradient in one layer, by the steps that are judged."""
 
 import math
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ _SOME: Final = 3
 
 @dataclass(frozen=True)
 class Fading:
-    """What arrives in one layer over the judged steps: the median share at the worst-served timestep, and the geometric
-    mean of the gains (None where the loss touches fewer than half of the timesteps)."""
+    """What is left in one layer over the judged steps: the median of the smallest share at a timestep, and the
+    geometric mean of the gains (None where the loss touches fewer than half of the timesteps)."""
 
     reach: Reach
     judged: tuple[int, int]
@@ -25,7 +25,7 @@ class Fading:
 
 
 def fading(reach: Reach, thresholds: Thresholds) -> Fading | None:
-    """What arrives in one layer, by the last ``judged_share`` of the steps at which that is known; None if at none."""
+    """What is left in one layer, by the last ``judged_share`` of the steps at which that is known; None if at none."""
     known = np.flatnonzero(np.isfinite(reach.arriving_by_step))
     if not len(known):
         return None
@@ -48,7 +48,7 @@ def _by_totals(reach: Reach, known: Ints, thresholds: Thresholds) -> bool:
 
 
 def began(fading: Fading, thresholds: Thresholds) -> int:
-    """The first recorded step from which on less than ``arriving`` arrives, for good."""
+    """The first recorded step from which on less than ``arriving`` is left, for good."""
     arriving = fading.reach.arriving_by_step
     enough = np.flatnonzero(np.isfinite(arriving) & (arriving >= thresholds.arriving))
     last = int(enough[-1]) if len(enough) else -1
@@ -64,7 +64,7 @@ def _fresh_gain(reach: Reach, judged: Ints) -> float | None:
 
 
 def arrived_early(fading: Fading, thresholds: Thresholds) -> bool:
-    """Whether enough arrived, in the median of the steps before it no longer did: some steps, or that tells nothing."""
+    """Whether enough was left, in the median of the steps before it no longer was; False where these are too few."""
     reach = fading.reach
     early = reach.arriving_by_step[reach.steps < began(fading, thresholds)]
     early = early[np.isfinite(early)]

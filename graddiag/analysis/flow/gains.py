@@ -61,7 +61,7 @@ class Gains:
 
     @property
     def cut(self) -> Mask:
-        """Where a window of truncated back-propagation ends: nothing of what arrives is sent on."""
+        """Where a window of truncated back-propagation ends: nothing of the gradient is sent on."""
         return np.asarray(self.passed == 0)
 
     def column(self, name: str) -> Floats:

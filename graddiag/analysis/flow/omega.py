@@ -37,7 +37,7 @@ class Omega(Result):
 
     The norms in a gain are over the batch as a whole, and over (h, c) in an LSTM; the paper's are of one sample's h, so
     with more than one sample this is not the mean of theirs. The terms are those between timesteps: the gain of the
-    first timestep, which leads to the initial state, has none, nor has a timestep at which no gradient arrives or at
+    first timestep, which leads to the initial state, has none, nor has a timestep that no gradient reaches or at
     which it underflows (``underflowed_gains`` of them): then ``total`` is of the others, and ``per_timestep`` holds.
     The gains are the network's own, before bptt:C, tbptt:K or h-detach. A gain of exactly 0 costs 1. A step with a NaN
     or inf gain is non-finite.
@@ -88,10 +88,10 @@ class Omega(Result):
             found["{} of the gains NaN or inf"] = f"{self.nonfinite_gains:,}"
         if self.underflowed_gains:
             found["{} of the gains left out, since the gradient underflows"] = f"{self.underflowed_gains:,}"
-        return Told(f"Omega a timestep, by {self.words}, {self.selection.short}", found)
+        return Told(f"Omega per timestep, by {self.words}, {self.selection.short}", found)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step, then a row a timestep."""
+        """One row per step, then one row per timestep."""
         over = indexed({schema.STEP: self.steps}, self.total, self.per_timestep)
         along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
         return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))

@@ -1,4 +1,4 @@
-"""How far the gradient travels back through time: transport gain, exponent, memory horizon, and what arrives.
+"""How far the gradient travels back through time: transport gain, exponent, memory horizon, and what is left.
 
 exponent = mean ln gain over timesteps and steps; horizon = -1/exponent, the timesteps after which 1/e is left.
 """
@@ -32,7 +32,7 @@ class Reach(Result):
     """The gradient's way back through time in one layer, over S recorded steps and sequences of up to T timesteps.
 
     The gains counted are those between timesteps; the first one of a sequence leads to the initial state and is left
-    out. Missing gains (no gradient arrived, padding) and NaN or inf ones are left out of every mean and counted; gains
+    out. Missing gains (no gradient, padding) and NaN or inf ones are left out of every mean and counted; gains
     of exactly 0 have no logarithm: they are left out of the exponent and counted too.
 
     exponent_by_step [S]: mean of ln gain over timesteps. exponent: mean of those over steps, each step alike, with a
@@ -42,12 +42,12 @@ class Reach(Result):
     the way from the last timestep to the first; over_task: whether it covers the task's ``distance``, as the run's
     configuration says it.
     With one loss at the end, exponent x (length - 1) is ln of ||lambda|| at the first timestep over the last, exactly;
-    with a loss at every timestep each gain is taken of a gradient part of which was injected just then, so the horizon
-    tells how fast a fresh gradient fades and is a lower bound of how far some of it goes.
+    with a loss at every timestep each gain is taken of a gradient part of which is immediate, so the horizon
+    says how fast a fresh gradient fades and is a lower bound of how far some of it goes.
     ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median. A run stores norms as
     float32: where one of the two is at its bounds and the loss enters at the last timestep alone, the product of the
     gains stands in (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
-    arriving_by_step [S]: share of the loss's gradient that arrives at the worst-served timestep. growth_by_step [S]:
+    arriving_by_step [S]: smallest share of the loss's gradient that reaches a timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
     touched_share: share of the timesteps that the loss touches at once, None where the immediate gradient was not
@@ -133,7 +133,7 @@ class Reach(Result):
         return tuple(one.told for one in (self.over_sequence, self.over_task) if one is not None)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step, then a row a timestep."""
+        """One row per step, then one row per timestep."""
         over = indexed(
             {schema.STEP: self.steps},
             exponent=self.exponent_by_step,

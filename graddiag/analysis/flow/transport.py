@@ -55,7 +55,7 @@ def between_timesteps(gain: Floats, present: NDArray[np.bool_]) -> Floats:
 def stretch(logs: Floats) -> Floats:
     """The largest product of gains over any stretch of a sequence, ln of it, [S]; -inf where no gain is known.
 
-    A missing gain counts as 1: the stretch goes on behind it.
+    A missing gain counts as 1: the stretch continues behind it.
     """
     path = np.cumsum(np.where(np.isnan(logs), 0.0, logs), axis=1)
     path = np.concatenate([np.zeros((len(path), 1)), path], axis=1)
@@ -91,10 +91,10 @@ def only_last(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
-    """ln of the share of a loss's gradient that arrives at the worst-served timestep, [S]; NaN where not known.
+    """ln of the smallest share of a loss's gradient that reaches a timestep, [S]; NaN where not known.
 
-    Each timestep is served by the nearest later one that the loss touches, through the product of the gains in
-    between; a timestep that the loss touches itself is served in full (ln 1 = 0). Where more arrives than these gains
+    Each timestep gets its gradient from the nearest later one that the loss touches, by the product of the gains in
+    between; a timestep that the loss touches itself has all of it (ln 1 = 0). Where more is left than these gains
     say, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
     both ends is taken instead; a total of exactly 0 at a timestep is a share of 0. Where a total is at the bounds of
     float32 the ratio says nothing, and the product of the gains stands alone if it is known.
@@ -117,7 +117,7 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
 
 def ways_behind_cut(cut: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.int64]:
     """For each timestep that a ``cut`` parts from the nearest later one that the loss touches the timesteps between
-    the two, [S, T]: no gradient can arrive there. 0 for all others."""
+    the two, [S, T]: no gradient can reach it. 0 for all others."""
     if not cut.size:
         return np.zeros(cut.shape, dtype=np.int64)
     served = _next_touched(touched)

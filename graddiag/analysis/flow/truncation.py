@@ -26,7 +26,7 @@ _ONE_PLACE: Final = 0.9  # of the steps: a detach cuts at the same timestep
 class Truncation(Result):
     """Where the gradient of one layer stops on its way back, by S recorded steps.
 
-    window: timesteps of the longest sequence. Over the ``judged`` steps at which a finite gradient above 0 arrived:
+    window: timesteps of the longest sequence. Over the ``judged`` steps with a finite gradient above 0:
     cut_share: those at which dL/dh is exactly 0 at all timesteps before some one, although it is large there (at least
     ``Thresholds.arriving`` of the largest) and its transport gain is not 0: a detach; or at which a policy inside
     of back-propagation (tbptt:K) let nothing through. A timestep that ran and got no gradient counts as 0. cut_by: that
@@ -34,9 +34,9 @@ class Truncation(Result):
     timestep without a gradient (with a loss at every timestep it leaves none). cut_timestep: the first timestep, in the
     order in which the layer ran, that still gets one, the median of those steps; None unless ``Thresholds.usual_share``
     of the judged steps are cut. faded_share: zeros that a fading gradient, or dead units (gain 0), ran into.
-    carried_share: of the steps where it can be told, those whose first G_t is not 0, so that the layer began from a
+    carried_share: of the steps where it can be seen, those whose first G_t is not 0, so that the layer began from a
     state that was not 0: carried over from an earlier call or step (or given, or learned). carried: whether these are
-    ``Thresholds.usual_share`` of them or more. Nothing of the gradient went on through that state as far as graddiag
+    ``Thresholds.usual_share`` of them or more. Nothing of the gradient passed through that state as far as graddiag
     saw: calls joined by an intact graph are one sequence here (those of a bidirectional layer or of packed sequences
     are never joined). calls: separate sequences of the module in a step. distance: the task's, in timesteps;
     window_short: whether the window (that of tbptt:K if it is shorter) is shorter than that, None where not known.

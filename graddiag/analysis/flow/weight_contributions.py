@@ -1,4 +1,4 @@
-"""Which timesteps teach the shared recurrent weight: their contributions, and how far these cancel one another.
+"""The contribution of each timestep to the gradient of the shared recurrent weight, and how far they cancel.
 
 Legend: G_t what timestep t adds to dL/dW_hh, which is exactly sum_t G_t, since one tied weight enters the graph T
 times; a_t = ||G_t|| (Frobenius), cos_t the cosine between G_t and the sum. S recorded steps, T timesteps.
@@ -61,20 +61,20 @@ class WeightsInTime(Result):
 
     @property
     def told(self) -> Told:
-        of = f"Timesteps that teach the recurrent weight of {self.selection.short}"
+        of = f"Timesteps that contribute to the recurrent weight of {self.selection.short}"
         if self.median_teaching is None:
             return Told(of, {"": "at no recorded step is its gradient finite and above 0"})
         most = int(np.nanargmax(self.share.values))
         found = {f"{{}} of {self.length:,} (effective number, median)": number(self.median_teaching)}
         if self.median_cancellation is not None:
-            found["{} of their summed length is left once they have cancelled"] = percent(self.median_cancellation)
+            found["{} of their summed length is left after cancellation"] = percent(self.median_cancellation)
         found["most by"] = f"timestep {most}, {percent(float(self.share.values[most]))}"
         if self.untaught:
             found["none at"] = plural(self.untaught, "step")
         return Told(of, found)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step, then a row a timestep."""
+        """One row per step, then one row per timestep."""
         over = indexed({schema.STEP: self.steps}, self.teaching, self.cancellation)
         along = indexed({schema.TIMESTEP: self.timesteps}, self.share, self.cosine)
         return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))

@@ -95,7 +95,7 @@ class GateProfile(Result):
         return Told(f"Mean activation at the last timestep, {when}", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a timestep."""
+        """One row per timestep."""
         lines = [
             replace(line, name=f"{part}_{gate.gate}")
             for gate in self.gates

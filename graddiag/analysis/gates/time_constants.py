@@ -58,7 +58,7 @@ class TimeConstants(Result):
         return Told(of, found)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step, then a row a timestep."""
+        """One row per step, then one row per timestep."""
         over = indexed({schema.STEP: self.steps}, self.by_step)
         along = indexed({schema.TIMESTEP: self.timesteps}, self.by_timestep)
         return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))

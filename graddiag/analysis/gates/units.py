@@ -49,7 +49,7 @@ class GateUnits(Result):
     """The gates of one layer, unit by unit, by all its snapshots. An activation is saturated below .1 or above .9 of a
     sigmoid, below -.9 or above .9 of a tanh; a relu is low at 0 and has no high side.
 
-    Each activation of each sample was looked at when the snapshot was taken: a unit that is low for half of the samples
+    The snapshot uses each activation of each sample: a unit that is low for half of the samples
     and high for the others is saturated here, although its mean over the batch is not.
     """
 

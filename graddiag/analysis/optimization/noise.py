@@ -172,8 +172,8 @@ def _blocks(steps: Ints, products: Floats, squares: Floats) -> tuple[tuple[Noise
 def _why(count: int, finite: int, known: int) -> str:
     if not count:
         return (
-            "Gradient noise cannot be told from norms alone: it takes the cosine between successive gradients, which "
-            "runs of schema 2 and later record."
+            "Gradient noise cannot be measured from norms alone: it takes the cosine between successive gradients, "
+            "which runs of schema 2 and later record."
         )
     if finite >= _FEWEST > known:
         return "Gradient noise needs the gradient norms of successive steps beside their cosine: they are not recorded."

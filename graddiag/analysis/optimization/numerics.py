@@ -49,7 +49,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Underflow:
-    """What becomes of small gradients in one layer, by the norms ||dL/dh_t|| at the steps looked at.
+    """What becomes of small gradients in one layer, by the norms ||dL/dh_t|| at the recorded steps.
 
     cells: timesteps at those steps with a finite norm. below: those whose norm, times the step's loss scale where there
     is one, is above 0 and below the smallest normal number of the dtype: then every entry of the gradient is, and has
@@ -227,9 +227,9 @@ def _unknown(
 ) -> list[str]:
     said = []
     if kind is None:
-        said.append("The run does not say of which type its parameters are: underflow cannot be told.")
+        said.append("The run does not say of which type its parameters are: underflow cannot be judged.")
     elif kind not in _TOLD:
-        said.append(f"A run stores norms as float32: what underflows in {kind} cannot be told.")
+        said.append(f"A run stores norms as float32: what underflows in {kind} cannot be seen.")
     if scale is not None and activations is None:
         said.append(
             "A loss scale was used: activations may be of float16, whose underflow shows in the zeros of the gradients "

@@ -18,8 +18,9 @@ _LED_UP: Final = 5
 class Spikes:
     """The spikes among the norms of a run.
 
-    steps and norms [k]: those of the spikes; ratios [k]: how many times the usual norm each was. counted: finite norms
-    looked at; usual: the usual norm at the largest ratio, or at the end where there is no spike (None: too few norms).
+    steps and norms [k]: those of the spikes; ratios [k]: how many times the typical norm each was. counted: finite
+    norms that were compared; usual: the typical norm at the largest ratio, or at the end where there is no spike
+    (None: too few norms).
     """
 
     steps: Ints
@@ -41,7 +42,7 @@ class Spikes:
 def find_spikes(steps: Ints, norms: Floats, thresholds: Thresholds) -> Spikes:
     """The steps whose norm is ``thresholds.spike`` times the usual one; NaN and inf norms are passed over.
 
-    The usual norm at a step is the largest of: the median of all norms before it, what that median was at its highest,
+    The typical norm at a step is the largest of: the median of all norms before it, the highest that median has been,
     and the median of the ``recent`` ones before it. So a norm that climbs step by step makes no spike.
     """
     finite = np.isfinite(norms)

@@ -53,7 +53,7 @@ def lyapunov(
     Args:
         count: how many of the largest; all by default, from Q = I. Fewer start from random directions, always the same.
         transient: timesteps at the start that only turn Q; a tenth of the sequence by default.
-        windows: how many parts of the way get exponents of their own; four by default, where there are as many
+        windows: how many parts of the way get separate exponents; four by default, where there are as many
             timesteps.
         name: what the result is called in captions and legends.
 

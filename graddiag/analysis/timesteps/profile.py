@@ -46,7 +46,7 @@ class Profile(Result):
         return Told(of, {f"{{}} at timestep {t}": number(float(line.values[t])) for t in ends[[0, -1]]})
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a timestep."""
+        """One row per timestep."""
         return indexed({schema.TIMESTEP: self.timesteps}, *self.series)
 
 

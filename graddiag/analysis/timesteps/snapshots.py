@@ -113,7 +113,7 @@ def rows_nearest(
 ) -> tuple[int | None, pd.DataFrame]:
     """One layer's rows of the snapshot nearest to ``step``, and the step that it is of; None and no rows if none is.
 
-    A layer as a rule ran at every snapshot: the steps of all are looked at first, which is a fraction of the reading.
+    A layer as a rule ran at every snapshot: the steps of all are tried first, which is a fraction of the reading.
     """
     for steps in (snapshot_steps(run, table=table), snapshot_steps(run, selection, table)):
         chosen = nearest(steps, step) if len(steps) else -1

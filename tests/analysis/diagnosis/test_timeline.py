@@ -139,6 +139,6 @@ def test_notes_on_settings() -> None:
 def test_a_run_with_few_steps_says_so() -> None:
     (note,) = [note for note in diagnose(net(0.9)).notes if note.name == "few-steps"]
     assert note.sentence == (
-        "The run has 4 steps: whether the loss falls is told from 100 on, and jumps of the norm from 6 on."
+        "The run has 4 steps: whether the loss falls is judged from 100 on, and jumps of the norm from 6 on."
     )
     assert "few-steps" not in note_names(run_of(FLAT))

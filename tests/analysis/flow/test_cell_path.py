@@ -45,7 +45,7 @@ def test_zero_nan_and_missing_are_no_ratio() -> None:
 
 def test_what_is_no_lstm_is_said() -> None:
     found = cell_path(Run.from_frames(manifest(), timesteps=timesteps_frame({schema.GRAD_H: [[1.0]]})), LAYER)
-    assert "it is no LSTM, or none arrived" in (found.missing or "")
+    assert "it is no LSTM, or none reached it" in (found.missing or "")
     assert (found.ratio, found.opposed) == (None, None)
 
 

@@ -52,8 +52,8 @@ def test_modules_one_after_the_other_are_not_called_one_layer() -> None:
     found = depth(Run.from_frames(manifest(), timesteps=pd.concat(frames, ignore_index=True)))
     assert (len(found.layers), found.ratios, found.across, found.missing) == (2, (), None, None)
     assert found.caption == (
-        "The recurrent layers of clip off, seed 0 are modules of their own, and a run does not say which lies above "
-        "which: no ratio is told. Their gradients, as they ran: 3 of a, layer 0, forward and 5 of b, layer 0, forward."
+        "The recurrent layers of clip off, seed 0 are separate modules, and a run does not say which lies above "
+        "which: no ratio is given. Their gradients, as they ran: 3 of a, layer 0, forward and 5 of b, layer 0, forward."
     )
 
 

@@ -1,4 +1,4 @@
-"""Omega from the recorded gains: FACTS 24, by value, and against Jacobians that autograd gives."""
+"""Omega from the recorded gains: by value, and against Jacobians that autograd gives."""
 
 import json
 import re
@@ -28,7 +28,7 @@ def of_gains(gains: object, layer: Selection = LAYER, **columns: object) -> Run:
 
 @pytest.mark.parametrize(("form", "each"), [("norm", 0.01), ("squared", 0.0361)])
 def test_the_two_forms_are_not_alike(form: OmegaForm, each: float) -> None:
-    """FACTS 24: W = aQ at a = .9 costs .01 a timestep by norms, .0361 by squared norms."""
+    """W = aQ at a = .9 costs .01 a timestep by norms, .0361 by squared norms."""
     found = omega(net(0.9, timesteps=11), LAYER, form=form)
     np.testing.assert_allclose(found.per_timestep.values, [each] * 4, rtol=1e-12)
     np.testing.assert_allclose(found.total.values, [10 * each] * 4, rtol=1e-12)

@@ -118,7 +118,7 @@ def test_a_mean_that_cannot_be_told_from_zero_is_no_signal() -> None:
 def test_norms_alone_tell_no_noise() -> None:
     found = gradient_noise(Run.from_frames(manifest(), steps=steps_frame([1.0] * 50)))
     assert found.missing is not None
-    assert "cannot be told from norms alone" in found.missing
+    assert "cannot be measured from norms alone" in found.missing
     assert (found.signal, found.interval, found.blocks) == (None, None, ())
 
 

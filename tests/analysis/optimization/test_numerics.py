@@ -38,7 +38,7 @@ def test_float32_underflows_below_its_own() -> None:
 def test_norms_stored_as_float32_say_nothing_of_what_underflows_in_float64() -> None:
     found = numerics(run_of("float64"))
     assert (found.dtype, found.underflow) == ("float64", None)
-    assert found.unknown[0] == "A run stores norms as float32: what underflows in float64 cannot be told."
+    assert found.unknown[0] == "A run stores norms as float32: what underflows in float64 cannot be seen."
     assert "underflowed" not in found.caption
 
 
@@ -68,7 +68,7 @@ def test_a_run_that_does_not_say_its_type_has_no_underflow_to_tell() -> None:
     found = numerics(run_of(None))
     assert (found.dtype, found.underflow) == (None, None)
     assert found.unknown == (
-        "The run does not say of which type its parameters are: underflow cannot be told.",
+        "The run does not say of which type its parameters are: underflow cannot be judged.",
         "The share of exact zeros was not recorded (runs of schema 2 and later have it).",
         "No snapshot was taken: dead units are not known.",
     )

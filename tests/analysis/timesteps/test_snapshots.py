@@ -140,7 +140,7 @@ def test_the_course_of_the_exponents() -> None:
     assert second.mean.states.tolist() == [CellState.INF, CellState.VALUE, CellState.NAN]
     assert found.caption.endswith(
         "steps 0 to 20 (clip off, seed 0): -0.4 at first, 0.2 at last; at last over 2 samples 0.1 to 0.3; "
-        "above 0 at 1 of 3 snapshots; NaN or inf at 1. In nats a timestep."
+        "above 0 at 1 of 3 snapshots; NaN or inf at 1. In nats per timestep."
     )
     assert lyapunov_history(run, Selection("lstm", 1, "forward")).missing
 

@@ -1,4 +1,4 @@
-"""The rule for saturated gates: nearly all activations of a gate at their ends, where its slope passes little on."""
+"""The rule for saturated gates: nearly all activations of a gate are saturated, where its slope is small."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,7 +17,7 @@ from graddiag.run import numbers
 
 @dataclass(frozen=True)
 class Saturation:
-    """One gate of one layer: the share of saturated activations at the steps looked at, [S], mean over timesteps. It is
+    """One gate of one layer: the share of saturated activations at the recorded steps, [S], mean over timesteps. It is
     judged by the last ``judged_share`` of them."""
 
     selection: Selection

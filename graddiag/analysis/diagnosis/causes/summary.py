@@ -23,8 +23,8 @@ def not_measured(measured: Measured) -> Finding:
         Evidence("recurrent layers", layers, "", "the run"),
     )
     rule = (
-        "in no recurrent layer, at no recorded step, a finite gradient above 0 arrived whose way from one timestep to "
-        "the one before was measured."
+        "in no recurrent layer, at no recorded step, was the way of a finite gradient above 0 from one timestep to the "
+        "one before measured."
     )
     sentence = f"The gradient's way back through time was not measured: {reason[0].lower()}{reason[1:]}"
     return Finding(
@@ -68,7 +68,7 @@ def _why_not(reach: Reach) -> tuple[str, str]:
 
 _FOLLOWED: Final = (
     "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or recorder.tap in "
-    "a loop of your own), and that it runs forward and backward at a recorded step."
+    "a custom loop), and that it runs forward and backward at a recorded step."
 )
 _REACH_IT: Final = (
     "see whether the loss depends on this layer, and whether it is finite: look for a detach(), for dead units, or for "

@@ -1,4 +1,4 @@
-"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps without a loss of their own."""
+"""The rule for a vanishing gradient: what the loss sends back does not reach timesteps that have no loss."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ _USED: Final = (
 
 
 def vanishing(measured: Measured) -> Finding | None:
-    """The finding about the layer in which the smallest share arrives, or None; layers whose back-propagation is cut
+    """The finding about the layer in which the smallest share is left, or None; layers whose back-propagation is cut
     short are left out."""
     cut = [each.selection for each in measured.cuts]
     found = [each for each in measured.faded if each.reach.selection not in cut]
