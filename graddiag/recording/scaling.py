@@ -41,8 +41,10 @@ class Scale:
     def fell(self) -> bool:
         """Whether the scale fell since the last backward pass, with no update between: the scaler found inf there and
         skipped it. Asked once, it is counted in ``skipped``."""
-        scale = None if self._scaler is None else self._scaler._scale
-        if self.seen is None or scale is None or not bool(scale < self.seen):
+        if self.seen is None or self._scaler is None:
+            return False
+        scale = self._scaler._scale
+        if scale is None or not bool(scale < self.seen):
             return False
         self.seen, self.skipped = None, self.skipped + 1
         return True
