@@ -43,7 +43,7 @@ class BpttClipping:
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
         return NoClipping()(parameters)
 
-    def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
+    def transform_gradient(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
         """Clips in place; see ``graddiag.cells.GradTransform``."""
         vectors = [sent_h] if sent_c is None else [sent_h, sent_c]
         if self.by == "value":
@@ -75,7 +75,7 @@ class TruncatedBptt:
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
         return NoClipping()(parameters)
 
-    def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
+    def transform_gradient(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
         """Zeroes in place; see ``graddiag.cells.GradTransform``."""
         if t and t % self.window == 0:
             sent_h.zero_()
@@ -108,4 +108,6 @@ def attach(policy: ClipPolicy, model: nn.Module) -> None:
         raise SettingError(f"clip {policy}: it acts in recurrent layers, and the model has none.")
     for layer in layers.values():
         if isinstance(layer, Instrumented):
-            layer.grad_transform = policy.passing if isinstance(policy, BpttClipping | TruncatedBptt) else None
+            layer.grad_transform = (
+                policy.transform_gradient if isinstance(policy, BpttClipping | TruncatedBptt) else None
+            )

@@ -71,7 +71,7 @@ class ObservedFusedLayer:
             if self._pass != current_pass():
                 self._pass, self._grads = current_pass(), {}
             self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
-            end.ask(id(self), self._finish)
+            end.schedule(id(self), self._finish)
 
         return collect
 
