@@ -188,7 +188,7 @@ class Recorder:
 
         For anything that loops over time and is none of torch's recurrent layers: call it once per timestep, in their
         order, on the state. What comes out of ``backward()`` for that tensor, through every path, is the column
-        ``grad_h`` of the module ``name``; a transport gain cannot be told from it.
+        ``grad_h`` of the module ``name``; it gives no transport gain.
 
         Raises:
             SettingError: ``name`` is a recurrent module of the model.

@@ -1,6 +1,7 @@
 """Policies that act inside of back-propagation, between two timesteps: bptt:C and tbptt:K.
 
-They need layers whose backward pass can be told so, graddiag.nn's: ``attach(policy, model)`` once, before training.
+They need the layers of graddiag.nn, whose backward pass takes a transform: ``attach(policy, model)`` once, before
+training.
 Called on parameters they change nothing and measure: the norms of a step are those of the gradient as it was clipped
 inside, which has no norm from before. So are the gradients that a run records at every timestep.
 """
@@ -90,7 +91,7 @@ def attach(policy: ClipPolicy, model: nn.Module) -> None:
     """Makes the recurrent layers of ``model`` follow a policy that acts inside of back-propagation.
 
     A policy that acts on parameters needs nothing in the layers: it only takes off one that was attached before. Call
-    it before training; a pass that is under way goes on as it began.
+    it before training; a pass that is under way is not changed.
 
     Raises:
         SettingError: such a policy, and a recurrent layer of torch.nn's, or none at all.

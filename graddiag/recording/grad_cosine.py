@@ -1,4 +1,4 @@
-"""How much the gradient turns from one update to the next: the cosine between the two, out of which noise is told."""
+"""The cosine between the gradients of successive updates, from which gradient noise is estimated."""
 
 from collections.abc import Mapping
 from typing import Final

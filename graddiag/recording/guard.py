@@ -40,7 +40,7 @@ class PartGuard:
             return
         try:
             task()
-        except Exception as error:  # the user's training goes on, whatever went wrong in here
+        except Exception as error:  # the user's training continues, whatever went wrong in here
             self._stopped.add(part)
             self._mute(part)
             message = f"{type(error).__name__}: {error}"
@@ -49,7 +49,7 @@ class PartGuard:
                 self._writer.append(schema.TABLE_EVENTS, stopped_event(self._step(), where, message))
             warnings.warn(
                 f"graddiag stopped recording {where} of run {self._writer.path} at step {self._step()}: {message} "
-                "The training goes on unchanged.",
+                "The training continues unchanged.",
                 RuntimeWarning,
                 stacklevel=2,
             )

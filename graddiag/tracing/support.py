@@ -9,7 +9,7 @@ from graddiag.tracing.hooks import recurrent_modules
 
 
 def check_supported(model: nn.Module) -> None:
-    """Raises UnsupportedError for a model whose gradients through time cannot be told exactly.
+    """Raises UnsupportedError for a model whose gradients through time cannot be measured exactly.
 
     A compiled region that holds a recurrent layer (its Python hooks may not run), a scripted module, DataParallel
     (its replicas are new modules in other threads) and parameters that are shards (a shard's norm is not the norm).
