@@ -155,7 +155,7 @@ class Recorder:
         self._scaled = scaler is not None
         scale = Scale(scaler, optimizer)
         self._meter = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
-        self._layers = LayerMeter(module, self._guard, stale=scale.fell)
+        self._layers = LayerMeter(module, self._guard, stale=scale.detect_skip)
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
         self._handles: list[Handle] = []
@@ -210,10 +210,10 @@ class Recorder:
             raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
         self._meter.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
-        looked = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
-        columns = counterfactual_columns(self._step, looked.norm, looked.loss_before, looked.tried)
+        sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
+        columns = counterfactual_columns(self._step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
-        return looked
+        return sweep
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.
@@ -303,7 +303,7 @@ class Recorder:
             self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
 
     def _zeroing(self, *_: Any, **__: Any) -> None:
-        self._guard(Part.PARAMETERS, self._meter.look)
+        self._guard(Part.PARAMETERS, self._meter.check_used)
 
     def _unscaling(self, optimizer: torch.optim.Optimizer) -> None:
         if optimizer is self._optimizer:
@@ -313,7 +313,7 @@ class Recorder:
         """A scaler that ``watch`` was not given, at the first update that comes through it."""
         scaler = calling_scaler()
         if scaler is not None and scaler.is_enabled():
-            self._meter.adopt(scaler)
+            self._meter.follow_scaler(scaler)
             self._handles.append(Interception(scaler, "unscale_", self._unscaling))
 
     def _take_norms(self) -> None:

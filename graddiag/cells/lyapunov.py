@@ -1,7 +1,7 @@
-"""Lyapunov exponents of a layer's state along the way that its data took: Q <- QR(J_t Q), batched, in float64.
+"""Lyapunov exponents of a layer's state along the trajectory of its data: Q <- QR(J_t Q), batched, in float64.
 
-Legend as in ``graddiag.cells``; D entries of the state (h, or h and c), k exponents, W windows of the way. Only k
-directions are carried along; J_t is applied to them and never built.
+Legend as in ``graddiag.cells``; D entries of the state (h, or h and c), k exponents, W windows of the timesteps. Only k
+directions are kept; J_t is applied to them and never built.
 
 Source: Benettin et al. (1980); for trained recurrent nets Engelken, Wolf & Abbott (2023).
 """
@@ -14,13 +14,13 @@ from torch import Tensor
 
 from graddiag.cells.jacobian import Tangents, push
 
-# entries of Q that samples taken along together may have: 32 MiB
+# entries of Q that samples processed together may have: 32 MiB
 _CHUNK: Final = 1 << 22
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the timesteps are walked: lengths [N]; the first ``transient`` of each sequence count in no window."""
+class Traversal:
+    """The order of timesteps, lengths [N], and which count: the first ``transient`` of a sequence are in no window."""
 
     lengths: Tensor
     forward: bool
@@ -35,7 +35,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Growth:
+class LogGrowth:
     """How k directions grew: total, sums of ln |R_ii| by window, [W, N, k], and counted, of how many timesteps, [W, N];
     float64."""
 
@@ -44,7 +44,7 @@ class Growth:
 
 
 @torch.no_grad()
-def growth(J: Tangents, way: Way, k: int) -> Growth:
+def log_growth(J: Tangents, traversal: Traversal, k: int) -> LogGrowth:
     """The growth of the k largest directions of each sample; for k = D from Q = I, else from random directions, always
     the same. Samples are taken in blocks of bounded memory, and nothing waits for the device.
 
@@ -54,8 +54,10 @@ def growth(J: Tangents, way: Way, k: int) -> Growth:
     N = J.factors.shape[1]
     rows = max(1, _CHUNK // (J.size * k))
     blocks = torch.arange(N, device=J.factors.device).split(rows)
-    parts = [_walk(_in_float64(J, some), replace(way, lengths=way.lengths[some]), k) for some in blocks]
-    return Growth(torch.cat([part.total for part in parts], 1), torch.cat([part.counted for part in parts], 1))
+    parts = [
+        _accumulate(_in_float64(J, some), replace(traversal, lengths=traversal.lengths[some]), k) for some in blocks
+    ]
+    return LogGrowth(torch.cat([part.total for part in parts], 1), torch.cat([part.counted for part in parts], 1))
 
 
 def exponents(total: Tensor, counted: Tensor) -> Tensor:
@@ -65,27 +67,27 @@ def exponents(total: Tensor, counted: Tensor) -> Tensor:
     return (total[some] / counted[some, None]).sort(dim=1, descending=True).values
 
 
-def _walk(J: Tangents, way: Way, k: int) -> Growth:
+def _accumulate(J: Tangents, traversal: Traversal, k: int) -> LogGrowth:
     T, n, D = len(J.factors), J.factors.shape[1], J.size
     Q = _start(D, k, J.factors.device).expand(n, D, k)
-    total, counted = Q.new_zeros(way.windows, n, k), Q.new_zeros(way.windows, n)
-    each = torch.arange(way.windows, device=Q.device).unsqueeze(1)
-    for t in range(T) if way.forward else range(T - 1, -1, -1):
-        turned, logs = _turned(push(J, t, Q))
-        window = way.windows_at(t, T)
-        Q = torch.where((window > -2)[:, None, None], turned, Q)
+    total, counted = Q.new_zeros(traversal.windows, n, k), Q.new_zeros(traversal.windows, n)
+    each = torch.arange(traversal.windows, device=Q.device).unsqueeze(1)
+    for t in range(T) if traversal.forward else range(T - 1, -1, -1):
+        rotated, logs = _qr_step(push(J, t, Q))
+        window = traversal.windows_at(t, T)
+        Q = torch.where((window > -2)[:, None, None], rotated, Q)
         inside = window == each
         total += torch.where(inside.unsqueeze(-1), logs, 0.0)
         counted += inside
-    return Growth(total, counted)
+    return LogGrowth(total, counted)
 
 
-def _turned(stretched: Tensor) -> tuple[Tensor, Tensor]:
+def _qr_step(pushed: Tensor) -> tuple[Tensor, Tensor]:
     """Q and ln |R_ii| of Q R = J_t Q; what is below the rounding of the whole is 0, whose ln is -inf; NaN stays."""
-    finite = stretched.isfinite().flatten(1).all(1)
-    Q, R = torch.linalg.qr(torch.where(finite[:, None, None], stretched, 0.0))
+    finite = pushed.isfinite().flatten(1).all(1)
+    Q, R = torch.linalg.qr(torch.where(finite[:, None, None], pushed, 0.0))
     size = R.diagonal(dim1=-2, dim2=-1).abs()
-    noise = stretched.shape[-2] * torch.finfo(R.dtype).eps * torch.linalg.matrix_norm(R).unsqueeze(-1)
+    noise = pushed.shape[-2] * torch.finfo(R.dtype).eps * torch.linalg.matrix_norm(R).unsqueeze(-1)
     logs = torch.where(size > noise, size.log(), -torch.inf)
     return Q, torch.where(finite[:, None], logs, torch.nan)
 

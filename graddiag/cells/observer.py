@@ -39,7 +39,7 @@ class Instrumented:
     """Marks a module whose layers call the observer themselves, so that no kernel has to be taken apart.
 
     ``grad_transform``: what its backward pass does to the gradient between two timesteps, in every layer and direction.
-    ``cell_type``: its kind, where torch.nn has no such layer that tells it.
+    ``cell_type``: its kind, where it does not follow from the torch.nn class.
     """
 
     cell_type: ClassVar[ModelKind | None] = None
@@ -47,7 +47,7 @@ class Instrumented:
 
 
 class Observer(Protocol):
-    """Called for each layer that runs; what it returns is called when the gradient has passed that layer."""
+    """Called with each layer that runs; what it returns is called when the backward pass has passed that layer."""
 
     def __call__(self, call: Call) -> OnBackward | None: ...
 

@@ -23,7 +23,7 @@ from graddiag.kinds import CELL_TYPES, NONLINEARITIES, Nonlinearity
 
 @final
 class RNNEquations(Cell):
-    """With one activation, residual or not. A gain among the weights means layer norm."""
+    """With one activation, residual or not. Layer norm is present where the weights hold a gain."""
 
     type = CELL_TYPES["rnn"]
 

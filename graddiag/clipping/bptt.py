@@ -1,6 +1,7 @@
 """Policies that act inside of back-propagation, between two timesteps: bptt:C and tbptt:K.
 
-They need layers whose backward pass can be changed, graddiag.nn's: ``attach(policy, model)`` once, before training.
+They need the layers of graddiag.nn, whose backward pass takes a transform: ``attach(policy, model)`` once, before
+training.
 Called on parameters they change nothing and measure: the norms of a step are those of the gradient as it was clipped
 inside, which has no norm from before. So are the gradients that a run records at every timestep.
 """
@@ -43,7 +44,7 @@ class BpttClipping:
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
         return NoClipping()(parameters)
 
-    def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
+    def transform_gradient(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
         """Clips in place; see ``graddiag.cells.GradTransform``."""
         vectors = [sent_h] if sent_c is None else [sent_h, sent_c]
         if self.by == "value":
@@ -75,7 +76,7 @@ class TruncatedBptt:
     def __call__(self, parameters: Iterable[Tensor]) -> ClipOutcome:
         return NoClipping()(parameters)
 
-    def passing(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
+    def transform_gradient(self, t: int, sent_h: Tensor, sent_c: Tensor | None) -> None:
         """Zeroes in place; see ``graddiag.cells.GradTransform``."""
         if t and t % self.window == 0:
             sent_h.zero_()
@@ -90,7 +91,7 @@ def attach(policy: ClipPolicy, model: nn.Module) -> None:
     """Makes the recurrent layers of ``model`` follow a policy that acts inside of back-propagation.
 
     A policy that acts on parameters needs nothing in the layers: it only takes off one that was attached before. Call
-    it before training; a pass that is under way ends as it began.
+    it before training; a pass that is under way is not changed.
 
     Raises:
         SettingError: such a policy, and a recurrent layer of torch.nn's, or none at all.
@@ -108,4 +109,6 @@ def attach(policy: ClipPolicy, model: nn.Module) -> None:
         raise SettingError(f"clip {policy}: it acts in recurrent layers, and the model has none.")
     for layer in layers.values():
         if isinstance(layer, Instrumented):
-            layer.grad_transform = policy.passing if isinstance(policy, BpttClipping | TruncatedBptt) else None
+            layer.grad_transform = (
+                policy.transform_gradient if isinstance(policy, BpttClipping | TruncatedBptt) else None
+            )

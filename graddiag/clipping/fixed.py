@@ -30,7 +30,7 @@ class NormClipping:
     """Scales all gradients together by min(1, C / (norm + 1e-6)), exactly as torch's ``clip_grad_norm_`` does.
 
     The direction of the step is kept; a norm below C - 1e-6 leaves every bit as it was. The norm is the ``p``-norm,
-    p = inf the largest entry; the outcome tells L2 norms, whatever p is.
+    p = inf the largest entry; the outcome holds L2 norms, whatever p is.
 
     Source: Pascanu, Mikolov & Bengio (2013), algorithm 1; the 1e-6 is torch's.
     """

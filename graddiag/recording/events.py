@@ -34,8 +34,8 @@ def step_events(
 ) -> tuple[list[Event], Reported]:
     """The events of one row of the steps table, and what has been reported after it.
 
-    ``began``: where NaN or inf arose, if this step's timesteps were recorded. A stretch of such steps is one event.
-    ``policy``: the clip policy that the run was said to follow.
+    ``began``: where NaN or inf arose, if this step's timesteps were recorded. Consecutive such steps are one event.
+    ``policy``: the clip policy that the run declares.
     """
     clipped, nonfinite = _clipped(step), began is not None or _has_nonfinite(step)
     events = []

@@ -1,4 +1,4 @@
-"""Faults of the training loop that show in what happens to gradients, step by step."""
+"""Faults of the training loop that show in the gradients, step by step."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The cosine between the gradients of two updates in a row, from which gradient noise is estimated."""
+"""The cosine between the gradients of successive updates, from which gradient noise is estimated."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -40,7 +40,7 @@ class PartGuard:
             return
         try:
             task()
-        except Exception as error:  # the user's training goes on, whatever went wrong in here
+        except Exception as error:  # the user's training continues, whatever went wrong in here
             self._stopped.add(part)
             self._mute(part)
             message = f"{type(error).__name__}: {error}"

@@ -95,9 +95,9 @@ class GradientMeter:
         self._attach()
         return norms
 
-    def adopt(self, scaler: torch.amp.GradScaler) -> None:
+    def follow_scaler(self, scaler: torch.amp.GradScaler) -> None:
         """Divides the scale of a scaler that nobody named out of what was measured, in this step and from here on."""
-        scale = self._scale.adopt(scaler)
+        scale = self._scale.follow(scaler)
         self._before = {name: _divided(size, scale) for name, size in self._before.items()}
 
     def unscaling(self) -> None:
@@ -106,9 +106,9 @@ class GradientMeter:
         if any(name in self._versions and grad._version > self._versions[name] for name, grad in grads.items()):
             self._before_unscale = total_norm([size for name, size in self._norms().items() if name in self._before])
 
-    def look(self) -> None:
-        """Looks whether the gradients that the last update used have been changed since."""
-        self._used.look()
+    def check_used(self) -> None:
+        """Checks whether the gradients that the last update used have been changed since."""
+        self._used.check()
 
     def check_as_left(self) -> None:
         """Raises SettingError unless the gradients are what ``backward()`` left, in units of the loss."""
@@ -123,7 +123,7 @@ class GradientMeter:
 
     def left_out(self) -> int:
         """Updates that the GradScaler skipped since the last one that was made."""
-        self._scale.fell()
+        self._scale.detect_skip()
         return self._scale.skipped
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class GradientMeter:
         parameter = self._parameters[name]
         self._reached.add(id(parameter))
         self._used.accumulated(parameter)
-        self._end.ask("norms", self._measure)
+        self._end.schedule("norms", self._measure)
 
     def _measure(self) -> None:
         scale = self._scale.at_backward()

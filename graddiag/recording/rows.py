@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.lyapunov import Growth, exponents
+from graddiag.cells.lyapunov import LogGrowth, exponents
 from graddiag.cells.spectra import BlockSpectrum
 from graddiag.recording.parameters import Spectrum
 from graddiag.tracing.device_transfer import Tree
@@ -80,9 +80,9 @@ def credit_columns(step: int, taken: Snapshot) -> Columns:
     }
 
 
-def lyapunov_columns(step: int, of: TraceKey, grown: Growth) -> Columns:
+def lyapunov_columns(step: int, of: TraceKey, growth: LogGrowth) -> Columns:
     """One row per exponent, of what is on the host; none where every sample ended within the transient."""
-    total, counted = grown.total.sum(0), grown.counted.sum(0)
+    total, counted = growth.total.sum(0), growth.counted.sum(0)
     by_sample = within_float32(exponents(total, counted)).numpy()
     samples, k = by_sample.shape
     columns = keys(step, of) | {schema.INDEX: np.arange(k if samples else 0)}

@@ -24,7 +24,7 @@ class Scale:
         self.seen: Tensor | None = None
         self.skipped = 0
 
-    def adopt(self, scaler: torch.amp.GradScaler) -> Tensor | None:
+    def follow(self, scaler: torch.amp.GradScaler) -> Tensor | None:
         """Follows a scaler from the middle of a step on; the factor that ``backward()`` has left in the gradients."""
         self._scaler = scaler
         return self.at_backward()
@@ -34,14 +34,14 @@ class Scale:
         if self._scaler is None or not self._scaler.is_enabled():
             return None
         scale = self._scaler._scale
-        self.fell()
+        self.detect_skip()
         self.seen = None if scale is None else scale.detach().clone()
         return self.seen
 
-    def fell(self) -> bool:
+    def detect_skip(self) -> bool:
         """Whether the scale fell since the last backward pass, with no update between: the scaler found inf there and
         skipped it. Asked once, it is counted in ``skipped``."""
-        if self.seen is None or self._scaler is None:  # a scaler that is not enabled has no scale
+        if self.seen is None or self._scaler is None:
             return False
         scale = self._scaler._scale
         if scale is None or not bool(scale < self.seen):

@@ -110,8 +110,8 @@ class StepBuffer:
         self._writer.append(schema.TABLE_SNAPSHOTS, snapshot_columns(step, taken))
         if taken.credit is not None:
             self._writer.append(schema.TABLE_CREDIT, credit_columns(step, taken))
-        if taken.grown is not None:
-            self._writer.append(schema.TABLE_LYAPUNOV, lyapunov_columns(step, taken.key, taken.grown))
+        if taken.growth is not None:
+            self._writer.append(schema.TABLE_LYAPUNOV, lyapunov_columns(step, taken.key, taken.growth))
 
 
 def _whole(count: float | None) -> int | None:

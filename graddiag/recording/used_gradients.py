@@ -12,7 +12,7 @@ class UsedGradients:
     """Watches the gradients that the last update used, until the next backward pass replaces or adds to them.
 
     A gradient counts as not zeroed when the next backward pass adds to the same tensor, unchanged since the update and
-    not 0 throughout (on an accelerator 0 is not looked for). It counts as changed in vain when it holds something else
+    not 0 throughout (on an accelerator 0 is not checked for). It counts as changed in vain when it holds something else
     than at the update (clipped, for example) before it is zeroed or replaced; this is seen on the CPU alone.
     """
 
@@ -37,7 +37,7 @@ class UsedGradients:
 
     def before_accumulation(self, parameter: nn.Parameter) -> None:
         """A gradient has been computed, and may be added to the one that the parameter has."""
-        self.look()
+        self.check()
         self._smallest = None
         used, grad = self._used.get(id(parameter)), parameter.grad
         same = used is not None and grad is not None and used == (id(grad), grad._version)
@@ -51,7 +51,7 @@ class UsedGradients:
         if self._used.pop(id(parameter), None) is not None and id(parameter) in self._added_to:
             self.not_zeroed.append(self._names[id(parameter)])
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Notes whether the gradient that was used has been changed; zeroing it, in place or by letting go of it, is no
         such change."""
         if self._smallest is None:

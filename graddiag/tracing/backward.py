@@ -6,7 +6,7 @@ import torch
 
 
 class EndOfBackward:
-    """Runs what was asked for once, when the backward pass under way has finished.
+    """Runs each scheduled task once, when the backward pass under way has finished.
 
     With ``after_others`` it also waits for what others do at that moment (DistributedDataParallel finishes its
     all-reduce there), so that the gradients are those that an optimizer will find.
@@ -18,8 +18,8 @@ class EndOfBackward:
         self._pass = -1
         self._waiting: dict[Hashable, Callable[[], None]] = {}
 
-    def ask(self, key: Hashable, task: Callable[[], None]) -> None:
-        """Called during a backward pass; a ``key`` that asks again in the same pass replaces its task."""
+    def schedule(self, key: Hashable, task: Callable[[], None]) -> None:
+        """Called during a backward pass; a ``key`` scheduled again in the same pass has its task replaced."""
         if self._pass != current_pass():
             # a pass that failed never ran what waited for its end
             self._pass, self._waiting = current_pass(), {}

@@ -27,13 +27,13 @@ class _CallObservers:
         self.each: list[CallObserver] = []
 
     def __call__(self, call: Call) -> OnBackward:
-        told = [observer(call) for observer in self.each]
+        callbacks = [observer(call) for observer in self.each]
 
-        def tell_all(immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
-            for tell in told:
-                tell(immediate, adjoint, grad_w_hh)
+        def call_all(immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
+            for callback in callbacks:
+                callback(immediate, adjoint, grad_w_hh)
 
-        return told[0] if len(told) == 1 else tell_all
+        return callbacks[0] if len(callbacks) == 1 else call_all
 
     def fused(self, made: Callable[[], FusedLayer]) -> None:
         for observer in self.each:

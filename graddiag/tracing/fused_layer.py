@@ -71,7 +71,7 @@ class ObservedFusedLayer:
             if self._pass != current_pass():
                 self._pass, self._grads = current_pass(), {}
             self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
-            end.ask(id(self), self._finish)
+            end.schedule(id(self), self._finish)
 
         return collect
 
@@ -84,13 +84,11 @@ class ObservedFusedLayer:
         dtype = call.states.h.dtype
         h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
         output = self._block(grads["output"], call.lengths) if "output" in grads else None
+        at_h = Immediate(output, h_n).at_h(call.states, call.lengths)
         if c_n is not None and self._layer is not None and self._layer.c_n_feeds_h:
-            at_h = Immediate(output, h_n).at_h(call.states, call.lengths)
-            through_h = CELLS[call.kind].grad_c_through_h(call.states, at_h)
-            c_n = difference(c_n, through_h[-1])
+            c_n = difference(c_n, CELLS[call.kind].grad_c_through_h(call.states, at_h)[-1])
         immediate = Immediate(output, h_n, c_n)
-        direct = immediate.at_h(call.states, call.lengths)
-        adj = adjoint(call.kind, call.states, call.weights, direct, immediate.at_c(call.states, call.lengths))
+        adj = adjoint(call.kind, call.states, call.weights, at_h, immediate.at_c(call.states, call.lengths))
         layer_call.add(immediate, adj, recurrent_gradient(call.states, adj))
 
     @torch.no_grad()

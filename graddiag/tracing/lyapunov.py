@@ -1,6 +1,6 @@
 """The leading Lyapunov exponents of a trace, of few samples and few directions, for the table ``lyapunov``.
 
-Legend: T timesteps, N batch, n samples measured, D entries of the state (h, or h and c), k exponents.
+Legend: T timesteps, N batch, n samples used, D entries of the state (h, or h and c), k exponents.
 """
 
 from dataclasses import replace
@@ -9,19 +9,19 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.lyapunov import Growth, Way, growth
+from graddiag.cells.lyapunov import LogGrowth, Traversal, log_growth
 from graddiag.tracing.credit import tangents_of
 from graddiag.tracing.trace import Trace
 
 
-def way_of(trace: Trace, transient: int, windows: int = 1) -> Way:
-    """How the sequences of a trace are walked, in the order in which the layer processed them."""
+def traversal_of(trace: Trace, transient: int, windows: int = 1) -> Traversal:
+    """The traversal of the sequences of a trace, in the order in which the layer processed them."""
     T, N, _ = trace.h.shape
     lengths = torch.full((N,), T, device=trace.h.device) if trace.lengths is None else trace.lengths
-    return Way(lengths.to(trace.h.device, non_blocking=True), trace.direction == "forward", transient, windows)
+    return Traversal(lengths.to(trace.h.device, non_blocking=True), trace.direction == "forward", transient, windows)
 
 
-def leading_growth(trace: Trace) -> Growth | None:
+def leading_growth(trace: Trace) -> LogGrowth | None:
     """How the leading directions of a trace's state grew, after a tenth of the sequence; total [1, n, k].
 
     Of ``schema.LYAPUNOV_EXPONENTS`` directions, and of at most ``schema.LYAPUNOV_SAMPLES`` samples evenly spaced in the
@@ -31,7 +31,7 @@ def leading_growth(trace: Trace) -> Growth | None:
         return None
     few = _of_samples(trace, slice(None, None, -(-trace.h.shape[1] // schema.LYAPUNOV_SAMPLES)))
     J = tangents_of(few)
-    return growth(J, way_of(few, len(trace.h) // 10), min(J.size, schema.LYAPUNOV_EXPONENTS))
+    return log_growth(J, traversal_of(few, len(trace.h) // 10), min(J.size, schema.LYAPUNOV_EXPONENTS))
 
 
 def _of_samples(trace: Trace, some: slice) -> Trace:

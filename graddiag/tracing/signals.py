@@ -58,7 +58,7 @@ def signals(trace: Trace) -> Signals:
         columns |= _gradient_norms(trace) | _weight_contributions(trace)
         columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
         if trace.unclipped_h is not None:
-            columns[schema.PASSED], missing[schema.PASSED] = passed(trace)
+            columns[schema.PASSED], missing[schema.PASSED] = transform_ratio(trace)
         missing[schema.GRAD_W_HH_COSINE] = columns[schema.GRAD_W_HH_COSINE].isnan() & (columns[schema.GRAD_W_HH] == 0)
     gates = {name: gate_statistics(gate, name, trace, real) for name, gate in trace.gates.items()}
     return Signals(trace.key, columns, gates, missing)
@@ -87,7 +87,7 @@ def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
     J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
-    a policy inside of back-propagation does to it, which ``passed`` has.
+    a policy inside of back-propagation does to it, which ``transform_ratio`` has.
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 5; for an LSTM on the full state (h, c).
     """
@@ -102,7 +102,7 @@ def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
     return torch.where(nothing, torch.nan, sent / arrived), nothing
 
 
-def passed(trace: Trace) -> tuple[Tensor, Tensor]:
+def transform_ratio(trace: Trace) -> tuple[Tensor, Tensor]:
     """What a policy inside of back-propagation left of what t sends back, ||after|| / ||before||, [T], and where it has
     no value since nothing was sent, [T]. 0 is a cut."""
     assert trace.sent_h is not None

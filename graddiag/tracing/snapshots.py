@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.lyapunov import Growth
+from graddiag.cells.lyapunov import LogGrowth
 from graddiag.tracing.credit import credit, loss_timesteps
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.lyapunov import leading_growth
@@ -25,7 +25,7 @@ class Snapshot:
     """One trace by timestep and unit, float64 on its device.
 
     grad_h: [T, P], L2 over the batch; gates: by column of ``snapshots``, [T, H], over the real entries of the batch;
-    credit: [K, T] or None where the layer's derivatives are gone; at: the K loss timesteps. grown: how the leading
+    credit: [K, T] or None where the layer's derivatives are gone; at: the K loss timesteps. growth: how the leading
     directions of the state grew; None likewise.
     """
 
@@ -34,7 +34,7 @@ class Snapshot:
     gates: Mapping[str, Tensor]
     credit: Tensor | None
     at: tuple[int, ...]
-    grown: Growth | None
+    growth: LogGrowth | None
 
 
 def snapshot(trace: Trace) -> Snapshot:
@@ -62,15 +62,15 @@ def unscaled_snapshot(taken: Snapshot, scale: Tensor) -> Snapshot:
 
 def snapshot_tree(taken: Snapshot) -> Tree:
     """The tensors of ``taken`` for ``to_host``; ``snapshot_from`` puts them back."""
-    grown = None if taken.grown is None else [taken.grown.total, taken.grown.counted]
-    return [taken.grad_h, taken.gates, taken.credit, grown]
+    growth = None if taken.growth is None else [taken.growth.total, taken.growth.counted]
+    return [taken.grad_h, taken.gates, taken.credit, growth]
 
 
 def snapshot_from(taken: Snapshot, tree: Tree) -> Snapshot:
     """``taken`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
-    *measured, grown = tree
+    *measured, growth = tree
     grad_h, gates, credit = map_tensors(measured, within_float32)
-    return Snapshot(taken.key, grad_h, gates, credit, taken.at, None if grown is None else Growth(*grown))
+    return Snapshot(taken.key, grad_h, gates, credit, taken.at, None if growth is None else LogGrowth(*growth))
 
 
 def _mean(block: Tensor, real: Tensor | None) -> Tensor:

@@ -15,11 +15,11 @@ from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Source
 from graddiag.analysis.words import plural
 from graddiag.cells.jacobian import jacobian
-from graddiag.cells.lyapunov import Growth, exponents, growth
+from graddiag.cells.lyapunov import LogGrowth, exponents, log_growth
 from graddiag.errors import SettingError
 from graddiag.tracing import Trace, capture
 from graddiag.tracing.credit import tangents_of
-from graddiag.tracing.lyapunov import way_of
+from graddiag.tracing.lyapunov import traversal_of
 
 _WINDOWS: Final = 4
 
@@ -81,7 +81,7 @@ def lyapunov(
                 f"lyapunov({asked}={value}): with T={T} and D={J.size} it has to be from {low} to {high}."
             )
     windows = min(windows, T - transient)
-    found = growth(J, way_of(trace, transient, windows), k)
+    found = log_growth(J, traversal_of(trace, transient, windows), k)
     selection = Selection(trace.module, trace.layer, trace.direction, trace.call)
     return _result(Source(name), selection, found, (J.size, T - transient, transient))
 
@@ -98,7 +98,7 @@ def lyapunov_of(
     return tuple(lyapunov(trace, transient=transient, name=name) for trace in cap.traces)
 
 
-def _result(source: Source, selection: Selection, found: Growth, sizes: tuple[int, int, int]) -> Lyapunov:
+def _result(source: Source, selection: Selection, found: LogGrowth, sizes: tuple[int, int, int]) -> Lyapunov:
     """Means per timestep, of samples and of windows; samples that end within the transient are left out."""
     state, timesteps, transient = sizes
     by_sample = exponents(found.total.sum(0), found.counted.sum(0)).cpu().numpy()
