@@ -1,58 +1,49 @@
 """``watch``: records a training as it happens, without changing a bit of it."""
 
 import atexit
-import contextlib
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import count
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.beginning import check_every, check_optimizer, new_manifest, open_writer
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
-from graddiag.journal import Journal, Scalar, Taken
+from graddiag.recording.events import skipped_event
+from graddiag.recording.faults import Faults
+from graddiag.recording.grad_cosine import GradientCosine
+from graddiag.recording.guard import Part, PartGuard
+from graddiag.recording.interception import Handle, Interception
+from graddiag.recording.layers import LayerMeter, snapshots_of
+from graddiag.recording.manifest import check_every, check_model, new_manifest, open_writer
+from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
+from graddiag.recording.outputs import OutputMeter
+from graddiag.recording.parameters import (
+    GradientMeter,
+    GradientNorms,
+    Spectrum,
+    Weights,
+    recurrent_spectra,
+    update_sizes,
+)
+from graddiag.recording.rows import counterfactual_columns, spectra_columns
+from graddiag.recording.scaling import Scale, calling_scaler
+from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.store import RunWriter, check_scalar_name
 from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.events import skipped_event, stopped_event
-from graddiag.tracing.faults import Faults
-from graddiag.tracing.grad_cosine import GradientCosine
-from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.interception import Interception
-from graddiag.tracing.optimizers import not_updated, optimizer_settings
-from graddiag.tracing.outputs import OutputMeter
-from graddiag.tracing.parameters import GradientMeter, GradientNorms, Spectrum, Weights, recurrent_spectra, update_sizes
-from graddiag.tracing.rows import counterfactual_columns
-from graddiag.tracing.scaling import Scale, calling_scaler
-from graddiag.tracing.signals import Signals, signals, unscaled
-from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
-from graddiag.tracing.spectra import full_spectra, spectra_columns
-from graddiag.tracing.support import check_supported
-from graddiag.tracing.taps import Taps
+from graddiag.tracing.signals import Signals
+from graddiag.tracing.snapshots import Snapshot
+from graddiag.tracing.spectra import full_spectra
 from graddiag.tracing.trace import Trace, dtypes_of
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
-
-# the parts of a recording that can fail by themselves, beside the modules by name
-_PARAMETERS, _SIGNALS, _STEPS = "the parameters", "the timesteps", "the steps"
-_GRADIENT_COSINE = "the cosine between successive gradients"
-_SNAPSHOTS, _SPECTRA = "the snapshots", "the spectra"
-_OUTPUTS = "the loss of a constant prediction"
-
-
-class Handle(Protocol):
-    """A hook that can be taken off."""
-
-    def remove(self) -> None: ...
 
 
 def watch(
@@ -116,9 +107,7 @@ def watch(
     """
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
-    check_supported(module)
-    if optimizer is not None:
-        check_optimizer(module, optimizer)
+    check_model(module, optimizer)
     about = {
         "experiment": experiment,
         "arm": arm,
@@ -129,10 +118,8 @@ def watch(
         "loss_reduction": loss_reduction,
         "snapshot_every": snapshot_every,
         "config": settings,
-        "optimizer": optimizer_settings(optimizer),
-        **not_updated(module, optimizer),
     }
-    writer = open_writer(root, new_manifest(module, run, every, about))
+    writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
     return Recorder(module, optimizer, writer, every, scaler)
 
 
@@ -150,9 +137,10 @@ class Recorder:
         self._module = module
         self._optimizer = optimizer
         self._writer = writer
-        self._journal = Journal(writer)
+        self._buffer = StepBuffer(writer)
         self._every = every
         self._step = 0
+        self._guard = PartGuard(writer, lambda: self._step, lambda part: self._layers.hooks.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
         self._weights: Weights | None = None
@@ -161,16 +149,13 @@ class Recorder:
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
-        self._stopped: set[str] = set()
         self._faults = Faults(module)
         self._closed = False
         self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
         self._scaled = scaler is not None
         scale = Scale(scaler, optimizer)
-        self._meter = GradientMeter(module, partial(self._guard, _PARAMETERS), scale)
-        self._hooks = ModuleHooks(module, self._guard, stale=scale.fell)
-        self._modules = set(recurrent_modules(module))
-        self._taps = Taps()
+        self._meter = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
+        self._layers = LayerMeter(module, self._guard, stale=scale.fell)
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
         self._handles: list[Handle] = []
@@ -208,9 +193,7 @@ class Recorder:
         Raises:
             SettingError: ``name`` is a recurrent module of the model.
         """
-        if name in self._modules:
-            raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
-        return self._taps.tap(name, tensor)
+        return self._layers.tap(name, tensor)
 
     def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
@@ -251,14 +234,14 @@ class Recorder:
         atexit.unregister(self._abandon)
         for handle in self._handles:
             handle.remove()
-        self._hooks.close()
+        self._layers.close()
         self._outputs.close()
         self._meter.close()
         self._weights = self._norms = None
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
-        self._guard(_STEPS, self._journal.write)
-        self._guard(_STEPS, self._tell_totals)
+        self._guard(Part.STEPS, self._buffer.write)
+        self._guard(Part.STEPS, self._log_totals)
         self._writer.close(status, error)
 
     def __enter__(self) -> Self:
@@ -274,7 +257,7 @@ class Recorder:
         except GraddiagError as lost:
             error.add_note(f"graddiag could not close the run: {lost}")
 
-    def _tell_totals(self) -> None:
+    def _log_totals(self) -> None:
         left_out = self._meter.left_out()
         if left_out:
             self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
@@ -294,50 +277,37 @@ class Recorder:
         if not self._recording:
             return
         # without an optimizer the update comes before the traces are taken
-        self._hooks.start(own_weights=self._snapshotting and self._optimizer is None)
-        self._taps.start()
+        self._layers.start(own_weights=self._snapshotting and self._optimizer is None)
         self._outputs.start()
         if self._optimizer is None:
-            self._guard(_PARAMETERS, self._copy_weights)
+            self._guard(Part.PARAMETERS, self._copy_weights)
 
     def _on_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Before ``optimizer.step()``. With a closure gradients come inside it too, after any that were accumulated
-        before: from its second evaluation on each counts anew."""
+        """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
         if self._step == 0 and not self._scaled:
-            self._guard(_PARAMETERS, self._recognize_scaler)
-        closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
-        if closure is None:
+            self._guard(Part.PARAMETERS, self._recognize_scaler)
+        replaced = with_observed_closure(args, kwargs, self._begin, self._before_update)
+        if replaced is None:
             self._before_update()
-            return None
-        evaluations = count()
-
-        def evaluated() -> Any:
-            if next(evaluations):
-                self._begin()
-            result = closure()
-            self._before_update()
-            return result
-
-        return (args[0], evaluated, *args[2:]), {key: value for key, value in kwargs.items() if key != "closure"}
+        return replaced
 
     def _before_update(self) -> None:
-        self._guard(_PARAMETERS, self._take_norms)
+        self._guard(Part.PARAMETERS, self._take_norms)
         if self._recording:
-            self._hooks.stop()
-            self._taps.stop()
+            self._layers.stop()
             self._outputs.stop()
-            self._guard(_OUTPUTS, self._take_outputs)
-            self._guard(_SIGNALS, self._take_signals)
+            self._guard(Part.OUTPUTS, self._take_outputs)
+            self._guard(Part.SIGNALS, self._take_signals)
             if self._optimizer is not None:
-                self._guard(_PARAMETERS, self._copy_weights)
-            self._guard(_PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
+                self._guard(Part.PARAMETERS, self._copy_weights)
+            self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
 
     def _zeroing(self, *_: Any, **__: Any) -> None:
-        self._guard(_PARAMETERS, self._meter.look)
+        self._guard(Part.PARAMETERS, self._meter.look)
 
     def _unscaling(self, optimizer: torch.optim.Optimizer) -> None:
         if optimizer is self._optimizer:
-            self._guard(_PARAMETERS, self._meter.unscaling)
+            self._guard(Part.PARAMETERS, self._meter.unscaling)
 
     def _recognize_scaler(self) -> None:
         """A scaler that ``watch`` was not given, at the first update that comes through it."""
@@ -348,8 +318,8 @@ class Recorder:
 
     def _take_norms(self) -> None:
         self._norms = self._meter.take()
-        for event in self._faults.of_step(self._step, self._norms, self._hooks.calls):
-            self._journal.tell(event)
+        for event in self._faults.of_step(self._step, self._norms, self._layers.hooks.calls):
+            self._buffer.log_event(event)
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
@@ -357,22 +327,18 @@ class Recorder:
             self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
 
     def _take_signals(self) -> None:
-        with torch.no_grad():
-            traces = [trace for trace in self._hooks.take() if trace.h.numel()]
-            measured = [signals(trace) for trace in traces] + self._taps.take()
-        for event in self._faults.of_states(self._step, self._hooks.detached):
-            self._journal.tell(event)
+        traces, scale = self._layers.take(), None if self._norms is None else self._norms.scale
+        measured = self._layers.signals(traces, scale)
+        for event in self._faults.of_states(self._step, self._layers.hooks.detached):
+            self._buffer.log_event(event)
         if traces:
             self._writer.note(activations=dtypes_of(traces))
-        scale = None if self._norms is None else self._norms.scale
-        self._signals = measured if scale is None else [unscaled(each, scale) for each in measured]
+        self._signals = measured
         if self._snapshotting:
-            self._guard(_SNAPSHOTS, partial(self._take_snapshots, traces, scale))
+            self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
 
-    @torch.no_grad()
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        taken = [snapshot(trace) for trace in traces]
-        self._snapshots = taken if scale is None else [unscaled_snapshot(each, scale) for each in taken]
+        self._snapshots = snapshots_of(traces, scale)
 
     def _copy_weights(self) -> None:
         self._weights = Weights(self._module)
@@ -386,21 +352,21 @@ class Recorder:
             self._gradient_cosine.forget()
 
     def _after_update(self) -> None:
-        self._guard(_GRADIENT_COSINE, self._take_cosine)
-        self._guard(_STEPS, self._keep_step)
-        self._guard(_PARAMETERS, self._meter.updated)
+        self._guard(Part.GRADIENT_COSINE, self._take_cosine)
+        self._guard(Part.STEPS, self._keep_step)
+        self._guard(Part.PARAMETERS, self._meter.updated)
         self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
         self._output_sums = {}
-        self._hooks.calls.clear()
+        self._layers.hooks.calls.clear()
         self._step += 1
         self._begin()
 
     def _keep_step(self) -> None:
         row: dict[str, Scalar] = {schema.STEP: self._step, **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
-        row[schema.LR] = self._logged.get(schema.LR, _lr(self._optimizer))
+        row[schema.LR] = self._logged.get(schema.LR, learning_rate(self._optimizer))
         parameters: Tree = {}
-        row |= self._faults.columns(self._hooks.calls, self._logged)
+        row |= self._faults.columns(self._layers.hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
         if self._weights is not None:
@@ -408,13 +374,14 @@ class Recorder:
             row[schema.UPDATE_RATIO] = ratio
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._journal.add(row)
-        if self._recording or self._on_cpu or self._journal.full:
-            self._journal.write(
-                Taken(self._step, self._signals, self._snapshots, parameters, self._output_sums), self._spectra
+        self._buffer.add(row)
+        if self._recording or self._on_cpu or self._buffer.full:
+            self._buffer.write(
+                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
+                self._spectra,
             )
         if parameters and self._snapshotting:
-            self._guard(_SPECTRA, self._write_spectra)
+            self._guard(Part.SPECTRA, self._write_spectra)
 
     def _write_spectra(self) -> None:
         spectra = full_spectra(self._module)
@@ -424,29 +391,5 @@ class Recorder:
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
 
-    def _guard(self, part: str, task: Callable[[], None]) -> None:
-        """Runs a piece of graddiag's own work; an error in it stops that part of the recording, never the training."""
-        if part in self._stopped:
-            return
-        try:
-            task()
-        except Exception as error:  # the user's training goes on, whatever went wrong in here
-            self._stopped.add(part)
-            self._hooks.mute(part)
-            message = f"{type(error).__name__}: {error}"
-            where = part or "(model)"
-            with contextlib.suppress(Exception):  # the last line of defence: the event may be lost, the training not
-                self._writer.append(schema.TABLE_EVENTS, stopped_event(self._step, where, message))
-            warnings.warn(
-                f"graddiag stopped recording {where} of run {self.path} at step {self._step}: {message} "
-                "The training continues unchanged.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")
-
-
-def _lr(optimizer: torch.optim.Optimizer | None) -> Scalar:
-    return None if optimizer is None else optimizer.param_groups[0]["lr"]

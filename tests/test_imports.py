@@ -26,9 +26,8 @@ MAP = {
     "processes": set(),
     "goal": {"errors"},
     "store": VALUES | {"processes"},
-    "beginning": VALUES | {"tracing", "store"},
-    "journal": VALUES | {"tracing", "store"},
-    "recorder": VALUES | {"goal", "beginning", "journal", "cells", "tracing", "store", "clipping"},
+    "recording": VALUES | {"cells", "tracing", "store"},
+    "recorder": VALUES | {"goal", "recording", "cells", "tracing", "store", "clipping"},
     "analysis": VALUES | {"clipping.registry"},
     "analysis.spectrum": VALUES | {"cells", "tracing"},
     "checkpoint": VALUES | {"nn"},
@@ -74,7 +73,7 @@ MAP = {
 }
 TRAINERS = {"integrations.lightning", "integrations.transformers", "integrations.settings"}
 HOMES = {
-    "torch": {"cells", "nn", "tracing", "clipping", "beginning", "journal", "recorder", "lab", "presets", *TRAINERS}
+    "torch": {"cells", "nn", "tracing", "clipping", "recording", "recorder", "lab", "presets", *TRAINERS}
     | {"analysis.spectrum", "checkpoint", "lessons"},
     "pyarrow": {"store"},
     "plotly": {"figures", "views", "report"},

@@ -120,14 +120,14 @@ def broken(*_: object, **__: object) -> None:
 
 
 PLACES = {
-    "signals": "graddiag.recorder.signals",
-    "rows": "graddiag.journal.timestep_columns",
+    "signals": "graddiag.recording.layers.signals",
+    "rows": "graddiag.recording.step_buffer.timestep_columns",
     "weights": "graddiag.recorder.Weights",
     "update": "graddiag.recorder.update_sizes",
     "spectra": "graddiag.recorder.recurrent_spectra",
-    "host": "graddiag.journal.to_host",
-    "norms": "graddiag.tracing.parameters._norm",
-    "take": "graddiag.tracing.parameters.GradientMeter.take",
+    "host": "graddiag.recording.step_buffer.to_host",
+    "norms": "graddiag.recording.parameters._norm",
+    "take": "graddiag.recording.parameters.GradientMeter.take",
     "recover": "graddiag.tracing.fused_layer.recover",
     "observe": "graddiag.tracing.hooks.ObservedFusedLayer",
     "own layer": "graddiag.tracing.hooks.LayerCall",

@@ -1,4 +1,4 @@
-"""From a model to traces, and from traces to the numbers a run holds."""
+"""From a model to traces of its recurrent layers, and from a trace to its signals and snapshots."""
 
 from graddiag.tracing.capture import Capture, capture
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules

@@ -1,20 +1,17 @@
-"""The leading Lyapunov exponents of a trace, of few samples and few directions; the table ``lyapunov``.
+"""The leading Lyapunov exponents of a trace, of few samples and few directions, for the table ``lyapunov``.
 
 Legend: T timesteps, N batch, n samples measured, D entries of the state (h, or h and c), k exponents.
 """
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells.lyapunov import Growth, Way, exponents, growth
+from graddiag.cells.lyapunov import Growth, Way, growth
 from graddiag.tracing.credit import tangents_of
-from graddiag.tracing.norms import within_float32
-from graddiag.tracing.rows import Columns, keys
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 
 def way_of(trace: Trace, transient: int, windows: int = 1) -> Way:
@@ -35,23 +32,6 @@ def leading_growth(trace: Trace) -> Growth | None:
     few = _of_samples(trace, slice(None, None, -(-trace.h.shape[1] // schema.LYAPUNOV_SAMPLES)))
     J = tangents_of(few)
     return growth(J, way_of(few, len(trace.h) // 10), min(J.size, schema.LYAPUNOV_EXPONENTS))
-
-
-def lyapunov_columns(step: int, of: TraceKey, grown: Growth) -> Columns:
-    """One row per exponent, of what is on the host; none where every sample ended within the transient."""
-    total, counted = grown.total.sum(0), grown.counted.sum(0)
-    by_sample = within_float32(exponents(total, counted)).numpy()
-    samples, k = by_sample.shape
-    columns = keys(step, of) | {schema.INDEX: np.arange(k if samples else 0)}
-    if not samples:
-        return columns
-    return columns | {
-        schema.EXPONENT: by_sample.mean(0),
-        schema.EXPONENT_LOW: by_sample.min(0),
-        schema.EXPONENT_HIGH: by_sample.max(0),
-        schema.SAMPLES: samples,
-        schema.TIMESTEPS: int(counted.max()),
-    }
 
 
 def _of_samples(trace: Trace, some: slice) -> Trace:

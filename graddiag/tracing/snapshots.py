@@ -6,9 +6,7 @@ Legend: T timesteps, N batch, H units, P size of h, K loss timesteps.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +16,6 @@ from graddiag.tracing.credit import credit, loss_timesteps
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.lyapunov import leading_growth
 from graddiag.tracing.norms import norm, within_float32
-from graddiag.tracing.rows import Columns, keys
 from graddiag.tracing.signals import saturation
 from graddiag.tracing.trace import Trace, TraceKey
 
@@ -76,43 +73,9 @@ def snapshot_from(taken: Snapshot, tree: Tree) -> Snapshot:
     return Snapshot(taken.key, grad_h, gates, credit, taken.at, None if grown is None else Growth(*grown))
 
 
-def snapshot_columns(step: int, taken: Snapshot) -> Columns:
-    """One row per timestep and unit. With a projection ``grad_h`` is of its P units and the gates of the H cells;
-    what the smaller of the two does not have is masked."""
-    blocks = {schema.GRAD_H: taken.grad_h, **taken.gates}
-    T, units = len(taken.grad_h), max(block.shape[1] for block in blocks.values())
-    columns = keys(step, taken.key) | {
-        schema.TIMESTEP: np.repeat(np.arange(T), units),
-        schema.UNIT: np.tile(np.arange(units), T),
-    }
-    return columns | {name: _widened(block, units).ravel() for name, block in blocks.items()}
-
-
-def credit_columns(step: int, taken: Snapshot) -> Columns:
-    """One row per loss timestep and timestep that it can reach."""
-    assert taken.credit is not None
-    at, T = np.array(taken.at), taken.credit.shape[1]
-    s, t = np.repeat(at, T), np.tile(np.arange(T), len(at))
-    reached = s >= t if taken.key.direction == "forward" else s <= t
-    return keys(step, taken.key) | {
-        schema.LOSS_TIMESTEP: s[reached],
-        schema.TIMESTEP: t[reached],
-        schema.GRAD_H: taken.credit.numpy().ravel()[reached],
-    }
-
-
 def _mean(block: Tensor, real: Tensor | None) -> Tensor:
     """Mean over the batch, [T, N, H] to float64 [T, H], of the real entries alone."""
     if real is None:
         return block.mean(1, dtype=torch.float64)
     count = real.sum(1, dtype=torch.float64).unsqueeze(-1)
     return block.masked_fill(~real.unsqueeze(-1), 0).sum(1, dtype=torch.float64) / count
-
-
-def _widened(block: Tensor, units: int) -> Any:
-    values = np.ma.masked_array(block.numpy(), False)
-    if block.shape[1] == units:
-        return values
-    wide = np.ma.masked_all((len(block), units))
-    wide[:, : block.shape[1]] = values
-    return wide

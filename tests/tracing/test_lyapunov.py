@@ -14,9 +14,10 @@ import graddiag
 from graddiag import schema
 from graddiag.analysis.spectrum import lyapunov, state_jacobians
 from graddiag.cells.lyapunov import exponents
+from graddiag.recording.rows import lyapunov_columns
 from graddiag.run import Run
 from graddiag.tracing import Trace
-from graddiag.tracing.lyapunov import leading_growth, lyapunov_columns
+from graddiag.tracing.lyapunov import leading_growth
 from tests.analysis.test_spectrum import brute_force, traced
 from tests.nn.nets import projection_warning
 from tests.reference.test_traces import KINDS, build

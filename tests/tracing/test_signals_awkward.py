@@ -8,11 +8,11 @@ from torch import Tensor
 
 import graddiag
 from graddiag import schema
+from graddiag.recording.rows import gate_columns, timestep_columns
 from graddiag.tracing import Trace
 from graddiag.tracing import signals as signals_module
 from graddiag.tracing.device_transfer import to_host
 from graddiag.tracing.norms import norm, within_float32
-from graddiag.tracing.rows import gate_columns, timestep_columns
 from graddiag.tracing.signals import Signals, as_tree, from_tree, signals
 from tests.tracing.models import CELLS, H, N, T, batch, single
 

@@ -182,7 +182,7 @@ def test_a_snapshot_that_fails_costs_the_snapshots_alone(tmp_path: Path, monkeyp
     def fail(trace: Trace) -> None:
         raise MemoryError("too large")
 
-    monkeypatch.setattr("graddiag.recorder.snapshot", fail)
+    monkeypatch.setattr("graddiag.recording.layers.snapshot", fail)
     with pytest.warns(RuntimeWarning, match=r"stopped recording the snapshots .* MemoryError: too large"):
         run, _ = record(nn.GRU(3, 5), tmp_path, [torch.randn(4, 2, 3)] * 3, snapshot_every=1)
     assert sorted(run.timesteps[schema.STEP].unique()) == sorted(run.spectra[schema.STEP].unique()) == [0, 1, 2]

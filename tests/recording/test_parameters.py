@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.tracing.parameters import GradientMeter, Weights, recurrent_spectra, total_norm, update_sizes
-from graddiag.tracing.scaling import Scale
+from graddiag.recording.parameters import GradientMeter, Weights, recurrent_spectra, total_norm, update_sizes
+from graddiag.recording.scaling import Scale
 
 
 def meter_of(model: nn.Module) -> GradientMeter:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import graddiag
 from graddiag import schema
-from graddiag.tracing.outputs import OutputMeter
+from graddiag.recording.outputs import OutputMeter
 from tests.tracing.models import hooks_of
 
 T, N, V, H = 7, 9, 5, 8
@@ -531,7 +531,7 @@ def test_an_error_in_here_stops_no_training(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_large_outputs_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graddiag.tracing.outputs._MOST", 150)
+    monkeypatch.setattr("graddiag.recording.outputs._MOST", 150)
     targets, kept = classes(T, N), []
     found, _ = trained(tmp_path, Net(), spied(cross_entropy, kept), targets)
     assert np.isfinite(found).all()

@@ -7,17 +7,23 @@ from typing import Any, Final
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.recording.events import Event, Reported, step_events
+from graddiag.recording.nonfinite import Origin, origin
+from graddiag.recording.outputs import Constants
+from graddiag.recording.parameters import Spectrum
+from graddiag.recording.rows import (
+    credit_columns,
+    gate_columns,
+    lyapunov_columns,
+    parameter_columns,
+    snapshot_columns,
+    timestep_columns,
+)
+from graddiag.recording.scaling import BEFORE_UNSCALE
 from graddiag.store import RunWriter
 from graddiag.tracing.device_transfer import Tree, to_host
-from graddiag.tracing.events import Event, Seen, step_events
-from graddiag.tracing.lyapunov import lyapunov_columns
-from graddiag.tracing.nonfinite import Origin, origin
-from graddiag.tracing.outputs import Constants
-from graddiag.tracing.parameters import Spectrum
-from graddiag.tracing.rows import gate_columns, parameter_columns, timestep_columns
-from graddiag.tracing.scaling import BEFORE_UNSCALE
 from graddiag.tracing.signals import Signals, as_tree, from_tree
-from graddiag.tracing.snapshots import Snapshot, credit_columns, snapshot_columns, snapshot_from, snapshot_tree
+from graddiag.tracing.snapshots import Snapshot, snapshot_from, snapshot_tree
 
 # rows of unrecorded steps that may wait on an accelerator before they are fetched in one transfer
 _ROWS_ON_DEVICE: Final = 50
@@ -26,7 +32,7 @@ Scalar = Tensor | float | int | None
 
 
 @dataclass(frozen=True)
-class Taken:
+class StepMeasures:
     """What was measured of one step beside its scalars, still on its device. parameters: as ``update_sizes`` lays them
     out. outputs: as ``OutputMeter.take`` gives them."""
 
@@ -37,13 +43,13 @@ class Taken:
     outputs: Tree = field(default_factory=dict)
 
 
-class Journal:
-    """The rows of a run that were not written yet, and what happened meanwhile."""
+class StepBuffer:
+    """The rows of a run that were not written yet, and the events logged meanwhile."""
 
     def __init__(self, writer: RunWriter) -> None:
         self._writer = writer
         self._rows: list[dict[str, Scalar]] = []
-        self._seen = Seen()
+        self._reported = Reported()
         self._constants = Constants()
         self._events: list[Event] = []
 
@@ -55,14 +61,14 @@ class Journal:
         """Keeps the scalars of a step until the next ``write``."""
         self._rows.append(row)
 
-    def tell(self, event: Event) -> None:
+    def log_event(self, event: Event) -> None:
         """Keeps an event until the next row is written, before those that are read off the row itself."""
         self._events.append(event)
 
-    def write(self, taken: Taken | None = None, spectra: Callable[[], Mapping[str, Spectrum]] = dict) -> None:
+    def write(self, taken: StepMeasures | None = None, spectra: Callable[[], Mapping[str, Spectrum]] = dict) -> None:
         """Writes every row that waits, and what was ``taken`` of the last one. ``spectra``: those of the recurrent
         weights, asked for where there are parameters."""
-        taken = taken or Taken()
+        taken = taken or StepMeasures()
         rows, self._rows = self._rows, []
         waiting = [[as_tree(each) for each in taken.signals], [snapshot_tree(each) for each in taken.snapshots]]
         host_rows, parameters, (trees, snapshots), outputs = to_host([rows, taken.parameters, waiting, taken.outputs])
@@ -89,7 +95,7 @@ class Journal:
             scalars[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
         stored = {name: value for name, value in scalars.items() if name != BEFORE_UNSCALE}
         self._writer.append(schema.TABLE_STEPS, stored)
-        events, self._seen = step_events(scalars, began, self._seen, self._writer.manifest.clip)
+        events, self._reported = step_events(scalars, began, self._reported, self._writer.manifest.clip)
         waiting, self._events = self._events, []
         for event in waiting + events:
             self._writer.append(schema.TABLE_EVENTS, event)

@@ -7,8 +7,7 @@ from typing import Any, Final
 from torch import nn
 
 from graddiag import schema
-from graddiag.tracing.calls import Calls, holds_gradient
-from graddiag.tracing.events import (
+from graddiag.recording.events import (
     EVERYWHERE,
     Event,
     detached_event,
@@ -17,7 +16,8 @@ from graddiag.tracing.events import (
     not_zeroed_event,
     skipped_event,
 )
-from graddiag.tracing.parameters import GradientNorms
+from graddiag.recording.parameters import GradientNorms
+from graddiag.tracing.calls import Calls, holds_gradient
 
 _WHOLE_MODEL: Final = "(model)"
 

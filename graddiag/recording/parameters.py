@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.errors import SettingError
+from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
+from graddiag.recording.used_gradients import UsedGradients
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.hooks import recurrent_modules
-from graddiag.tracing.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
-from graddiag.tracing.used_gradients import UsedGradients
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 

@@ -1,5 +1,7 @@
-"""What a manifest says of the optimizer, and of the parameters that it does not update."""
+"""The optimizer of a run: its settings, the parameters that it does not update, and its calls with a closure."""
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import torch
@@ -26,6 +28,33 @@ def not_updated(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> d
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     outside = tuple(name for name, p in named.items() if p.requires_grad and id(p) not in held)
     return {"not_in_optimizer": outside, "frozen": frozen}
+
+
+def learning_rate(optimizer: torch.optim.Optimizer | None) -> Any:
+    """Of the first parameter group, a number or a 0-dim tensor; None without an optimizer."""
+    return None if optimizer is None else optimizer.param_groups[0]["lr"]
+
+
+def with_observed_closure(
+    args: tuple[Any, ...], kwargs: dict[str, Any], begin: Callable[[], None], end: Callable[[], None]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """The arguments of ``optimizer.step`` with ``end`` called after each evaluation of the closure; None without one.
+
+    Gradients accumulated before belong to the first evaluation; ``begin`` is called ahead of each further one.
+    """
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if closure is None:
+        return None
+    evaluations = count()
+
+    def observed() -> Any:
+        if next(evaluations):
+            begin()
+        result = closure()
+        end()
+        return result
+
+    return (args[0], observed, *args[2:]), {key: value for key, value in kwargs.items() if key != "closure"}
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,13 @@
 
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, Protocol
+
+
+class Handle(Protocol):
+    """A hook that can be taken off."""
+
+    def remove(self) -> None: ...
 
 
 class Interception:

@@ -1,4 +1,4 @@
-"""How a recorded run begins: what it is, and the folder it is written to."""
+"""The manifest of a run that begins, and the folder that it is written to."""
 
 import platform
 import uuid
@@ -13,13 +13,18 @@ from torch import nn
 
 from graddiag import __version__
 from graddiag.errors import SettingError
+from graddiag.recording.optimizers import not_updated, optimizer_settings
+from graddiag.recording.ranks import RANKS, announce, announced, next_key, rank
 from graddiag.run import RunManifest
 from graddiag.store import RunWriter
-from graddiag.tracing.ranks import RANKS, announce, announced, next_key, rank
+from graddiag.tracing.support import check_supported
 
 
-def new_manifest(module: nn.Module, name: str, every: int, about: Mapping[str, Any]) -> RunManifest:
+def new_manifest(
+    module: nn.Module, optimizer: torch.optim.Optimizer | None, name: str, every: int, about: Mapping[str, Any]
+) -> RunManifest:
     """The manifest of a run of ``module`` that begins now. ``about``: the fields that only the user can fill in."""
+    declared = {**about, **not_updated(module, optimizer)}
     return RunManifest(
         graddiag_version=__version__,
         id=uuid.uuid4().hex,
@@ -28,7 +33,8 @@ def new_manifest(module: nn.Module, name: str, every: int, about: Mapping[str, A
         versions=_versions(),
         environment=_environment(module),
         created=datetime.now(UTC),
-        **about,
+        optimizer=optimizer_settings(optimizer),
+        **declared,
     )
 
 
@@ -54,8 +60,12 @@ def check_every(every: int, snapshot_every: int | None) -> None:
         )
 
 
-def check_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Raises SettingError unless the optimizer updates at least one of the module's parameters."""
+def check_model(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+    """Raises UnsupportedError for a model that cannot be measured exactly, and SettingError for an optimizer that
+    updates none of its parameters."""
+    check_supported(module)
+    if optimizer is None:
+        return
     own = {id(parameter) for parameter in module.parameters()}
     if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
         raise SettingError(

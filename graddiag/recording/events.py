@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graddiag import schema
-from graddiag.tracing.nonfinite import Origin
-from graddiag.tracing.scaling import AMP_SCALE, BEFORE_UNSCALE
+from graddiag.recording.nonfinite import Origin
+from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE
 
 Event = dict[str, Any]
 
@@ -17,7 +17,7 @@ EVERYWHERE: Final = "all parameters"
 
 
 @dataclass(frozen=True)
-class Seen:
+class Reported:
     """What has been reported: that the gradient was clipped, that the step before was not finite, that a gradient above
     the declared threshold was not clipped, and that one was clipped while scaled. ``scaled_norms``: of the last step
     whose scaled gradient was changed, after that and before."""
@@ -30,32 +30,32 @@ class Seen:
 
 
 def step_events(
-    step: Mapping[str, Any], began: Origin | None, seen: Seen, policy: str | None = None
-) -> tuple[list[Event], Seen]:
-    """The events of one row of the steps table, and what has been seen after it.
+    step: Mapping[str, Any], began: Origin | None, reported: Reported, policy: str | None = None
+) -> tuple[list[Event], Reported]:
+    """The events of one row of the steps table, and what has been reported after it.
 
     ``began``: where NaN or inf arose, if this step's timesteps were recorded. A stretch of such steps is one event.
     ``policy``: the clip policy that the run was said to follow.
     """
     clipped, nonfinite = _clipped(step), began is not None or _has_nonfinite(step)
     events = []
-    if clipped and not seen.clipped:
+    if clipped and not reported.clipped:
         events.append(_first_clip(step))
-    if nonfinite and not seen.nonfinite:
+    if nonfinite and not reported.nonfinite:
         events.append(_nonfinite(step, began))
     unclipped = _above_declared(step, policy)
-    if unclipped and not seen.unclipped:
+    if unclipped and not reported.unclipped:
         events.append(_unclipped(step, policy))
     norms = _scaled_norms(step)
-    scaled = norms is not None and _clipped_while_scaled(norms, seen.scaled_norms, policy)
-    if scaled and norms is not None and not seen.before_unscale:
+    scaled = norms is not None and _clipped_while_scaled(norms, reported.scaled_norms, policy)
+    if scaled and norms is not None and not reported.before_unscale:
         events.append(before_unscale_event(step[schema.STEP], norms[0]))
-    return events, Seen(
-        seen.clipped or clipped,
+    return events, Reported(
+        reported.clipped or clipped,
         nonfinite,
-        seen.unclipped or unclipped,
-        seen.before_unscale or scaled,
-        norms or seen.scaled_norms,
+        reported.unclipped or unclipped,
+        reported.before_unscale or scaled,
+        norms or reported.scaled_norms,
     )
 
 
