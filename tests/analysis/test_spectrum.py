@@ -14,8 +14,8 @@ import graddiag
 from graddiag.analysis.spectrum import credit_of, lyapunov, lyapunov_of, spectra_of, state_jacobians
 from graddiag.errors import SettingError
 from graddiag.tracing import Trace
-from tests.facts.oracle import cell
-from tests.facts.test_traces import KINDS, build
+from tests.reference.oracle import cell
+from tests.reference.test_traces import KINDS, build
 
 F64 = torch.float64
 T, N = 20, 3

@@ -8,7 +8,7 @@ from graddiag.cells import CellKind, Weights
 from graddiag.cells.jacobian import Tangents, Trajectory, jacobian, pull, push
 from graddiag.cells.registry import tangents
 from graddiag.cells.spectra import block_spectra
-from tests.facts.oracle import cell
+from tests.reference.oracle import cell
 
 F64 = torch.float64
 T, N, I, H, P, K = 4, 3, 2, 5, 3, 6

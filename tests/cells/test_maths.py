@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from graddiag.cells import CELLS, CellKind, States, Weights, adjoint, forward, recover, weight_gradients
-from tests.facts.oracle import assert_exact, unroll
+from tests.reference.oracle import assert_exact, unroll
 
 T, N, I, H, P = 5, 3, 3, 4, 2
 KINDS: list[CellKind] = ["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 import graddiag
 from graddiag.errors import SettingError
 from graddiag.lab.omega import BOUND, Omega, OmegaForm, omega_term
-from tests.facts.oracle import unroll
+from tests.reference.oracle import unroll
 
 F64 = torch.float64
 T, N, I, H = 7, 3, 2, 4

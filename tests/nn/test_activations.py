@@ -5,7 +5,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import graddiag
-from tests.facts.oracle import unroll
+from tests.reference.oracle import unroll
 
 F64 = torch.float64
 

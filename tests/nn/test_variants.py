@@ -14,7 +14,7 @@ from graddiag.analysis.spectrum.lyapunov import lyapunov, state_jacobians
 from graddiag.tracing import Trace
 from graddiag.tracing.credit import credit
 from graddiag.tracing.signals import signals
-from tests.facts.oracle import Unrolled, assert_exact, cell, transport_gains, unroll
+from tests.reference.oracle import Unrolled, assert_exact, cell, transport_gains, unroll
 
 F64 = torch.float64
 T, N, I, H = 5, 3, 2, 4

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import graddiag
 from graddiag.tracing import Trace
-from tests.facts.oracle import Tape, assert_exact, unroll
+from tests.reference.oracle import Tape, assert_exact, unroll
 from tests.tracing.models import CELLS, HOMES, H, I, N, T, batch, captured, single
 
 either_home = pytest.mark.parametrize("home", HOMES.values(), ids=HOMES)

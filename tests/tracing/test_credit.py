@@ -12,9 +12,9 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing import Capture, Trace
 from graddiag.tracing import credit as module
 from graddiag.tracing.credit import credit, loss_timesteps, tangents_of
-from tests.facts.oracle import Tape, Unrolled, unroll
-from tests.facts.test_traces import KINDS, Loss, build, every_result, last_output
 from tests.nn.nets import projection_warning
+from tests.reference.oracle import Tape, Unrolled, unroll
+from tests.reference.test_traces import KINDS, Loss, build, every_result, last_output
 from tests.tracing.models import F64
 
 EVERY = range(5)

@@ -19,8 +19,8 @@ from graddiag.run import Run
 from graddiag.tracing import Trace
 from graddiag.tracing.lyapunov import leading_growth
 from tests.analysis.test_spectrum import brute_force, traced
-from tests.facts.test_traces import KINDS, build
 from tests.nn.nets import projection_warning
+from tests.reference.test_traces import KINDS, build
 from tests.tracing.models import F64
 
 MOST = schema.LYAPUNOV_EXPONENTS

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import graddiag
-from tests.facts.oracle import unroll
+from tests.reference.oracle import unroll
 from tests.tracing.models import CELLS, HOMES, batch, captured, single
 
 either_home = pytest.mark.parametrize("home", HOMES.values(), ids=HOMES)

@@ -17,7 +17,7 @@ import graddiag
 from graddiag import schema
 from graddiag.tracing import Trace
 from graddiag.tracing.signals import Signals, signals
-from tests.facts.oracle import Tape, cell, unroll
+from tests.reference.oracle import Tape, cell, unroll
 
 T, N, I, H = 5, 3, 2, 3
 F64 = torch.float64

@@ -11,7 +11,7 @@ from torch import Tensor
 import graddiag
 from graddiag import schema
 from graddiag.clipping import parse
-from tests.facts.oracle import unroll
+from tests.reference.oracle import unroll
 
 STEPS = 4
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.facts.oracle import unroll
+from tests.reference.oracle import unroll
 
 KINDS = [("rnn_tanh", torch.nn.RNN), ("rnn_relu", torch.nn.RNN), ("lstm", torch.nn.LSTM), ("gru", torch.nn.GRU)]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 import graddiag
 from graddiag import schema
 from graddiag.tracing.signals import Signals, signals
-from tests.facts.oracle import Tape, transport_gains, unroll
+from tests.reference.oracle import Tape, transport_gains, unroll
 
 F64 = torch.float64
 T, N, H = 7, 3, 4

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import graddiag
 from graddiag.tracing import Trace
-from tests.facts.oracle import assert_exact, unroll
+from tests.reference.oracle import assert_exact, unroll
 
 F64 = torch.float64
 

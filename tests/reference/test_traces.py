@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import graddiag
-from tests.facts.oracle import Unrolled, assert_exact, unroll
+from tests.reference.oracle import Unrolled, assert_exact, unroll
 
 F64 = torch.float64
 FUSED = ["rnn_tanh", "rnn_relu", "lstm", "gru"]
