@@ -28,7 +28,7 @@ from graddiag.recording.parameters import (
     GradientMeter,
     GradientNorms,
     Spectrum,
-    Weights,
+    WeightCopy,
     recurrent_spectra,
     update_sizes,
 )
@@ -143,7 +143,7 @@ class Recorder:
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self._layers.hooks.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
-        self._weights: Weights | None = None
+        self._weights: WeightCopy | None = None
         self._norms: GradientNorms | None = None
         self._gradient_cosine = GradientCosine(module)
         self._cosine: Tensor | None = None
@@ -341,7 +341,7 @@ class Recorder:
         self._snapshots = snapshots_of(traces, scale)
 
     def _copy_weights(self) -> None:
-        self._weights = Weights(self._module)
+        self._weights = WeightCopy(self._module)
 
     def _take_cosine(self) -> None:
         """Measured at recorded steps, against the gradient of the step before, which is kept for that alone."""

@@ -18,7 +18,7 @@ from graddiag.cli import main
 from graddiag.cli.dashboard import app_script, streamlit_command
 from graddiag.jobs import control
 from graddiag.jobs.files import read_job
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.overview import overview
 from tests.dashboards.conftest import Open, open_page, root
 from tests.dashboards.synthetic import Made, pair, write_all
@@ -208,7 +208,7 @@ def test_a_job_that_is_started_from_within_a_run_imports_nothing_of_it(
     root: Path, trapped: list[str], canary: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(root / trapped[0])
-    job = control.start(root, Request(title="version", arguments=("--version",), steps=1))
+    job = control.start(root, JobRequest(title="version", arguments=("--version",), steps=1))
     until(lambda: not read_job(root, job.id).at_work)
     assert read_job(root, job.id).code == 0
     assert not canary.exists()

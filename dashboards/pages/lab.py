@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import start
 from graddiag.jobs.files import read_jobs
-from graddiag.jobs.values import Job, Request
+from graddiag.jobs.values import Job, JobRequest
 from ui import labform, labjobs, presetform
 from ui.live import live
 from ui.root import runs_root
@@ -37,7 +37,7 @@ def page() -> None:
     live(body, state=lambda: (root_state(), labjobs.states(), labjobs.last_words()))
 
 
-def form(choose: Callable[[], Any], request: Callable[[Any], Request]) -> None:
+def form(choose: Callable[[], Any], request: Callable[[Any], JobRequest]) -> None:
     """The settings, and the button that starts them."""
     with st.container(border=True):
         chosen = choose()
@@ -45,7 +45,7 @@ def form(choose: Callable[[], Any], request: Callable[[Any], Request]) -> None:
             begin(lambda: request(chosen))
 
 
-def begin(request: Callable[[], Request]) -> None:
+def begin(request: Callable[[], JobRequest]) -> None:
     """Starts what was chosen and shows it; a refusal appears beside the button."""
     try:
         job = start(runs_root(), request())

@@ -5,7 +5,7 @@ from typing import Any, Final, get_args
 
 import streamlit as st
 
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.lab import plan_pair, training_spec, unused_experiment
 from graddiag.lab.demonstration import CHAPTERS
 from graddiag.lab.settings.declared import declared
@@ -81,7 +81,7 @@ def choose() -> Chosen:
     return chosen
 
 
-def request(chosen: Chosen) -> Request:
+def request(chosen: Chosen) -> JobRequest:
     """What is to be started for what was chosen.
 
     Raises:
@@ -97,7 +97,7 @@ def request(chosen: Chosen) -> Request:
     plans = plan_pair(spec, seeds, experiment)
     named = {"task": chosen["task"], "model": chosen["model"], **settings, "seeds": ",".join(map(str, seeds))}
     arguments = [part for name, value in named.items() for part in (f"--{name}", f"{value}")]
-    return Request(
+    return JobRequest(
         title=experiment,
         arguments=("pair", *arguments, "--experiment", experiment, "--root", str(root)),
         experiment=experiment,

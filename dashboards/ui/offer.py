@@ -9,7 +9,7 @@ import streamlit as st
 
 from graddiag.errors import GraddiagError
 from graddiag.jobs import control
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.kinds import MODELS
 from graddiag.store import slug
 from ui.root import runs_root
@@ -46,14 +46,14 @@ def offer_pair() -> None:
             _record(pair({"task": task, "model": model, "clip": clip, "steps": str(steps)}))
 
 
-def pair(settings: Mapping[str, str]) -> Request:
+def pair(settings: Mapping[str, str]) -> JobRequest:
     """The job that records the pair, in a separate experiment; it continues if the page is closed."""
     taken = {link.partition("/")[0] for link in links()}
     base = slug(f"{settings['task']}-{settings['model']}-{settings['clip']}")
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))
     experiment = next(name for name in names if name not in taken)
     arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
-    return Request(
+    return JobRequest(
         title=experiment,
         arguments=("pair", *arguments, "--experiment", experiment, "--root", str(runs_root())),
         experiment=experiment,
@@ -62,7 +62,7 @@ def pair(settings: Mapping[str, str]) -> Request:
     )
 
 
-def _record(request: Request) -> None:
+def _record(request: JobRequest) -> None:
     """Starts it and draws the page again, which shows it at work; a refusal is told where it was asked for."""
     try:
         control.start(runs_root(), request)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.presets import entry, load, names
 from graddiag.presets.preset import Preset, assigned, settings_of
 from ui.root import runs_root
@@ -56,7 +56,7 @@ def choose() -> Chosen:
     return Chosen(name, quick, {field: text for field, text in found.items() if text != own[field]})
 
 
-def request(chosen: Chosen) -> Request:
+def request(chosen: Chosen) -> JobRequest:
     """What is to be started for what was chosen.
 
     Raises:
@@ -67,7 +67,7 @@ def request(chosen: Chosen) -> Request:
     settings_of(preset, assigned(preset, texts), quick=chosen.quick)
     size = ("--quick",) if chosen.quick else ()
     changed = tuple(part for text in texts for part in ("--set", text))
-    return Request(
+    return JobRequest(
         title=f"{chosen.name}, quick" if chosen.quick else chosen.name,
         arguments=("lab", chosen.name, *size, *changed, "--root", str(runs_root())),
         experiment=f"lab-{chosen.name}{'-quick' if chosen.quick else ''}",

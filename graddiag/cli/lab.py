@@ -147,11 +147,11 @@ def _report(name: str, chosen: "Settings", told: "PresetSummary", folder: Path, 
 
 
 def _settings(chosen: "Settings") -> Any:
-    from graddiag.report.content import Grid
+    from graddiag.report.content import ReportGrid
 
     values, fields = chosen.model_dump(mode="json"), type(chosen).model_fields
     rows = [(key, _value(values[key]) or "none", field.description or "") for key, field in fields.items()]
-    return Grid("Settings", ("setting", "value", "what it is"), tuple(rows))
+    return ReportGrid("Settings", ("setting", "value", "what it is"), tuple(rows))
 
 
 def command(name: str, chosen: "Settings") -> str:

@@ -12,7 +12,7 @@ from graddiag.cli.options import Root
 from graddiag.cli.progress import runs_bar
 
 if TYPE_CHECKING:
-    from graddiag.lab.outcome import Outcome
+    from graddiag.lab.outcome import TrainingOutcome
     from graddiag.lab.sweeps import Standing
 
 
@@ -33,7 +33,7 @@ def sweep(
     train = engine_called(engine)
     plans = plan_sweep(read_sweep(spec))
     before = standing(plans, root, retry=retry)
-    failures: list[Outcome] = []
+    failures: list[TrainingOutcome] = []
     if before.waiting:
         clear(before.waiting, root)
         failures = _record(before, partial(train, root=root), workers)
@@ -52,8 +52,10 @@ def sweep(
         raise typer.Exit(1)
 
 
-def _record(before: "Standing", train: "Callable[..., Iterator[Outcome]]", workers: int) -> "list[Outcome]":
-    failures: list[Outcome] = []
+def _record(
+    before: "Standing", train: "Callable[..., Iterator[TrainingOutcome]]", workers: int
+) -> "list[TrainingOutcome]":
+    failures: list[TrainingOutcome] = []
     done = 0
     try:
         with runs_bar(len(before.waiting), workers) as on_run:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.analysis.flow.spectra import Block, Lyapunov, SpectrumHistory, WeightSpectrum
+from graddiag.analysis.flow.spectra import Lyapunov, SpectrumHistory, WeightBlock, WeightSpectrum
 from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
 from graddiag.figures.lines import (
     MOST_POINTS,
@@ -189,7 +189,7 @@ def _add_blocks(figure: go.Figure, drawn: Sequence[WeightSpectrum], theme: Theme
     return ends
 
 
-def _named(drawn: Sequence[WeightSpectrum], theme: Theme) -> Iterator[tuple[str, str, Style, Block]]:
+def _named(drawn: Sequence[WeightSpectrum], theme: Theme) -> Iterator[tuple[str, str, Style, WeightBlock]]:
     """Each block with its words in the hover text, its entry in the legend and its style."""
     for place, weight in enumerate(drawn):
         for gate, block in enumerate(weight.blocks):

@@ -18,7 +18,7 @@ PROFILES: Final = 8
 
 
 @dataclass(frozen=True)
-class Curve:
+class ExportedCurve:
     """Numbers under a name like ``lstm/layer0/forward/exponent``; what was not measured is left out, NaN and inf stay.
 
     x [n]: steps, or timesteps; values [n].
@@ -30,7 +30,7 @@ class Curve:
     values: Floats
 
 
-def over_training(run: Run) -> tuple[Curve, ...]:
+def over_training(run: Run) -> tuple[ExportedCurve, ...]:
     """Curves over steps: the table of steps, each layer's reach and gates, each parameter's norms.
 
     Names: ``grad_norm`` and every other column of the steps table; ``MODULE/layerL/DIRECTION/exponent``, ``/horizon``
@@ -42,7 +42,7 @@ def over_training(run: Run) -> tuple[Curve, ...]:
     return tuple(curve for curve in found if len(curve.x))
 
 
-def over_timesteps(run: Run) -> dict[int, tuple[Curve, ...]]:
+def over_timesteps(run: Run) -> dict[int, tuple[ExportedCurve, ...]]:
     """By recorded step, ``PROFILES`` of them from the first to the last, the curves of ``PROFILED`` over timesteps."""
     recorded = recorded_steps(run)
     if not len(recorded):
@@ -60,7 +60,7 @@ def wall_times(run: Run) -> Mapping[int, float]:
     return dict(zip(frame[schema.STEP].tolist(), np.where(missing, began, began + times).tolist(), strict=True))
 
 
-def by_step(curves: tuple[Curve, ...]) -> Iterator[tuple[int, dict[str, float]]]:
+def by_step(curves: tuple[ExportedCurve, ...]) -> Iterator[tuple[int, dict[str, float]]]:
     """The values of all ``curves`` at each x, by name, in the order of x."""
     rows: dict[int, dict[str, float]] = {}
     for curve in curves:
@@ -75,14 +75,14 @@ def layer_name(selection: Selection) -> str:
     return f"{selection.module or 'model'}/layer{selection.layer}/{selection.direction}{call}"
 
 
-def _steps(run: Run) -> Iterator[Curve]:
+def _steps(run: Run) -> Iterator[ExportedCurve]:
     frame = run.steps
     for name in frame.columns:
         if name not in (schema.STEP, schema.WALL_TIME):
             yield _curve(name, scalar_title(name), frame[schema.STEP], frame[name])
 
 
-def _layers(run: Run) -> Iterator[Curve]:
+def _layers(run: Run) -> Iterator[ExportedCurve]:
     for layer in selections(run):
         name, found = layer_name(layer), reach(run, layer)
         for what, meaning, values in (
@@ -91,18 +91,18 @@ def _layers(run: Run) -> Iterator[Curve]:
             ("ratio", "||dL/dh|| at the first timestep over the last", found.ratio_by_step),
         ):
             known = ~np.isnan(values)
-            yield Curve(f"{name}/{what}", meaning, found.steps[known], values[known])
+            yield ExportedCurve(f"{name}/{what}", meaning, found.steps[known], values[known])
         history = gate_history(run, layer)
         for gate in history.gates:
             for series in (gate.mean, gate.low, gate.high):
                 known = series.states != CellState.MISSING
                 meaning = f"{gate.title}: {series.title}, mean over timesteps"
-                yield Curve(
+                yield ExportedCurve(
                     f"{name}/gate_{gate.gate}/{series.name}", meaning, history.steps[known], series.values[known]
                 )
 
 
-def _parameters(run: Run) -> Iterator[Curve]:
+def _parameters(run: Run) -> Iterator[ExportedCurve]:
     declared = schema.TABLES[schema.TABLE_PARAMETERS]
     for parameter, rows in run.parameters.groupby(schema.PARAMETER, sort=False):
         for column in declared.columns:
@@ -111,7 +111,7 @@ def _parameters(run: Run) -> Iterator[Curve]:
                 yield _curve(name, column.meaning, rows[schema.STEP], rows[column.name])
 
 
-def _profiles(run: Run, step: int, layer: Selection) -> Iterator[Curve]:
+def _profiles(run: Run, step: int, layer: Selection) -> Iterator[ExportedCurve]:
     columns = [schema.TIMESTEP, *PROFILED]
     rows = run.read(schema.TABLE_TIMESTEPS, columns=columns, where={schema.STEP: step, **layer.where})
     for signal in PROFILED:
@@ -120,6 +120,6 @@ def _profiles(run: Run, step: int, layer: Selection) -> Iterator[Curve]:
             yield curve
 
 
-def _curve(name: str, meaning: str, x: "pd.Series[Any]", column: "pd.Series[Any]") -> Curve:
+def _curve(name: str, meaning: str, x: "pd.Series[Any]", column: "pd.Series[Any]") -> ExportedCurve:
     values, missing = numbers(column)
-    return Curve(name, meaning, x.to_numpy(dtype=np.int64)[~missing], values[~missing])
+    return ExportedCurve(name, meaning, x.to_numpy(dtype=np.int64)[~missing], values[~missing])

@@ -10,7 +10,7 @@ from graddiag.errors import SettingError
 from graddiag.integrations.target import new_folder
 from graddiag.report.chapters import document
 from graddiag.report.plots import Picture, printable
-from graddiag.report.request import Request, Tell, tell_nobody
+from graddiag.report.request import ReportRequest, Tell, tell_nobody
 from graddiag.run import Run
 
 FORMATS: Final[tuple[ImageFormat, ...]] = get_args(ImageFormat)
@@ -46,7 +46,7 @@ def export(
     """
     wanted = _checked(formats, width)
     with new_folder(run, target, "figures", force=force) as folder:
-        pictures = document([run], Request(frozenset({"evidence"}), tell=tell)).pictures
+        pictures = document([run], ReportRequest(frozenset({"evidence"}), tell=tell)).pictures
         tell("starting Chromium")
         with chromium("an export of figures") as browser:
             for name, each in _named(pictures):

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from graddiag import schema
 from graddiag.analysis import diagnose
-from graddiag.integrations.curves import Curve, over_timesteps, over_training, wall_times
+from graddiag.integrations.curves import ExportedCurve, over_timesteps, over_training, wall_times
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.target import new_folder
 from graddiag.run import Run
@@ -79,7 +79,7 @@ def log_run(run: Run, client: MlflowClient, experiment_id: str) -> str:
 
 
 def _metrics(
-    curves: Sequence[Curve], times: Mapping[int, float], otherwise: float, prefix: str = ""
+    curves: Sequence[ExportedCurve], times: Mapping[int, float], otherwise: float, prefix: str = ""
 ) -> Iterator[Metric]:
     for curve in curves:
         key = _key(prefix + curve.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from graddiag.analysis import diagnose
-from graddiag.integrations.curves import Curve, over_timesteps, over_training, wall_times
+from graddiag.integrations.curves import ExportedCurve, over_timesteps, over_training, wall_times
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.target import new_folder
 from graddiag.run import Run
@@ -56,7 +56,7 @@ def _write(folder: Path, began: float, events: Iterable[Event]) -> None:
     written.rename(folder / f"events.out.tfevents.{int(began)}.graddiag")
 
 
-def _scalars(curves: Iterable[Curve], times: Mapping[int, float], otherwise: float) -> Iterable[Event]:
+def _scalars(curves: Iterable[ExportedCurve], times: Mapping[int, float], otherwise: float) -> Iterable[Event]:
     for curve in curves:
         for x, value in zip(curve.x.tolist(), curve.values.tolist(), strict=True):
             yield _event(scalar_pb(curve.name, value, curve.meaning), x, times.get(x, otherwise))

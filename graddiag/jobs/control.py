@@ -16,14 +16,14 @@ from typing import Final
 from graddiag import processes
 from graddiag.errors import InputError
 from graddiag.jobs.files import ASKED, FOLDER, JOB, LOG, REPORT, folder_of, read_job, read_jobs
-from graddiag.jobs.values import Job, Request, Started
+from graddiag.jobs.values import Job, JobRequest, Started
 from graddiag.store import replace_text
 
 AT_ONCE: Final = 2
 _LOCK: Final = "lock"
 
 
-def start(root: Path, request: Request) -> Job:
+def start(root: Path, request: JobRequest) -> Job:
     """Starts ``graddiag`` with the arguments of ``request`` in a separate process, which outlives this one.
 
     Raises:
@@ -82,7 +82,7 @@ def _check_room(root: Path) -> None:
         raise InputError(f"{len(busy)} jobs are at work already ({titles}). Wait for one of them, or stop it.")
 
 
-def _start(root: Path, request: Request) -> Job:
+def _start(root: Path, request: JobRequest) -> Job:
     created = datetime.now(UTC)
     folder = folder_of(root, f"{created:%Y%m%d-%H%M%S}-{token_hex(3)}")
     folder.mkdir()

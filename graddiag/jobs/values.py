@@ -11,7 +11,7 @@ State = Literal["running", "stopping", "finished", "stopped", "failed", "lost"]
 AT_WORK: Final = ("running", "stopping")
 
 
-class Request(BaseModel):
+class JobRequest(BaseModel):
     """What is to be started.
 
     Attributes:
@@ -35,7 +35,7 @@ class Request(BaseModel):
     settings: Mapping[str, str] = Field(default_factory=dict)
 
 
-class Started(Request):
+class Started(JobRequest):
     """The content of ``job.json``: the request and the process that was started for it.
 
     ``process`` leads its process group; ``since`` is the moment it started in the words of the system, which together

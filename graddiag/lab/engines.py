@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from graddiag.errors import SettingError
 from graddiag.lab import pool
-from graddiag.lab.outcome import Outcome
+from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.training import Plan
 
 ENGINES: Final = ("processes", "ray")
@@ -18,7 +18,7 @@ class Engine(Protocol):
     The same plans give the same numbers on every engine.
     """
 
-    def __call__(self, plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Outcome]: ...
+    def __call__(self, plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]: ...
 
 
 def engine_called(name: str) -> Engine:

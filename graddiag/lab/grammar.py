@@ -18,34 +18,34 @@ from functools import cache
 from typing import Final, NamedTuple
 
 
-class Choice(NamedTuple):
+class Alternative(NamedTuple):
     """One expansion of a symbol: its probability, and its parts, each the name of a symbol or text as it is written."""
 
     probability: float
     parts: tuple[str, ...]
 
 
-Grammar = Mapping[str, tuple[Choice, ...]]
+Grammar = Mapping[str, tuple[Alternative, ...]]
 
 
-def _evenly(*texts: str) -> tuple[Choice, ...]:
-    return tuple(Choice(1 / len(texts), (text,)) for text in texts)
+def _evenly(*texts: str) -> tuple[Alternative, ...]:
+    return tuple(Alternative(1 / len(texts), (text,)) for text in texts)
 
 
-def _with(probability: float, *parts: str) -> tuple[Choice, ...]:
+def _with(probability: float, *parts: str) -> tuple[Alternative, ...]:
     """The parts with a probability, and nothing otherwise."""
-    return (Choice(probability, parts), Choice(1 - probability, ()))
+    return (Alternative(probability, parts), Alternative(1 - probability, ()))
 
 
 SENTENCE: Final = "<sentence>"
 GRAMMAR: Final[Grammar] = {
     SENTENCE: (
-        Choice(0.5, ("The ", "<adjective>", "<noun>", " ", "<verb>", "s ", "<object>", "<place>", ".\n")),
-        Choice(0.5, ("The ", "<adjective>", "<noun>", "s ", "<verb>", " ", "<object>", "<place>", ".\n")),
+        Alternative(0.5, ("The ", "<adjective>", "<noun>", " ", "<verb>", "s ", "<object>", "<place>", ".\n")),
+        Alternative(0.5, ("The ", "<adjective>", "<noun>", "s ", "<verb>", " ", "<object>", "<place>", ".\n")),
     ),
     "<object>": (
-        Choice(0.5, ("a ", "<adjective>", "<noun>")),
-        Choice(0.5, ("the ", "<adjective>", "<noun>", "s")),
+        Alternative(0.5, ("a ", "<adjective>", "<noun>")),
+        Alternative(0.5, ("the ", "<adjective>", "<noun>", "s")),
     ),
     "<adjective>": _with(0.5, "<quality>", " "),
     "<quality>": _evenly("small", "young", "quiet", "green", "lazy"),

@@ -66,7 +66,7 @@ def omega_term(trace: Trace, w_hh: Tensor, form: OmegaForm = "squared") -> Omega
     return OmegaTerm(off.square().sum() / number, grad)
 
 
-class Omega:
+class OmegaRegularizer:
     """Adds ``weight`` times the derivative of Omega to the gradient of each recurrent weight of a model's RNNs.
 
     Call it after ``backward()`` and before clipping, which then sees the whole gradient, as in the authors' code. A

@@ -6,7 +6,7 @@ from graddiag.lab.training import Plan, Trained
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """What became of a plan: a run, or the error that ended it."""
 
     plan: Plan

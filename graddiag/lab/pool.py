@@ -7,7 +7,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from graddiag.errors import GraddiagError
-from graddiag.lab.outcome import Outcome
+from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.training import Plan, Trained, train
 
 
@@ -24,7 +24,7 @@ def train_all(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Itera
         yield outcome.trained
 
 
-def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Outcome]:
+def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]:
     """Trains all plans, ``workers`` at a time, and gives what became of each; one that fails stops no other.
 
     No more is handed out than is being worked on, so that Ctrl-C, which reaches the workers too, closes the runs at
@@ -45,7 +45,7 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
                 yield _outcome(running.pop(future), future, [plan.name for plan in running.values()])
 
 
-def _outcome(plan: Plan, future: "Future[Trained]", others: Sequence[str]) -> Outcome:
+def _outcome(plan: Plan, future: "Future[Trained]", others: Sequence[str]) -> TrainingOutcome:
     error = future.exception()
     if isinstance(error, BrokenProcessPool):
         names = " or ".join([plan.name, *others])
@@ -53,4 +53,4 @@ def _outcome(plan: Plan, future: "Future[Trained]", others: Sequence[str]) -> Ou
             f"a process that trained {names} was killed, for want of memory perhaps; it ended the others with it. What "
             "was recorded is readable; the same command continues from there."
         ) from error
-    return Outcome(plan, error=error) if error is not None else Outcome(plan, trained=future.result())
+    return TrainingOutcome(plan, error=error) if error is not None else TrainingOutcome(plan, trained=future.result())

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from graddiag.errors import MissingLibraryError
-from graddiag.lab.outcome import Outcome
+from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.training import Plan, train
 
 _GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
 
 
-def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[Outcome]:
+def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]:
     """As ``graddiag.lab.pool.outcomes``, by Ray. No more is handed out than ``workers``; Ctrl-C reaches the tasks at
     work, which close their runs as interrupted.
     """
@@ -61,10 +61,10 @@ def _started(workers: int) -> Any:
     return ray
 
 
-def _outcome(ray: Any, plan: Plan, done: Any) -> Outcome:
+def _outcome(ray: Any, plan: Plan, done: Any) -> TrainingOutcome:
     try:
-        return Outcome(plan, trained=ray.get(done))
+        return TrainingOutcome(plan, trained=ray.get(done))
     except ray.exceptions.RayTaskError as error:
-        return Outcome(plan, error=error.cause if isinstance(error.cause, Exception) else error)
+        return TrainingOutcome(plan, error=error.cause if isinstance(error.cause, Exception) else error)
     except ray.exceptions.RayError as error:
-        return Outcome(plan, error=error)
+        return TrainingOutcome(plan, error=error)

@@ -16,7 +16,7 @@ from graddiag.lab import optimizers
 from graddiag.lab.early_stopping import EarlyStopping
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
-from graddiag.lab.omega import Omega
+from graddiag.lab.omega import OmegaRegularizer
 from graddiag.lab.remedies import detach_h
 from graddiag.lab.repeat import repeat_command
 from graddiag.lab.spec import TrainingSpec
@@ -165,9 +165,9 @@ def seeded(seed: int, threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def omega_of(spec: TrainingSpec, model: SequenceModel) -> AbstractContextManager[Omega | None]:
+def omega_of(spec: TrainingSpec, model: SequenceModel) -> AbstractContextManager[OmegaRegularizer | None]:
     """Omega on the model's recurrent layers, None where the spec has none."""
-    return nullcontext() if spec.omega is None else Omega(model, spec.omega, spec.omega_form or "squared")
+    return nullcontext() if spec.omega is None else OmegaRegularizer(model, spec.omega, spec.omega_form or "squared")
 
 
 def loss_again(model: SequenceModel, batch: Batch, start: Any, *, summed: bool) -> Callable[[], Tensor]:

@@ -4,6 +4,6 @@ Every preset trains or computes, records what it trains, and tells what was seen
 them, without importing torch; ``preset`` says what one is made of; ``bench`` is where it works.
 """
 
-from graddiag.presets.catalogue import ENTRIES, Entry, entry, load, names
+from graddiag.presets.catalogue import ENTRIES, CatalogueEntry, entry, load, names
 
-__all__ = ["ENTRIES", "Entry", "entry", "load", "names"]
+__all__ = ["ENTRIES", "CatalogueEntry", "entry", "load", "names"]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A preset in the list.
 
     Attributes:
@@ -39,63 +39,63 @@ class Entry:
 _PTB: Final = "Zaremba, Sutskever & Vinyals (2014); TensorFlow's PTB tutorial"
 
 ENTRIES: Final = (
-    Entry(
+    CatalogueEntry(
         "nplm",
         "Bengio's language model of a window of words, against n-gram counts and a recurrent net: the window's limit.",
         "Bengio, Ducharme, Vincent & Jauvin (2003); Chen & Goodman (1999)",
         "nplm",
         {"nplm": "perplexity-over-the-window"},
     ),
-    Entry(
+    CatalogueEntry(
         "cbow",
         "Word vectors from the words around (CBOW) and the reverse (skip-gram): neighbours of a word, and a map.",
         "Mikolov, Chen, Corrado & Dean (2013)",
         "cbow",
         {"cbow": "map-of-words-cbow"},
     ),
-    Entry(
+    CatalogueEntry(
         "saturation",
         "Cross-entropy against squared error on a sigmoid: why the second learns nothing from its worst mistakes.",
         "Golik, Doetsch & Ney (2013); Glorot & Bengio (2010), section 4.1",
         "saturation",
         {"saturation": "class-1-that-is-missed"},
     ),
-    Entry(
+    CatalogueEntry(
         "sum",
         "A linear unit that sums its inputs, one that says which of two sums is larger: exact gradients, and learned.",
         "Hochreiter & Schmidhuber (1997), section 3.2",
         "sum",
         {"sum": "the-recurrent-weight"},
     ),
-    Entry(
+    CatalogueEntry(
         "tied",
         "What each timestep adds to the gradient of the one weight they share: the sum, and what of it cancels.",
         "Werbos (1990); Pascanu, Mikolov & Bengio (2013), equation 4",
         "tied",
         {"tied": "contributions-and-their-sum"},
     ),
-    Entry(
+    CatalogueEntry(
         "explode-vanish",
         "RNNs of four nonlinearities over gain and length against theory; the cliff, with and without clipping.",
         "Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6",
         "explode",
         {"explode-vanish": "two-descents-from-the-cliff", "explode-vanish-close": "the-start-of-both-close-up"},
     ),
-    Entry(
+    CatalogueEntry(
         "rnnlm",
         "Mikolov's language model: sigmoid units, words in classes, the error vector clamped inside of BPTT.",
         "Mikolov et al. (2010, 2011); rnnlm-0.4b",
         "rnnlm",
         {"rnnlm": "what-is-sent-back"},
     ),
-    Entry(
+    CatalogueEntry(
         "faster-rnnlm",
         "Five kinds of hidden units under an elementwise clamp, with noise-contrastive estimation.",
         "faster-rnnlm (Yandex)",
         "faster",
         {"faster-rnnlm": "perplexity-by-epoch"},
     ),
-    Entry(
+    CatalogueEntry(
         "ptb-small",
         "TensorFlow's tutorial of an LSTM language model, small: 2 layers of 200 units.",
         _PTB,
@@ -103,23 +103,25 @@ ENTRIES: Final = (
         {"ptb-small": "perplexity-by-epoch"},
         "ptb",
     ),
-    Entry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb", page="ptb"),
-    Entry("ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb", page="ptb"),
-    Entry(
+    CatalogueEntry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb", page="ptb"),
+    CatalogueEntry(
+        "ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb", page="ptb"
+    ),
+    CatalogueEntry(
         "char-rnn",
         "A network of characters that writes at several temperatures once it is trained.",
         "Karpathy (2015), char-rnn",
         "charrnn",
         {"char-rnn": "perplexity-by-epoch"},
     ),
-    Entry(
+    CatalogueEntry(
         "distance",
         "Recall and sentences over gaps of 2 to 200: where RNN, GRU and LSTM stop learning, and how predictably.",
         "Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015)",
         "distance",
         {"distance": "accuracy-over-the-gap-recall"},
     ),
-    Entry(
+    CatalogueEntry(
         "pascanu",
         "The tasks of long distances under SGD, clipping, and clipping with Omega: success by length and seed.",
         "Pascanu, Mikolov & Bengio (2013)",
@@ -134,7 +136,7 @@ def names() -> tuple[str, ...]:
     return tuple(each.name for each in ENTRIES)
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> CatalogueEntry:
     """The entry of a preset.
 
     Raises:

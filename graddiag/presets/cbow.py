@@ -31,7 +31,7 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.language import HELD_OUT_LOSS, OfText, words_at
 from graddiag.presets.pages import grid, listed, picture
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 
 Way = Literal["cbow", "skip-gram"]
 CHUNK: Final = 1024  # windows that are measured at a time
@@ -86,14 +86,14 @@ def summarize(settings: CbowSettings, bench: Bench) -> PresetSummary:
         seen.append(f"Not in the vocabulary: {listed(unknown)}.")
     mapped = _long_words(corpus, settings.on_map)
     parts = tuple(
-        Part(
+        ReportPart(
             each.way,
             tables=(grid(f"Nearest words, {each.way}", _table(corpus, neighbours[each.way])),),
             pictures=(picture(f"Map of words, {each.way}", _MAP, chart, _map(corpus, each.table, mapped)),),
         )
         for each in learned
     )
-    learning = Part("Learning", pictures=(picture("Loss", _LOSS, chart, _losses(learned)),))
+    learning = ReportPart("Learning", pictures=(picture("Loss", _LOSS, chart, _losses(learned)),))
     return PresetSummary(tuple(seen), (*parts, learning), tuple(each.run for each in learned))
 
 

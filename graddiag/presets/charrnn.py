@@ -43,7 +43,7 @@ from graddiag.presets.language import (
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Grid, Part
+from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.run import Run
 
 
@@ -175,7 +175,7 @@ def _clamped(run: Run, clamp: float) -> str:
     )
 
 
-def _parts(run: Run, written: list[Written], epoch: int, reference: float) -> tuple[Part, ...]:
+def _parts(run: Run, written: list[Written], epoch: int, reference: float) -> tuple[ReportPart, ...]:
     stretch = max(1, len(run.steps) // 20)
     training = training_curve(run, stretch, lambda loss: loss)
     moved = np.asarray(training.x) * stretch / epoch
@@ -191,14 +191,14 @@ def _parts(run: Run, written: list[Written], epoch: int, reference: float) -> tu
         for selection in analysis.selections(run)
     ]
     return (
-        Part("Written", tables=(_samples(samples),)),
-        Part("Learning", pictures=(shown,)),
-        Part("The gradient", pictures=recorded([run])),
-        Part("Gates", pictures=tuple(through)),
+        ReportPart("Written", tables=(_samples(samples),)),
+        ReportPart("Learning", pictures=(shown,)),
+        ReportPart("The gradient", pictures=recorded([run])),
+        ReportPart("Gates", pictures=tuple(through)),
     )
 
 
-def _samples(frame: pd.DataFrame) -> Grid:
+def _samples(frame: pd.DataFrame) -> ReportGrid:
     return grid("What it writes", frame)
 
 

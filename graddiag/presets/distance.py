@@ -33,7 +33,7 @@ from graddiag.presets.distance_summary import (
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 UNTIL: Final = 0.02
@@ -110,20 +110,20 @@ def summarize(settings: Distance, bench: Bench) -> PresetSummary:
     return PresetSummary(tuple(seen), tuple(parts), folders(runs))
 
 
-def _part(task: str, rows: pd.DataFrame) -> Part:
-    return Part(
+def _part(task: str, rows: pd.DataFrame) -> ReportPart:
+    return ReportPart(
         f"The task {task}",
         tables=(grid(f"What was learned of {task}", table(rows)),),
         pictures=(picture(f"Accuracy over the gap, {task}", _ACCURACY, chart, over_gap(rows)),),
     )
 
 
-def _prediction(found: pd.DataFrame) -> Part:
+def _prediction(found: pd.DataFrame) -> ReportPart:
     drawn = picture("Accuracy over what is left of the gradient", _LEFT, chart, over_left(found))
-    return Part("Did the horizon predict it?", pictures=(drawn,))
+    return ReportPart("Did the horizon predict it?", pictures=(drawn,))
 
 
-def _within(runs: Sequence[Run], found: pd.DataFrame) -> Part:
+def _within(runs: Sequence[Run], found: pd.DataFrame) -> ReportPart:
     """The gradient of the first seed at the shortest gap of the first task that it missed, or at the longest."""
     first = found[(found["task"] == found["task"].iloc[0]) & (found["seed"] == 0)]
     missed = first[~first["learned"]]
@@ -135,7 +135,7 @@ def _within(runs: Sequence[Run], found: pd.DataFrame) -> Part:
     ]
     reaches = [analysis.reach(run, analysis.selections(run)[0]) for run in shown]
     drawn = picture("The horizon while it learns", _HORIZON, horizon, reaches, title=False)
-    return Part(f"The gradient over a gap of {gap}, first seed", pictures=(drawn, *recorded(shown)))
+    return ReportPart(f"The gradient over a gap of {gap}, first seed", pictures=(drawn, *recorded(shown)))
 
 
 _ACCURACY: Final = (

@@ -29,7 +29,7 @@ from graddiag.lessons.vanishing import decay
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 LARGEST_SLOPE: Final = {"identity": 1.0, "tanh": 1.0, "relu": 1.0, "sigmoid": 0.25, "truncated-relu": 1.0}
@@ -103,10 +103,10 @@ def summarize(settings: ExplodeVanish, bench: Bench) -> PresetSummary:
     steps = picture("Two descents from the cliff", _CLIFF, cliff, surface(), descents)
     close = picture("The start of both, close up", _CLOSE, cliff, around(on_the_cliff()), descents)
     parts = (
-        Part("Against theory", tables=(exact,), pictures=(*_curves(found, settings), _decay(settings))),
-        Part("The cliff", tuple(each.caption for each in descents), pictures=(steps, close)),
-        Part("A training that explodes", pictures=recorded(text)),
-        Part("A training that vanishes", pictures=recorded(recall)),
+        ReportPart("Against theory", tables=(exact,), pictures=(*_curves(found, settings), _decay(settings))),
+        ReportPart("The cliff", tuple(each.caption for each in descents), pictures=(steps, close)),
+        ReportPart("A training that explodes", pictures=recorded(text)),
+        ReportPart("A training that vanishes", pictures=recorded(recall)),
     )
     return PresetSummary(seen, parts, folders(runs))
 

@@ -33,7 +33,7 @@ from graddiag.presets.language import (
 )
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 Hidden = Literal["sigmoid", "tanh", "relu", "truncated-relu", "gru"]
@@ -89,14 +89,14 @@ def summarize(settings: FasterRnnlm, bench: Bench) -> PresetSummary:
     table = _table(runs)
     seen = (_best(table, reference), _clamped(table, settings), _turned(table))
     curves = tuple(held_out_curve(run, epoch, str(run.manifest.arm)) for run in runs)
-    learning = Part(
+    learning = ReportPart(
         "Learning",
         tables=(grid("Kinds of hidden units", table),),
         pictures=(
             picture("Perplexity by epoch", _PERPLEXITY, chart, by_epoch(curves, ((reference, "word frequencies"),))),
         ),
     )
-    return PresetSummary(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
+    return PresetSummary(seen, (learning, ReportPart("The gradient", pictures=recorded(runs))), folders(runs))
 
 
 def _table(runs: Sequence[Run]) -> pd.DataFrame:

@@ -36,7 +36,7 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.language import HELD_OUT_LOSS, OfText, last, perplexity, unigrams, words_at
 from graddiag.presets.pages import grid, picture
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 
 CHUNK: Final = 4096  # windows that are measured at a time
 
@@ -87,7 +87,7 @@ def summarize(settings: NplmSettings, bench: Bench) -> PresetSummary:
         }
     ).astype({"words seen": object})
     table["words seen"] = ["all" if pd.isna(each) else int(each) for each in table["words seen"]]
-    part = Part(
+    part = ReportPart(
         "Perplexity",
         tables=(grid("Every model on held-out text", table),),
         pictures=(picture("Perplexity over the window", _OVER, chart, _chart(counts, nets, recurrent)),),

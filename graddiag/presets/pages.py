@@ -9,7 +9,7 @@ import pandas as pd
 
 from graddiag import analysis, figures, schema
 from graddiag.analysis import number
-from graddiag.report.content import Grid
+from graddiag.report.content import ReportGrid
 from graddiag.report.plots import FigurePlace, Picture
 from graddiag.run import Run
 from graddiag.store import slug
@@ -45,10 +45,10 @@ def folders(runs: Sequence[Run]) -> tuple[Path, ...]:
     return tuple(run.path for run in runs if run.path is not None)
 
 
-def grid(caption: str, frame: pd.DataFrame) -> Grid:
+def grid(caption: str, frame: pd.DataFrame) -> ReportGrid:
     """A table with numbers as people write them; the first column names the row."""
     rows = frame.itertuples(index=False, name=None)
-    return Grid(caption, tuple(map(str, frame.columns)), tuple(tuple(map(_cell, row)) for row in rows))
+    return ReportGrid(caption, tuple(map(str, frame.columns)), tuple(tuple(map(_cell, row)) for row in rows))
 
 
 def listed(words: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.pascanu_summary import at_length, at_low_rate, of_main, of_task, solved_table, task_table
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 SGD: Final = "SGD alone"
@@ -120,7 +120,7 @@ def _spec(
 
 
 @dataclass(frozen=True)
-class Trained:
+class PascanuTraining:
     """The runs, by what they were trained for; those of temporal order at its own rate are together."""
 
     order: tuple[Run, ...]
@@ -132,14 +132,14 @@ class Trained:
         return (*self.order, *self.low_rate, *(run for runs in self.tasks.values() for run in runs))
 
 
-def train(settings: Pascanu, bench: Bench) -> Trained:
+def train(settings: Pascanu, bench: Bench) -> PascanuTraining:
     """Everything that ``sweeps`` has, recorded or found recorded."""
     specs = {spec.name.removeprefix("lab-pascanu-"): spec for spec in sweeps(settings)}
     named = [spec.model_copy(update={"name": bench.named(part)}) for part, spec in specs.items()]
     runs = bench.sweep(named)
     by_part = {part: tuple(run for run in runs if run.manifest.experiment == bench.named(part)) for part in specs}
     low, order = by_part.pop("low-rate"), (*by_part.pop("main"), *by_part.pop("lengths", ()))
-    return Trained(order, low, by_part)
+    return PascanuTraining(order, low, by_part)
 
 
 def summarize(settings: Pascanu, bench: Bench) -> PresetSummary:
@@ -158,12 +158,12 @@ def summarize(settings: Pascanu, bench: Bench) -> PresetSummary:
         run for run in trained.order if run.manifest.seed == 0 and run.manifest.config["length"] == settings.length
     ]
     parts = [_order_part(order), _low_part(low), *([_task_part(tasks, trained)] if tasks else [])]
-    parts.append(Part("The gradient of the first seed", pictures=recorded(first)))
+    parts.append(ReportPart("The gradient of the first seed", pictures=recorded(first)))
     return PresetSummary(tuple(seen), tuple(parts), folders(trained.runs))
 
 
-def _order_part(order: Experiment) -> Part:
-    return Part(
+def _order_part(order: Experiment) -> ReportPart:
+    return ReportPart(
         "Temporal order",
         tables=(grid("Runs that solved temporal order", solved_table({MAIN: order})),),
         pictures=(
@@ -173,16 +173,16 @@ def _order_part(order: Experiment) -> Part:
     )
 
 
-def _low_part(low: Experiment) -> Part:
-    return Part(
+def _low_part(low: Experiment) -> ReportPart:
+    return ReportPart(
         "At a low learning rate",
         tables=(grid("Runs that solved it at the low rate", solved_table({MAIN: low})),),
         pictures=(picture("The error at a low rate", _LOW, multiples, low, title=False),),
     )
 
 
-def _task_part(tasks: Mapping[str, Experiment], trained: Trained) -> Part:
-    return Part("The other tasks", tables=(grid("Runs of the other tasks", task_table(tasks, trained.tasks)),))
+def _task_part(tasks: Mapping[str, Experiment], trained: PascanuTraining) -> ReportPart:
+    return ReportPart("The other tasks", tables=(grid("Runs of the other tasks", task_table(tasks, trained.tasks)),))
 
 
 _SUCCESS: Final = "The share of seeds that solved the task, with its 95% interval: an error of at most 5% at the end."

@@ -21,8 +21,8 @@ from graddiag.errors import InputError, SettingError
 from graddiag.lab.settings.declared import checked
 from graddiag.lab.sweeps import SweepSpec
 from graddiag.presets.bench import Bench
-from graddiag.presets.catalogue import Entry, entry
-from graddiag.report.content import Part
+from graddiag.presets.catalogue import CatalogueEntry, entry
+from graddiag.report.content import ReportPart
 
 LARGEST: Final[Mapping[type, float]] = {int: 2**63 - 1, float: 3.4e38}  # what int64 and float32 hold
 _PRESET = "preset"
@@ -64,7 +64,7 @@ class PresetSummary:
     """
 
     seen: tuple[str, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[ReportPart, ...]
     runs: tuple[Path, ...] = ()
 
 
@@ -205,5 +205,5 @@ def _may_be_none(field: FieldInfo) -> bool:
     return type(None) in get_args(field.annotation)
 
 
-def _head(about: Entry) -> tuple[str, ...]:
+def _head(about: CatalogueEntry) -> tuple[str, ...]:
     return (about.about, f"Source: {about.source}", f"Run it: graddiag lab FILE.toml, or graddiag lab {about.name}")

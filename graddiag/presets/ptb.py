@@ -32,7 +32,7 @@ from graddiag.presets.language import (
 )
 from graddiag.presets.pages import folders, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 CLIPPED: Final = "clip on"
@@ -172,7 +172,7 @@ def _clipping(run: Run, settings: Small) -> str:
     )
 
 
-def _parts(runs: Sequence[Run], settings: Small, epoch: int, reference: float) -> tuple[Part, ...]:
+def _parts(runs: Sequence[Run], settings: Small, epoch: int, reference: float) -> tuple[ReportPart, ...]:
     curves = []
     for run in runs:
         arm = f", {run.manifest.arm}" if len(runs) > 1 else ""
@@ -181,7 +181,7 @@ def _parts(runs: Sequence[Run], settings: Small, epoch: int, reference: float) -
     pictures = [
         picture("Perplexity by epoch", _PERPLEXITY, chart, by_epoch(tuple(curves), ((reference, "word frequencies"),))),
     ]
-    return Part("Learning", pictures=tuple(pictures)), Part("The gradient", pictures=recorded(runs))
+    return ReportPart("Learning", pictures=tuple(pictures)), ReportPart("The gradient", pictures=recorded(runs))
 
 
 _PERPLEXITY: Final = "Below the dotted line the network knows more than how often each word comes; log scale."

@@ -40,7 +40,7 @@ from graddiag.presets.language import (
 )
 from graddiag.presets.pages import folders, grid, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.run import Run
 
 FREE: Final = "baseline"
@@ -118,7 +118,7 @@ def summarize(settings: Rnnlm, bench: Bench) -> PresetSummary:
     levels = tuple((value, name) for name, value in references.items())
     training = training_curve(runs[0], max(1, epoch // 6), lambda loss: loss / settings.bptt, "training, baseline")
     table = pd.DataFrame({"arm": list(found), "perplexity, held out": list(found.values())})
-    learning = Part(
+    learning = ReportPart(
         "Learning",
         tables=(grid("Perplexity on held-out text", table),),
         pictures=(
@@ -126,7 +126,7 @@ def summarize(settings: Rnnlm, bench: Bench) -> PresetSummary:
             picture("What is sent back", _SENT, chart, _sent(runs, settings)),
         ),
     )
-    return PresetSummary(seen, (learning, Part("The gradient", pictures=recorded(runs))), folders(runs))
+    return PresetSummary(seen, (learning, ReportPart("The gradient", pictures=recorded(runs))), folders(runs))
 
 
 def kneser_ney(corpus: Corpus, order: int) -> float:

@@ -28,7 +28,7 @@ from graddiag.lessons import losses
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import grid, picture
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 
 _POINTS: Final = (losses.CROSS_ENTROPY, losses.SQUARED_ERROR)
 
@@ -72,7 +72,7 @@ def summarize(settings: Saturation, bench: Bench) -> PresetSummary:
         "error.",
     )
     parts = (
-        Part(
+        ReportPart(
             "One unit",
             tables=(grid("What a wrong answer costs", costs()),),
             pictures=(
@@ -80,7 +80,7 @@ def summarize(settings: Saturation, bench: Bench) -> PresetSummary:
                 picture("A saturated start", "p over the steps of gradient descent from the same z.", escape, descent),
             ),
         ),
-        Part(
+        ReportPart(
             "A classifier",
             pictures=(
                 picture("Class 1 that is missed", _MISSED, chart, _chart(learned, "missed", "share missed")),

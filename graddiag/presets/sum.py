@@ -30,7 +30,7 @@ from graddiag.nn import RNN
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import grid, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 
 Task = Literal["sum", "larger sum"]
 TASKS: Final[tuple[Task, ...]] = ("sum", "larger sum")
@@ -97,12 +97,12 @@ def summarize(settings: SumSettings, bench: Bench) -> PresetSummary:
         *(_learned(each, settings) for each in learned),
     )
     parts = (
-        Part(
+        ReportPart(
             "The exact units",
             tables=(grid("dy/dx_t, over the batch", _table(reached)),),
             pictures=(picture("What an input counts for", _REACH, chart, _reach(settings, learned)),),
         ),
-        Part(
+        ReportPart(
             "Trained",
             pictures=(
                 picture("The recurrent weight", _WEIGHT, chart, _weights(learned)),

@@ -28,7 +28,7 @@ from graddiag.lab.sweeps import SweepSpec, sweep_spec
 from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary, Settings
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 
 
 class Tied(Settings):
@@ -80,19 +80,19 @@ def summarize(settings: Tied, bench: Bench) -> PresetSummary:
         *(_course(each) for each in courses),
     )
     parts = (
-        Part(
+        ReportPart(
             "At the start",
             tables=(grid("Sums against autograd", _table(at_start)),),
             pictures=(picture("What each timestep adds", _ADDS, chart, _chart(at_start)),),
         ),
-        Part(
+        ReportPart(
             "Over training",
             pictures=(
                 picture("Contributions and their sum", _COURSE, weights_in_time, courses, title=False),
                 picture("Contributing timesteps and cancellation", _TEACH, teaching, courses, title=False),
             ),
         ),
-        Part("The gradient", pictures=recorded(runs)),
+        ReportPart("The gradient", pictures=recorded(runs)),
     )
     return PresetSummary(seen, parts, folders(runs))
 

@@ -219,7 +219,7 @@ def total_norm(norms: Iterable[Tensor]) -> Tensor | None:
     return torch.linalg.vector_norm(torch.stack([norm.to(each[0].device) for norm in each]))
 
 
-class Weights:
+class WeightCopy:
     """A copy of the parameters before an update, to measure the update by. Costs as much memory as the parameters."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -243,7 +243,9 @@ class Weights:
         return {name: _zeros(grad.detach()) for name, grad in held.items() if grad is not None and grad.numel()}
 
 
-def update_sizes(weights: Weights, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
+def update_sizes(
+    weights: WeightCopy, norms: GradientNorms | None
+) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
     """Update over weight, for all parameters together and as columns by parameter, after the update."""
     sizes, updates = weights.norms(), weights.updates()
     size, change = total_norm(sizes.values()), total_norm(updates.values())

@@ -7,10 +7,10 @@ from typing import Final
 from graddiag import __version__, analysis, schema
 from graddiag.analysis import Comparison, Diagnosis
 from graddiag.report.comparison import comparison_part
-from graddiag.report.content import Chapter, Document, Evidence, Grid, Judged, Part, Tone
+from graddiag.report.content import Document, Judged, ReportChapter, ReportEvidence, ReportGrid, ReportPart, Tone
 from graddiag.report.methods import configuration, methods
 from graddiag.report.pictures import layer_parts, run_parts
-from graddiag.report.request import Request
+from graddiag.report.request import ReportRequest
 from graddiag.report.words import UNKNOWN, question, scope, title
 from graddiag.run import Run
 
@@ -25,7 +25,7 @@ _RUN_COLUMNS: Final = (
 )
 
 
-def document(runs: Sequence[Run], asked: Request) -> Document:
+def document(runs: Sequence[Run], asked: ReportRequest) -> Document:
     """The report on ``runs``, a chapter for each experiment among them, with the sections that are ``asked`` for."""
     groups: dict[str | None, list[Run]] = {}
     for run in runs:
@@ -44,30 +44,30 @@ def document(runs: Sequence[Run], asked: Request) -> Document:
     )
 
 
-def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> Chapter:
+def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: ReportRequest) -> ReportChapter:
     diagnoses = [_diagnosed(run, asked) for run in runs]
     judged = tuple(Judged(each.source.label, each.source.run, _TONES[each.tone], each) for each in diagnoses)
     compared = _compared(runs, asked)
     ordered = _baseline_first(runs, compared)
-    return Chapter(
+    return ReportChapter(
         id=id,
         heading=title(runs),
         question=question(runs),
         answer=_answer(diagnoses, compared),
         scope=scope(runs),
-        runs=Grid("The runs", _RUN_COLUMNS, tuple(map(_run_row, runs, diagnoses))),
+        runs=ReportGrid("The runs", _RUN_COLUMNS, tuple(map(_run_row, runs, diagnoses))),
         verdicts=judged if asked.wants("verdict") else None,
-        evidence=Evidence(judged, _shown(id, ordered, max_cells, asked)) if asked.wants("evidence") else None,
+        evidence=ReportEvidence(judged, _shown(id, ordered, max_cells, asked)) if asked.wants("evidence") else None,
         comparison=comparison_part(id, compared, runs) if compared else None,
     )
 
 
-def _diagnosed(run: Run, asked: Request) -> Diagnosis:
+def _diagnosed(run: Run, asked: ReportRequest) -> Diagnosis:
     asked.tell(f"diagnosing {run.name}")
     return analysis.diagnose(run)
 
 
-def _compared(runs: Sequence[Run], asked: Request) -> Comparison | None:
+def _compared(runs: Sequence[Run], asked: ReportRequest) -> Comparison | None:
     if len(runs) < 2 or not asked.wants("comparison"):
         return None
     asked.tell(f"comparing {len(runs)} runs")
@@ -88,13 +88,16 @@ def _baseline_first(runs: Sequence[Run], compared: Comparison | None) -> Sequenc
     return sorted(runs, key=lambda run: run.name != compared.pairs[0].baseline)
 
 
-def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: Request) -> tuple[Part, ...]:
+def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: ReportRequest) -> tuple[ReportPart, ...]:
     """The pictures of ``runs``; heatmaps and gates of some of them, where they are many."""
     shown = _side_by_side(runs)
     parts = layer_parts(id, runs, shown, max_cells, asked.tell)
     if len(shown) < len(runs) and parts:
         names = ", ".join(run.name for run in shown)
-        parts = (Part("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)), *parts)
+        parts = (
+            ReportPart("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)),
+            *parts,
+        )
     return (*run_parts(id, runs, shown, asked.tell), *parts)
 
 

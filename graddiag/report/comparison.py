@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 
 from graddiag.analysis import Comparison, Effect, Parting, number
-from graddiag.report.content import Grid, Part
+from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.report.pictures import comparison_pictures
 from graddiag.report.words import UNKNOWN
 from graddiag.run import Run
 
 
-def comparison_part(id: str, compared: Comparison, runs: Sequence[Run]) -> Part:
+def comparison_part(id: str, compared: Comparison, runs: Sequence[Run]) -> ReportPart:
     """How ``runs`` compare; a sentence alone when there is nothing to compare."""
     if compared.missing:
-        return Part("Comparison", sentences(compared))
-    return Part("Comparison", sentences(compared), tables(compared), comparison_pictures(id, runs))
+        return ReportPart("Comparison", sentences(compared))
+    return ReportPart("Comparison", sentences(compared), tables(compared), comparison_pictures(id, runs))
 
 
 def sentences(compared: Comparison) -> tuple[str, ...]:
@@ -21,13 +21,13 @@ def sentences(compared: Comparison) -> tuple[str, ...]:
     return (compared.caption, *(_parted(each) for each in compared.parting))
 
 
-def tables(compared: Comparison) -> tuple[Grid, ...]:
+def tables(compared: Comparison) -> tuple[ReportGrid, ...]:
     """A table of effects for each arm but the baseline, and one of the settings that differ."""
     effects = tuple(_effects(compared, arm.arm) for arm in compared.arms[1:])
     return (*effects, _differences(compared)) if compared.differences else effects
 
 
-def runs_table(compared: Comparison) -> Grid:
+def runs_table(compared: Comparison) -> ReportGrid:
     """The runs of all arms with their verdicts."""
     rows = [
         (run.source.run, arm.arm, run.source.seed, run.verdict, f"{run.steps:,}", run.metrics["final_loss"])
@@ -35,7 +35,7 @@ def runs_table(compared: Comparison) -> Grid:
         for run in arm.runs
     ]
     columns = ("Run", "Arm", "Seed", "Verdict", "Steps", "Final loss")
-    return Grid("The runs", columns, tuple(tuple(map(_shown, row)) for row in rows))
+    return ReportGrid("The runs", columns, tuple(tuple(map(_shown, row)) for row in rows))
 
 
 def _shown(value: str | float | None) -> str:
@@ -44,11 +44,11 @@ def _shown(value: str | float | None) -> str:
     return number(value) if isinstance(value, float) else str(value)
 
 
-def _effects(compared: Comparison, arm: str) -> Grid:
+def _effects(compared: Comparison, arm: str) -> ReportGrid:
     baseline = compared.arms[0].arm
     columns = ("Quantity", baseline, arm, "Difference", "Interval", "Pairs", "Unit")
     rows = tuple(_effect(effect) for effect in compared.effects if effect.arm == arm)
-    return Grid(f"{arm} against {baseline}: medians over the pairs, and the median difference", columns, rows)
+    return ReportGrid(f"{arm} against {baseline}: medians over the pairs, and the median difference", columns, rows)
 
 
 def _effect(effect: Effect) -> tuple[str, ...]:
@@ -71,10 +71,10 @@ def _known(value: float | None) -> str:
     return UNKNOWN if value is None else number(value)
 
 
-def _differences(compared: Comparison) -> Grid:
+def _differences(compared: Comparison) -> ReportGrid:
     arms = tuple(arm.arm for arm in compared.arms)
     rows = tuple((each.key, *(each.values.get(arm, UNKNOWN) for arm in arms)) for each in compared.differences)
-    return Grid("What differs in the settings", ("Setting", *arms), rows)
+    return ReportGrid("What differs in the settings", ("Setting", *arms), rows)
 
 
 def _parted(parting: Parting) -> str:

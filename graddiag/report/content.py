@@ -15,7 +15,7 @@ SECTIONS: Final[tuple[Section, ...]] = get_args(Section)
 
 
 @dataclass(frozen=True)
-class Grid:
+class ReportGrid:
     """A table of text; the first cell of a row names the row."""
 
     caption: str
@@ -34,25 +34,25 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Part:
+class ReportPart:
     """Pictures that belong together, with sentences and tables before them."""
 
     heading: str
     sentences: tuple[str, ...] = ()
-    tables: tuple[Grid, ...] = ()
+    tables: tuple[ReportGrid, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ReportEvidence:
     """What the verdicts are based on: the findings of each run with their numbers, and the pictures that show them."""
 
     findings: tuple[Judged, ...]
-    parts: tuple[Part, ...]
+    parts: tuple[ReportPart, ...]
 
 
 @dataclass(frozen=True)
-class Chapter:
+class ReportChapter:
     """Runs that were made to be compared (one experiment), or runs of none. A section that is left out is None.
 
     scope: empty where the report says it already. answer: the question answered in a sentence or two; empty where it is
@@ -64,10 +64,10 @@ class Chapter:
     question: str
     answer: str
     scope: str
-    runs: Grid
+    runs: ReportGrid
     verdicts: tuple[Judged, ...] | None
-    evidence: Evidence | None
-    comparison: Part | None
+    evidence: ReportEvidence | None
+    comparison: ReportPart | None
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -75,14 +75,14 @@ class Chapter:
         return tuple(picture for part in parts for picture in part.pictures)
 
     @property
-    def entries(self) -> "tuple[Entry, ...]":
+    def entries(self) -> "tuple[ReportEntry, ...]":
         """Its sections, for the table of contents."""
         held = (
             ("verdict", "Outcome, cause and advice", self.verdicts),
-            ("evidence", "Evidence", self.evidence),
+            ("evidence", "ReportEvidence", self.evidence),
             ("comparison", "Comparison", self.comparison),
         )
-        return tuple(Entry(f"{self.id}-{name}", words) for name, words, section in held if section is not None)
+        return tuple(ReportEntry(f"{self.id}-{name}", words) for name, words, section in held if section is not None)
 
 
 @dataclass(frozen=True)
@@ -91,18 +91,18 @@ class Methods:
 
     sentences: tuple[str, ...]
     definitions: tuple[tuple[str, str], ...]
-    runs: Grid
+    runs: ReportGrid
     repeat: tuple[str, ...]
     commands: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ReportEntry:
     """A line of the table of contents: the id it leads to, and what is there."""
 
     id: str
     words: str
-    within: "tuple[Entry, ...]" = ()
+    within: "tuple[ReportEntry, ...]" = ()
 
 
 @dataclass(frozen=True)
@@ -112,19 +112,19 @@ class Document:
     title: str
     scope: str
     graddiag_version: str
-    chapters: tuple[Chapter, ...]
+    chapters: tuple[ReportChapter, ...]
     methods: Methods | None
-    configuration: tuple[Grid, ...]
+    configuration: tuple[ReportGrid, ...]
 
     @property
     def pictures(self) -> Sequence[Picture]:
         return [picture for chapter in self.chapters for picture in chapter.pictures]
 
     @property
-    def contents(self) -> tuple[Entry, ...]:
-        chapters = [Entry(chapter.id, chapter.heading, chapter.entries) for chapter in self.chapters]
+    def contents(self) -> tuple[ReportEntry, ...]:
+        chapters = [ReportEntry(chapter.id, chapter.heading, chapter.entries) for chapter in self.chapters]
         if len(chapters) == 1:
-            chapters = [Entry(chapters[0].id, chapters[0].words), *chapters[0].within]
-        methods = [Entry("methods", "Methods")] if self.methods else []
-        configuration = [Entry("configuration", "Appendix: configuration")] if self.configuration else []
+            chapters = [ReportEntry(chapters[0].id, chapters[0].words), *chapters[0].within]
+        methods = [ReportEntry("methods", "Methods")] if self.methods else []
+        configuration = [ReportEntry("configuration", "Appendix: configuration")] if self.configuration else []
         return (*chapters, *methods, *configuration)

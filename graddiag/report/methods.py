@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from graddiag import schema
-from graddiag.report.content import Grid, Methods
+from graddiag.report.content import Methods, ReportGrid
 from graddiag.report.words import UNKNOWN, listed
 from graddiag.run import Run
 
@@ -65,11 +65,11 @@ def methods(runs: Sequence[Run]) -> Methods:
         else "The runs were recorded with graddiag.watch in another program; run it again with these versions, "
         "the seeds above and the configuration below."
     )
-    grid = Grid("The conditions of each run", _RUN_COLUMNS, rows)
+    grid = ReportGrid("The conditions of each run", _RUN_COLUMNS, rows)
     return Methods(_SENTENCES, _DEFINITIONS, grid, (*_versions(runs), repeat), commands)
 
 
-def configuration(runs: Sequence[Run]) -> tuple[Grid, ...]:
+def configuration(runs: Sequence[Run]) -> tuple[ReportGrid, ...]:
     """A table of everything the manifests say: a row a setting, a column a run; at most four runs a table."""
     groups = [runs[first : first + 4] for first in range(0, len(runs), 4)]
     return tuple(_settings(group) for group in groups)
@@ -93,11 +93,11 @@ def _versions(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(f"Versions of {listed(names)}: {said}." for said, names in users.items())
 
 
-def _settings(runs: Sequence[Run]) -> Grid:
+def _settings(runs: Sequence[Run]) -> ReportGrid:
     said = [dict(_flat(run.manifest.model_dump(mode="json"))) for run in runs]
     names = sorted({name for settings in said for name in settings})
     rows = tuple((name, *(_text(settings.get(name)) for settings in said)) for name in names)
-    return Grid("Settings of each run", ("Setting", *(run.name for run in runs)), rows)
+    return ReportGrid("Settings of each run", ("Setting", *(run.name for run in runs)), rows)
 
 
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:

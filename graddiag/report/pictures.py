@@ -6,7 +6,7 @@ from typing import Final
 
 from graddiag import analysis
 from graddiag.analysis import Selection
-from graddiag.report.content import Part
+from graddiag.report.content import ReportPart
 from graddiag.report.plots import FigurePlace, Picture
 from graddiag.report.request import Tell
 from graddiag.run import Run
@@ -21,7 +21,7 @@ _RUN_PARTS: Final[tuple[tuple[ViewSection, str], ...]] = (
 )
 
 
-def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tell) -> tuple[Part, ...]:
+def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tell) -> tuple[ReportPart, ...]:
     """A part for each section of views of whole runs. Views of few runs are of the runs ``shown`` alone."""
     tell(f"drawing the training of {len(runs)} runs" if len(runs) > 1 else f"drawing the training of {runs[0].name}")
     context = ViewContext(step=_all_steps(runs, None))
@@ -34,7 +34,7 @@ def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tel
 
 def layer_parts(
     chapter: str, runs: Sequence[Run], shown: Sequence[Run], max_cells: int, tell: Tell
-) -> tuple[Part, ...]:
+) -> tuple[ReportPart, ...]:
     """A part for each layer and direction of the runs; a heatmap is binned to ``max_cells`` cells."""
     found = analysis.common_selections(runs)
     if found:
@@ -74,7 +74,7 @@ def _plots(
 
 def _part(
     heading: str, plots: Iterable[tuple[str, Plot]], chapter: str, number: int = 0, layer: Selection | None = None
-) -> Part:
+) -> ReportPart:
     """Pictures of what was measured; for the rest the sentence that says what is missing."""
     pictures: list[Picture] = []
     missing: list[str] = []
@@ -84,7 +84,7 @@ def _part(
             pictures.append(Picture(place(name), plot.title, plot.captions, plot.figure, partial(plot.csv, DIGITS)))
         else:
             missing.append(f"{plot.title}: {plot.missing}")
-    return Part(heading, tuple(missing), pictures=tuple(pictures))
+    return ReportPart(heading, tuple(missing), pictures=tuple(pictures))
 
 
 def _all_steps(runs: Sequence[Run], selection: Selection | None) -> tuple[int, int]:

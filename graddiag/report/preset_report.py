@@ -9,7 +9,7 @@ from pathlib import Path
 
 from graddiag.chromium import ImageSize, chromium
 from graddiag.errors import InputError
-from graddiag.report.content import Grid, Part
+from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.report.html import page
 from graddiag.report.plots import Picture, figures_json, printable
 from graddiag.report.request import Tell, tell_nobody
@@ -26,8 +26,8 @@ class PresetReport:
     about: str
     source: str
     seen: tuple[str, ...]
-    parts: tuple[Part, ...]
-    settings: Grid
+    parts: tuple[ReportPart, ...]
+    settings: ReportGrid
     command: str
     runs: tuple[str, ...]
     graddiag_version: str
@@ -37,7 +37,7 @@ class PresetReport:
         return [picture for part in self.parts for picture in part.pictures]
 
     @property
-    def tables(self) -> Sequence[Grid]:
+    def tables(self) -> Sequence[ReportGrid]:
         return [grid for part in self.parts for grid in part.tables]
 
 
@@ -89,7 +89,7 @@ def _name(each: Picture) -> str:
     return each.place.chapter
 
 
-def _csv(grid: Grid) -> str:
+def _csv(grid: ReportGrid) -> str:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([grid.columns, *grid.rows])
     return text.getvalue()

@@ -14,7 +14,7 @@ def tell_nobody(doing: str) -> None:
 
 
 @dataclass(frozen=True)
-class Request:
+class ReportRequest:
     """sections: those that are wanted. title: None takes the runs' own. tell: called with what is being done."""
 
     sections: frozenset[Section] = frozenset(SECTIONS)
@@ -25,7 +25,7 @@ class Request:
         return section in self.sections
 
 
-def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> Request:
+def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> ReportRequest:
     """A Request of what a user gave; ``sections`` None are all of them.
 
     Raises:
@@ -36,4 +36,4 @@ def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> 
     if unknown or not asked:
         found = f"there is no {unknown[0]!r}" if unknown else "none was named"
         raise SettingError(f"sections of a report: {found}; name some of {', '.join(SECTIONS)}.")
-    return Request(frozenset(name for name in SECTIONS if name in asked), title, tell)
+    return ReportRequest(frozenset(name for name in SECTIONS if name in asked), title, tell)

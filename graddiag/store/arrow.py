@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.store.blocks import Block, Cells
+from graddiag.store.blocks import Block, ColumnValues
 
 _TEXT_KEY: Final = pa.dictionary(pa.int32(), pa.string())
 _TYPES: Final = {
@@ -69,14 +69,14 @@ def _array(field: pa.Field, blocks: Sequence[Block]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(codes, encoded.dictionary)
 
 
-def _absent(field: pa.Field, rows: int) -> Cells:
+def _absent(field: pa.Field, rows: int) -> ColumnValues:
     empty = (
         np.array([""], dtype=object) if pa.types.is_string(field.type) else np.zeros(1, field.type.to_pandas_dtype())
     )
-    return Cells(empty, np.ones(rows, dtype=bool), repeated=True)
+    return ColumnValues(empty, np.ones(rows, dtype=bool), repeated=True)
 
 
-def _spread(data: NDArray[Any], cells: Sequence[Cells], blocks: Sequence[Block]) -> NDArray[Any]:
+def _spread(data: NDArray[Any], cells: Sequence[ColumnValues], blocks: Sequence[Block]) -> NDArray[Any]:
     if not any(cell.repeated for cell in cells):
         return data
     counts = [
@@ -85,7 +85,7 @@ def _spread(data: NDArray[Any], cells: Sequence[Cells], blocks: Sequence[Block])
     return np.repeat(data, np.concatenate(counts))
 
 
-def _joined_nulls(cells: Sequence[Cells], blocks: Sequence[Block]) -> NDArray[np.bool_] | None:
+def _joined_nulls(cells: Sequence[ColumnValues], blocks: Sequence[Block]) -> NDArray[np.bool_] | None:
     if all(cell.null is None for cell in cells):
         return None
     pairs = zip(cells, blocks, strict=True)

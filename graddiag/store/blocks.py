@@ -18,7 +18,7 @@ _COLUMNS: Final = {table.name: {column.name: column for column in table.columns}
 
 
 @dataclass(frozen=True)
-class Cells:
+class ColumnValues:
     """The values of one column of a block.
 
     ``data`` is [rows], or [1] when that value is ``repeated`` for all rows. ``null`` [rows] is True where there is no
@@ -35,7 +35,7 @@ class Block:
     """Rows of one table. A declared column that is not in ``columns`` is null in all of them."""
 
     rows: int
-    columns: Mapping[str, Cells]
+    columns: Mapping[str, ColumnValues]
 
     @property
     def steps(self) -> NDArray[np.int32]:
@@ -95,7 +95,7 @@ def _row_count(table: schema.Table, columns: Mapping[str, Values]) -> int:
     raise SettingError(f"table {table.name} was given columns of unequal length: {found}; give them one length")
 
 
-def _cells(table: schema.Table, name: str, values: Values) -> Cells:
+def _cells(table: schema.Table, name: str, values: Values) -> ColumnValues:
     column = _COLUMNS[table.name].get(name) or _logged(table, name)
     null = _nulls(values)
     try:
@@ -104,7 +104,7 @@ def _cells(table: schema.Table, name: str, values: Values) -> Cells:
         raise SettingError(
             f"column {name!r} of table {table.name} holds {column.dtype}; it was given {_shown(values)} ({error})"
         ) from error
-    return Cells(data, null, repeated=isinstance(values, _SCALARS))
+    return ColumnValues(data, null, repeated=isinstance(values, _SCALARS))
 
 
 def _logged(table: schema.Table, name: str) -> schema.Column:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from graddiag import schema
 from graddiag.store.files import replace_file
-from graddiag.store.index import Index, Part
+from graddiag.store.index import Index, PartFile
 from graddiag.store.parts import write_parquet
 
 FAN_IN: Final = 16
@@ -37,21 +37,21 @@ def compacted(folder: Path, index: Index) -> tuple[Index, tuple[Path, ...]]:
     return index.model_copy(update={"tables": tables}), tuple(obsolete)
 
 
-def _due(parts: Sequence[Part]) -> Sequence[Part]:
+def _due(parts: Sequence[PartFile]) -> Sequence[PartFile]:
     """The last ``FAN_IN`` parts if they are of one level and few enough rows, else none."""
     last = parts[-FAN_IN:]
     same = len({part.level for part in last}) == 1
     return last if len(last) == FAN_IN and same and sum(part.rows for part in last) <= MAX_ROWS else ()
 
 
-def _joined(folder: Path, table: str, parts: Sequence[Part]) -> Part:
+def _joined(folder: Path, table: str, parts: Sequence[PartFile]) -> PartFile:
     declared, level = schema.TABLES[table], parts[0].level + 1
     extra = tuple(dict.fromkeys(name for part in parts for name in part.extra))
     rows = pa.concat_tables([pq.read_table(folder / part.file) for part in parts], promote_options="default")
     rows = rows.select([*declared.names, *extra]).unify_dictionaries()
     file = f"{table}/{Path(parts[0].file).stem.partition('-')[0]}-{level}.parquet"
     replace_file(folder / file, lambda aside: write_parquet(rows, declared, aside))
-    return Part(
+    return PartFile(
         file=file,
         rows=rows.num_rows,
         first_step=min(part.first_step for part in parts),

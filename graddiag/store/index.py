@@ -13,7 +13,7 @@ from graddiag.errors import RunFormatError
 from graddiag.store.files import INDEX, replace_text
 
 
-class Part(BaseModel):
+class PartFile(BaseModel):
     """One closed Parquet file: its path within the run folder, its rows, and the steps they span, both included.
 
     ``extra`` names the columns that it holds beside the declared ones. ``level`` counts how often its rows were joined.
@@ -35,9 +35,9 @@ class Index(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     schema_version: int = schema.SCHEMA_VERSION
-    tables: dict[str, tuple[Part, ...]] = Field(default_factory=dict)
+    tables: dict[str, tuple[PartFile, ...]] = Field(default_factory=dict)
 
-    def parts(self, table: str) -> tuple[Part, ...]:
+    def parts(self, table: str) -> tuple[PartFile, ...]:
         return self.tables.get(table, ())
 
     def rows(self, table: str) -> int:
@@ -47,7 +47,7 @@ class Index(BaseModel):
         """Columns of ``table`` beside the declared ones, in the order in which they first came."""
         return tuple(dict.fromkeys(name for part in self.parts(table) for name in part.extra))
 
-    def with_parts(self, added: dict[str, Part]) -> "Index":
+    def with_parts(self, added: dict[str, PartFile]) -> "Index":
         tables = {**self.tables, **{table: (*self.parts(table), part) for table, part in added.items()}}
         return Index(schema_version=self.schema_version, tables=tables)
 

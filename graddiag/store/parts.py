@@ -11,10 +11,10 @@ from graddiag import schema
 from graddiag.store.arrow import to_arrow
 from graddiag.store.blocks import Block
 from graddiag.store.files import replace_file
-from graddiag.store.index import Part
+from graddiag.store.index import PartFile
 
 
-def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -> Part:
+def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -> PartFile:
     """Writes ``blocks`` as part ``number`` of ``table`` in the run ``folder``; the index does not name it yet.
 
     Raises:
@@ -26,7 +26,7 @@ def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -
     path.parent.mkdir(exist_ok=True)
     replace_file(path, lambda aside: write_parquet(rows, declared, aside))
     steps = pc.min_max(rows.column(schema.STEP))
-    return Part(
+    return PartFile(
         file=f"{table}/{path.name}",
         rows=rows.num_rows,
         first_step=steps["min"].as_py(),

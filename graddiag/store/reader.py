@@ -20,7 +20,7 @@ from graddiag.errors import RunFormatError, SettingError
 from graddiag.run import Run, RunManifest
 from graddiag.store.arrow import arrow_schema, to_frame
 from graddiag.store.blocks import table_named
-from graddiag.store.index import Index, Part, read_index
+from graddiag.store.index import Index, PartFile, read_index
 from graddiag.store.manifests import read_manifest
 
 _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and that is not there, counts as lost
@@ -114,7 +114,7 @@ class FolderReader:
                 f"{self.folder}: a part cannot be read: {_first_line(error)}. {self._says()}"
             ) from error
 
-    def _dataset(self, table: schema.Table, target: pa.Schema, parts: Sequence[Part]) -> ds.Dataset:
+    def _dataset(self, table: schema.Table, target: pa.Schema, parts: Sequence[PartFile]) -> ds.Dataset:
         options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         layout, files = ds.ParquetFileFormat(default_fragment_scan_options=options), LocalFileSystem()
         fragments = [layout.make_fragment(str(self.folder / part.file), files) for part in parts]
@@ -122,7 +122,7 @@ class FolderReader:
             self._check(table, target, part, fragment)
         return ds.FileSystemDataset(fragments, target, layout, files)
 
-    def _check(self, table: schema.Table, target: pa.Schema, part: Part, fragment: ds.ParquetFileFragment) -> None:
+    def _check(self, table: schema.Table, target: pa.Schema, part: PartFile, fragment: ds.ParquetFileFragment) -> None:
         """Raises RunFormatError unless the part has every column the table is to have, with its type."""
         try:
             found = fragment.physical_schema
@@ -158,7 +158,7 @@ def _check_columns(table: schema.Table, found: Sequence[str], wanted: Sequence[s
             raise SettingError(f"table {table.name} has no column {name!r}; it has {', '.join(found)}")
 
 
-def _within(where: Mapping[str, Any], parts: Sequence[Part]) -> Mapping[str, Any]:
+def _within(where: Mapping[str, Any], parts: Sequence[PartFile]) -> Mapping[str, Any]:
     """``where`` with a range of steps cut to those that the parts span: a range may be as long as one likes."""
     steps = where.get(schema.STEP)
     if not isinstance(steps, range) or steps.step != 1:
@@ -179,7 +179,7 @@ def _values(table: schema.Table, field: pa.Field, value: Any) -> pa.Array:
         ) from error
 
 
-def _may_hold(part: Part, steps: pa.Array | None) -> bool:
+def _may_hold(part: PartFile, steps: pa.Array | None) -> bool:
     if steps is None:
         return True
     found = steps.to_numpy(zero_copy_only=False)

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 from graddiag import processes
 from graddiag.jobs import control
 from graddiag.jobs.files import read_jobs, report_of
-from graddiag.jobs.values import Job, Request
+from graddiag.jobs.values import Job, JobRequest
 from graddiag.lab.spec import TaskName
 from graddiag.presets import names
 from tests.dashboards.conftest import Open
@@ -29,11 +29,11 @@ def sleeper() -> Iterator[int]:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
+def started(monkeypatch: pytest.MonkeyPatch) -> list[JobRequest]:
     """What would have been started, and was not."""
-    requests: list[Request] = []
+    requests: list[JobRequest] = []
 
-    def start(root: Path, request: Request) -> Job:
+    def start(root: Path, request: JobRequest) -> Job:
         requests.append(request)
         name = leave(root, len(requests))
         return next(job for job in read_jobs(root) if job.id == name)
@@ -53,7 +53,7 @@ def test_with_no_jobs_it_says_so(open_page: Open) -> None:
     assert "No jobs yet" in words(page)
 
 
-def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: list[Request]) -> None:
+def test_a_pair_is_started_as_it_was_set(open_page: Open, root: Path, started: list[JobRequest]) -> None:
     page = open_page("lab", task="temporal-order", model="gru")
     page.number_input(key="steps").set_value(60).run()
     page.number_input(key="seeds").set_value(2).run()
@@ -84,7 +84,7 @@ def test_another_task_brings_the_numbers_that_suit_it(open_page: Open) -> None:
 
 
 def test_every_pair_of_the_demonstration_fills_the_form_and_can_be_asked_for(
-    open_page: Open, started: list[Request]
+    open_page: Open, started: list[JobRequest]
 ) -> None:
     page = open_page("lab")
     presets = [name for name in page.selectbox(key="start_from").options if name != "none"]
@@ -111,14 +111,14 @@ def test_a_number_typed_while_another_network_is_on_its_way_stays(open_page: Ope
 
 
 @pytest.mark.parametrize("task", get_args(TaskName))
-def test_every_task_can_be_asked_for_as_it_stands(open_page: Open, started: list[Request], task: str) -> None:
+def test_every_task_can_be_asked_for_as_it_stands(open_page: Open, started: list[JobRequest], task: str) -> None:
     page = open_page("lab", task=task, model="gru")
     press(page, "Start")
     assert not page.exception
     assert [one.arguments[2] for one in started] == [task]
 
 
-def test_a_length_that_the_task_cannot_have_is_refused(open_page: Open, started: list[Request]) -> None:
+def test_a_length_that_the_task_cannot_have_is_refused(open_page: Open, started: list[JobRequest]) -> None:
     page = open_page("lab", task="temporal-order", length="5")
     press(page, "Start")
     assert "needs a length of" in words(page)
@@ -134,7 +134,7 @@ def test_a_length_that_the_task_cannot_have_is_refused(open_page: Open, started:
     ],
 )
 def test_what_cannot_be_meant_is_refused_in_words(
-    open_page: Open, started: list[Request], clip: str, told: str
+    open_page: Open, started: list[JobRequest], clip: str, told: str
 ) -> None:
     page = open_page("lab", clip=clip)
     press(page, "Start")
@@ -220,7 +220,7 @@ def test_a_job_of_hostile_words_is_shown_as_text(open_page: Open, root: Path) ->
     assert "<img" not in words(page)
 
 
-def test_a_preset_is_asked_for_with_its_settings(open_page: Open, started: list[Request]) -> None:
+def test_a_preset_is_asked_for_with_its_settings(open_page: Open, started: list[JobRequest]) -> None:
     page = open_page("lab", kind="preset", preset="rnnlm")
     assert "Mikolov" in words(page)
     field = page.text_input(key="rnnlm-True-classes")
@@ -234,7 +234,7 @@ def test_a_preset_is_asked_for_with_its_settings(open_page: Open, started: list[
 @pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("quick", ["true", "false"])
 def test_every_preset_can_be_asked_for_as_it_stands(
-    open_page: Open, started: list[Request], name: str, quick: str
+    open_page: Open, started: list[JobRequest], name: str, quick: str
 ) -> None:
     page = open_page("lab", kind="preset", preset=name, quick=quick)
     press(page, "Start")
@@ -243,7 +243,7 @@ def test_every_preset_can_be_asked_for_as_it_stands(
     assert [one.arguments[:-2] for one in started] == [("lab", name, *size)]
 
 
-def test_a_setting_of_a_preset_that_cannot_be_meant_is_told(open_page: Open, started: list[Request]) -> None:
+def test_a_setting_of_a_preset_that_cannot_be_meant_is_told(open_page: Open, started: list[JobRequest]) -> None:
     page = open_page("lab", kind="preset", preset="sum")
     page.text_input(key="sum-True-steps").set_value("many").run()
     press(page, "Start")
@@ -252,7 +252,7 @@ def test_a_setting_of_a_preset_that_cannot_be_meant_is_told(open_page: Open, sta
 
 
 def test_the_report_of_a_finished_preset_can_be_downloaded(tmp_path: Path) -> None:
-    request = Request(
+    request = JobRequest(
         title="sum, quick", arguments=("--version",), experiment="lab-sum-quick", parts=True, reports=True
     )
     job = control.start(tmp_path, request)

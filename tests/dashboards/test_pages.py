@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from graddiag.analysis import diagnose
 from graddiag.jobs import control
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.store import load_run
 from tests.dashboards.conftest import Open
 from tests.dashboards.drawn import charts
@@ -181,7 +181,7 @@ def test_small_lines_hold_numbers_alone(open_page: Open, root: Path) -> None:
 
 
 def test_a_pair_is_asked_for_as_a_job(open_page: Open, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Request] = []
+    asked: list[JobRequest] = []
     monkeypatch.setattr(control, "start", lambda root, request: asked.append(request))
     write(root, Made("taken", experiment="text-rnn-norm-0.5"))
     page = open_page("runs")

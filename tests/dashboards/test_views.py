@@ -7,7 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from graddiag.jobs import control
-from graddiag.jobs.values import Request
+from graddiag.jobs.values import JobRequest
 from graddiag.store import load_run, trashed_runs
 from tests.dashboards.conftest import Open
 from tests.dashboards.drawn import figures
@@ -230,7 +230,7 @@ def test_a_run_goes_to_the_trash_and_comes_back(open_page: Open, root: Path) -> 
 
 
 def test_settings_of_a_preset_are_in_the_address(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Request] = []
+    asked: list[JobRequest] = []
     monkeypatch.setattr(control, "start", lambda root, request: asked.append(request))
     page = open_page("lab", kind="preset", preset="rnnlm", **{"rnnlm-True-classes": "7"})
     assert page.text_input(key="rnnlm-True-classes").value == "7"

@@ -17,7 +17,7 @@ from graddiag.errors import InputError
 from graddiag.jobs import control
 from graddiag.jobs.control import forget, start, stop
 from graddiag.jobs.files import read_job, read_jobs, said
-from graddiag.jobs.values import Job, Request
+from graddiag.jobs.values import Job, JobRequest
 from graddiag.store import read_manifests
 from tests.waiting import until
 
@@ -62,7 +62,7 @@ def restored_interrupt() -> Iterator[None]:
 
 
 def test_a_job_runs_and_is_found_again_with_what_it_printed(tmp_path: Path) -> None:
-    job = ended(tmp_path, start(tmp_path, Request(title="version", arguments=("--version",), steps=3)))
+    job = ended(tmp_path, start(tmp_path, JobRequest(title="version", arguments=("--version",), steps=3)))
     assert (job.state, job.code) == ("finished", 0)
     assert job.ended
     assert job.ended >= job.started.created
@@ -72,14 +72,14 @@ def test_a_job_runs_and_is_found_again_with_what_it_printed(tmp_path: Path) -> N
 
 
 def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
-    job = ended(tmp_path, start(tmp_path, Request(title="wrong", arguments=("run", "--model", "mlp"))))
+    job = ended(tmp_path, start(tmp_path, JobRequest(title="wrong", arguments=("run", "--model", "mlp"))))
     assert (job.state, job.code) == ("failed", 2)
     assert "mlp" in said(tmp_path, job.id, 1)[0]
 
 
 def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:
     odd = "$(touch pwned); `id` | x > y"
-    job = ended(tmp_path, start(tmp_path, Request(title="odd", arguments=("list", "--root", odd, "--nonsense"))))
+    job = ended(tmp_path, start(tmp_path, JobRequest(title="odd", arguments=("list", "--root", odd, "--nonsense"))))
     assert job.state == "failed"
     assert not (Path.cwd() / "pwned").exists()
 
@@ -90,7 +90,7 @@ def test_stop_closes_the_run_as_interrupted(
 ) -> None:
     """Under a dashboard that nohup started too, whose children inherit that SIGINT is ignored."""
     signal.signal(signal.SIGINT, inherited)
-    job = start(tmp_path, Request(title="endless", arguments=(*ENDLESS, "--root", str(tmp_path)), experiment=None))
+    job = start(tmp_path, JobRequest(title="endless", arguments=(*ENDLESS, "--root", str(tmp_path)), experiment=None))
     until(lambda: bool(read_manifests(tmp_path)))
     assert stop(tmp_path, job.id)
     job = ended(tmp_path, job)
@@ -138,7 +138,7 @@ def test_no_more_than_two_at_once(tmp_path: Path) -> None:
         for number in range(control.AT_ONCE):
             written(tmp_path, process.pid, processes.since(process.pid), number)
         with pytest.raises(InputError, match=r"2 jobs are at work already \(job 1, job 0\)\. Wait for one of them"):
-            start(tmp_path, Request(title="third", arguments=("--version",)))
+            start(tmp_path, JobRequest(title="third", arguments=("--version",)))
         with pytest.raises(InputError, match=r"is at work\. Stop it first"):
             forget(tmp_path, read_jobs(tmp_path)[0].id)
 
@@ -176,12 +176,12 @@ def test_no_jobs_yet(tmp_path: Path) -> None:
 def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="The job was not started"):
-        start(tmp_path / "file", Request(title="x", arguments=("--version",)))
+        start(tmp_path / "file", JobRequest(title="x", arguments=("--version",)))
 
 
 def test_a_null_character_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="null character"):
-        start(tmp_path, Request(title="x", arguments=("--version\0",)))
+        start(tmp_path, JobRequest(title="x", arguments=("--version\0",)))
 
 
 def test_the_supervisor_brings_no_heavy_library() -> None:

@@ -14,7 +14,7 @@ from graddiag.lab.grammar import (
     GRAMMAR,
     SENTENCE,
     SOURCE,
-    Choice,
+    Alternative,
     entropy_rate,
     grammar_text,
     unigram_entropy,
@@ -25,7 +25,7 @@ from graddiag.lab.tasks import make_task
 
 def written(symbol: str) -> Iterator[tuple[str, float]]:
     """Everything a symbol can become, with its probability."""
-    for choice in GRAMMAR.get(symbol, (Choice(1.0, ()),)):
+    for choice in GRAMMAR.get(symbol, (Alternative(1.0, ()),)):
         parts = [list(written(part)) if part in GRAMMAR else [(part, 1.0)] for part in choice.parts]
         for texts in product(*parts):
             yield "".join(text for text, _ in texts), choice.probability * math.prod(each for _, each in texts)

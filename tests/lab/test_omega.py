@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import graddiag
 from graddiag.errors import SettingError
-from graddiag.lab.omega import BOUND, Omega, OmegaForm, omega_term
+from graddiag.lab.omega import BOUND, OmegaForm, OmegaRegularizer, omega_term
 from tests.reference.oracle import unroll
 
 F64 = torch.float64
@@ -63,7 +63,7 @@ def test_value_and_gradient_of_every_layer_and_direction(
         expected[name] = getattr(rnn, name).grad + 1.5 * grad
 
     rnn.zero_grad()
-    with Omega(rnn, 1.5, form) as omega:
+    with OmegaRegularizer(rnn, 1.5, form) as omega:
         rnn(x)[0].square().sum().backward()
         before = {name: p.grad.clone() for name, p in rnn.named_parameters()}
         found = omega()
@@ -106,7 +106,7 @@ def test_what_no_gradient_reached_does_not_count(form: OmegaForm) -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_without_any_gradient_it_is_zero(form: OmegaForm) -> None:
     rnn = graddiag.nn.RNN(I, H, nonlinearity="relu", dtype=F64)
-    with Omega(rnn, 1.0, form) as omega:
+    with OmegaRegularizer(rnn, 1.0, form) as omega:
         (rnn(torch.randn(T, N, I, dtype=F64))[0] * 0).sum().backward()
         assert omega().item() == 0
         assert omega().item() == 0  # nothing has run since
@@ -135,10 +135,10 @@ def test_torchs_own_rnn_and_a_cell_in_a_loop(cell: bool) -> None:
             one.copy_(other)
     x = torch.randn(T, N, I, dtype=F64)
 
-    with Omega(mine, 2.0) as omega:
+    with OmegaRegularizer(mine, 2.0) as omega:
         mine(x)[0].square().sum().backward()
         expected = omega()
-    with Omega(theirs, 2.0) as omega:
+    with OmegaRegularizer(theirs, 2.0) as omega:
         if cell:
             h, outputs = None, []
             for x_t in x:
@@ -158,7 +158,7 @@ def test_a_recorder_counts_it_to_the_gradient_before_clipping(tmp_path: Path) ->
     rnn = graddiag.nn.RNN(I, H)
     optimizer = torch.optim.SGD(rnn.parameters(), lr=0.1)
     norms = []
-    with Omega(rnn, 2.0) as omega, graddiag.watch(rnn, optimizer, run="omega", root=tmp_path) as recorder:
+    with OmegaRegularizer(rnn, 2.0) as omega, graddiag.watch(rnn, optimizer, run="omega", root=tmp_path) as recorder:
         for _ in range(3):
             optimizer.zero_grad()
             rnn(torch.randn(T, N, I))[0].square().mean().backward()
@@ -174,7 +174,7 @@ def test_a_recorder_counts_it_to_the_gradient_before_clipping(tmp_path: Path) ->
 
 def test_hooks_are_off_when_closed() -> None:
     rnn = graddiag.nn.RNN(I, H)
-    with Omega(rnn, 1.0):
+    with OmegaRegularizer(rnn, 1.0):
         assert rnn._forward_hooks
     assert not rnn._forward_hooks
     assert not rnn._forward_pre_hooks
@@ -182,10 +182,10 @@ def test_hooks_are_off_when_closed() -> None:
 
 def test_refusals() -> None:
     with pytest.raises(SettingError, match=r"omega: module '1' is of the kind LSTM, whose gates send gradients"):
-        Omega(nn.Sequential(nn.Linear(I, I), nn.LSTM(I, H)), 1.0)
+        OmegaRegularizer(nn.Sequential(nn.Linear(I, I), nn.LSTM(I, H)), 1.0)
     with pytest.raises(SettingError, match=r"omega: module '\(model\)' is of the kind GRU"):
-        Omega(graddiag.nn.GRU(I, H), 1.0)
+        OmegaRegularizer(graddiag.nn.GRU(I, H), 1.0)
     with pytest.raises(SettingError, match="has layer norm, whose derivative W_hh is in too"):
-        Omega(graddiag.nn.RNN(I, H, layer_norm=True), 1.0)
+        OmegaRegularizer(graddiag.nn.RNN(I, H, layer_norm=True), 1.0)
     with pytest.raises(SettingError, match="omega: the model has no recurrent layer"):
-        Omega(nn.Linear(I, H), 1.0)
+        OmegaRegularizer(nn.Linear(I, H), 1.0)

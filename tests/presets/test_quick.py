@@ -9,7 +9,7 @@ import pytest
 from graddiag import list_runs
 from graddiag.cli import main
 from graddiag.presets import ENTRIES, entry, names
-from graddiag.presets.catalogue import Entry
+from graddiag.presets.catalogue import CatalogueEntry
 
 
 @pytest.mark.slow
@@ -64,7 +64,7 @@ def test_the_command_that_repeats_it_gives_its_settings(name: str, capsys: pytes
 
 
 @pytest.mark.parametrize("each", ENTRIES, ids=lambda each: each.name)
-def test_it_has_a_page_with_its_pictures_and_a_place_in_the_readme(each: Entry) -> None:
+def test_it_has_a_page_with_its_pictures_and_a_place_in_the_readme(each: CatalogueEntry) -> None:
     root = Path(__file__).parent.parent.parent
     page = (root / each.manual).read_text()
     assert each.name in page

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.recording.parameters import GradientMeter, Weights, recurrent_spectra, total_norm, update_sizes
+from graddiag.recording.parameters import GradientMeter, WeightCopy, recurrent_spectra, total_norm, update_sizes
 from graddiag.recording.scaling import Scale
 
 
@@ -116,7 +116,7 @@ def test_total_norm_of_nothing_is_missing() -> None:
 
 def test_update_over_weight() -> None:
     model = Two()
-    weights = Weights(model)
+    weights = WeightCopy(model)
     with torch.no_grad():
         model.a += torch.tensor([0.3, 0.4])
     ratio, columns = update_sizes(weights, None)

@@ -24,7 +24,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Block:
+class WeightBlock:
     """One gate's block of a W_hh: singular values, the largest first; eigenvalues as real and imaginary parts, the
     largest in size first, empty where the block is not square (a projection)."""
 
@@ -56,7 +56,7 @@ class WeightSpectrum(Result):
     source: Source
     parameter: str
     step: int | None
-    blocks: tuple[Block, ...]
+    blocks: tuple[WeightBlock, ...]
     missing: str | None = None
 
     @property
@@ -212,7 +212,7 @@ class Lyapunov(Result):
         return indexed({"index": np.arange(len(self.exponents))}, exponent=self.exponents)
 
 
-def _sizes(block: Block) -> str:
+def _sizes(block: WeightBlock) -> str:
     radius = np.nan if block.radius is None else block.radius
     return " and ".join(number(known(size)) for size in (block.norm, radius))
 
@@ -310,16 +310,16 @@ def _is_of(parameter: str, selection: Selection) -> bool:
     return module == selection.module and name in (own, "weight_hh")
 
 
-def _blocks(rows: pd.DataFrame) -> tuple[Block, ...]:
+def _blocks(rows: pd.DataFrame) -> tuple[WeightBlock, ...]:
     """The blocks of one weight, gates in torch's order."""
     return tuple(_block(gate, rows[rows[schema.GATE] == gate]) for gate in GATES if (rows[schema.GATE] == gate).any())
 
 
-def _block(gate: str, rows: pd.DataFrame) -> Block:
+def _block(gate: str, rows: pd.DataFrame) -> WeightBlock:
     rows = rows.sort_values(schema.INDEX)
     real, absent = numbers(rows[schema.EIGENVALUE_REAL])
     imag, _ = numbers(rows[schema.EIGENVALUE_IMAG])
-    return Block(gate, gate_title(gate), numbers(rows[schema.SINGULAR_VALUE])[0], real[~absent], imag[~absent])
+    return WeightBlock(gate, gate_title(gate), numbers(rows[schema.SINGULAR_VALUE])[0], real[~absent], imag[~absent])
 
 
 def _on_steps(values: Floats, absent: Flags, at: Ints, count: int) -> tuple[Floats, Flags]:

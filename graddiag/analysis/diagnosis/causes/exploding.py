@@ -36,7 +36,7 @@ _SMALLER_WEIGHT: Final = Advice(
 
 
 @dataclass(frozen=True)
-class Growth:
+class GrowthThroughTime:
     """How often and how much the gradient of one layer grows on its way back through time.
 
     steps: those at which it grows so. share: of the recorded steps at which that is known, those whose gradient dies
@@ -107,7 +107,7 @@ def _across_depth(measured: Measured) -> Finding | None:
     )  # fmt: skip
 
 
-def growth_of(reaches: Sequence[Reach], thresholds: Thresholds) -> Growth | None:
+def growth_of(reaches: Sequence[Reach], thresholds: Thresholds) -> GrowthThroughTime | None:
     """The layer in which the gradient grows most through time, often enough; None where there is none."""
     grown = [each for each in (_growth(one, thresholds) for one in reaches) if each is not None]
     often = (each for each in grown if each.share >= thresholds.growth_share)
@@ -130,7 +130,9 @@ _LED_TO: Final = 10  # steps between a spike and the step from which on the loss
 _NEAR: Final = 3  # steps between a jump of the norm and one of the loss that belong together
 
 
-def held_by_clipping(history: NormHistory, spikes: Spikes, growth: Growth | None, thresholds: Thresholds) -> bool:
+def held_by_clipping(
+    history: NormHistory, spikes: Spikes, growth: GrowthThroughTime | None, thresholds: Thresholds
+) -> bool:
     """Whether clipping engaged at every spike and left none, and at so many of the steps at which the gradient grows
     that the others would not have been called exploding."""
     clipped = _clipped(history)
@@ -145,12 +147,12 @@ def _clipped(history: NormHistory) -> Ints:
     return history.steps[history.coefficient.values < 1]
 
 
-def _share_left(growth: Growth, clipped: Ints) -> float:
+def _share_left(growth: GrowthThroughTime, clipped: Ints) -> float:
     """The share of the recorded steps that grow and were not clipped."""
     return growth.share * float((~np.isin(growth.steps, clipped)).mean())
 
 
-def _growth(reach: Reach, thresholds: Thresholds) -> Growth | None:
+def _growth(reach: Reach, thresholds: Thresholds) -> GrowthThroughTime | None:
     growths: Floats = reach.growth_by_step
     known = ~np.isnan(growths) & ((growths > 0) | np.isfinite(reach.arriving_by_step))
     grown = known & (growths >= thresholds.growth)
@@ -159,7 +161,7 @@ def _growth(reach: Reach, thresholds: Thresholds) -> Growth | None:
     at = int(np.where(known, growths, -1.0).argmax())
     steps = reach.steps[grown]
     median, share = float(np.median(growths[known])), float(grown.sum() / known.sum())
-    return Growth(reach, steps, share, median, float(growths[at]), int(reach.steps[at]), int(steps[0]))
+    return GrowthThroughTime(reach, steps, share, median, float(growths[at]), int(reach.steps[at]), int(steps[0]))
 
 
 def _many(found: Spikes, thresholds: Thresholds) -> bool:
@@ -168,7 +170,7 @@ def _many(found: Spikes, thresholds: Thresholds) -> bool:
     return found.share >= thresholds.spike_share or bool(found.ratios.max() >= thresholds.spike_severe)
 
 
-def _severity(measured: Measured, growth: Growth | None, spikes: Spikes | None) -> Severity:
+def _severity(measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Severity:
     t = measured.thresholds
     by_growth = growth is not None and growth.typical >= t.growth_severe
     by_norm = spikes is not None and bool(spikes.ratios.max() >= t.spike_severe or spikes.share >= t.spike_share_severe)
@@ -176,7 +178,7 @@ def _severity(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     return measured.severity(severe=by_growth or by_norm or early)
 
 
-def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) -> Strength:
+def _strength(measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Strength:
     """Strong where the gradient was measured to grow through time; moderate by spikes of the norm alone."""
     t = measured.thresholds
     if growth is not None and growth.typical >= t.growth:
@@ -191,13 +193,13 @@ def _strength(measured: Measured, growth: Growth | None, spikes: Spikes | None) 
     return "moderate" if (often or led_to) and not measured.at_reference else "weak"
 
 
-def _caught(growth: Growth | None, history: NormHistory) -> str:
+def _caught(growth: GrowthThroughTime | None, history: NormHistory) -> str:
     """Which of the steps clipping caught, in words, where it held the explosion."""
     every = growth is None or not _share_left(growth, _clipped(history))
     return "every such step" if every else "nearly every such step"
 
 
-def _sentence(growth: Growth | None, spikes: Spikes | None, caught: str | None) -> str:
+def _sentence(growth: GrowthThroughTime | None, spikes: Spikes | None, caught: str | None) -> str:
     parts = []
     if growth is not None:
         parts.append(
@@ -230,7 +232,7 @@ def _norm_evidence(spikes: Spikes | None) -> tuple[Evidence, ...]:
     )
 
 
-def _growth_evidence(growth: Growth) -> tuple[Evidence, ...]:
+def _growth_evidence(growth: GrowthThroughTime) -> tuple[Evidence, ...]:
     steps, selection = growth.reach.steps, growth.reach.selection
     when = f"{selection.label}, {span(int(steps[0]), int(steps[-1]))}"
     place = place_in(selection, int(steps[0]), int(steps[-1]))
@@ -259,7 +261,9 @@ def _rule(thresholds: Thresholds) -> str:
     )
 
 
-def _advice(measured: Measured, growth: Growth | None, spikes: Spikes | None, held: bool) -> tuple[Advice, ...]:
+def _advice(
+    measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None, held: bool
+) -> tuple[Advice, ...]:
     """The recurrent weight first where the gradient grows from the first step on; else clipping, then the rate; the
     rate first where no norm tells a threshold."""
     if held:

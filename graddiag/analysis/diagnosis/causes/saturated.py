@@ -16,7 +16,7 @@ from graddiag.run import numbers
 
 
 @dataclass(frozen=True)
-class Saturation:
+class SaturationCause:
     """One gate of one layer: the share of saturated activations at the recorded steps, [S], mean over timesteps. It is
     judged by the last ``judged_share`` of them."""
 
@@ -112,7 +112,7 @@ def _rule(measured: Measured) -> str:
     )
 
 
-def _shares(measured: Measured, layer: Selection) -> list[Saturation]:
+def _shares(measured: Measured, layer: Selection) -> list[SaturationCause]:
     columns = [schema.STEP, schema.GATE, schema.SATURATED_LOW, schema.SATURATED_HIGH]
     where = {**layer.where, schema.STEP: [int(step) for step in measured.looked_at]}
     if not where[schema.STEP]:
@@ -126,7 +126,7 @@ def _shares(measured: Measured, layer: Selection) -> list[Saturation]:
         share = low if gate in KEEPING else low + high
         at, means = _by_step(steps[chosen], share[chosen])
         if len(at):
-            found.append(Saturation(layer, str(gate), at, means, measured.thresholds.judged_share))
+            found.append(SaturationCause(layer, str(gate), at, means, measured.thresholds.judged_share))
     return found
 
 

@@ -6,13 +6,24 @@ or it still improves.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.outcome import words
 from graddiag.analysis.diagnosis.outcome.course import Course, course
+from graddiag.analysis.diagnosis.outcome.levels import (
+    FINE,
+    Detail,
+    Judgement,
+    OutcomeName,
+    beats,
+    by_loss,
+    by_reference,
+    late_course,
+    lost_gain,
+)
 from graddiag.analysis.diagnosis.outcome.measures import (
     Measure,
     chance_of,
@@ -27,33 +38,9 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source, source_of
 from graddiag.run import Run, numbers, remembered
 
-OutcomeName = Literal["learned", "learning", "overfits", "stuck", "diverged", "broken", "unknown"]
-Detail = Literal[
-    "at-chance",
-    "constant-prediction",
-    "plateau",
-    "never-fell",
-    "slow",
-    "jumped",
-    "recovering",
-    "recovered",
-    "lost",
-    "rose",
-    "near-floor",
-    "floor-unknown",
-    "not-significant",
-    "not-a-measure",
-    "no-loss",
-    "few-steps",
-    "skipped",
-    "barely",
-]
-OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _FEW: Final = 20  # steps; fewer show nothing
 _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
-_SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
 _BARELY: Final = 0.1  # of the reference: a smaller gain is none while a part of the model is not trained
-FINE: Final = ("learned", "learning")
 
 
 @dataclass(frozen=True)
@@ -101,17 +88,6 @@ class Outcome(Result):
         return words.headline(self.name, self.detail)
 
 
-@dataclass(frozen=True)
-class _Judged:
-    name: OutcomeName
-    detail: Detail | None = None
-    since: int | None = None
-
-    @property
-    def fine(self) -> bool:
-        return self.name in FINE
-
-
 @remembered
 def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     """The outcome of ``run``.
@@ -123,10 +99,10 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     broken = broken_from(run)
     measure = goal_of(run) or explained_of(run) or loss
     if broken is not None:
-        return _told(run, source, _Judged("broken", None, broken), measure or loss)
+        return _told(run, source, Judgement("broken", None, broken), measure or loss)
     skipped = skipped_updates(run)
     if skipped is not None:
-        return _told(run, source, _Judged("broken", "skipped", skipped[2]), measure or loss)
+        return _told(run, source, Judgement("broken", "skipped", skipped[2]), measure or loss)
     if measure is None or (loss is None and measure.kind != "goal"):
         return Outcome(source, "unknown", "no-loss", None, words.NO_LOSS, missing=words.NO_LOSS)
     if loss is not None and len(loss.values) < thresholds.loss_steps and measure.kind != "goal":
@@ -136,26 +112,26 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     return _told(run, source, _with_faults(run, measure, judged), measure)
 
 
-def _with_faults(run: Run, measure: Measure, judged: _Judged) -> _Judged:
+def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
     """The outcome of a training that cannot have learned: without any gradient it is stuck where its loss does not
     tell, and a small gain is none where for certain a part of the model is not trained."""
     if judged.name == "unknown" and measure.values[-1] != 0 and without_gradient(run):
-        return _Judged("stuck", "never-fell", 0)
+        return Judgement("stuck", "never-fell", 0)
     if judged.name not in FINE or measure.kind == "goal" or not partly_trained(run):
         return judged
     known = measure.reference if measure.reference is not None else (constant_loss(run) or (None,))[0]
     gain = None if known is None else (known - course(measure.steps, measure.values).last) / abs(known)
-    return _Judged("stuck", "barely", 0) if gain is not None and gain < _BARELY else judged
+    return Judgement("stuck", "barely", 0) if gain is not None and gain < _BARELY else judged
 
 
-def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> _Judged:
+def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> Judgement:
     """Of few steps: learning where most of the loss is gone and a longer run would be called learned."""
     if len(loss.values) >= _FEW and _judge(run, measure, loss, t).fine:
         found, known = course(loss.steps, loss.values), constant_loss(run)
         whole = found.start if known is None or _same_targets(run, found) else min(known[0], found.start)
         if whole - max(found.last, found.before_last) > _MOST * abs(whole):
-            return _Judged("learning")
-    return _Judged("unknown", "few-steps")
+            return Judgement("learning")
+    return Judgement("unknown", "few-steps")
 
 
 def _same_targets(run: Run, found: Course) -> bool:
@@ -180,15 +156,15 @@ def broken_from(run: Run) -> int | None:
     return min(found) if found else None
 
 
-def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _Judged:
+def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> Judgement:
     found = course(measure.steps, measure.values)
     moved = course(loss.steps, loss.values) if loss is not None and len(loss.values) else None
     if measure.kind == "loss" and (why := no_measure(run, found)):
-        return _Judged("unknown", why)
+        return Judgement("unknown", why)
     if measure.kind == "goal":
         return _by_goal(run, measure, found, moved, t)
     if measure.kind == "explained" and moved is not None and _same_targets(run, moved):
-        return _by_loss(moved, t)
+        return by_loss(moved, t)
     if measure.kind == "explained":
         return _by_loss_beside(run, measure, found, moved, t)
     known = constant_loss(run)
@@ -196,43 +172,43 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> _
         measure = replace(
             measure, reference=known[0], reference_name="a constant prediction", least=0.01 * abs(known[0])
         )
-        return _by_reference(measure, found, found, known[0], t)
+        return by_reference(measure, found, found, known[0], t)
     if measure.reference is None:
-        return _by_loss(found, t)
-    return _by_reference(measure, found, found, measure.reference, t)
+        return by_loss(found, t)
+    return by_reference(measure, found, found, measure.reference, t)
 
 
-def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
     """By what the model explains; how it moved, by the loss of every step where that has the same units."""
     known = constant_loss(run)
     if known is None or moved is None:
-        return _by_reference(explained, found, found, 1.0, t)
-    return _by_reference(explained, found, moved, known[0], t, spread=known[1])
+        return by_reference(explained, found, found, 1.0, t)
+    return by_reference(explained, found, moved, known[0], t, spread=known[1])
 
 
-def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged:
+def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
     """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
     if measure.reference is not None:
-        judged = _by_reference(measure, found, found, measure.reference, t)
-        learned = _beats(measure, found, t, best=True)
+        judged = by_reference(measure, found, found, measure.reference, t)
+        learned = beats(measure, found, t, best=True)
         return (_overfits(measure, found, moved, t) if learned else None) or judged
     span, explained = found.start - found.best, explained_of(run)
     fits = None if explained is None else course(explained.steps, explained.values)
-    trained = explained is not None and fits is not None and _beats(explained, fits, t)
-    if explained is not None and fits is not None and not trained and not _beats(explained, fits, t, best=True):
+    trained = explained is not None and fits is not None and beats(explained, fits, t)
+    if explained is not None and fits is not None and not trained and not beats(explained, fits, t, best=True):
         return _by_loss_beside(run, explained, fits, moved, t)  # what is not learned in training cannot be held out
     if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
         if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
-            return overfits or _Judged("diverged", "rose", found.above_since(found.start))
-        return _Judged("learned", "near-floor") if trained else _Judged("stuck", "never-fell", int(found.steps[0]))
+            return overfits or Judgement("diverged", "rose", found.above_since(found.start))
+        return Judgement("learned", "near-floor") if trained else Judgement("stuck", "never-fell", int(found.steps[0]))
     overfits = _overfits(measure, found, moved, t)
     if overfits is not None:
         return overfits
-    return _lost(found, span, t) or _late(found, span, t)
+    return lost_gain(found, span, t) or late_course(found, span, t)
 
 
-def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> _Judged | None:
+def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:
     """Held-out measures that get worse for good while the training loss does not rise."""
     if not measure.held_out or moved is None or found.best_block >= len(found.levels) - 1:
         return None
@@ -243,126 +219,10 @@ def _overfits(measure: Measure, found: Course, moved: Course | None, t: Threshol
     rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
     if worse <= enough or rises:
         return None
-    return _Judged("overfits", None, found.best_step)
+    return Judgement("overfits", None, found.best_step)
 
 
-def _by_reference(
-    measure: Measure, found: Course, path: Course, reference: float, t: Thresholds, *, spread: float = 0.0
-) -> _Judged:
-    """Against a constant prediction or guessing: whether it is better, by the ``measure`` or by the many more values of
-    the ``path``, in whose units that has ``reference``, with the error ``spread``; how it moved, by the path."""
-    now = _beats(measure, found, t) or (path is not found and _below(path, reference, spread, t))
-    beats = now or _beats(measure, found, t, best=True)
-    span = reference - path.best
-    lost = _lost(path, span, t) if beats and span > 0 else None
-    if lost is not None:
-        return lost
-    if not now:
-        never = _never(path, reference, t)
-        unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
-        return _Judged("unknown", "not-significant") if unsure else never
-    late = _late(path, max(span, path.error), t)
-    if late.name == "learned" and reference - path.start > span / 2:
-        return _Judged("learned", "near-floor")
-    return late
-
-
-def _beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False) -> bool:
-    """Whether the late values (or the best level) lie below the reference, by ``least`` and by more than their noise;
-    the best of many levels lies low by chance, so that twice the noise is asked of it. Of late values that still
-    improve the last levels count instead."""
-    assert measure.reference is not None
-    if best:
-        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.best_error)
-    level, error = found.late
-    late = measure.reference - level > max(measure.least, t.loss_noise * error)
-    lasting = max(found.last, found.before_last)
-    now = measure.reference - lasting > max(measure.least, t.loss_noise * found.error)
-    return now or (late and min(found.last, found.before_last) < measure.reference)
-
-
-def _may_beat(measure: Measure, found: Course) -> bool:
-    """Whether the late values lie below the reference, within their noise of 5% of it: then a small success would not
-    show."""
-    assert measure.reference is not None
-    level, error = found.late
-    gain = measure.reference - level
-    return gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
-
-
-def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
-    """Whether the late losses lie below the reference, by 1% of it and more than the noise of both."""
-    level, error = path.late
-    return reference - level > max(0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread)))
-
-
-def _never(found: Course, reference: float, t: Thresholds) -> _Judged:
-    """Not better than guessing: above it and rising, above it and slow, or at it."""
-    scale = max(abs(reference), reference - found.best)
-    lasting = min(found.last, found.before_last)
-    above, rise = lasting - reference, lasting - found.start
-    near = max(t.near_chance * scale, t.loss_noise * found.best_error)
-    surely = rise > t.loss_noise * found.start_noise or found.best - found.start > t.loss_noise * found.error
-    if rise > max(t.loss_noise * found.error, near) and above > near and surely:
-        return _Judged("diverged", "rose", found.above_since(max(found.start, reference)))
-    if above > max(near, t.loss_noise * found.error):
-        fall = found.start - found.best
-        if lasting - found.best > max(t.loss_rise * fall, 2 * t.loss_noise * found.error):
-            return _Judged("diverged", "lost", found.above_since(found.best + (lasting - found.best) / 2))
-        return _slow(found, above)
-    since = found.flat_since(max(near, 2 * t.loss_noise * found.error))
-    if found.start - reference > max(near, t.loss_noise * found.noise):
-        return _Judged("stuck", "constant-prediction", since)
-    return _Judged("stuck", "at-chance", int(found.steps[0]))
-
-
-def _slow(found: Course, above: float) -> _Judged:
-    """Above a constant prediction still: learning where the present pace brings it there within as many steps again."""
-    pace = -found.late_change / 0.4 if found.improving else 0.0
-    return _Judged("learning", "slow") if pace > above else _Judged("stuck", "slow", int(found.steps[0]))
-
-
-def _lost(found: Course, span: float, t: Thresholds) -> _Judged | None:
-    """Whether it gave back for good a good part of what it had gained; or is just coming back from there."""
-    lasting = min(found.last, found.before_last)
-    worse = lasting - found.best
-    enough = max(t.loss_rise * span, 2 * t.loss_noise * found.error)
-    peak = float(found.levels[found.best_block :].max())
-    if worse > enough:
-        back = found.improving and peak - found.last > max(0.3 * (peak - found.best), t.loss_noise * found.error)
-        since = found.above_since(found.best + min(enough, worse / 2))
-        return _Judged("learning", "recovering", since) if back else _Judged("diverged", "lost", since)
-    if found.last - found.best > enough:
-        return _Judged("learning", "jumped", int(found.block_steps[-1]))
-    return None
-
-
-def _late(found: Course, span: float, t: Thresholds) -> _Judged:
-    """Of a training that improved: whether it still does, and whether it had to come back from a jump."""
-    gone = np.flatnonzero(found.levels - np.minimum.accumulate(found.levels) > max(0.5 * span, 6 * found.error))
-    back: Detail | None = "recovered" if len(gone) else None
-    if found.improving and -found.late_change > 0.02 * span:
-        return _Judged("learning", back)
-    return _Judged("learned", back)
-
-
-def _by_loss(found: Course, t: Thresholds) -> _Judged:
-    """By the training loss alone, of which neither chance nor the floor is known."""
-    span, sure = found.start - found.best, t.loss_noise * (found.start_noise + found.error)
-    if min(found.last, found.before_last) - found.start > max(sure, found.late_error):
-        return _Judged("diverged", "rose", found.above_since(found.start))
-    if span <= sure or found.start - found.last <= sure / 2:
-        return _Judged("unknown", "floor-unknown")
-    lost = _lost(found, span, t)
-    if lost is not None:
-        return lost
-    late = _late(found, span, t)
-    if late.name == "learning" or found.noise < t.loss_interpolates * span:
-        return late
-    return _Judged("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
-
-
-def _told(run: Run, source: Source, judged: _Judged, measure: Measure | None) -> Outcome:
+def _told(run: Run, source: Source, judged: Judgement, measure: Measure | None) -> Outcome:
     """The outcome in words: levels in the units of the loss where the measure is what the model explains."""
     shown, reference = measure, None if measure is None else measure.reference
     if measure is not None and measure.kind == "explained":
