@@ -1,12 +1,7 @@
 """What the model explains beyond a constant prediction, against the targets that the loss was computed from."""
 
-import copy
-import io
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,94 +11,26 @@ from torch.nn import functional
 
 import graddiag
 from graddiag import schema
-from graddiag.recording.outputs import OutputMeter
-from tests.tracing.models import hooks_of
+from tests.recording.outputs import (
+    STEPS,
+    Loss,
+    N,
+    Net,
+    T,
+    V,
+    check,
+    classes,
+    column,
+    constant_logits,
+    cross_entropy,
+    expected_of,
+    numbers_of,
+    rates_of,
+    spied,
+    trained,
+)
 
-T, N, V, H = 7, 9, 5, 8
-STEPS = 8
-Loss = Callable[[Tensor, Tensor], Tensor]
-
-
-class Net(nn.Module):
-    """A GRU and a linear head at every timestep, or at the last one."""
-
-    def __init__(self, out: int = V, *, last: bool = False, dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.rnn = nn.GRU(3, H, dtype=dtype)
-        self.head = nn.Linear(H, out, dtype=dtype)
-        self.last = last
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = self.rnn(x)[0]
-        return self.head(h[-1] if self.last else h)
-
-
-def trained(
-    root: Path,
-    model: nn.Module,
-    loss_of: Loss,
-    targets: Sequence[Tensor],
-    *,
-    every: int = 1,
-    lr: float = 0.1,
-    scaler: torch.amp.GradScaler | None = None,
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    passes: int = 1,
-    meanwhile: Callable[[nn.Module], None] = lambda model: None,
-    dtype: torch.dtype = torch.float32,
-    x: Tensor | None = None,
-) -> tuple[Any, Any]:
-    """The columns explained and constant_loss [S] of a training with these targets, ``passes`` of them a step."""
-    generator = torch.Generator().manual_seed(5)
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr)
-    with graddiag.watch(model, optimizer, run="r", root=root, every=every, scaler=scaler) as recorder:
-        for group in range(len(targets) // passes):
-            optimizer.zero_grad()
-            total = torch.zeros(())
-            for y in targets[group * passes : (group + 1) * passes]:
-                given = torch.randn(T, N, 3, generator=generator, dtype=dtype) if x is None else x
-                with around():
-                    loss = loss_of(model(given), y) / passes
-                (loss if scaler is None else scaler.scale(loss)).backward()
-                total = total + loss.detach()
-            meanwhile(model)
-            recorder.log(loss=total.item())
-            if scaler is None:
-                optimizer.step()
-            else:
-                scaler.step(optimizer)
-                scaler.update()
-    steps = graddiag.load_run(root / "r").steps
-    return column(steps, schema.EXPLAINED), column(steps, schema.CONSTANT_LOSS)
-
-
-def column(steps: Any, name: str) -> Any:
-    return steps[name].to_numpy(dtype=float) if name in steps else np.full(len(steps), np.nan)
-
-
-def constant_logits(targets: Sequence[Tensor], width: int) -> list[Tensor]:
-    """Log frequencies of the classes [C] over all targets up to each of them; -100 marks padding."""
-    counts, found = torch.zeros(width, dtype=torch.float64), []
-    for y in targets:
-        counts = counts + torch.bincount(y[y >= 0].flatten(), minlength=width)
-        found.append((counts / counts.sum()).clamp(min=1e-12).log())
-    return found
-
-
-def classes(*shape: int, count: int = STEPS, pad: bool = False) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    weights = torch.tensor([0.5, 0.2, 0.1, 0.1, 0.1])
-    found = [
-        torch.multinomial(weights, math.prod(shape), True, generator=generator).reshape(shape) for _ in range(count)
-    ]
-    if pad:
-        for y in found:
-            y[-2:, : len(y) // 2] = -100
-    return found
-
-
-def cross_entropy(z: Tensor, y: Tensor, **settings: Any) -> Tensor:
-    return functional.cross_entropy(z.reshape(-1, z.shape[-1]), y.reshape(-1), **settings)
+pytestmark = pytest.mark.usefixtures("seeded")
 
 
 CROSS_ENTROPIES: dict[str, Loss] = {
@@ -113,24 +40,6 @@ CROSS_ENTROPIES: dict[str, Loss] = {
     "sum over timesteps": lambda z, y: sum(cross_entropy(a, b) for a, b in zip(z, y, strict=True)),
     "nll": lambda z, y: functional.nll_loss(z.log_softmax(-1).reshape(-1, V), y.reshape(-1)),
 }
-
-
-def check(found: Any, expected: Sequence[float], rel: float = 1e-4) -> None:
-    assert found.tolist() == pytest.approx(list(expected), rel=rel, abs=rel)
-
-
-def expected_of(losses: Sequence[float], constants: Sequence[float]) -> list[float]:
-    return [1 - loss / constant for loss, constant in zip(losses, constants, strict=True)]
-
-
-def spied(loss_of: Loss, kept: list[tuple[Tensor, Tensor]]) -> Loss:
-    """The same loss, which keeps the outputs and targets that it saw."""
-
-    def loss(z: Tensor, y: Tensor) -> Tensor:
-        kept.append((z.detach().double().clone(), y))
-        return loss_of(z, y)
-
-    return loss
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
@@ -280,21 +189,6 @@ SQUARES: dict[str, tuple[Loss, int]] = {
 }
 
 
-def numbers_of(*shape: int, count: int = STEPS, loc: float = 4.0) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(2)
-    scales = 1 + torch.rand(count, generator=generator)
-    return [loc + scale * torch.randn(*shape, generator=generator) for scale in scales]
-
-
-def rates_of(targets: Sequence[Tensor], known_from: int = 0) -> list[float]:
-    """The mean squared error of the mean over all targets from ``known_from`` up to each of them, by column."""
-    found = []
-    for step, y in enumerate(targets):
-        mean = torch.cat([each.reshape(-1, y.shape[-1]) for each in targets[min(known_from, step) : step + 1]]).mean(0)
-        found.append((y.double() - mean.double()).square().mean().item())
-    return found
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("kind", SQUARES)
 def test_squared_error(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
@@ -366,183 +260,3 @@ def test_a_loss_scaler(kind: str, given: bool, tmp_path: Path) -> None:
         at_constant = [cross_entropy(q, y).item() for q, y in zip(guessed, targets, strict=True)]
     check(column(steps, schema.EXPLAINED), expected_of(losses, at_constant), 1e-3)
     check(column(steps, schema.CONSTANT_LOSS), at_constant, 1e-3)
-
-
-class Decoder(nn.Module):
-    """A cell and a head that are called once per timestep, and a Linear between that is not the last to run."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.given, self.cell, self.head = nn.Linear(3, 4), nn.LSTMCell(4, H), nn.Linear(H, V)
-
-    def forward(self, x: Tensor) -> Tensor:
-        state, found = None, []
-        for step in x:
-            state = self.cell(self.given(step), state)
-            found.append(self.head(state[0]))
-        return torch.stack(found)
-
-
-def test_a_head_that_is_called_once_per_timestep(tmp_path: Path) -> None:
-    targets, kept = classes(T, N), []
-    found, constants = trained(tmp_path, Decoder(), spied(cross_entropy, kept), targets)
-    guessed = [q.expand(T, N, V) for q in constant_logits(targets, V)]
-    at_constant = [cross_entropy(q, y).item() for q, y in zip(guessed, targets, strict=True)]
-    check(constants, at_constant)
-    check(found, expected_of([cross_entropy(z, y).item() for z, y in kept], at_constant))
-
-
-def focal(z: Tensor, y: Tensor) -> Tensor:
-    log_p = z.log_softmax(-1).gather(-1, y[..., None])[..., 0]
-    return (-((1 - log_p.exp()) ** 2) * log_p).mean()
-
-
-def gaussian(z: Tensor, y: Tensor) -> Tensor:
-    return functional.gaussian_nll_loss(z[..., :1], y, z[..., 1:].exp())
-
-
-def policy(z: Tensor, y: Tensor) -> Tensor:
-    chosen = z.log_softmax(-1).gather(-1, y[..., None])[..., 0]
-    return -(chosen * torch.linspace(-1, 2, y.numel()).reshape(y.shape)).mean()
-
-
-def ctc(z: Tensor, y: Tensor) -> Tensor:
-    lengths = torch.full((N,), T), torch.full((N,), 3)
-    return functional.ctc_loss(z.log_softmax(-1), y[:3].T.clamp(min=1), *lengths)
-
-
-def distilled(z: Tensor, y: Tensor) -> Tensor:
-    soft = torch.linspace(0, 1, V).expand_as(z).add(y[..., None] == torch.arange(V)).softmax(-1)
-    return -(soft * z.log_softmax(-1)).sum(-1).mean()
-
-
-OTHERS: dict[str, tuple[Loss, int, bool]] = {
-    "L1": (functional.l1_loss, 2, False),
-    "huber": (functional.smooth_l1_loss, 2, False),
-    "log cosh": (lambda z, y: (z - y).cosh().log().mean(), 2, False),
-    "Gaussian NLL": (gaussian, 2, False),
-    "focal": (focal, V, True),
-    "policy gradient": (policy, V, True),
-    "CTC": (ctc, V, True),
-    "soft targets": (distilled, V, True),
-}
-
-
-@pytest.mark.parametrize("whole", [True, False], ids=["the same batch", "new batches"])
-@pytest.mark.parametrize("kind", OTHERS)
-def test_of_another_loss_nothing_is_claimed(kind: str, whole: bool, tmp_path: Path) -> None:
-    """On the same batch a training is smooth, so that neighbouring steps lie nearly on a line whatever the loss."""
-    loss_of, out, discrete = OTHERS[kind]
-    count = 60
-    targets = classes(T, N, count=count) if discrete else numbers_of(T, N, 1 if "NLL" in kind else 2, count=count)
-    x = torch.randn(T, N, 3, generator=torch.Generator().manual_seed(9))
-    targets = targets[:1] * count if whole else targets
-    found, constants = trained(tmp_path, Net(out), loss_of, targets, x=x if whole else None, lr=0.05)
-    assert np.isnan(found).all(), found
-    assert np.isnan(constants).all()
-
-
-class Headless(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.rnn, self.w = nn.GRU(3, H), nn.Parameter(torch.randn(H, V) / 3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.rnn(x)[0] @ self.w
-
-
-def test_without_a_linear_layer_nothing_is_known(tmp_path: Path) -> None:
-    found, constants = trained(tmp_path, Headless(), cross_entropy, classes(T, N))
-    assert np.isnan(found).all()
-    assert np.isnan(constants).all()
-
-
-def test_a_copy_that_runs_meanwhile_does_not_disturb(tmp_path: Path) -> None:
-    def copied(model: nn.Module) -> None:
-        cross_entropy(copy.deepcopy(model)(torch.randn(T, N, 3)), classes(T, N)[3]).backward()
-        with torch.no_grad():
-            model(torch.randn(T, N, 3))
-        model(torch.randn(T, N, 3))  # and a pass with gradients that no loss uses
-
-    results = []
-    for name, meanwhile in (("alone", lambda model: None), ("copied", copied)):
-        torch.manual_seed(0)
-        results.append(trained(tmp_path / name, Net(), cross_entropy, classes(T, N), meanwhile=meanwhile))
-    assert np.array_equal(results[0], results[1])
-    assert np.isfinite(results[0]).all()
-
-
-def test_a_model_can_be_saved_meanwhile(tmp_path: Path) -> None:
-    model, file = Net(), io.BytesIO()
-    with graddiag.watch(model, torch.optim.SGD(model.parameters(), lr=0.1), run="r", root=tmp_path):
-        torch.save(model, file)
-    file.seek(0)
-    same = torch.load(file, weights_only=False)
-    x = torch.randn(T, N, 3)
-    assert torch.equal(same(x), model(x))
-    assert hooks_of(model) == 0
-
-
-@pytest.mark.parametrize("every", [1, 3])
-@pytest.mark.parametrize("kind", ["cross-entropy", "squared"])
-def test_the_training_keeps_its_bits(kind: str, every: int, tmp_path: Path) -> None:
-    weights = []
-    for watched in (False, True):
-        torch.manual_seed(0)
-        model = Net() if kind == "cross-entropy" else Net(1)
-        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-        loss_of = cross_entropy if kind == "cross-entropy" else functional.mse_loss
-        targets = classes(T, N) if kind == "cross-entropy" else numbers_of(T, N, 1)
-        watch = graddiag.watch(model, optimizer, run="r", root=tmp_path, every=every) if watched else nullcontext()
-        with watch as recorder:
-            for y in targets:
-                optimizer.zero_grad()
-                loss = loss_of(model(torch.randn(T, N, 3)), y)
-                loss.backward()
-                optimizer.step()
-                if recorder is not None:
-                    recorder.log(loss=loss)
-        weights.append((nn.utils.parameters_to_vector(model.parameters()), torch.get_rng_state()))
-    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
-
-
-def test_only_recorded_steps_are_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    followed: list[str] = []
-    follow = OutputMeter._follow
-
-    def counted(self: OutputMeter, name: str, output: Tensor) -> None:
-        followed.append(name)
-        follow(self, name, output)
-
-    monkeypatch.setattr(OutputMeter, "_follow", counted)
-    found, _ = trained(tmp_path, Net(), cross_entropy, classes(T, N), every=4)
-    assert followed == ["head", "head"]
-    assert np.flatnonzero(np.isfinite(found)).tolist() == [0, 4]
-
-
-def test_an_error_in_here_stops_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: OutputMeter, name: str, output: Tensor) -> None:
-        raise RuntimeError("no memory")
-
-    monkeypatch.setattr(OutputMeter, "_follow", broken)
-    with pytest.warns(RuntimeWarning, match="stopped recording the loss of a constant prediction"):
-        found, _ = trained(tmp_path, Net(), cross_entropy, classes(T, N))
-    assert np.isnan(found).all()
-
-
-def test_large_outputs_are_thinned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("graddiag.recording.outputs._MOST", 150)
-    targets, kept = classes(T, N), []
-    found, _ = trained(tmp_path, Net(), spied(cross_entropy, kept), targets)
-    assert np.isfinite(found).all()
-    losses = [cross_entropy(z.reshape(-1, V)[::3], y.flatten()[::3]).item() for z, y in kept]
-    thinned = [y.flatten()[::3] for y in targets]
-    guessed = [q.expand(len(y), V) for q, y in zip(constant_logits(thinned, V), thinned, strict=True)]
-    check(found, expected_of(losses, [cross_entropy(q, y).item() for q, y in zip(guessed, thinned, strict=True)]))
-
-
-@pytest.fixture(autouse=True)
-def seeded() -> Iterator[None]:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
