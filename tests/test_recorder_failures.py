@@ -122,7 +122,7 @@ def broken(*_: object, **__: object) -> None:
 PLACES = {
     "signals": "graddiag.recording.layers.signals",
     "rows": "graddiag.recording.step_buffer.timestep_columns",
-    "weights": "graddiag.recorder.Weights",
+    "weights": "graddiag.recorder.WeightCopy",
     "update": "graddiag.recorder.update_sizes",
     "spectra": "graddiag.recorder.recurrent_spectra",
     "host": "graddiag.recording.step_buffer.to_host",
