@@ -12,7 +12,7 @@ from tests.dashboards.watched import watched
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-MOST = 2_000_000
+MOST = 2_500_000  # a preview brings the tables of its pictures too
 LONG = Size(steps=2000, timesteps=200, layers=1)
 SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 

@@ -91,7 +91,9 @@ def test_numbers_are_those_of_the_result() -> None:
 
 def test_a_large_matrix_is_thinned_with_the_last_row_and_column() -> None:
     large = np.tril(np.ones((900, 900)))
-    values = analysis.credit.credit_values(Source("x"), LAYER, None, np.arange(900), np.where(large > 0, large, NAN))
+    values = analysis.flow.credit.credit_values(
+        Source("x"), LAYER, None, np.arange(900), np.where(large > 0, large, NAN)
+    )
     heat = figures.credit(values).data[0]
     assert np.asarray(heat.z).size <= 60_000
     assert (heat.x[-1], heat.y[-1]) == (899, 899)

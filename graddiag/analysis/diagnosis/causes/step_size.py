@@ -17,11 +17,13 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     worse = o.name == "diverged" or (o.name == "broken" and grew(measured))
     thrown = o.failed and _thrown(measured)
     large = rate.largest is not None and rate.largest >= 10 * t.large_update
-    # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch
-    swings = o.failed and large and len(measured.loss.jumps) > 0 and not measured.at_reference
+    usual = rate.update is not None and rate.update >= t.large_update
+    # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch:
+    # there the updates have to be large at most steps
+    by_steps = not measured.at_reference or (usual and not rate.adaptive)
+    swings = o.failed and large and len(measured.loss.jumps) > 0 and by_steps
     if not (worse or thrown or swings):
         return None
-    usual = rate.update is not None and rate.update >= t.large_update
     strength: Strength = (
         "strong" if (large or usual) and (worse or thrown) else "moderate" if thrown or usual else "weak"
     )
@@ -81,6 +83,8 @@ def _high_sentence(measured: Measured, thrown: bool) -> str:
             f"The first updates are too large: the gradient norm grows from {number(float(norms[0]))} to "
             f"{number(float(norms[top]))} by step {measured.history.steps[top]}{_update_words(measured)}."
         )
+    if o.name == "stuck":
+        return f"The loss jumps{_update_words(measured)}."
     since = "" if o.since is None else f" from step {o.since:,} on"
     return f"The loss gets worse{since}{_update_words(measured)}."
 
