@@ -20,7 +20,7 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     usual = rate.update is not None and rate.update >= t.large_update
     # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch:
     # there the updates have to be large at most steps
-    by_steps = not measured.at_reference or (usual and not rate.adaptive)
+    by_steps = not measured.at_reference or (usual and rate.optimizer is not None and not rate.adaptive)
     swings = o.failed and large and len(measured.loss.jumps) > 0 and by_steps
     if not (worse or thrown or swings):
         return None
