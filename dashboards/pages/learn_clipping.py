@@ -28,7 +28,7 @@ ARROWS: Final = "Thin: the gradient before clipping. Thick: after. Dashed: the r
 def body() -> None:
     prose(
         "Clipping shortens a gradient before the update. The policies differ in what they compare with the threshold, "
-        "and so in what becomes of the *direction*. By the global norm, every entry is multiplied by the same "
+        "and so in their effect on the *direction*. By the global norm, every entry is multiplied by the same "
         "coefficient $\\min(1, c / (\\lVert g\\rVert + 10^{-6}))$ and the direction stays. Entry by entry, large "
         "entries are cut and small ones are not, so the step turns towards the small ones. AGC compares the gradient "
         "of each row (the weights into one unit) with the weights of that row, and shortens it to at most a factor "
@@ -58,7 +58,7 @@ def body() -> None:
                         key=result.spec,
                         csv=partial(csv_of, result),
                     )
-    st.subheader("What becomes of an inf and of a NaN")
+    st.subheader("Effect on inf and NaN")
     broken_entries()
 
 

@@ -26,7 +26,7 @@ def root_state() -> str:
 
 
 def statuses(entries: Sequence[RunEntry]) -> list[str]:
-    """What has become of these runs by now: a process that is killed changes no file, and so not ``root_state``."""
+    """The present status of these runs: a process that is killed changes no file, and so not ``root_state``."""
     return [current(entry).status for entry in entries]
 
 

@@ -4,7 +4,7 @@
     h_t = h_{t-1} + x_t - x'_t, p = sigmoid(h_T):  +1 for what is added to one sum, -1 for the other
 
 Both are one linear unit whose recurrent weight is 1. The preset measures their gradients with graddiag, then trains a
-unit that starts elsewhere and shows what becomes of its weight, and of the gradient at the first timestep with it.
+unit that starts elsewhere and shows its weight over training, and the gradient at the first timestep.
 
 Source: Hochreiter & Schmidhuber (1997), section 3.2, the constant error carousel.
 """

@@ -1,2 +1,2 @@
-"""What becomes of measurements: the manifest of a run, the gradients of parameters, outputs, faults and events, and the
-buffer that writes them as rows."""
+"""What is recorded beside the layers: the manifest of a run, gradients of parameters, outputs, faults and events; and
+the buffer that writes rows."""

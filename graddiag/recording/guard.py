@@ -1,4 +1,4 @@
-"""The parts of a recording that can fail by themselves, and what becomes of an error in one."""
+"""The parts of a recording that can fail by themselves, and the handling of an error in one."""
 
 import contextlib
 import warnings

@@ -1,4 +1,4 @@
-"""What becomes of a gradient once an update has used it: zeroed, changed without effect, or added to again."""
+"""Gradients after an update has used them: zeroed, changed without effect, or added to again."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Between numpy blocks, Arrow tables and pandas frames: the types, and what becomes of null and NaN on the way."""
+"""Between numpy blocks, Arrow tables and pandas frames: types, null and NaN."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

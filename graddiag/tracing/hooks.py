@@ -18,7 +18,7 @@ from graddiag.tracing.state_links import StateLinks, join
 from graddiag.tracing.trace import Trace
 
 Guard = Callable[[str, Callable[[], None]], None]
-"""Runs a piece of graddiag's own work for the module named, and decides what becomes of an error in it."""
+"""Runs a piece of graddiag's own work for the module named, and handles an error in it."""
 
 
 def recurrent_modules(model: nn.Module) -> dict[str, nn.RNNBase | nn.RNNCellBase]:

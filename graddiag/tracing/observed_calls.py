@@ -62,7 +62,7 @@ class ObservedCalls:
             self._held.append(observed)
 
     def hold(self, observed: ObservedCall) -> None:
-        """Keeps a layer that a gradient has reached, whatever becomes of its graph."""
+        """Keeps a layer that a gradient has reached, even if its graph is freed."""
         if not self._keep_all:
             self._held.append(observed)
         if self._copies is not None:

@@ -12,17 +12,23 @@ from tests.analysis.runs import CHANCE, FALLING, FLAT, run_of, timesteps_frame
 S = len(FLAT)
 
 
-def jumping(level: float) -> Diagnosis:
+def jumping(level: float, **settings: Any) -> Diagnosis:
     """A loss with outliers, at ``level`` times chance, under updates that are large as Adam's first are."""
     loss = np.array(FLAT) * level
     loss[[40, 120, 200]] *= 4
     ratios = [0.3] * 5 + [0.02] * (S - 5)
-    return diagnose(run_of(loss, config=CHANCE, columns={schema.UPDATE_RATIO: ratios}))
+    return diagnose(run_of(loss, config=CHANCE, columns={schema.UPDATE_RATIO: ratios}, **settings))
 
 
 def test_jumps_at_a_constant_prediction_are_those_of_the_data() -> None:
     found = jumping(1.0)
     assert (found.outcome.name, found.cause) == ("stuck", None)
+
+
+def test_at_a_constant_prediction_the_usual_update_has_to_be_large_under_an_optimizer_without_scaling() -> None:
+    found = jumping(1.0, optimizer={"class": "SGD"})
+    assert (found.outcome.name, found.cause, found.causes[0].onset) == ("stuck", "learning-rate-high", 40)
+    assert jumping(1.0, optimizer={"class": "AdamW"}).cause is None
 
 
 def test_above_a_constant_prediction_they_are_those_of_the_updates() -> None:

@@ -49,7 +49,7 @@ class Zeros:
 
 @dataclass(frozen=True)
 class Underflow:
-    """What becomes of small gradients in one layer, by the norms ||dL/dh_t|| at the recorded steps.
+    """Small gradients in one layer and their underflow, by the norms ||dL/dh_t|| at the recorded steps.
 
     cells: timesteps at those steps with a finite norm. below: those whose norm, times the step's loss scale where there
     is one, is above 0 and below the smallest normal number of the dtype: then every entry of the gradient is, and has

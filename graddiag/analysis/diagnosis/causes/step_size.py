@@ -12,7 +12,8 @@ _RATE_USED = ("large_update", "slow_update", "spike")
 
 
 def learning_rate_high(measured: Measured) -> Finding | None:
-    """The loss got worse for good, or the first updates threw it up; strong where the updates were large too."""
+    """The loss got worse for good, or the first updates threw it up; strong where the updates were large too. Or it
+    jumps in a training that failed, under large updates."""
     o, t, rate = measured.outcome, measured.thresholds, measured.rate
     worse = o.name == "diverged" or (o.name == "broken" and grew(measured))
     thrown = o.failed and _thrown(measured)
@@ -27,14 +28,16 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     strength: Strength = (
         "strong" if (large or usual) and (worse or thrown) else "moderate" if thrown or usual else "weak"
     )
-    onset = measured.thrown_first if thrown else o.since
+    onset = measured.thrown_first if thrown else o.since if worse else int(measured.loss.jumps[0])
     sentence = _high_sentence(measured, thrown)
     clip = measured.clip.advice()
     advice = (rate.lower(), *([clip] if clip else []), *(() if large or usual else (CHECK_DATA,)))
     rule = (
-        f"the loss got worse for good, or the norm grew {number(t.spike)} times within the first 10 steps "
-        "of a training "
-        f"that failed; strong where an update reached {number(10 * t.large_update)} of the weights, or "
+        f"the loss got worse for good; or, in a training that failed, the norm grew {number(t.spike)} times within the "
+        "first 10 steps, an update was larger than the weights, or the loss jumps and an update reached "
+        f"{number(10 * t.large_update)} of the weights (at a constant prediction only if it also is "
+        f"{number(t.large_update)} in the median step, under an optimizer other than Adam and its kind); "
+        f"strong where an update reached {number(10 * t.large_update)} of the weights, or "
         f"{number(t.large_update)} in the median step."
     )
     return Finding(
