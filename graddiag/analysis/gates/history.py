@@ -59,18 +59,8 @@ class GateHistory(Result):
         return Told(f"Mean activation at {step}, the last", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
-        """A row a step."""
-        lines = [
-            replace(line, name=f"{part}_{gate.gate}")
-            for gate in self.gates
-            for part, line in (
-                ("mean", gate.mean),
-                ("std", gate.std),
-                ("saturated_low", gate.low),
-                ("saturated_high", gate.high),
-            )
-        ]
-        return indexed({schema.STEP: self.steps}, *lines)
+        """One row per step."""
+        return indexed({schema.STEP: self.steps}, *_columns(self.gates))
 
 
 @dataclass(frozen=True)
@@ -96,17 +86,21 @@ class GateProfile(Result):
 
     def to_frame(self) -> pd.DataFrame:
         """One row per timestep."""
-        lines = [
-            replace(line, name=f"{part}_{gate.gate}")
-            for gate in self.gates
-            for part, line in (
-                ("mean", gate.mean),
-                ("std", gate.std),
-                ("saturated_low", gate.low),
-                ("saturated_high", gate.high),
-            )
-        ]
-        return indexed({schema.TIMESTEP: self.timesteps}, *lines)
+        return indexed({schema.TIMESTEP: self.timesteps}, *_columns(self.gates))
+
+
+def _columns(gates: tuple[GateSeries, ...]) -> list[Series]:
+    """The lines of every gate, each under the name of its column."""
+    return [
+        replace(line, name=f"{part}_{gate.gate}")
+        for gate in gates
+        for part, line in (
+            (schema.MEAN, gate.mean),
+            (schema.STD, gate.std),
+            (schema.SATURATED_LOW, gate.low),
+            (schema.SATURATED_HIGH, gate.high),
+        )
+    ]
 
 
 def gate_history(run: Run, selection: Selection) -> GateHistory:
