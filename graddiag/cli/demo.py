@@ -58,4 +58,6 @@ def _rows(paths: "tuple[Path, ...]", root: Path) -> "pd.DataFrame":
 
     runs = list_runs(root).set_index(schema.RUN)
     recorded = runs.loc[[path.relative_to(root).as_posix() for path in paths]]
-    return recorded[[schema.EXPERIMENT, schema.ARM, schema.SEED, schema.STEPS, schema.FINAL_LOSS, schema.VERDICT]]
+    return recorded[
+        [schema.EXPERIMENT, schema.ARM, schema.SEED, schema.STEPS, schema.FINAL_LOSS, schema.OUTCOME, schema.CAUSE]
+    ]
