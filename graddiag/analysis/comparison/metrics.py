@@ -37,7 +37,7 @@ METRICS: Final[Mapping[str, tuple[str, str]]] = {
     NONFINITE_STEPS: ("Steps with NaN or inf", "steps"),
     EXPONENT: ("Growth rate of the gradient", "mean of ln gain per timestep, in the layer where it is lowest"),
     HORIZON: ("Memory horizon", "timesteps, in the layer where it is shortest"),
-    SATURATION: ("Saturated gate activations", "share, last recorded step"),
+    SATURATION: ("Saturated activations", "share, last recorded step"),
 }
 
 _FINAL_SHARE: Final = 0.05

@@ -97,7 +97,7 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     """
     source, loss = source_of(run), loss_of(run)
     broken = broken_from(run)
-    measure = goal_of(run) or explained_of(run) or loss
+    measure = _deciding(run, thresholds) or loss
     if broken is not None:
         return _told(run, source, Judgement("broken", None, broken), measure or loss)
     skipped = skipped_updates(run)
@@ -110,6 +110,17 @@ def outcome(run: Run, thresholds: Thresholds) -> Outcome:
     else:
         judged = _judge(run, measure, loss, thresholds)
     return _told(run, source, _with_faults(run, measure, judged), measure)
+
+
+def _deciding(run: Run, t: Thresholds) -> Measure | None:
+    """The goal; but what the model explains where nothing was learned in training and the goal has no reference: what
+    is not learned in training cannot be held out."""
+    goal, explained = goal_of(run), explained_of(run)
+    if goal is None or goal.reference is not None or explained is None:
+        return goal or explained
+    fits = course(explained.steps, explained.values)
+    trained = beats(explained, fits, t) or beats(explained, fits, t, best=True)
+    return goal if trained else explained
 
 
 def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
@@ -195,8 +206,6 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     span, explained = found.start - found.best, explained_of(run)
     fits = None if explained is None else course(explained.steps, explained.values)
     trained = explained is not None and fits is not None and beats(explained, fits, t)
-    if explained is not None and fits is not None and not trained and not beats(explained, fits, t, best=True):
-        return _by_loss_beside(run, explained, fits, moved, t)  # what is not learned in training cannot be held out
     if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
         if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
