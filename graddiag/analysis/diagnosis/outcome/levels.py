@@ -119,7 +119,10 @@ def _never(found: Course, reference: float, t: Thresholds) -> Judgement:
 def _slow(found: Course, above: float) -> Judgement:
     """Above a constant prediction still: learning where the present pace brings it there within as many steps again."""
     pace = -found.late_change / 0.4 if found.improving else 0.0
-    return Judgement("learning", "slow") if pace > above else Judgement("stuck", "slow", int(found.steps[0]))
+    if pace > above:
+        return Judgement("learning", "slow")
+    fell = found.improving or found.start - found.last > 2 * found.error
+    return Judgement("stuck", "slow" if fell else "never-fell", int(found.steps[0]))
 
 
 def lost_gain(found: Course, span: float, t: Thresholds) -> Judgement | None:
