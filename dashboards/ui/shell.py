@@ -9,7 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ui.text import as_label
-from ui.theme import follow, theme
+from ui.theme import follow
 
 APP: Final = Path(__file__).resolve().parents[1] / "app.py"
 LESSONS: Final = (  # file and title of each page under Learn, in the order to read them
@@ -42,7 +42,7 @@ _WITHIN: Final = (
 # Streamlit writes white on the primary colour, which by night has to be bright enough to be read as text
 _READABLE: Final = (
     '[data-testid^="stBaseButton-primary"]:not(:disabled), [data-testid^="stBaseButton-primary"]:not(:disabled) *, '
-    "[data-tag], [data-tag] * { color: #12161b !important }"
+    "[data-tag], [data-tag] * { color: light-dark(#ffffff, #12161b) !important }"
 )
 
 
@@ -81,10 +81,8 @@ def frame(page: str) -> DeltaGenerator:
 
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
-    dark, lesson = theme() == "dark", page in dict(LESSONS)
-    st.html(
-        f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE if dark else ''} {_WITHIN if lesson else ''}</style>"
-    )
+    lesson = page in dict(LESSONS)
+    st.html(f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE} {_WITHIN if lesson else ''}</style>")
 
 
 def _forget(page: str) -> None:
