@@ -127,11 +127,10 @@ async function unpacked(data) {
   return new Response(stream).json();
 }
 
-// plotly.js, once for a page. Its server gives it no lifetime; the integrity says whether a browser's copy is the one.
+// plotly.js, once for a page. Under an address of its own, so that a browser compiles it once for many pages, which takes
+// longer than to fetch it; the integrity says whether what came is the one.
 function library({ address, integrity }) {
-  window.graddiagPlotly ??= fetched(address, integrity, "force-cache")
-    .catch(() => fetched(address, integrity, "reload"))
-    .then(run)
+  window.graddiagPlotly ??= run(address, integrity)
     .catch((error) => {
       window.graddiagPlotly = undefined;
       throw error;
@@ -139,18 +138,12 @@ function library({ address, integrity }) {
   return window.graddiagPlotly;
 }
 
-async function fetched(address, integrity, cache) {
-  const answer = await fetch(address, { cache, integrity });
-  if (!answer.ok) throw new Error(`${answer.url}: ${answer.status}`);
-  return answer.blob();
-}
-
-function run(program) {
+function run(address, integrity) {
   return new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = URL.createObjectURL(program);
+    Object.assign(script, { src: address, integrity });
     script.onload = () => resolve(window.Plotly);
-    script.onerror = () => reject(new Error("plotly.js does not run here"));
+    script.onerror = () => reject(new Error("plotly.js was not given, or is another one"));
     document.head.append(script);
   });
 }
