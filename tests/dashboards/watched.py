@@ -27,6 +27,11 @@ STILL_MS: Final = 150  # what does not move for so long stands still
 # whether no colour or place is on its way to another: half way it is what nobody chose
 COLOURED: Final = """() => document.getAnimations().every(
     each => !(each instanceof CSSTransition) || each.playState !== "running")"""
+# counts how often the page's program began to run, from the page's first moment on
+COUNTED: Final = """window.begun = 0;
+new MutationObserver(changes => {
+    for (const { target } of changes) window.begun += target.dataset.testScriptState === "running";
+}).observe(document, { subtree: true, attributes: true, attributeFilter: ["data-test-script-state"] });"""
 expect.set_options(timeout=SETTLE_MS)
 
 _GREETING: Final = re.compile(r"^\s*$|server started|You can now view|URL:|Stopping")  # all a server has to say
@@ -74,7 +79,10 @@ class Watched:
     def look_at(self, section: str) -> None:
         """Takes a section of a run or of a comparison: the page stays, so this is a third of what opening it costs."""
         choice = self.page.get_by_test_id("stButtonGroup").get_by_role("radio", name=section, exact=True)
-        choice.click()
+        if not choice.is_checked():
+            before = self.page.evaluate("begun")
+            choice.click()
+            self.page.wait_for_function("before => begun > before", arg=before, timeout=SETTLE_MS)
         expect(choice).to_be_checked()
         self.page.mouse.move(0, 0)  # what it lies on has Streamlit's own colours
         self.settle()
@@ -132,6 +140,7 @@ def watched(
 ) -> Iterator[Watched]:
     context = _context(browser, served)
     page = context.new_page()
+    page.add_init_script(COUNTED)
     page.set_viewport_size({"width": width, "height": height})
     seen = Watched(page, served)
     seen.looks(scheme)
