@@ -157,7 +157,7 @@ PRESETS: Final = {
             "sentence_gaps": (5,),
             "seeds": 1,
             "hidden": 30,
-            "steps": 150,
+            "steps": 100,
             "lr": 0.003,
         },
         summarize=summarize,

@@ -249,7 +249,7 @@ _OVER: Final = "How well each model guesses the next word, over how many words b
 PRESETS: Final = {
     "nplm": Preset(
         NplmSettings,
-        quick={"windows": (1, 3), "steps": 150, "vocabulary": 500, "rnn_steps": 40, "hidden": 24, "features": 12},
+        quick={"windows": (1, 3), "steps": 80, "vocabulary": 500, "rnn_steps": 40, "hidden": 24, "features": 12},
         summarize=summarize,
     )
 }

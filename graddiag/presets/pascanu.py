@@ -197,7 +197,7 @@ PRESETS: Final = {
             "seeds": 1,
             "other_lengths": (),
             "other_seeds": 1,
-            "steps": 250,
+            "steps": 120,
             "tasks": ("adding",),
             "task_steps": 50,
             "hidden": 30,

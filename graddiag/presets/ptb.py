@@ -185,7 +185,7 @@ def _parts(runs: Sequence[Run], settings: Small, epoch: int, reference: float) -
 
 
 _PERPLEXITY: Final = "Below the dotted line the network knows more than how often each word comes; log scale."
-_QUICK: Final = {"hidden_size": 24, "keep_prob": 0.9, "vocab_size": 500, "most_steps": 100}
+_QUICK: Final = {"hidden_size": 24, "keep_prob": 0.9, "vocab_size": 500, "most_steps": 50}
 PRESETS: Final = {
     "ptb-small": Preset(Small, quick=_QUICK, summarize=summarize, sweeps=sweeps),
     "ptb-medium": Preset(Medium, quick=_QUICK, summarize=summarize, sweeps=sweeps),
