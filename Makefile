@@ -43,13 +43,13 @@ ifneq ($(SERVE),0)
 	@$(BIN)/graddiag dashboard --root $(ROOT) --port $(PORT)
 endif
 
-test: $(DEV) browser  ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(PYTEST_ARGS)
+test: $(DEV)  ## the tests without a browser; those in one: make test-browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" $(PYTEST_ARGS)
 
-quick: $(DEV)  ## the tests that are neither slow nor need a browser
+quick: $(DEV)  ## those of them that are not slow
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" $(PYTEST_ARGS)
 
-test-browser: $(DEV) browser  ## the tests in a browser alone
+test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
 
 coverage: $(DEV)  ## the tests without a browser, and the share of lines covered in each package
