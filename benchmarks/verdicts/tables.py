@@ -27,8 +27,8 @@ def report(found: Sequence[Judged], rules: Sequence[Rule], title: str) -> str:
     )
     wrong = sum(bool(one.wrong) for one in found)
     about += f" {wrong} labels are contradicted by what happened." if wrong else ""
-    parts = (_scores(found, rules), _outcomes(found), _causes(found), _kinds(found))
-    return "\n\n".join((f"### {title}", about, *parts))
+    parts = (_scores(found, rules), _outcomes(found), _causes(found), _kinds(found), _long(found))
+    return "\n\n".join((f"### {title}", about, *filter(None, parts)))
 
 
 def _scores(found: Sequence[Judged], rules: Sequence[Rule]) -> str:
@@ -99,6 +99,20 @@ def _kinds(found: Sequence[Judged]) -> str:
         right = [sum(test(*each) for each in said) for test in (outcome_right, cause_right, action_right)]
         lines.append(f"| {kind} | {len(said)} | {' | '.join(map(str, right))} |")
     return "\n".join(lines)
+
+
+def _long(found: Sequence[Judged]) -> str:
+    """The long trainings, which are judged at several shares of their steps, by share; nothing where there are none."""
+    found = [one for one in found if one.case.training]
+    lines = [
+        f"| {len({one.case.key for one in found})} long trainings, judged at | outcome | cause | first advice "
+        "| failed, called healthy | healthy, accused |",
+        "|---|---|---|---|---|---|",
+    ]
+    shares = sorted({one.case.at for one in found})
+    parts = [(f"{at:.0%} of their steps", [one for one in found if one.case.at == at]) for at in shares]
+    lines += [_score(name, graddiag_says, part) for name, part in [*parts, ("all", found)]]
+    return "\n".join(lines) if found else ""
 
 
 def shown(found: Sequence[Judged]) -> str:

@@ -17,7 +17,7 @@ from benchmarks.verdicts.nets import Net, keep
 from benchmarks.verdicts.optimizers import cosine, optimizer
 from benchmarks.verdicts.rules import accused, falsely_healthy, global_norm, outcome_right, tuned
 from benchmarks.verdicts.suite import SPLITS, Judged, cases, judged, record, recorded
-from benchmarks.verdicts.tables import shown
+from benchmarks.verdicts.tables import report, shown
 from benchmarks.verdicts.tasks import autoregression, echo, markov, mse
 from benchmarks.verdicts.training import Numbers, Training, radius
 from benchmarks.verdicts.truth import contradictions, final
@@ -72,6 +72,14 @@ def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
     found = cases(("fresh",))
     assert len({each.key for each in found}) >= 60
     assert min(sum(each.label.healthy for each in found), sum(each.label.failed for each in found)) >= 25
+
+
+def test_the_fresh_part_has_long_trainings_that_learn_and_that_fail() -> None:
+    found = [each for each in cases(("fresh",)) if each.training]
+    assert {each.at for each in found} == {0.1, 0.5, 1.0}
+    ends = [each.label for each in found if each.at == 1.0]
+    assert len(ends) == len(found) / 3 >= 20
+    assert min(sum(label.failed for label in ends), sum(label.healthy for label in ends)) >= 10
 
 
 def test_labels_use_the_identifiers_of_the_diagnosis() -> None:
@@ -139,6 +147,17 @@ def test_the_tables_name_no_case() -> None:
     assert "| stuck | 1 | 1 |" in text
     assert "secret" not in text
     assert "secret" in shown(found)
+
+
+def test_long_trainings_have_a_table_by_the_share_that_was_judged() -> None:
+    more = {"training": "a training", "at": 0.1}
+    early = Judged(case(HEALTHY, **more), Answer("stuck", None, None), Numbers(losses=[1.0] * 20, norms=[1.0] * 20))
+    late = Judged(case(HEALTHY, training="a training"), Answer("learned", None, "continue"), early.numbers)
+    text = report([early, late, one(HEALTHY, "learned")], (), "A part")
+    assert "| 1 long trainings, judged at |" in text
+    assert "| 10% of their steps | 0 of 1 (0.0%) | 1 of 1 (100.0%) |" in text
+    assert "| all | 1 of 2 (50.0%) | 2 of 2 (100.0%) |" in text
+    assert "long trainings" not in report([one(HEALTHY, "learned")], (), "A part")
 
 
 def test_the_tables_go_between_the_markers_of_a_page(tmp_path: Path) -> None:
