@@ -1,14 +1,19 @@
 """The rules about the learning rate: too high where the loss rises, too low where it hardly moves."""
 
+from typing import Final
+
 import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.context import Measured
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
-from graddiag.analysis.diagnosis.findings import Advice, Evidence, Finding, Place, Strength
+from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Strength
 from graddiag.analysis.words import number
 
-_RATE_USED = ("large_update", "slow_update", "spike")
+_LAST: Final = 10  # recorded updates before a loss got worse
+_MOVED: Final = 0.01  # of the weights: what moves by less in all the steps of a run learns nothing
+_FADED: Final = 1e-3  # of its highest: a learning rate that a schedule took to next to nothing
+_RATE_USED: Final = ("large_update", "slow_update", "spike")
 
 
 def learning_rate_high(measured: Measured) -> Finding | None:
@@ -19,6 +24,8 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     thrown = o.failed and _thrown(measured)
     large = rate.largest is not None and rate.largest >= 10 * t.large_update
     usual = rate.update is not None and rate.update >= t.large_update
+    # what had learned under updates of all sizes was not undone by those that came later
+    led = o.detail != "lost" or thrown or _large_before(measured)
     # the first updates of Adam are that large as a rule, and a loss at that of a constant may jump with the batch:
     # there the updates have to be large at most steps
     by_steps = not measured.at_reference or (usual and rate.optimizer is not None and not rate.adaptive)
@@ -26,7 +33,13 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     if not (worse or thrown or swings):
         return None
     strength: Strength = (
-        "strong" if (large or usual) and (worse or thrown) else "moderate" if thrown or usual else "weak"
+        "weak"
+        if not led
+        else "strong"
+        if (large or usual) and (worse or thrown)
+        else "moderate"
+        if thrown or usual
+        else "weak"
     )
     onset = measured.thrown_first if thrown else o.since if worse else int(measured.loss.jumps[0])
     sentence = _high_sentence(measured, thrown)
@@ -38,12 +51,20 @@ def learning_rate_high(measured: Measured) -> Finding | None:
         f"{number(10 * t.large_update)} of the weights (at a constant prediction only if it also is "
         f"{number(t.large_update)} in the median step, under an optimizer other than Adam and its kind); "
         f"strong where an update reached {number(10 * t.large_update)} of the weights, or "
-        f"{number(t.large_update)} in the median step."
+        f"{number(t.large_update)} in the median step, and weak where what had been learned was lost and the same does "
+        f"not hold of the {_LAST} updates recorded before."
     )
     return Finding(
         "learning-rate-high", measured.severity(severe=o.name == "broken"), sentence, _update_evidence(measured), rule,
         advice, _RATE_USED, onset, strength,
     )  # fmt: skip
+
+
+def _large_before(measured: Measured) -> bool:
+    """Whether the last updates recorded before the loss got worse were large in the median, or one ten times that."""
+    steps, ratios = measured.scalar(schema.UPDATE_RATIO)
+    before, large = ratios[steps < (measured.outcome.since or 0)][-_LAST:], measured.thresholds.large_update
+    return len(before) > 0 and bool(np.median(before) >= large or before.max() >= 10 * large)
 
 
 def _thrown(measured: Measured) -> bool:
@@ -122,13 +143,17 @@ def learning_rate_low(measured: Measured) -> Finding | None:
     course = measured.loss_course
     crawls = o.detail == "slow" and course is not None and course.improving and course.last < course.start
     tiny = ratio < t.slow_update
+    still = ratio * len(measured.history.steps) < _MOVED
     if not ((crawls and ratio < 10 * t.slow_update) or tiny):
         return None
     strength: Strength = (
-        "strong" if crawls and (tiny or same_way) else "moderate" if (tiny and same_way) or crawls else "weak"
+        "strong" if crawls and (tiny or same_way) else "moderate" if (tiny and same_way) or crawls or still else "weak"
     )
     sentence = f"Updates are small: {number(ratio)} of the weights in the median step. "
     sentence += "The loss falls steadily and far too slowly." if crawls else "The loss hardly moves."
+    faded = _faded(measured)
+    if faded is not None:
+        sentence += f" {faded[0]}"
     found = list(_update_evidence(measured))
     if len(cosine):
         found.append(
@@ -137,12 +162,25 @@ def learning_rate_low(measured: Measured) -> Finding | None:
     rule = (
         "the training does not get better than a constant prediction, and an update is less than "
         f"{number(t.slow_update)} "
-        "of the weights in the median step, or less than ten times that while the loss falls steadily."
+        "of the weights in the median step, or less than ten times that while the loss falls steadily; at least "
+        f"moderate where the median update times the steps is less than {number(_MOVED)} of the weights."
     )
-    advice = (measured.rate.higher(), LONGER)
+    advice = (measured.rate.higher() if faded is None else faded[1], LONGER)
     return Finding(
         "learning-rate-low", measured.severity(), sentence, tuple(found), rule, advice, ("slow_update",), 0, strength
     )
+
+
+def _faded(measured: Measured) -> tuple[str, Advice] | None:
+    """A learning rate that a schedule took to next to nothing, and what to do; None where it did not."""
+    steps, rates = measured.scalar(schema.LR)
+    if not len(rates) or rates[-1] >= _FADED * rates.max():
+        return None
+    top = float(rates.max())
+    at = int(steps[np.flatnonzero(rates >= _FADED * top)[-1] + 1])
+    sentence = f"The schedule took the learning rate from {number(top)} to less than a thousandth of it by step {at:,}."
+    text = f"Let the learning rate fall more slowly: keep it near {number(top)} until the loss has fallen."
+    return sentence, Advice(text, PRACTICE, "raise-learning-rate")
 
 
 def changed_during_training(measured: Measured) -> Finding | None:

@@ -67,6 +67,13 @@ class Course:
         return float(self.levels.min())
 
     @property
+    def best_spread(self) -> float:
+        """The standard error of the lowest level, by the values of its block alone: of a level that a few values made
+        it is as large as what they differ by."""
+        block = np.array_split(self.values, len(self.levels))[self.best_block]
+        return float(_MEDIAN * block.std(ddof=1) / np.sqrt(len(block))) if len(block) > 1 else 0.0
+
+    @property
     def best_step(self) -> int:
         return int(self.block_steps[self.best_block])
 
@@ -117,9 +124,18 @@ def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float, float]:
     spreads = [_spread(values[block]) for block in blocks if len(block) >= _LEAST_BLOCK]
     if spreads:
         late, (low, high) = np.median(spreads[len(spreads) // 2 :]), np.quantile(spreads, [0.25, 0.75])
-        return float(late), float(low), float(high)
+        free = sum(len(block) - 2 for block in blocks[len(blocks) // 2 :])
+        return float(late) * _few(free, len(blocks[-1]) - 2), float(low), float(high)
     noise = _NORMAL * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2) if len(values) > 2 else 0.0
     return noise, noise, noise
+
+
+def _few(free: int, each: int) -> float:
+    """What a noise from so few values is multiplied by: spreads of ``each`` degrees of freedom have a median below the
+    standard deviation (Wilson and Hilferty 1931), and with ``free`` of them in all three standard errors are more
+    (Student 1908, to first order)."""
+    below = (1 - 2 / (9 * each)) ** 1.5
+    return (1 + (_SURE**2 + 1) / (4 * free)) / below
 
 
 def _spread(part: Floats) -> float:

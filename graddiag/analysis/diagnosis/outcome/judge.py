@@ -23,6 +23,7 @@ from graddiag.analysis.diagnosis.outcome.levels import (
     by_reference,
     late_course,
     lost_gain,
+    most_gone,
 )
 from graddiag.analysis.diagnosis.outcome.measures import (
     Measure,
@@ -119,8 +120,14 @@ def _deciding(run: Run, t: Thresholds) -> Measure | None:
     if goal is None or goal.reference is not None or explained is None:
         return goal or explained
     fits = course(explained.steps, explained.values)
-    trained = beats(explained, fits, t) or beats(explained, fits, t, best=True)
+    trained = beats(explained, fits, t) or beats(explained, fits, t, best=True) or _fell(run, t)
     return goal if trained else explained
+
+
+def _fell(run: Run, t: Thresholds) -> bool:
+    """Whether the training loss is far below that of a constant prediction."""
+    loss, known = loss_of(run), constant_loss(run)
+    return loss is not None and known is not None and most_gone(course(loss.steps, loss.values), known[0], t)
 
 
 def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
@@ -190,8 +197,11 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> J
 
 
 def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
-    """By what the model explains; how it moved, by the loss of every step where that has the same units."""
-    known = constant_loss(run)
+    """By what the model explains; how it moved, by the loss of every step where that has the same units. Of the
+    constant prediction the user may know more than few batches tell."""
+    known, given = constant_loss(run), chance_of(run)
+    if known is not None and given is not None and given < known[0]:
+        known = given, known[1]
     if known is None or moved is None:
         return by_reference(explained, found, found, 1.0, t)
     return by_reference(explained, found, moved, known[0], t, spread=known[1])
@@ -205,8 +215,12 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
         return (_overfits(measure, found, moved, t) if learned else None) or judged
     span, explained = found.start - found.best, explained_of(run)
     fits = None if explained is None else course(explained.steps, explained.values)
-    trained = explained is not None and fits is not None and beats(explained, fits, t)
-    if span <= max(t.loss_noise * (found.noise + found.error), t.goal_least * abs(found.start)):
+    trained = explained is not None and fits is not None and (beats(explained, fits, t) or _fell(run, t))
+    sure = t.loss_noise * max(found.noise + found.error, found.best_spread)
+    if span <= max(sure, t.goal_least * abs(found.start)):
+        no_better = found.start - found.last < span / 2
+        if measure.held_out and no_better and moved is not None and _memorized(moved, t):
+            return Judgement("overfits", "never-better", found.best_step)
         if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
@@ -229,6 +243,12 @@ def _overfits(measure: Measure, found: Course, moved: Course | None, t: Threshol
     if worse <= enough or rises:
         return None
     return Judgement("overfits", None, found.best_step)
+
+
+def _memorized(moved: Course, t: Thresholds) -> bool:
+    """Whether most of the training loss is gone, surely: of a model that was good from the start it is not."""
+    gone = moved.start - moved.last
+    return gone > max(_MOST * abs(moved.start), t.loss_noise * (moved.start_noise + moved.error))
 
 
 def _told(run: Run, source: Source, judged: Judgement, measure: Measure | None) -> Outcome:

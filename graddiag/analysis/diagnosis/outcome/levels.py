@@ -29,9 +29,11 @@ Detail = Literal[
     "few-steps",
     "skipped",
     "barely",
+    "never-better",
 ]
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
+_MOST: Final = 0.5
 FINE: Final = ("learned", "learning")
 
 
@@ -82,18 +84,28 @@ def beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False)
 
 
 def _may_beat(measure: Measure, found: Course) -> bool:
-    """Whether the late values lie below the reference, within their noise of 5% of it: then a small success would not
-    show."""
+    """Whether the late values lie below the reference by more than their standard error, and either by as much as a
+    success has to or within their noise of 5% of it: then a small success would not show."""
     assert measure.reference is not None
     level, error = found.late
     gain = measure.reference - level
-    return gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
+    plausible = gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
+    return plausible or gain > max(measure.least, error)
 
 
 def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
-    """Whether the late losses lie below the reference, by 1% of it and more than the noise of both."""
+    """Whether the late losses lie below the reference, by 1% of it and more than the noise of both; or most is gone."""
     level, error = path.late
-    return reference - level > max(0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread)))
+    return most_gone(path, reference, t) or reference - level > max(
+        0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread))
+    )
+
+
+def most_gone(path: Course, reference: float, t: Thresholds) -> bool:
+    """Whether the last losses are surely less than half of the first one and of the reference: even of few batches the
+    reference is known better than that."""
+    lasting = max(path.last, path.before_last)
+    return lasting + t.loss_noise * path.error < _MOST * min(path.start, reference)
 
 
 def _never(found: Course, reference: float, t: Thresholds) -> Judgement:

@@ -57,7 +57,7 @@ class Measure:
 
     def shown(self, value: float) -> float:
         """A value as it was logged."""
-        return self.sign * value
+        return self.sign * value + 0.0  # never -0
 
 
 def goal_of(run: Run) -> Measure | None:
@@ -119,13 +119,14 @@ def loss_of(run: Run) -> Measure | None:
 
 
 def constant_loss(run: Run) -> tuple[float, float] | None:
-    """The loss of the best constant prediction, in the median of the later recorded steps, and its standard error;
-    None where unknown."""
+    """The loss of the best constant prediction, in the median of the later recorded steps, and its standard error, of
+    few by Student's t to first order; None where unknown."""
     values = scalar(run, schema.CONSTANT_LOSS)[1]
     later = values[len(values) // 2 :]
     if not len(later):
         return None
-    error = 1.25 * float(later.std(ddof=1)) / math.sqrt(len(later)) if len(later) > 1 else 0.0
+    free = len(later) - 1
+    error = 1.25 * float(later.std(ddof=1)) / math.sqrt(len(later)) * (1 + 2.5 / free) if free else 0.0
     return float(np.median(later)), error
 
 

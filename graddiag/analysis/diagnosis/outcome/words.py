@@ -35,6 +35,8 @@ _SKIPPED: Final = (
     "The GradScaler skips the updates and lowers its scale: the gradient holds NaN or inf at every scale it tries."
 )
 
+_SHOWN: Final = 0.005  # of the reference: so little is not called below it where noise explains it
+
 _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("stuck", "at-chance"): "STUCK AT CHANCE",
     ("stuck", "constant-prediction"): "STUCK AT A CONSTANT PREDICTION",
@@ -87,7 +89,7 @@ def sentence(
     alone = " Only the training loss was logged." if measure == "loss" else ""
     below = _below(reference, reference_name, share) or known
     texts: dict[tuple[str, str | None], str] = {
-        ("stuck", "at-chance"): f"{ends}: not better than {reference_name or 'guessing'}"
+        ("stuck", "at-chance"): f"{ends}: {_no_better(share)} {reference_name or 'guessing'}"
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "constant-prediction"): f"{went} and stays there{at}: that is what a constant prediction reaches"
         + (f" ({number(reference)})." if reference is not None else "."),
@@ -112,6 +114,8 @@ def sentence(
     }
     if name == "broken":
         return f"The loss or the gradient is NaN or inf from step {since} on; {measure} had reached {best}."
+    if (name, detail) == ("overfits", "never-better"):
+        return f"{went} and never got better for sure, while most of the training loss is gone."
     if name == "overfits":
         return (
             f"{_named(measure)} was best at step {best_step:,} ({best}) and is {last} now, while the training "
@@ -120,6 +124,10 @@ def sentence(
     if name == "learning":
         return texts.get((name, detail), f"{went}{below}, and still improves.{alone}")
     return texts.get((name, detail), f"{went}{below}.{alone}")
+
+
+def _no_better(share: float | None) -> str:
+    return "within the noise of" if share is not None and share > _SHOWN else "not better than"
 
 
 def _below(reference: float | None, name: str, share: float | None) -> str:
