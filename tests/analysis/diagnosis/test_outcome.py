@@ -265,3 +265,50 @@ def test_recording_every_50th_step_gives_the_same_outcome(name: str) -> None:
     """The measure has a fiftieth of its values, so that what is late may be placed a block away."""
     each, thin = explaining(CURVES[name], LN4), explaining(CURVES[name], LN4, every=50)
     assert each.name == thin.name
+
+
+# what few values show
+
+
+def test_noise_of_which_few_steps_were_recorded_is_never_called_learned() -> None:
+    """300 trainings in which the model does as well as a constant prediction, six of their steps recorded."""
+    found = []
+    for seed in range(RUNS):
+        random = np.random.default_rng(seed)
+        constant = 1 + 0.2 * random.normal(size=300)  # of small batches
+        loss = constant * (1 + 0.02 * random.normal(size=300))
+        known = {schema.EXPLAINED: 1 - loss / constant, schema.CONSTANT_LOSS: constant}
+        found.append(judged(loss, every=50, **known).fine)
+    assert sum(found) <= 0.02 * RUNS
+
+
+def test_a_loss_that_is_mostly_gone_is_learned_however_few_steps_were_recorded() -> None:
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        constant = 1 + 0.2 * random.normal(size=300)
+        loss = constant * (0.1 + 0.9 * np.exp(-np.arange(300) / 40))
+        known = {schema.EXPLAINED: 1 - loss / constant, schema.CONSTANT_LOSS: constant}
+        assert judged(loss, every=50, **known).fine
+
+
+def test_one_success_among_many_failures_is_neither_learned_nor_lost() -> None:
+    accuracy = np.zeros(75)
+    accuracy[[16, 18]] = 1 / 16
+    found = judged(np.repeat(falling(size=0.02)[:75], 1), accuracy=accuracy)
+    assert found.name == "stuck"
+    assert "-0" not in found.sentence
+
+
+def test_a_held_out_loss_that_never_improved_while_the_training_loss_went_is_overfitting() -> None:
+    held_out = 0.84 + noise(0.05, steps=12)
+    values = np.full(S, NAN)
+    values[:: S // 12][:12] = held_out
+    found = judged(falling(start=1.2, floor=0.05), val_mse=values)
+    assert found.name == "overfits"
+
+
+def test_a_small_success_that_noise_may_explain_is_not_called_stuck() -> None:
+    random = np.random.default_rng(1)
+    explained = 0.02 + 0.08 * random.normal(size=S)
+    found = judged(0.98 + noise(0.17), every=12, explained=explained, constant_loss=np.full(S, 1.0))
+    assert found.name in ("unknown", "learned", "learning")

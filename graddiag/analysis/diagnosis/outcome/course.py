@@ -55,7 +55,16 @@ class Course:
     def late(self) -> tuple[float, float]:
         """The median of the last 40% of the values, and its standard error."""
         part = self.values[-max(1, int(np.ceil(_LATE * len(self.values)))) :]
-        return float(np.median(part)), float(_MEDIAN * self.noise / np.sqrt(len(part)))
+        return float(np.median(part)), float(self.few * _MEDIAN * self.noise / np.sqrt(len(part)))
+
+    @property
+    def few(self) -> float:
+        """What a standard error is multiplied by where success is claimed, since the noise comes from few values:
+        spreads of blocks of three or four have a median below the standard deviation (Wilson and Hilferty 1931), and
+        with few of them in all three standard errors are more (Student 1908, to first order)."""
+        sizes = [len(block) for block in np.array_split(self.values, len(self.levels))]
+        free, each = sum(size - 2 for size in sizes[len(sizes) // 2 :]), sizes[-1] - 2
+        return 1.0 if each < 1 else (1 + (_SURE**2 + 1) / (4 * free)) / (1 - 2 / (9 * each)) ** 1.5
 
     @property
     def best_block(self) -> int:
@@ -124,18 +133,9 @@ def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float, float]:
     spreads = [_spread(values[block]) for block in blocks if len(block) >= _LEAST_BLOCK]
     if spreads:
         late, (low, high) = np.median(spreads[len(spreads) // 2 :]), np.quantile(spreads, [0.25, 0.75])
-        free = sum(len(block) - 2 for block in blocks[len(blocks) // 2 :])
-        return float(late) * _few(free, len(blocks[-1]) - 2), float(low), float(high)
+        return float(late), float(low), float(high)
     noise = _NORMAL * float(np.median(np.abs(np.diff(values)))) / np.sqrt(2) if len(values) > 2 else 0.0
     return noise, noise, noise
-
-
-def _few(free: int, each: int) -> float:
-    """What a noise from so few values is multiplied by: spreads of ``each`` degrees of freedom have a median below the
-    standard deviation (Wilson and Hilferty 1931), and with ``free`` of them in all three standard errors are more
-    (Student 1908, to first order)."""
-    below = (1 - 2 / (9 * each)) ** 1.5
-    return (1 + (_SURE**2 + 1) / (4 * free)) / below
 
 
 def _spread(part: Floats) -> float:

@@ -41,7 +41,8 @@ from graddiag.run import Run, numbers, remembered
 
 _FEW: Final = 20  # steps; fewer show nothing
 _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
-_BARELY: Final = 0.1  # of the reference: a smaller gain is none while a part of the model is not trained
+_BARELY: Final = 0.1  # of the reference, or of the first value: a smaller gain is none while a part of the model is not
+# trained, or where noise may explain it
 
 
 @dataclass(frozen=True)
@@ -216,12 +217,12 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     span, explained = found.start - found.best, explained_of(run)
     fits = None if explained is None else course(explained.steps, explained.values)
     trained = explained is not None and fits is not None and (beats(explained, fits, t) or _fell(run, t))
-    sure = t.loss_noise * max(found.noise + found.error, found.best_spread)
+    sure = t.loss_noise * max(found.few * (found.noise + found.error), found.best_spread)
     if span <= max(sure, t.goal_least * abs(found.start)):
-        no_better = found.start - found.last < span / 2
+        no_better = found.start - found.last < max(span / 2, _BARELY * abs(found.start))
         if measure.held_out and no_better and moved is not None and _memorized(moved, t):
             return Judgement("overfits", "never-better", found.best_step)
-        if found.last - found.start > max(t.loss_noise * found.noise, t.goal_least * abs(found.start)):
+        if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
         return Judgement("learned", "near-floor") if trained else Judgement("stuck", "never-fell", int(found.steps[0]))

@@ -75,11 +75,11 @@ def beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False)
     improve the last levels count instead."""
     assert measure.reference is not None
     if best:
-        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.best_error)
+        return measure.reference - found.best > max(measure.least, 2 * t.loss_noise * found.few * found.best_error)
     level, error = found.late
     late = measure.reference - level > max(measure.least, t.loss_noise * error)
     lasting = max(found.last, found.before_last)
-    now = measure.reference - lasting > max(measure.least, t.loss_noise * found.error)
+    now = measure.reference - lasting > max(measure.least, t.loss_noise * found.few * found.error)
     return now or (late and min(found.last, found.before_last) < measure.reference)
 
 
