@@ -21,7 +21,7 @@ from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter, snapshots_of
-from graddiag.recording.manifest import check_every, check_model, new_manifest, open_writer
+from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
 from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
@@ -33,9 +33,10 @@ from graddiag.recording.parameters import (
     update_sizes,
 )
 from graddiag.recording.rows import counterfactual_columns, spectra_columns
+from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
-from graddiag.store import RunWriter, check_scalar_name
+from graddiag.store import RunWriter
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
@@ -111,7 +112,7 @@ def watch(
     about = {
         "experiment": experiment,
         "arm": arm,
-        "seed": seed,
+        "seed": checked_seed(seed),
         "task": task,
         "model": model or type(module).__name__,
         "clip": clip,
@@ -177,11 +178,10 @@ class Recorder:
         """Keeps scalars of the step that the next update ends: ``log(loss=loss, ppl=ppl)``. A tensor is not waited for.
 
         Raises:
-            SettingError: a name that the steps table keeps for itself (``grad_norm``, ``step``, ...).
+            SettingError: a name that the steps table keeps for itself (``grad_norm``, ``step``, ...), or a value
+                that is no number: text, a vector, a complex number, or one that no float holds; nothing is kept then.
         """
-        for name, value in scalars.items():
-            check_scalar_name(name)
-            self._logged[name] = value.detach().clone() if isinstance(value, Tensor) else value
+        self._logged |= {name: checked_scalar(name, value) for name, value in scalars.items()}
 
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
