@@ -8,23 +8,26 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
-from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
+from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
+from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter
+from graddiag.tracing.support import check_supported
 
 
 def watch(
     module: nn.Module,
     /,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     run: str,
     root: str | Path = "runs",
@@ -82,7 +85,8 @@ def watch(
     """
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
-    check_model(module, optimizer)
+    check_supported(module)
+    watched = watched_optimizers(module, optimizer)
     about = {
         "experiment": experiment,
         "arm": arm,
@@ -94,8 +98,12 @@ def watch(
         "snapshot_every": snapshot_every,
         "config": settings,
     }
-    writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
-    return Recorder(module, optimizer, writer, every, scaler)
+    writer = open_writer(root, new_manifest(module, watched, run, every, about))
+    try:
+        return Recorder(module, watched, writer, every, scaler)
+    except BaseException:
+        writer.discard()
+        raise
 
 
 class Recorder:
@@ -104,16 +112,15 @@ class Recorder:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer | None,
+        watched: Sequence[WatchedOptimizer],
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         self._module = module
-        self._optimizer = optimizer
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, optimizer, writer, every, scaler)
+        self._steps = StepRecorder(module, watched, writer, every, scaler)
         atexit.register(self._abandon)
 
     @property
@@ -153,11 +160,14 @@ class Recorder:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
                 what ``counterfactual`` refuses.
         """
-        if self._optimizer is None:
-            raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
+        if len(self._steps.optimizers) != 1:
+            raise SettingError(
+                "look(): it tries the update of one optimizer, and this run watches "
+                f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
+            )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
-        sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
+        sweep = counterfactual(self._module, self._steps.optimizers[0], loss, thresholds, own=own)
         columns = counterfactual_columns(self._steps.step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
@@ -168,7 +178,7 @@ class Recorder:
         Raises:
             SettingError: the run watches an optimizer, whose ``step()`` does this.
         """
-        if self._optimizer is not None:
+        if self._steps.optimizers:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
         self._steps.end_step()
 
@@ -178,7 +188,7 @@ class Recorder:
             return
         self._closed = True
         atexit.unregister(self._abandon)
-        self._steps.close()
+        self._steps.close(finished=status == "finished")
         self._writer.close(status, error)
 
     def __enter__(self) -> Self:

@@ -123,7 +123,7 @@ PLACES = {
     "signals": "graddiag.recording.layers.signals",
     "rows": "graddiag.recording.step_buffer.timestep_columns",
     "weights": "graddiag.recording.step_recorder.WeightCopy",
-    "update": "graddiag.recording.step_recorder.update_sizes",
+    "update": "graddiag.recording.weights.UpdateSizes.columns",
     "spectra": "graddiag.recording.step_recorder.recurrent_spectra",
     "host": "graddiag.recording.step_buffer.to_host",
     "norms": "graddiag.recording.parameters._norm",

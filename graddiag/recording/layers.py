@@ -30,6 +30,11 @@ class LayerMeter:
         self.hooks.stop()
         self._taps.stop()
 
+    def forget(self) -> None:
+        """Lets go of what was observed, and observes nothing until the next ``start``."""
+        self.start(own_weights=False)
+        self.stop()
+
     def close(self) -> None:
         """Takes every hook off."""
         self.hooks.close()

@@ -139,6 +139,9 @@ EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
+EVENT_OPTIMIZER_REPLACED = "optimizer_replaced"
+EVENT_NO_UPDATE = "no_update"
+EVENT_NOT_FOLLOWED = "not_followed"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -151,6 +154,9 @@ EVENT_KINDS: Final = (
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
+    EVENT_OPTIMIZER_REPLACED,
+    EVENT_NO_UPDATE,
+    EVENT_NOT_FOLLOWED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

@@ -1,10 +1,11 @@
 """RunWriter: owns a run folder while it is written. What it has flushed survives kill -9 and can be read meanwhile."""
 
+import shutil
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,6 +122,15 @@ class RunWriter:
             self.manifest = self.manifest.model_copy(update=ending)
             with _disk(self.path):
                 write_manifest(self.path, self.manifest)
+
+    def discard(self) -> None:
+        """Removes the run's folder: nothing was recorded into it."""
+        self._closed = True
+        self._thread.shutdown()
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # the experiment's folder goes too where it holds no other run
+            if self.manifest.experiment is not None:
+                self.path.parent.rmdir()
 
     def __enter__(self) -> Self:
         return self

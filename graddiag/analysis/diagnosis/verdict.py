@@ -51,7 +51,8 @@ def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
     elif not findings or measured.outcome.name == "unknown":
         findings.append(unknown(measured))
     source = source_of(measured.run)
-    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)))
+    ended_by = (measured.run.manifest.optimizer or {}).get("steps")
+    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)), ended_by)
     story = tell(source, _moments(measured, findings))
     return diagnosis(source, measured.outcome, findings, notes_on(measured), story, basis, measured.thresholds)
 
