@@ -9,12 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graddiag import __version__, schema
 from graddiag.analysis import RULES_VERSION, Thresholds, diagnose, final_loss
-from graddiag.analysis.optimization.sparklines import Spark, spark
+from graddiag.analysis.values import Floats
 from graddiag.errors import RunFormatError
 from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (
@@ -27,6 +29,27 @@ from graddiag.store import (
     replace_text,
     run_folders,
 )
+
+POINTS: Final = 40
+
+Spark = tuple[float | None, ...]
+
+
+def spark(values: Floats, missing: NDArray[np.bool_], *, peaks: bool = False, points: int = POINTS) -> Spark:
+    """``values`` [n] in at most ``points`` numbers of four digits, each of as many steps: their mean, or with ``peaks``
+    log10 of the largest, so that none is lost. None where no value is finite (with ``peaks``: and above 0)."""
+    usable = np.isfinite(values) & ~missing & (~np.bool_(peaks) | (values > 0))
+    parts = [part for part in np.array_split(np.arange(len(values)), min(points, len(values)) or 1) if len(part)]
+    return tuple(_one(values[part][usable[part]], peaks) for part in parts)
+
+
+def _one(found: Floats, peaks: bool) -> float | None:
+    if not len(found):
+        return None
+    with np.errstate(over="ignore"):
+        value = float(np.log10(found.max())) if peaks else float(found.mean())
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
 
 DAMAGED: Final = "damaged"
 CACHE: Final = "overview.json"

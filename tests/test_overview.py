@@ -1,3 +1,5 @@
+"""The list of runs: a row a run, read fast, and its course in a few numbers."""
+
 import json
 import math
 import os
@@ -6,12 +8,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graddiag
 from graddiag import schema
 from graddiag.analysis import OUTCOME_NAMES, diagnose
-from graddiag.overview import CACHE, list_runs, overview
+from graddiag.overview import CACHE, list_runs, overview, spark
 from graddiag.run import numbers
 from graddiag.store import RunWriter, annotate, trash_run
 from tests.store.runs import NAN, manifest, write_run
@@ -180,3 +183,34 @@ def test_a_run_is_interrupted_once_its_process_was_killed(tmp_path: Path) -> Non
     assert [entry.status for entry in overview(tmp_path)] == ["interrupted"]
     assert list_runs(tmp_path)["status"].tolist() == ["interrupted"]
     assert graddiag.load_run(tmp_path / "left").manifest.status == "interrupted"
+
+
+MISSING_VALUE, INF = float("nan"), float("inf")
+
+
+def none_missing(values: np.ndarray) -> np.ndarray:
+    return np.zeros(len(values), dtype=bool)
+
+
+def test_means_of_equal_parts() -> None:
+    values = np.array([1.0, 3.0, 10.0, 20.0])
+    assert spark(values, none_missing(values), points=2) == (2.0, 15.0)
+    assert spark(values, none_missing(values)) == (1.0, 3.0, 10.0, 20.0)
+
+
+def test_no_peak_is_lost() -> None:
+    values = np.ones(10_000)
+    values[7777] = 1e30
+    assert max(each for each in spark(values, none_missing(values), peaks=True) if each is not None) == 30.0
+
+
+def test_what_has_no_number_is_none() -> None:
+    values = np.array([MISSING_VALUE, INF, 0.0, 5.0])
+    assert spark(values, none_missing(values)) == (None, None, 0.0, 5.0)
+    assert spark(values, none_missing(values), peaks=True) == (None, None, None, 0.699)
+    assert spark(values, np.ones(4, dtype=bool)) == (None,) * 4
+    assert spark(np.zeros(0), np.zeros(0, dtype=bool)) == ()
+
+
+def test_a_mean_beyond_what_a_float_holds_is_none() -> None:
+    assert spark(np.array([1e308, 1e308]), np.zeros(2, dtype=bool), points=1) == (None,)
