@@ -5,6 +5,8 @@ What was not measured is null, never 0; NaN and inf are findings and are kept. `
 each column means; both are read as ``schema.STEP``, ``schema.TABLES``.
 """
 
+from graddiag.schema.keys import TRACE_KEYS as TRACE_KEYS
+from graddiag.schema.keys import TraceKey as TraceKey
 from graddiag.schema.names import *  # noqa: F403
 from graddiag.schema.tables import TABLES as TABLES
 from graddiag.schema.tables import Column as Column

@@ -12,9 +12,10 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells import CELLS
 from graddiag.cells.activations import RELU_CAP
+from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 # columns in units of the loss
 _GRADIENTS = frozenset(
