@@ -1,6 +1,6 @@
 """The names of a run's tables, of their columns and of the words that a column may hold.
 
-Every column name is a constant here and a bare string nowhere else.
+Every column name is a constant here, or of a signal in ``signals``, and a bare string nowhere else.
 """
 
 from typing import Final, Literal
@@ -46,20 +46,6 @@ GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 UPDATES_SKIPPED = "updates_skipped"
 # a scalar that a loop may log: cosine between the gradient before and after clipping
 CLIP_COSINE = "clip_cosine"
-
-# timesteps
-GRAD_H = "grad_h"
-GRAD_H_DIRECT = "grad_h_direct"
-GRAD_H_MAX = "grad_h_max"
-GRAD_C = "grad_c"
-GRAD_C_PATH = "grad_c_path"
-GRAD_A = "grad_a"
-GRAD_W_HH = "grad_w_hh"
-GRAD_W_HH_COSINE = "grad_w_hh_cosine"
-TRANSPORT_GAIN = "transport_gain"
-PASSED = "passed"
-H_RMS = "h_rms"
-C_RMS = "c_rms"
 
 # gates
 MEAN = "mean"

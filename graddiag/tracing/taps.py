@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.schema import TraceKey
 from graddiag.tracing.norms import norm
 from graddiag.tracing.signals import Signals
-from graddiag.tracing.trace import TraceKey
 
 
 class Taps:

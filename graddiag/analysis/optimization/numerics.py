@@ -20,8 +20,6 @@ from graddiag.run import Run, numbers
 
 Pass = Literal["forward", "backward"]
 
-_LAYER: Final = (schema.MODULE, schema.LAYER, schema.DIRECTION, schema.CALL)
-
 
 @dataclass(frozen=True)
 class NonfiniteOrigin(Result):
@@ -96,7 +94,7 @@ def _told(events: pd.DataFrame) -> tuple[str | None, str | None, float | None]:
 def _began(run: Run, step: int) -> tuple[Pass | None, str | None, int | None, str | None, int | None]:
     """Pass, module, layer, direction and timestep of the first NaN or inf of a step: the forward pass is searched
     first, in the order in which the layers ran and along time, then the backward pass, the other way round."""
-    columns = [*_LAYER, schema.TIMESTEP, schema.H_RMS, schema.GRAD_H]
+    columns = [*schema.TRACE_KEYS, schema.TIMESTEP, schema.H_RMS, schema.GRAD_H]
     rows = run.read(schema.TABLE_TIMESTEPS, columns=columns, where={schema.STEP: step})
     layers = selections(run) if len(rows) else ()
     searched: tuple[tuple[Pass, str, tuple[Selection, ...]], ...] = (
@@ -107,7 +105,7 @@ def _began(run: Run, step: int) -> tuple[Pass | None, str | None, int | None, st
         values, missing = numbers(rows[column])
         bad = rows[~np.isfinite(values) & ~missing]
         for layer in order if len(bad) else ():
-            times = bad[schema.TIMESTEP][(bad[list(_LAYER)] == pd.Series(layer.where)).all(axis=1)]
+            times = bad[schema.TIMESTEP][(bad[list(schema.TRACE_KEYS)] == pd.Series(layer.where)).all(axis=1)]
             if len(times):
                 along = (during == "forward") is not layer.reverse
                 at = int(times.min() if along else times.max())
