@@ -27,7 +27,7 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import current_pass
 
 MOST_NODES: Final = 2_000
-"""Nodes of a graph that are looked at for one way; beyond them it is not known."""
+"""Nodes of a graph that are visited for one way; beyond them it is not known."""
 
 Node = Any
 """A node of autograd's graph, ``tensor.grad_fn``."""
