@@ -15,12 +15,13 @@ from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
+from graddiag.kinds import Nonlinearity
 from graddiag.recording.events import skipped_event
 from graddiag.recording.faults import Faults
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
-from graddiag.recording.layers import LayerMeter, snapshots_of
+from graddiag.recording.layers import LayerMeter
 from graddiag.recording.manifest import check_every, check_model, new_manifest, open_writer
 from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
@@ -36,11 +37,13 @@ from graddiag.recording.rows import counterfactual_columns, spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.store import RunWriter, check_scalar_name
+from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace, dtypes_of
+from graddiag.tracing.trace import Trace
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -56,6 +59,7 @@ def watch(
     every: int = 1,
     snapshot_every: int | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    cells: Cells | None = None,
     experiment: str | None = None,
     arm: str | None = None,
     seed: int | None = None,
@@ -108,6 +112,7 @@ def watch(
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_model(module, optimizer)
+    followed = followed_cells(module, cells)
     about = {
         "experiment": experiment,
         "arm": arm,
@@ -120,7 +125,7 @@ def watch(
         "config": settings,
     }
     writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
-    return Recorder(module, optimizer, writer, every, scaler)
+    return Recorder(module, optimizer, writer, every, scaler, followed)
 
 
 class Recorder:
@@ -133,6 +138,7 @@ class Recorder:
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
+        cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
         self._optimizer = optimizer
@@ -140,7 +146,7 @@ class Recorder:
         self._buffer = StepBuffer(writer)
         self._every = every
         self._step = 0
-        self._guard = PartGuard(writer, lambda: self._step, lambda part: self._layers.hooks.mute(part))
+        self._guard = PartGuard(writer, lambda: self._step, lambda part: self._layers.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
         self._weights: WeightCopy | None = None
@@ -155,7 +161,7 @@ class Recorder:
         self._scaled = scaler is not None
         scale = Scale(scaler, optimizer)
         self._meter = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
-        self._layers = LayerMeter(module, self._guard, stale=scale.detect_skip)
+        self._layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
         self._handles: list[Handle] = []
@@ -194,6 +200,20 @@ class Recorder:
             SettingError: ``name`` is a recurrent module of the model.
         """
         return self._layers.tap(name, tensor)
+
+    def gate(self, name: str, values: Tensor, *, activation: Nonlinearity = "sigmoid", of: str | None = None) -> Tensor:
+        """Records a gate of a cell that graddiag has no equations of, and returns it: ``recorder.gate("forget", f)``.
+
+        Call it inside the cell's forward or right after the call, once for each timestep; with ``tap`` after it.
+
+        Args:
+            values: the activations, [N, ...]; activation: what they went through, which decides what is saturated.
+            of: the cell (its name in the model) or the tapped name; None: the call that is running, or the last one.
+
+        Raises:
+            SettingError: no cell or tap of the name ``of`` ran, or there is no such activation.
+        """
+        return self._layers.gate(name, values, activation, of)
 
     def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
@@ -277,7 +297,8 @@ class Recorder:
         if not self._recording:
             return
         # without an optimizer the update comes before the traces are taken
-        self._layers.start(own_weights=self._snapshotting and self._optimizer is None)
+        own_weights = self._snapshotting and self._optimizer is None
+        self._layers.start(own_weights=own_weights, credit=self._snapshotting)
         self._outputs.start()
         if self._optimizer is None:
             self._guard(Part.PARAMETERS, self._copy_weights)
@@ -329,16 +350,16 @@ class Recorder:
     def _take_signals(self) -> None:
         traces, scale = self._layers.take(), None if self._norms is None else self._norms.scale
         measured = self._layers.signals(traces, scale)
-        for event in self._faults.of_states(self._step, self._layers.hooks.detached):
+        for event in self._faults.of_states(self._step, self._layers.detached):
             self._buffer.log_event(event)
-        if traces:
-            self._writer.note(activations=dtypes_of(traces))
+        if dtypes := self._layers.dtypes(traces):
+            self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
             self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
 
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = snapshots_of(traces, scale)
+        self._snapshots = self._layers.snapshots(traces, scale)
 
     def _copy_weights(self) -> None:
         self._weights = WeightCopy(self._module)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -122,6 +122,13 @@ class Trace:
         return f"Trace({where}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
 
 
-def dtypes_of(traces: Sequence[Trace]) -> str:
+class HasDtype(Protocol):
+    """A trace of a layer or of a cell."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+
+def dtypes_of(traces: Sequence[HasDtype]) -> str:
     """The dtypes that the layers ran in, by name: ``bfloat16, float32``."""
     return ", ".join(sorted({str(trace.dtype).removeprefix("torch.") for trace in traces}))
