@@ -26,7 +26,7 @@ MAP = {
     "processes": set(),
     "goal": {"errors"},
     "store": VALUES | {"processes"},
-    "recording": VALUES | {"cells", "tracing", "store"},
+    "recording": VALUES | {"cells", "clipping", "clipping.registry", "tracing", "store"},
     "recorder": VALUES | {"goal", "recording", "cells", "tracing", "store", "clipping"},
     "analysis": VALUES | {"clipping.registry"},
     "analysis.spectrum": VALUES | {"cells", "tracing"},

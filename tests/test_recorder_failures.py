@@ -122,9 +122,9 @@ def broken(*_: object, **__: object) -> None:
 PLACES = {
     "signals": "graddiag.recording.layers.signals",
     "rows": "graddiag.recording.step_buffer.timestep_columns",
-    "weights": "graddiag.recorder.WeightCopy",
-    "update": "graddiag.recorder.update_sizes",
-    "spectra": "graddiag.recorder.recurrent_spectra",
+    "weights": "graddiag.recording.step_recorder.WeightCopy",
+    "update": "graddiag.recording.step_recorder.update_sizes",
+    "spectra": "graddiag.recording.step_recorder.recurrent_spectra",
     "host": "graddiag.recording.step_buffer.to_host",
     "norms": "graddiag.recording.parameters._norm",
     "take": "graddiag.recording.parameters.GradientMeter.take",

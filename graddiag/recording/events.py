@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graddiag import schema
+from graddiag.clipping.registry import read
 from graddiag.recording.nonfinite import Origin
 from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE
 
@@ -139,10 +140,9 @@ def _clipped_while_scaled(norms: tuple[float, float], last: tuple[float, float] 
 
 
 def _threshold(policy: str | None) -> float | None:
-    """C of ``norm:C``; None where nothing is declared of the L2 norm."""
-    if policy is None or not policy.startswith("norm:") or policy.count(":") > 1:
-        return None
-    return float(policy.removeprefix("norm:"))
+    """C of ``norm:C``; None where nothing is declared of the L2 norm, in free text for example."""
+    declared = read(policy)
+    return None if declared is None or declared.options else declared.norm_threshold
 
 
 def _above_declared(step: Mapping[str, Any], policy: str | None) -> bool:

@@ -163,15 +163,19 @@ def loss_of(states: Sequence[State]) -> Tensor:
     """A loss at every timestep, most of it at the last; c has a part in it too."""
     weights = [1.0 if t == len(states) - 1 else 0.1 * (t + 1) for t in range(len(states))]
     return sum(
-        (w * (real(part).square().sum() + 0.5 * real(part).sum()) for w, s in zip(weights, states, strict=True) for part in s),
+        (
+            w * (real(part).square().sum() + 0.5 * real(part).sum())
+            for w, s in zip(weights, states, strict=True)
+            for part in s
+        ),
         start=torch.zeros((), dtype=real(states[0][0]).dtype),
     )
 
 
 @dataclass(frozen=True)
 class Truth:
-    """By brute force. total: dL/ds_t by autograd, immediate: with the states as leaves, both [T] tuples. gain [T]; rows:
-    ||dL_s/dh_t||, [T, T], NaN for t > s."""
+    """By brute force. total: dL/ds_t by autograd, immediate: with the states as leaves, both [T] tuples. gain [T].
+    rows: ||dL_s/dh_t||, [T, T], NaN for t > s."""
 
     total: list[State]
     immediate: list[State]
@@ -180,7 +184,7 @@ class Truth:
 
 
 def truth(case: Case, cell: nn.Module, x: Tensor, loss: Callable[[Sequence[State]], Tensor] = loss_of) -> Truth:
-    """The gradients of an unrolled cell: each J_t is a full Jacobian, and the gradient is sent back by matrix products."""
+    """The gradients of an unrolled cell: each J_t is a full Jacobian, by which the gradient is multiplied."""
     total = _totals(case, cell, x, loss)
     states = [tuple(part.detach() for part in s) for s in unroll(case, cell, x)]
     leaves = [tuple(part.clone().requires_grad_() for part in s) for s in states]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from graddiag import schema
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, followed_cells
-from tests.tracing.custom.cells import CASES, Case, I, N, State, T, inputs, loss_of, real, truth, unroll
+from tests.tracing.custom.cells import CASES, Case, State, T, inputs, loss_of, real, truth, unroll
 
 PRECISION = {torch.float64: 1e-10, torch.float32: 2e-5}
 each_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
