@@ -14,7 +14,7 @@ from graddiag.recording.faults import Faults
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
-from graddiag.recording.layers import LayerMeter, snapshots_of
+from graddiag.recording.layers import LayerMeter
 from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
@@ -29,11 +29,12 @@ from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.store import RunWriter
+from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace, dtypes_of
+from graddiag.tracing.trace import Trace
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -52,6 +53,7 @@ class StepRecorder:
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
+        cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
         self._optimizer = optimizer
@@ -59,7 +61,7 @@ class StepRecorder:
         self._buffer = StepBuffer(writer)
         self._every = every
         self._step = 0
-        self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.hooks.mute(part))
+        self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
         self._weights: WeightCopy | None = None
@@ -73,7 +75,7 @@ class StepRecorder:
         self._scaled = scaler is not None
         scale = Scale(scaler, optimizer)
         self.gradients = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
-        self.layers = LayerMeter(module, self._guard, stale=scale.detect_skip)
+        self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
         self._handles: list[Handle] = []
@@ -132,7 +134,8 @@ class StepRecorder:
         if not self._recording:
             return
         # without an optimizer the update comes before the traces are taken
-        self.layers.start(own_weights=self._snapshotting and self._optimizer is None)
+        own_weights = self._snapshotting and self._optimizer is None
+        self.layers.start(own_weights=own_weights, credit=self._snapshotting)
         self._outputs.start()
         if self._optimizer is None:
             self._guard(Part.PARAMETERS, self._copy_weights)
@@ -184,16 +187,16 @@ class StepRecorder:
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
-        for event in self._faults.of_states(self._step, self.layers.hooks.detached):
+        for event in self._faults.of_states(self._step, self.layers.detached):
             self._buffer.log_event(event)
-        if traces:
-            self._writer.note(activations=dtypes_of(traces))
+        if dtypes := self.layers.dtypes(traces):
+            self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
             self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
 
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = snapshots_of(traces, scale)
+        self._snapshots = self.layers.snapshots(traces, scale)
 
     def _copy_weights(self) -> None:
         self._weights = WeightCopy(self._module)
