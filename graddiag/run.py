@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graddiag import schema
 
@@ -42,8 +42,8 @@ class RunManifest(BaseModel):
     model: str | None = None
     clip: str | None = None
     loss_reduction: str | None = None
-    every: int = 1
-    snapshot_every: int | None = None
+    every: int = Field(default=1, ge=1)
+    snapshot_every: int | None = Field(default=None, ge=1)
     config: Mapping[str, Any] = Field(default_factory=dict)
     optimizer: Mapping[str, Any] | None = None
     not_in_optimizer: tuple[str, ...] | None = None
@@ -57,6 +57,16 @@ class RunManifest(BaseModel):
     error: str | None = None
     created: datetime
     finished: datetime | None = None
+
+    @field_validator("created", "finished")
+    @classmethod
+    def _check_time(cls, moment: datetime | None) -> datetime | None:
+        """In UTC where no zone is given, and within the years that every library below can count in."""
+        if moment is None:
+            return None
+        if moment.year not in range(1970, 2262):
+            raise ValueError(f"a time of the year {moment.year}")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class TableReader(Protocol):

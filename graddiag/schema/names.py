@@ -114,6 +114,7 @@ FINAL_LOSS = "final_loss"
 OUTCOME = "outcome"
 CAUSE = "cause"
 VERDICT = "verdict"
+REASON = "reason"  # why a damaged run cannot be read
 
 # tables
 TABLE_STEPS = "steps"
@@ -170,7 +171,7 @@ LYAPUNOV_SAMPLES: Final = 4
 
 RUN_LIST_COLUMNS: Final = (
     *(RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS),
-    *(OUTCOME, CAUSE, VERDICT),
+    *(OUTCOME, CAUSE, VERDICT, REASON),
 )
 
 
