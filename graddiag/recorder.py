@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
-from graddiag.errors import GraddiagError, SettingError
+from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.recording.events import skipped_event
 from graddiag.recording.faults import Faults
@@ -35,7 +35,7 @@ from graddiag.recording.parameters import (
 from graddiag.recording.rows import counterfactual_columns, spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
-from graddiag.store import RunWriter, check_scalar_name
+from graddiag.store import RunWriter, check_scalar_name, ending
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
@@ -242,20 +242,13 @@ class Recorder:
         self._signals, self._snapshots = [], []
         self._guard(Part.STEPS, self._buffer.write)
         self._guard(Part.STEPS, self._log_totals)
-        self._writer.close(status, error)
+        self._guard(Part.END, partial(self._writer.close, status, error))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None:
-            self.close()
-            return
-        interrupted = isinstance(error, KeyboardInterrupt)
-        try:
-            self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
-        except GraddiagError as lost:
-            error.add_note(f"graddiag could not close the run: {lost}")
+        self.close(*ending(error))
 
     def _log_totals(self) -> None:
         left_out = self._meter.left_out()

@@ -18,6 +18,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class MissingRows(BaseModel):
+    """Rows of a table that were recorded and could not be written: from one step to another, both included."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    first_step: int
+    last_step: int
+    rows: int
+    reason: str
+
+    def __str__(self) -> str:
+        steps = f"step {self.first_step}"
+        if self.last_step != self.first_step:
+            steps = f"steps {self.first_step} to {self.last_step}"
+        return f"{self.rows:,} rows of table {self.table}, {steps}, could not be written: {self.reason}"
+
+
 class RunManifest(BaseModel):
     """What a run is, apart from its numbers; the content of ``manifest.json``.
 
@@ -26,7 +44,8 @@ class RunManifest(BaseModel):
     ``optimizer`` holds the class and the first group's settings (``class``, ``lr``, ``momentum``, ``betas``, ...);
     ``not_in_optimizer`` and ``frozen`` name the trainable parameters that it does not hold and those with
     ``requires_grad=False``, as of the last recorded step. None of the three is known of runs before schema 3.
-    ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``).
+    ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``). ``missing`` holds the
+    rows that could not be written, of a disk that was full or gone for a while.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -55,6 +74,7 @@ class RunManifest(BaseModel):
     status: schema.Status = "running"
     writer: str | None = None
     error: str | None = None
+    missing: tuple[MissingRows, ...] = ()
     created: datetime
     finished: datetime | None = None
 
