@@ -13,9 +13,9 @@ import pytest
 
 import graddiag
 from graddiag import schema
-from graddiag.analysis import OUTCOME_NAMES, diagnose
+from graddiag.analysis import OUTCOME_NAMES, Diagnosis, diagnose
 from graddiag.overview import CACHE, list_runs, overview, spark
-from graddiag.run import numbers
+from graddiag.run import Run, numbers
 from graddiag.store import RunWriter, annotate, trash_run
 from tests.store.runs import NAN, manifest, write_run
 
@@ -73,6 +73,7 @@ def test_a_damaged_run_is_a_row_and_comes_last(root: Path, broken: str) -> None:
     assert runs["run"].tolist() == ["pair/clip-off", "pair/clip-on", "alone"]
     last = runs.iloc[-1]
     assert last["status"] == "damaged"
+    assert broken in last["reason"]
     assert last[["steps", "final_loss", "outcome", "cause", "verdict"]].isna().all()
 
 
@@ -99,12 +100,35 @@ def test_a_damaged_cache_is_made_anew(root: Path, content: bytes) -> None:
     assert json.loads((root / "alone" / CACHE).read_text())["steps"] == 5
 
 
+def test_a_cache_is_not_believed_over_the_run(root: Path) -> None:
+    first = list_runs(root)
+    cache = root / "alone" / CACHE
+    cache.write_text(json.dumps(json.loads(cache.read_text()) | {"steps": 7, "verdict": "healthy"}))
+    assert list_runs(root).equals(first)
+    part = root / "alone" / "steps" / "000001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    cache.touch()
+    assert list_runs(root)["status"].tolist() == ["finished", "finished", "damaged"]
+
+
+def test_whatever_one_run_does_to_its_reader_the_others_are_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(run: Run) -> Diagnosis:
+        if run.name == "alone":
+            raise MemoryError("too large")
+        return diagnose(run)
+
+    monkeypatch.setattr("graddiag.overview.diagnose", judge)
+    runs = list_runs(root)
+    assert runs["status"].tolist() == ["finished", "finished", "damaged"]
+    assert runs["reason"].tolist()[-1].endswith("alone cannot be read: MemoryError: too large")
+
+
 def test_a_root_that_cannot_be_written_is_listed_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, text: str) -> None:
+    def refuse(path: Path, text: str, *, durable: bool) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("graddiag.overview.replace_text", refuse)
-    assert len(list_runs(root)) == 3
+    assert list_runs(root)["status"].tolist() == ["finished"] * 3
     assert CACHE not in os.listdir(root / "alone")
 
 

@@ -20,6 +20,7 @@ class Part(StrEnum):
     SNAPSHOTS = "the snapshots"
     SPECTRA = "the spectra"
     OUTPUTS = "the loss of a constant prediction"
+    END = "the end"
 
 
 class PartGuard:

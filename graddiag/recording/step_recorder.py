@@ -101,8 +101,8 @@ class StepRecorder:
         self._before_update()
         self._after_update()
 
-    def close(self) -> None:
-        """Takes every hook off and writes what waits; the writer stays open."""
+    def close(self, status: schema.Status, error: str | None) -> None:
+        """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         for handle in self._handles:
             handle.remove()
         self.layers.close()
@@ -113,6 +113,7 @@ class StepRecorder:
         self._signals, self._snapshots = [], []
         self._guard(Part.STEPS, self._buffer.write)
         self._guard(Part.STEPS, self._log_totals)
+        self._guard(Part.END, partial(self._writer.close, status, error))
 
     def _log_totals(self) -> None:
         left_out = self.gradients.left_out()

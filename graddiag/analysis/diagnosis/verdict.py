@@ -35,6 +35,10 @@ def _about_the_run(measured: Measured) -> Iterator[Note]:
             f"of the norm from {t.history + 1} on.",
         )
     yield Note("one-seed", "One run is one seed: whether another seed does the same is for graddiag compare to say.")
+    missing = measured.run.manifest.missing
+    if missing:
+        more = f" {plural(len(missing) - 1, 'other range')} of rows is missing too." if len(missing) > 1 else ""
+        yield Note("rows-missing", f"The recording is incomplete: {missing[0]}.{more}")
     stopped = measured.events.get(schema.EVENT_RECORDING_STOPPED)
     if stopped is not None:
         yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")
