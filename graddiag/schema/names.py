@@ -139,6 +139,10 @@ EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
+EVENT_NOTHING_FOLLOWED = "nothing_followed"
+EVENT_NOT_FOLLOWED = "not_followed"
+EVENT_LAYER_ADDED = "layer_added"
+EVENT_GAIN_MISSING = "gain_missing"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -151,6 +155,10 @@ EVENT_KINDS: Final = (
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
+    EVENT_NOTHING_FOLLOWED,
+    EVENT_NOT_FOLLOWED,
+    EVENT_LAYER_ADDED,
+    EVENT_GAIN_MISSING,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
