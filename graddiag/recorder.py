@@ -12,15 +12,18 @@ from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
-from graddiag.errors import GraddiagError, SettingError
+from graddiag.errors import SettingError
 from graddiag.goal import with_goal
+from graddiag.kinds import Nonlinearity
 from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
-from graddiag.store import RunWriter
+from graddiag.store import RunWriter, ending
+from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.support import check_supported
 
 
@@ -34,6 +37,7 @@ def watch(
     every: int = 1,
     snapshot_every: int | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    cells: Cells | None = None,
     experiment: str | None = None,
     arm: str | None = None,
     seed: int | None = None,
@@ -67,6 +71,9 @@ def watch(
             W_hh. None takes none. A snapshot of a layer has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk),
             and its step takes three to five times as long as a recorded one. Between 25% and 33% of what it adds are
             the exponents, of eight directions and four samples at most.
+        cells: further modules to follow, whose call takes a state and gives the next one: a module of the model, its
+            name, its class, several of these, or a mapping of them to ``graddiag.CellCall`` or to the argument that
+            holds the state. ``()``: there are none, and no warning that nothing is followed.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
             that is not given is recognized at the first update.
@@ -79,7 +86,7 @@ def watch(
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
-            an optimizer that holds none of the model's parameters.
+            an optimizer that holds none of the model's parameters, or ``cells`` that the model does not hold.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
@@ -87,6 +94,7 @@ def watch(
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_supported(module)
     watched = watched_optimizers(module, optimizer)
+    followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
         "arm": arm,
@@ -100,7 +108,7 @@ def watch(
     }
     writer = open_writer(root, new_manifest(module, watched, run, every, about))
     try:
-        return Recorder(module, watched, writer, every, scaler)
+        return Recorder(module, watched, writer, every, scaler, followed)
     except BaseException:
         writer.discard()
         raise
@@ -116,12 +124,18 @@ class Recorder:
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
+        cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, watched, writer, every, scaler)
+        self._steps = StepRecorder(module, watched, writer, every, scaler, cells)
         atexit.register(self._abandon)
+        try:
+            self._steps.warn()
+        except RuntimeWarning as refused:  # a filter makes errors of warnings
+            self.close("failed", str(refused))
+            raise
 
     @property
     def path(self) -> Path:
@@ -140,14 +154,30 @@ class Recorder:
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
 
-        For anything that loops over time and is none of torch's recurrent layers: call it once per timestep, in their
-        order, on the state. What comes out of ``backward()`` for that tensor, through every path, is the column
-        ``grad_h`` of the module ``name``; it gives no transport gain.
+        For a loop over time without a module: call it once per timestep, in their order, on the state. What comes out
+        of ``backward()`` for that tensor, through every path, is the column ``grad_h`` of the module ``name``; what it
+        sends to the tensor tapped before, through all that lies between, gives the transport gain and the immediate
+        gradient. These two are missing where a custom autograd function or a checkpoint lies between, or more than
+        2,000 operations.
 
         Raises:
             SettingError: ``name`` is a recurrent module of the model.
         """
         return self._steps.layers.tap(name, tensor)
+
+    def gate(self, name: str, values: Tensor, *, activation: Nonlinearity = "sigmoid", of: str | None = None) -> Tensor:
+        """Records a gate of a cell that graddiag has no equations of, and returns it: ``recorder.gate("forget", f)``.
+
+        Call it inside the cell's forward or right after the call, once for each timestep; with ``tap`` after it.
+
+        Args:
+            values: the activations, [N, ...]; activation: what they went through, which decides what is saturated.
+            of: the cell (its name in the model) or the tapped name; None: the call that is running, or the last one.
+
+        Raises:
+            SettingError: no cell or tap of the name ``of`` ran, or there is no such activation.
+        """
+        return self._steps.layers.gate(name, values, activation, of)
 
     def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
@@ -188,21 +218,13 @@ class Recorder:
             return
         self._closed = True
         atexit.unregister(self._abandon)
-        self._steps.close(finished=status == "finished")
-        self._writer.close(status, error)
+        self._steps.close(status, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None:
-            self.close()
-            return
-        interrupted = isinstance(error, KeyboardInterrupt)
-        try:
-            self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
-        except GraddiagError as lost:
-            error.add_note(f"graddiag could not close the run: {lost}")
+        self.close(*ending(error))
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

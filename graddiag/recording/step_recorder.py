@@ -1,10 +1,9 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -13,12 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import no_update_event, replaced_event, skipped_event
+from graddiag.recording.events import Event, no_update_event, replaced_event, skipped_event
 from graddiag.recording.faults import Faults
+from graddiag.recording.following import Following, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
-from graddiag.recording.layers import LayerMeter, snapshots_of
+from graddiag.recording.layers import LayerMeter
 from graddiag.recording.optimizers import held_names, not_updated, rate_columns, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
@@ -32,13 +32,14 @@ from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.updates import Arguments, UpdateListener
-from graddiag.recording.weights import OtherWeights, UpdateSizes, WeightCopy
+from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
+from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace, dtypes_of
+from graddiag.tracing.trace import Trace
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -68,6 +69,7 @@ class StepRecorder:
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
+        cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
         self._writer = writer
@@ -77,12 +79,10 @@ class StepRecorder:
         self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
         self._awaited = set(range(len(watched)))
         self._measured = self._given_up = self._recording = False
-        self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.hooks.mute(part))
+        self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
-        self._weights: WeightCopy | None = None
-        self._sizes: UpdateSizes | None = None
-        self._others = OtherWeights(module)
+        self._weights = UpdateMeter(module)
         self._norms: GradientNorms | None = None
         self._gradient_cosine = GradientCosine(module)
         self._cosine: Tensor | None = None
@@ -94,12 +94,13 @@ class StepRecorder:
         self._scaled = scaler is not None
         self._handles: list[Handle] = []
         self._output_sums: Tree = {}
+        self._warnings: list[Event] = []
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
             self.gradients = GradientMeter(module, guard, scale, after_pass=self._check_for_updates)
             attached.callback(self.gradients.close)
-            self.layers = LayerMeter(module, self._guard, stale=scale.detect_skip)
+            self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
             self._outputs = OutputMeter(module)
             attached.callback(self._outputs.close)
@@ -108,6 +109,8 @@ class StepRecorder:
             if scaler is not None:
                 self._handles.append(Interception(scaler, "unscale_", self._unscaling))
             attached.pop_all()
+        self._following = Following(module, self.layers, silent=cells is not None and not cells)
+        self._log_events(self._following.at_attach(0), warn=True)
         self._begin()
 
     @property
@@ -129,8 +132,14 @@ class StepRecorder:
         self._before(None)
         self._end()
 
-    def close(self, *, finished: bool = True) -> None:
-        """Takes every hook off and writes what waits; the writer stays open. ``finished``: no error ended the loop."""
+    def warn(self) -> None:
+        """Warns of the events that wait for it."""
+        waiting, self._warnings = self._warnings, []
+        for event in waiting:
+            warn_of(event)
+
+    def close(self, status: schema.Status, error: str | None) -> None:
+        """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         for handle in self._handles:
             handle.remove()
         self._updates.close()
@@ -138,14 +147,16 @@ class StepRecorder:
             self._finish()
         self.layers.close()
         self._outputs.close()
-        if finished and not self._step and self.gradients.passes and not self._given_up:
+        if status == "finished" and not self._step and self.gradients.passes and not self._given_up:
             self._guard(Part.STEPS, self._say_that_no_update_came)
         self.gradients.close()
-        self._weights = self._norms = self._sizes = None
+        self._norms = None
+        self._weights.forget()
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
         self._guard(Part.STEPS, self._buffer.write)
         self._guard(Part.STEPS, self._log_totals)
+        self._guard(Part.END, partial(self._writer.close, status, error))
 
     # what the optimizers and the scaler call
 
@@ -160,7 +171,7 @@ class StepRecorder:
 
     def after_update(self, index: int) -> None:
         """After ``optimizer.step()``."""
-        self._guard(Part.PARAMETERS, self._measure_update)
+        self._guard(Part.PARAMETERS, self._weights.after)
         self._guard(Part.PARAMETERS, lambda: self.gradients.updated(self._names_of(index)))
         self._made[index] += 1
         self._awaited.add(index)
@@ -185,11 +196,11 @@ class StepRecorder:
     def before_other(self, optimizer: Optimizer) -> None:
         """Before the update of an optimizer that is not watched and holds other parameters."""
         if self._recording:
-            self._guard(Part.PARAMETERS, lambda: self._copy_weights(optimizer))
+            self._guard(Part.PARAMETERS, lambda: self._weights.before(optimizer))
 
     def after_other(self) -> None:
         """After that update."""
-        self._guard(Part.PARAMETERS, self._measure_update)
+        self._guard(Part.PARAMETERS, self._weights.after)
 
     def zeroing(self, *_: Any, **__: Any) -> None:
         """Before ``optimizer.zero_grad()``."""
@@ -214,11 +225,13 @@ class StepRecorder:
         self._recording = self._step % self._every == 0
         if not self._recording:
             return
+        self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
         # without an optimizer the update comes before the traces are taken, with several a part of it does
-        self.layers.start(own_weights=self._snapshotting and len(self._updates.watched) != 1)
+        own_weights = self._snapshotting and len(self._updates.watched) != 1
+        self.layers.start(own_weights=own_weights, credit=self._snapshotting)
         self._outputs.start()
         if not self._updates.watched:
-            self._guard(Part.PARAMETERS, self._copy_weights)
+            self._guard(Part.PARAMETERS, self._weights.before)
 
     def _before(self, index: int | None, *, copy: bool = True) -> None:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
@@ -228,7 +241,7 @@ class StepRecorder:
         if made >= self._awaited:
             self._measure_step(made)
         if self._recording and index is not None and copy:
-            self._guard(Part.PARAMETERS, lambda: self._copy_weights(self.optimizers[index]))
+            self._guard(Part.PARAMETERS, lambda: self._weights.before(self.optimizers[index]))
 
     def _measure_step(self, made: set[int]) -> None:
         """What the updates of a step have used: norms, faults, traces and outputs."""
@@ -240,6 +253,7 @@ class StepRecorder:
         self._outputs.stop()
         if not self._given_up:
             self._guard(Part.OUTPUTS, self._take_outputs)
+            self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.of_step(self._step), warn=True))
             self._guard(Part.SIGNALS, self._take_signals)
         self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
 
@@ -256,11 +270,12 @@ class StepRecorder:
         if not self._updates.watched:
             self._guard(Part.PARAMETERS, self.gradients.updated)
         self._made, self._measured, self._given_up = Counter(), False, False
-        self._weights, self._sizes, self._norms, self._signals, self._snapshots = None, None, None, [], []
-        self._logged, self._output_sums = {}, {}
+        self._weights.forget()
+        self._norms, self._signals, self._snapshots, self._logged, self._output_sums = None, [], [], {}, {}
         self.layers.hooks.calls.clear()
         self._step += 1
         self._begin()
+        self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
 
     # a step that nothing ends
 
@@ -280,7 +295,8 @@ class StepRecorder:
             return
         event = no_update_event(self._step, self.gradients.passes, names)
         self._writer.append(schema.TABLE_EVENTS, event)
-        warnings.warn(f"graddiag, run {self._writer.path}: {event[schema.MESSAGE]}", RuntimeWarning, stacklevel=2)
+        with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
+            warn_of(event)
 
     # what is measured
 
@@ -312,25 +328,22 @@ class StepRecorder:
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
-        for event in self._faults.of_states(self._step, self.layers.hooks.detached):
-            self._buffer.log_event(event)
-        if traces:
-            self._writer.note(activations=dtypes_of(traces))
+        self._log_events(self._faults.of_states(self._step, self.layers.detached))
+        self._log_events(self._following.of_gains(self._step))
+        if dtypes := self.layers.dtypes(traces):
+            self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
             self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
 
+    def _log_events(self, events: Iterable[Event], *, warn: bool = False) -> None:
+        for event in events:
+            self._buffer.log_event(event)
+            if warn:
+                self._warnings.append(event)
+
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = snapshots_of(traces, scale)
-
-    def _copy_weights(self, optimizer: Optimizer | None = None) -> None:
-        names = None if optimizer is None else held_names(self._module, optimizer)
-        self._weights = WeightCopy(self._module, names)
-
-    def _measure_update(self) -> None:
-        if self._weights is not None:
-            sizes, self._weights = self._weights.sizes(), None
-            self._sizes = sizes if self._sizes is None else self._sizes.joined(sizes)
+        self._snapshots = self.layers.snapshots(traces, scale)
 
     def _take_cosine(self) -> None:
         """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
@@ -351,7 +364,7 @@ class StepRecorder:
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
-        parameters = self._parameter_columns(row)
+        row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
         self._buffer.add(row)
@@ -362,15 +375,6 @@ class StepRecorder:
             )
         if parameters and self._snapshotting:
             self._guard(Part.SPECTRA, self._write_spectra)
-
-    def _parameter_columns(self, row: dict[str, Scalar]) -> Tree:
-        """The columns by parameter of a recorded step; no update ratio where an update cannot be heard."""
-        self._measure_update()  # by hand: the update came before
-        if self._sizes is None:
-            return {}
-        sizes = self._others.sizes(self._sizes.weights).joined(self._sizes)
-        row[schema.UPDATE_RATIO], columns = sizes.columns(self._norms)
-        return columns
 
     def _write_spectra(self) -> None:
         spectra = full_spectra(self._module)

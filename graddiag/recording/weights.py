@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graddiag import schema
+from graddiag.recording.optimizers import held_names
 from graddiag.recording.parameters import GradientNorms, entries_of, norm_of, total_norm
 
 
@@ -87,6 +89,38 @@ class OtherWeights:
             return False
         version, before = self._seen[name]
         return version == parameter._version and (before is None or not norm.is_cpu or bool(before == norm))
+
+
+class UpdateMeter:
+    """Measures the updates of a step, one optimizer's after another's."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+        self._copy: WeightCopy | None = None
+        self._sizes: UpdateSizes | None = None
+        self._others = OtherWeights(model)
+
+    def before(self, optimizer: Optimizer | None = None) -> None:
+        """Before the update of ``optimizer``; None: of all trainable parameters, by hand."""
+        self._copy = WeightCopy(self._model, None if optimizer is None else held_names(self._model, optimizer))
+
+    def after(self) -> None:
+        """After it: measures what it changed, where ``before`` was called."""
+        if self._copy is not None:
+            sizes, self._copy = self._copy.sizes(), None
+            self._sizes = sizes if self._sizes is None else self._sizes.joined(sizes)
+
+    def columns(self, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
+        """Update over weight of the step, and columns by parameter; None and none where no update was measured. A
+        parameter whose update cannot be heard has no update ratio."""
+        self.after()  # by hand the update came before
+        if self._sizes is None:
+            return None, {}
+        ratio, _ = self._sizes.columns(norms)
+        return ratio, self._others.sizes(self._sizes.weights).joined(self._sizes).columns(norms)[1]
+
+    def forget(self) -> None:
+        self._copy = self._sizes = None
 
 
 def _relative(change: Tensor, size: Tensor) -> Tensor:

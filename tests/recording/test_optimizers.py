@@ -351,8 +351,7 @@ def test_a_watched_optimizer_that_never_steps_is_said_once_and_nothing_is_kept(t
             after = kept()
             discarding(model, 40, by_hand)
             assert kept() <= after + 2
-    (warned,) = [str(each.message) for each in caught if "graddiag" in str(each.message)]
-    assert "optimizer.step() was never called on SGD" in warned
+    assert sum("optimizer.step() was never called on SGD" in str(each.message) for each in caught) == 1
     assert is_clean(model, optimizer)
     run = graddiag.load_run(recorder.path)
     assert (run.events.kind == "no_update").sum() == 1
