@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
+from graddiag.deprecation import renamed_attribute
 from graddiag.errors import GraddiagError, SettingError
 from graddiag.goal import with_goal
 from graddiag.recording.events import skipped_event
@@ -195,25 +196,29 @@ class Recorder:
         """
         return self._layers.tap(name, tensor)
 
-    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
+    def try_thresholds(
+        self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None
+    ) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
 
-        Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is
-        changed by looking, and the passes that it takes are not recorded; see ``graddiag.clipping.counterfactual``.
-        The threshold of the run's own policy ``norm:C`` is tried too.
+        Call it after ``backward()`` and before clipping: ``recorder.try_thresholds(lambda: loss_fn(model(x), y))``. It
+        changes nothing, and its passes are not recorded; see ``graddiag.clipping.counterfactual``. The threshold of
+        the run's own policy ``norm:C`` is tried too.
 
         Raises:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
                 what ``counterfactual`` refuses.
         """
         if self._optimizer is None:
-            raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
+            raise SettingError("try_thresholds(): it makes updates; give watch(model, optimizer, ...) the optimizer.")
         self._meter.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
         sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
         columns = counterfactual_columns(self._step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
+
+    look = renamed_attribute("look", "try_thresholds")
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.

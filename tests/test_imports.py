@@ -11,16 +11,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "graddiag"
 VIEWS = sorted((ROOT / "dashboards").rglob("*.py"))
 
-VALUES = {"errors", "kinds", "schema", "run"}
+VALUES = {"errors", "deprecation", "kinds", "schema", "run"}
 MAP = {
     "errors": set(),
+    "deprecation": set(),
     "kinds": set(),
     "schema": {"errors", "kinds"},
     "run": {"errors", "schema"},
     "cells": {"errors", "kinds", "schema"},
     "nn": {"errors", "kinds", "cells"},
     "tracing": {"errors", "kinds", "schema", "cells", "nn"},
-    "clipping": {"errors", "cells", "clipping.registry"},
+    "clipping": {"errors", "deprecation", "cells", "clipping.registry"},
     "clipping.declaration": set(),
     "clipping.registry": {"errors"},
     "processes": set(),

@@ -79,9 +79,9 @@ def show_findings(diagnosis: Diagnosis) -> None:
         _under("Evidence", shown)
         if others:
             _under("Other findings", others)
-        if diagnosis.story.missing is None:
+        if diagnosis.timeline.missing is None:
             heading("In order of time", level=3)
-            bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
+            bullets(f"step {event.step}: {event.sentence}" for event in diagnosis.timeline.events)
         heading("What was not measured", level=3)
         bullets(note.sentence for note in diagnosis.notes)
         muted(diagnosis.basis.sentence)

@@ -63,18 +63,18 @@ def work_bar() -> "Iterator[Callable[[Work], None]]":
         bar = progress.add_task("starting", total=None, seen="")
         last: Work | None = None
 
-        def tell(work: "Work") -> None:
+        def on_progress(work: "Work") -> None:
             nonlocal last
             if last is None or work.done < last.done or work.total != last.total:
                 progress.reset(bar, total=work.total)  # other work, whose time left is told from its own beginning
             progress.update(bar, description=work.what, completed=work.done, seen=work.seen)
             last = work
 
-        yield tell
+        yield on_progress
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], None]]:
+def progress_line() -> Iterator[Callable[[str], None]]:
     """A line that says what is being done, on stderr if that is a terminal; gives what to call with each new thing."""
     from rich.console import Console
     from rich.text import Text

@@ -100,7 +100,7 @@ def train(
                 if omega is not None:
                     recorder.log(omega=omega())
                 if spec.try_thresholds_every is not None and step % spec.try_thresholds_every == 0:
-                    recorder.look(loss_again(model, batch, start, summed=summed))
+                    recorder.try_thresholds(loss_again(model, batch, start, summed=summed))
                 clipped = clip(model.parameters())
 
                 scores = model.head.scores(outputs, batch.targets)

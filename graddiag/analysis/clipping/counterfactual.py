@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.optimization.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
 from graddiag.analysis.words import number, plural
@@ -18,11 +18,13 @@ from graddiag.run import Run, numbers
 Outcome = Literal["saved", "helped", "slowed", "untouched", "unknown"]
 OUTCOMES: Final[tuple[Outcome, ...]] = ("saved", "helped", "slowed", "untouched", "unknown")
 
-NO_LOOKS: Final = "No threshold was tried: recorder.look(lambda: loss_fn(model(x), y)) tries several at a step."
+NO_THRESHOLDS_TRIED: Final = (
+    "No threshold was tried: recorder.try_thresholds(lambda: loss_fn(model(x), y)) tries several at a step."
+)
 
 
 @dataclass(frozen=True)
-class LookedStep:
+class SweepStep:
     """One step: norm before clipping and loss before the update; by threshold [K], ascending, inf without clipping
     last: the coefficient it gives and the loss on the same batch after the update (NaN and inf kept).
 
@@ -75,7 +77,7 @@ class Counterfactuals(Result):
 
     source: Source
     threshold: float | None
-    steps: tuple[LookedStep, ...]
+    steps: tuple[SweepStep, ...]
     missing: str | None = None
 
     @property
@@ -85,17 +87,17 @@ class Counterfactuals(Result):
         return {outcome: found[outcome] for outcome in OUTCOMES}
 
     @property
-    def cliff(self) -> LookedStep | None:
+    def cliff(self) -> SweepStep | None:
         """The step at which clipping made the largest difference; one that is NaN or inf without it comes first."""
         judged = [each for each in self.steps if each.judged is not None and np.isfinite(each.with_clipping)]
         return max(judged, key=lambda each: each.gap, default=self.steps[-1] if self.steps else None)
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         counts = self.counts
         who = "the best of the thresholds tried" if self.threshold is None else f"norm:{number(self.threshold)}"
         found = {"by": who}
@@ -103,7 +105,7 @@ class Counterfactuals(Result):
         if counts["unknown"]:
             found["{} NaN or inf either way"] = str(counts["unknown"])
         found["of"] = plural(len(self.steps), "step")
-        return Told("What clipping did at single steps", found, "By the loss on the same batch after one update.")
+        return Caption("What clipping did at single steps", found, "By the loss on the same batch after one update.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step and threshold, inf for none: the loss on the same batch after the update."""
@@ -127,10 +129,10 @@ def counterfactual(run: Run) -> Counterfactuals:
     own = norm_threshold(run.manifest.clip)
     looked = frame[schema.STEP].to_numpy(dtype=np.int64)
     steps = tuple(_looked(int(step), frame[looked == step], own) for step in np.unique(looked))
-    return Counterfactuals(source_of(run), own, steps, None if steps else NO_LOOKS)
+    return Counterfactuals(source_of(run), own, steps, None if steps else NO_THRESHOLDS_TRIED)
 
 
-def _looked(step: int, rows: pd.DataFrame, own: float | None) -> LookedStep:
+def _looked(step: int, rows: pd.DataFrame, own: float | None) -> SweepStep:
     rows = rows.sort_values(schema.INDEX, kind="stable")
     (thresholds, free), (coefficients, _) = numbers(rows[schema.THRESHOLD]), numbers(rows[schema.CLIP_COEFFICIENT])
     (losses, _), (norms, _) = numbers(rows[schema.LOSS_AFTER]), numbers(rows[schema.GRAD_NORM])
@@ -140,7 +142,7 @@ def _looked(step: int, rows: pd.DataFrame, own: float | None) -> LookedStep:
     place = None if judged is None else int(np.flatnonzero(thresholds == judged)[0])
     outcome = "unknown" if place is None else _outcome(before, losses[place], losses[-1], coefficients[place])
     best = _lowest(thresholds, losses)
-    return LookedStep(step, float(norms[0]), before, thresholds, coefficients, losses, judged, best, outcome)
+    return SweepStep(step, float(norms[0]), before, thresholds, coefficients, losses, judged, best, outcome)
 
 
 def _judged(thresholds: Floats, losses: Floats, own: float | None) -> float | None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.clipping.statistics import ROUNDING
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
@@ -55,20 +55,20 @@ class DirectionChange(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Direction of the gradient under clipping"
         if self.direction == "kept":
-            return Told(of, {"": "kept at every step"})
+            return Caption(of, {"": "kept at every step"})
         if not self.cosines:
-            return Told(of, {"": f"{self.policy} changed no gradient"})
+            return Caption(of, {"": f"{self.policy} changed no gradient"})
         least, most = ("", "") if self.direction == "measured" else ("at least ", "at most ")
         median, worst = (f"{least}{number(self.cosines[name])}" for name in ("50%", "min"))
         turned = f"turned by {self.policy} at {plural(self.clipped_steps, 'step')}"
         angle = f"{most}{number(self.angle)} degrees"
-        return Told(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
+        return Caption(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a clipped step."""

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
@@ -34,17 +34,17 @@ class EffectiveLr(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Effective learning rate, mean over steps"
         if self.mean_effective is None:
-            return Told(of, {"": "NaN or inf at every step"})
+            return Caption(of, {"": "NaN or inf at every step"})
         if not self.source.clipped:
-            return Told(of, {"": f"{number(self.mean_lr)}, as set"})
+            return Caption(of, {"": f"{number(self.mean_lr)}, as set"})
         kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
-        return Told(of, {"": f"{number(self.mean_effective)}{kept}"})
+        return Caption(of, {"": f"{number(self.mean_effective)}{kept}"})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

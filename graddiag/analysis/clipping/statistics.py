@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.optimization.norms import NormHistory, finite_norms, norm_history
 from graddiag.analysis.optimization.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
@@ -81,10 +81,10 @@ class ClipStatistics(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         if not self.source.clipped:
             found = {"": "none", "largest gradient norm": number(self.norm_max)}
         elif self.inside:
@@ -99,7 +99,7 @@ class ClipStatistics(Result):
             }
         if self.nonfinite_steps:
             found["NaN or inf, which clipping cannot help, at"] = plural(self.nonfinite_steps, "step")
-        return Told("Clipping", found)
+        return Caption("Clipping", found)
 
     @property
     def role_sentence(self) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
@@ -63,10 +63,10 @@ class WhatIf(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         told = np.array([_as_written(float(np.quantile(self.norms, 1 - p))) for p in _TOLD])
         told = np.array(list(dict.fromkeys(told[told > 0])))
         clips = [f"{number(c)} clips {percent(s)}" for c, s in zip(told, self.at(told).clipped_share, strict=True)]
@@ -74,7 +74,7 @@ class WhatIf(Result):
         if self.nonfinite_steps:
             found["{} with NaN or inf left out"] = plural(self.nonfinite_steps, "step")
         note = "A run under another threshold would have gone another way."
-        return Told("Thresholds on the norms as recorded", found, note)
+        return Caption("Thresholds on the norms as recorded", found, note)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a threshold."""

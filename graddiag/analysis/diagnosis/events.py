@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import plural
@@ -53,11 +53,11 @@ class Events(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
-        return Told("Events", {each.title: _when(each) for each in self.kinds})
+    def caption_parts(self) -> Caption:
+        return Caption("Events", {each.title: _when(each) for each in self.kinds})
 
     def to_frame(self) -> pd.DataFrame:
         """A row an event."""

@@ -5,19 +5,19 @@ from collections.abc import Iterator
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import Note
 from graddiag.analysis.selection import steps_of
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
 
 
-def notes_on(measured: Measured) -> tuple[Note, ...]:
+def notes_on(measured: DiagnosticContext) -> tuple[Note, ...]:
     """Everything that was not measured and would have mattered, each as a sentence."""
     return (*_about_the_run(measured), *_about_tables(measured), *_about_settings(measured))
 
 
-def _about_the_run(measured: Measured) -> Iterator[Note]:
+def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
     steps, t = len(measured.history.steps), measured.thresholds
     if measured.run.manifest.status == "running":
         yield Note("still-running", "The run is still being written: this is what it shows so far.")
@@ -33,7 +33,7 @@ def _about_the_run(measured: Measured) -> Iterator[Note]:
         yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")
 
 
-def _about_tables(measured: Measured) -> Iterator[Note]:
+def _about_tables(measured: DiagnosticContext) -> Iterator[Note]:
     run = measured.run
     if not len(measured.recorded):
         yield Note("no-timesteps", "No timestep was recorded: nothing is known about the gradient's way through time.")
@@ -56,7 +56,7 @@ def _about_tables(measured: Measured) -> Iterator[Note]:
         yield Note("no-loss", "No loss was logged: whether it falls is not known; call recorder.log(loss=...).")
 
 
-def _about_settings(measured: Measured) -> Iterator[Note]:
+def _about_settings(measured: DiagnosticContext) -> Iterator[Note]:
     manifest = measured.run.manifest
     rates = numbers(measured.run.read(schema.TABLE_STEPS, columns=[schema.LR])[schema.LR])[0]
     if len(rates) and not np.isfinite(rates).any():

@@ -20,11 +20,11 @@ from graddiag.analysis.diagnosis.causes.saturated import saturated
 from graddiag.analysis.diagnosis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.causes.truncated import truncated
 from graddiag.analysis.diagnosis.causes.vanishing import vanishing
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding
 from graddiag.errors import SettingError
 
-Check = Callable[[Measured], Finding | None]
+Check = Callable[[DiagnosticContext], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
 RULES_VERSION: Final = 6
@@ -39,7 +39,7 @@ class Rule:
     name: str
     check: Check
 
-    def __call__(self, measured: Measured) -> Finding | None:
+    def __call__(self, measured: DiagnosticContext) -> Finding | None:
         """The finding, or None.
 
         Raises:
@@ -89,7 +89,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def findings_of(measured: Measured, own: Sequence[Rule] = ()) -> list[Finding]:
+def findings_of(measured: DiagnosticContext, own: Sequence[Rule] = ()) -> list[Finding]:
     """What graddiag's rules and the user's ``own`` find, in the order of the rules.
 
     Raises:

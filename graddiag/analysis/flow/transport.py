@@ -65,7 +65,7 @@ def stretch(logs: Floats) -> Floats:
     return np.where(np.isnan(logs), -np.inf, gained).max(axis=1)
 
 
-def swell(total: Floats, direct: Floats) -> Floats:
+def max_amplification(total: Floats, direct: Floats) -> Floats:
     """ln of the largest total gradient of a sequence over the largest immediate one, [S]: how far it outgrows all that
     the loss puts in at once; -inf where either is not known, inf where one of them is beyond what float32 holds."""
     largest = [np.where(np.isfinite(each), each, 0.0).max(axis=1, initial=0.0) for each in (total, direct)]

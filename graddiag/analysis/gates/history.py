@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.gates.grids import gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.selection import Selection
@@ -51,12 +51,12 @@ class GateHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         step = recorded_span(int(self.steps[-1]), int(self.steps[-1]))
-        return Told(f"Mean activation at {step}, the last", _last(self.gates))
+        return Caption(f"Mean activation at {step}, the last", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step."""
@@ -77,12 +77,12 @@ class GateProfile(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         when = recorded_span(int(self.steps[0]), int(self.steps[-1]))
-        return Told(f"Mean activation at the last timestep, {when}", _last(self.gates))
+        return Caption(f"Mean activation at the last timestep, {when}", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per timestep."""

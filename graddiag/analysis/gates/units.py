@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.means import UnitMeans
@@ -62,10 +62,10 @@ class GateUnits(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         stuck = {
             f"{gate_name(gate.gate)}:": f"{len(gate.open)} open, {len(gate.shut)} shut"
             for gate in self.gates
@@ -73,7 +73,7 @@ class GateUnits(Result):
         }
         when = f"{plural(len(self.steps), 'snapshot')} of {span(int(self.steps[0]), int(self.steps[-1]))}"
         of = f"Stuck units of {self.selection.short}, of {self.units:,}, by {when}"
-        return Told(of, stuck or {"": "none"})
+        return Caption(of, stuck or {"": "none"})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a unit of a gate: the shares of its activations that are saturated low and high."""

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.levels import Course, course_of, flat_from, levels_of, risen_from
 from graddiag.analysis.optional import optional_scalars
@@ -105,12 +105,12 @@ class LossDynamics(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         if self.course == "ended in NaN or inf":
-            return Told("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
+            return Caption("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
         way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
         found = {"": _WORDS.get(str(self.course), "falls"), "level": f"{number(self.start)}{way} to {number(self.end)}"}
         if self.risen_from is not None:
@@ -120,10 +120,12 @@ class LossDynamics(Result):
         if len(self.jumps):
             found["jumps at"] = plural(len(self.jumps), "step")
         if self.stability is None:
-            return Told("Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged.")
+            return Caption(
+                "Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged."
+            )
         s = self.stability
         found["sharpness times learning rate at or above 2 at"] = f"{percent(s.share)} of {plural(s.steps, 'step')}"
-        return Told("Loss", found)
+        return Caption("Loss", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
 from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optional import optional_scalars
-from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
+from graddiag.analysis.selection import Selection, evenly_spaced, recorded_steps, selections
 from graddiag.analysis.timesteps.chunks import chunks
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
@@ -107,7 +107,7 @@ class Numerics(Result):
         return " ".join(parts)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         """Of several runs: where the first NaN or inf is, what underflowed, and where most zeros are."""
         found = {"first NaN or inf:": f"at step {self.origin.step}" if self.origin.found else "none"}
         if self.underflow:
@@ -116,7 +116,7 @@ class Numerics(Result):
             found[f"{{}} gradients of single timesteps underflowed in {kind}"] = f"{lost:,} of {cells:,}"
         if self.zeros and self.zeros[0].median > 0:
             found[f"most exact zeros in {self.zeros[0].parameter},"] = percent(self.zeros[0].median)
-        return Told("Numerics", found)
+        return Caption("Numerics", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a parameter: the share of exact zeros in its gradient."""
@@ -131,7 +131,7 @@ def numerics(run: Run) -> Numerics:
     scale does against underflow: Micikevicius et al. (2018), section 3.2.
     """
     steps = recorded_steps(run)
-    layers, looked = selections(run, recorded=steps), looked_at(steps)
+    layers, looked = selections(run, recorded=steps), evenly_spaced(steps)
     dtype, activations, scales = _dtype(run, DTYPE), _dtype(run, ACTIVATIONS), _loss_scales(run)
     kind, scale = activations or dtype, _ends(scales)
     zeros = _zeros(run)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, scalar_title
@@ -52,10 +52,10 @@ class Updates(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.median is not None
         times = number(self.median / RULE_OF_THUMB)
         found = {
@@ -66,7 +66,7 @@ class Updates(Result):
             most, least = self.parameters[0], self.parameters[-1]
             found[f"most in {most.parameter},"] = number(most.median)
             found |= {f"least in {least.parameter},": number(least.median)} if least is not most else {}
-        return Told("Update / weights", found)
+        return Caption("Update / weights", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

@@ -40,7 +40,7 @@ class StepMeans:
         return float(self._total.sum()) / count if count else None
 
 
-class SomeSteps:
+class StepReservoir:
     """Rows of steps, for quantiles over steps in bounded memory: all of them up to twice KEPT, of more every second,
     fourth, eighth, ... from the first one on, so that they stay evenly spaced."""
 

@@ -94,4 +94,4 @@ def test_a_run_without_looks_says_how_to_look(run: Run) -> None:
     assert isinstance(found, Counterfactuals)
     assert found.steps == ()
     assert found.cliff is None
-    assert "recorder.look(" in found.caption
+    assert "recorder.try_thresholds(" in found.caption

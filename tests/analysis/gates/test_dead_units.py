@@ -32,7 +32,7 @@ def test_units_that_never_change_and_units_that_nothing_teaches() -> None:
     grad = [[1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
     h = [[0.5, 0.0, 0.1, 0.2], [0.1, 0.0, 0.4, 0.2]]
     found = dead_units(run_of(snapshots(**{schema.GRAD_H: grad, ACTIVATION_H: h})), LAYER)
-    assert (found.units, found.silent.tolist(), found.untaught.tolist()) == (4, [1, 3], [2])
+    assert (found.units, found.silent.tolist(), found.without_gradient.tolist()) == (4, [1, 3], [2])
     assert (found.dead.tolist(), found.share, found.steps.tolist()) == ([1, 2, 3], 0.75, [0, 100])
 
 
@@ -59,14 +59,14 @@ def test_infinity_makes_no_unit_dead() -> None:
 
 
 def test_units_that_die_in_training_are_found_with_the_step_from_which_on_they_are() -> None:
-    """Unit 0 dies at step 20, unit 1 at 50, unit 2 is untaught from the start, 3 lives, 4 sleeps once."""
+    """Unit 0 dies at step 20, unit 1 at 50, unit 2 has no gradient from the start, 3 lives, 4 sleeps once."""
     h = np.random.default_rng(0).random((10, 3, 5))
     grad = np.ones((10, 3, 5))
     h[2:, :, 0], h[5:, :, 1], grad[:, :, 2], h[3, :, 4] = 0.0, 0.0, 0.0, 0.0
     frame = snapshots_frame({schema.GRAD_H: grad, ACTIVATION_H: h})
     frame[schema.STEP] *= 10
     found = dead_units(run_of(frame), LAYER)
-    assert (found.silent.tolist(), found.untaught.tolist()) == ([0, 1], [2])
+    assert (found.silent.tolist(), found.without_gradient.tolist()) == ([0, 1], [2])
     assert (found.dead.tolist(), found.since.tolist()) == ([0, 1, 2], [20, 50, 0])
     assert (found.steps.tolist(), found.judged.tolist()) == (list(range(0, 100, 10)), [50, 60, 70, 80, 90])
     finding = diagnose(run_of(frame)).finding("dead-units")

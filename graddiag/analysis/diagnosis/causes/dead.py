@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity, Strength, place_in
 from graddiag.analysis.gates.dead_units import DeadUnits
 from graddiag.analysis.words import percent, plural, span
@@ -12,7 +12,7 @@ from graddiag.analysis.words import percent, plural, span
 _USED: Final = ("dead_share", "judged_share")
 
 
-def dead(measured: Measured) -> Finding | None:
+def dead(measured: DiagnosticContext) -> Finding | None:
     """The layer with the largest share of dead units, by its snapshots; None where there is none, or no snapshot."""
     found = [each for each in measured.dead if len(each.dead)]
     if not found:
@@ -26,7 +26,7 @@ def dead(measured: Measured) -> Finding | None:
     label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
     sentence = (
         f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
-        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
+        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.without_gradient)} get no gradient."
     )
     where, place = f"{label}, {span(*steps)}", place_in(worst.selection, *steps)
     evidence = (
@@ -52,7 +52,7 @@ def _onset(found: DeadUnits) -> int:
     return int(np.sort(found.since)[(len(found.since) - 1) // 2])
 
 
-def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
+def _advice(measured: DiagnosticContext, found: DeadUnits) -> tuple[Advice, ...]:
     """Of units that died in training the size of the steps first; of those dead from the start how they start, by the
     kind of cell; of those that only get no gradient what the loss is made of."""
     tries = []
@@ -61,7 +61,7 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
         tries += [measured.rate.lower(), *([clip] if clip is not None else [])]
     if len(found.silent):
         tries += _start(measured, found)
-    if len(found.untaught) > len(found.silent):
+    if len(found.without_gradient) > len(found.silent):
         tries.append(
             Advice(
                 "Check whether the loss depends on these units: a mask, a slice or a detach() may leave them out.",
@@ -74,7 +74,7 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
     return tuple(tries)
 
 
-def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
+def _start(measured: DiagnosticContext, found: DeadUnits) -> list[Advice]:
     cell = measured.cell(found.selection)
     relu = Advice(
         "Start with a positive bias, or use a leaky or smooth activation.", "Maas et al. 2013", "revive-units"

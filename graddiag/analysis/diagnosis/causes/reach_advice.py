@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import Advice
 from graddiag.analysis.flow.fading import Fading, arrived_early
 from graddiag.analysis.gates.kinds import RecordedCell
@@ -37,7 +37,7 @@ _AWAKE: Final = Advice(
 )
 
 
-def advice_on(measured: Measured, fading: Fading) -> tuple[Advice, ...]:
+def advice_on(measured: DiagnosticContext, fading: Fading) -> tuple[Advice, ...]:
     """The best fit first: a training that lost what it had is to be slowed, saturated or silent units to be freed;
     else the gate that keeps the state, or one where there is none; last what changes the task."""
     thresholds, cell = measured.thresholds, measured.cell(fading.reach.selection)

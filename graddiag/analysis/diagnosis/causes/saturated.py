@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import Advice, Evidence, Finding, Strength, place_in
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints
@@ -42,7 +42,7 @@ class SaturationCause:
         return int(self.steps[after if after < len(self.steps) else int((self.shares >= limit).argmax())])
 
 
-def saturated(measured: Measured) -> Finding | None:
+def saturated(measured: DiagnosticContext) -> Finding | None:
     """The most saturated gate, if it is beyond the threshold. A cause where it was so from the first step on; later it
     is what large updates made of it.
 
@@ -103,7 +103,7 @@ _SMALLER: Final = Advice(
 _NORMALISE: Final = Advice("Normalize the pre-activations (layer norm).", "Ba, Kiros & Hinton 2016", "scale-inputs")
 
 
-def _rule(measured: Measured) -> str:
+def _rule(measured: DiagnosticContext) -> str:
     t = measured.thresholds
     return (
         f"at least {t.saturated:.0%} of a gate's activations are saturated (a sigmoid below "
@@ -112,9 +112,9 @@ def _rule(measured: Measured) -> str:
     )
 
 
-def _shares(measured: Measured, layer: Selection) -> list[SaturationCause]:
+def _shares(measured: DiagnosticContext, layer: Selection) -> list[SaturationCause]:
     columns = [schema.STEP, schema.GATE, schema.SATURATED_LOW, schema.SATURATED_HIGH]
-    where = {**layer.where, schema.STEP: [int(step) for step in measured.looked_at]}
+    where = {**layer.where, schema.STEP: [int(step) for step in measured.sampled_steps]}
     if not where[schema.STEP]:
         return []
     rows = measured.run.read(schema.TABLE_GATES, columns=columns, where=where)
