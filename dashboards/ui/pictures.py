@@ -19,8 +19,12 @@ from ui.theme import theme
 
 MAX_CELLS: Final = 60_000
 MARGIN: Final = 0.5  # steps, so that the first and the last are not on the edge
-THROUGH, TRAINING, GATES, WEIGHTS = "through time", "training", "gates", "weights"
-CLIPPING, HEALTH = "clipping", "health"
+THROUGH: Final = "through time"
+TRAINING: Final = "training"
+GATES: Final = "gates"
+WEIGHTS: Final = "weights"
+CLIPPING: Final = "clipping"
+HEALTH: Final = "health"
 SECTIONS: Final[tuple[ViewSection, ...]] = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING, HEALTH)
 UNTRACED: Final[tuple[ViewSection, ...]] = (TRAINING, CLIPPING, HEALTH)  # of the whole model: no layer is to be chosen
 EMPTY: Final[Mapping[ViewSection, str]] = {

@@ -31,7 +31,7 @@ class JobRequest(BaseModel):
     experiment: str | None = None
     parts: bool = False
     reports: bool = False
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     settings: Mapping[str, str] = Field(default_factory=dict)
 
 
