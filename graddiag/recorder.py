@@ -94,7 +94,7 @@ def watch(
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
             that is not given is recognized at the first update.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
-        loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
+        loss_reduction: how the loss is reduced (e.g. "mean over batch and timesteps"); a clip threshold means nothing
             without it.
         goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
             it improves; chance: the value that guessing reaches.

@@ -180,14 +180,14 @@ def test_pages_open_no_file() -> None:
 
 def test_a_run_is_read_judged_and_drawn_without_torch() -> None:
     code = f"import sys, {', '.join(WITHOUT_TORCH)}; print(*sorted({{'torch', 'streamlit'}} & set(sys.modules)))"
-    assert said(code) == []
+    assert printed(code) == []
 
 
 def test_importing_graddiag_alone_brings_no_heavy_library() -> None:
     heavy = {"torch", "streamlit", "plotly", "pandas", "pyarrow"}
-    assert said(f"import sys, graddiag; print(*{heavy} & set(sys.modules))") == []
+    assert printed(f"import sys, graddiag; print(*{heavy} & set(sys.modules))") == []
 
 
-def said(code: str) -> list[str]:
+def printed(code: str) -> list[str]:
     """The words that a new process prints."""
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -70,7 +70,7 @@ def trash() -> None:
             _do(lambda: [restore_run(runs_root(), each) for each in wanted])
 
 
-def problem() -> None:
+def change_problem() -> None:
     """What went wrong last, once."""
     found = st.session_state.pop(_PROBLEM, None)
     if found:

@@ -97,8 +97,8 @@ def _finding(finding: Finding) -> None:
     """One finding: its sentence, its evidence, what to try, and below them the rule."""
     with st.container(border=True):
         with st.container(horizontal=True):
-            badges.show(finding.name, badges.VERDICTS)
-            badges.show(finding.severity, badges.SEVERITIES)
+            badges.show_badge(finding.name, badges.VERDICTS)
+            badges.show_badge(finding.severity, badges.SEVERITIES)
             if finding.strength:
                 muted(f"{finding.strength} evidence", width="content")
         sentence(finding.sentence)

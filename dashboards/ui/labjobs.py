@@ -36,7 +36,7 @@ MOST_COMPARED: Final = 24  # runs that fit into an address and a picture
 _REFUSED: Final = "lab refused"
 
 
-def show(job: Job) -> None:
+def show_job(job: Job) -> None:
     """One job in full: its state and progress, its runs as they grow, its last words."""
     runs = runs_of(job)
     with st.container(border=True):
@@ -164,7 +164,7 @@ def words(job: Job) -> None:
         st.code("\n".join(lines) or "It has printed nothing yet.", language=None, wrap_lines=True)
 
 
-def problem() -> None:
+def job_problem() -> None:
     """What the last press could not do, once."""
     message = st.session_state.pop(_REFUSED, None)
     if message:

@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Closer:
-    """How heatmaps show a choice: the signal; what a cell shows where it stands for many numbers; the part of the
+    """How heatmaps show a choice: the signal; what a cell shows of many numbers; the part of the
     sequence, None for all of it; and whether boxes are drawn in them."""
 
     signal: str

@@ -12,7 +12,7 @@ MOST_RUNS: Final = 6  # runs in one sentence
 @dataclass(frozen=True)
 class Caption:
     """A caption in parts. of: what it describes, with its layer and steps; found: what it comes to in one run, by the
-    words around each number, which stands at their ``{}`` or behind them; note: whole sentences that hold whichever run
+    words around each number, which is at their ``{}`` or behind them; note: whole sentences that hold whichever run
     it is."""
 
     of: str

@@ -34,8 +34,8 @@ def training_bar(plans: "tuple[Plan, ...]") -> Iterator[OnStep]:
 def runs_bar(runs: int, workers: int) -> Iterator[OnRun]:
     """One bar over runs that are recorded elsewhere, ``workers`` at a time: how many are done and how many running.
 
-    Gives what to call after each, with its plan and what became of it in a few words. Where stderr is no terminal, a
-    log say, each run is a line.
+    Gives what to call after each, with its plan and what became of it in a few words. Where stderr is no terminal, each
+    run is a line.
     """
     with _bar() as progress:
         bar = progress.add_task(_running(runs, workers), total=runs, seen="")

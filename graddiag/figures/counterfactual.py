@@ -32,7 +32,7 @@ def counterfactual(
     below 0 clipping helped.
     Below, by threshold, that of one step, which its head names: the one nearest to ``step``, or where clipping made the
     largest difference, of the steps that all runs have where there are any. Its last point, a cross, is without
-    clipping: it stands at the norm, or beyond the largest threshold where that is larger.
+    clipping: it is at the norm, or beyond the largest threshold where that is larger.
 
     The loss axis is a log one where every loss is above 0. NaN and inf are marked at the top.
     """

@@ -40,7 +40,7 @@ def folder_of(root: Path, job_id: str) -> Path:
 
 
 def read_job(root: Path, job_id: str) -> Job:
-    """A job as it stands now.
+    """The present state of a job.
 
     Raises:
         InputError: there is none of this name, or its folder is damaged.

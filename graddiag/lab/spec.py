@@ -49,7 +49,7 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
                 f"omega {self.omega:g}: it is for a model {plain_models()}, not one {other}; leave it out."
             )
         if self.omega_form is not None and self.omega is None:
-            raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, omega=2 say.")
+            raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, e.g. omega=2.")
         if self.until_error is not None and self.output != "softmax":
             raise SettingError(
                 f"until_error {self.until_error:g}: output {self.output} tells no share of wrong answers."

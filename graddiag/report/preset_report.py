@@ -65,7 +65,7 @@ def write_preset_report(
             replace_text(folder / "figures" / f"{_name(each)}.json", json.dumps(printable(each, WIDTH)))
         if png:
             _draw(report.pictures, folder / "figures", on_progress)
-        replace_text(target, render(report))
+        replace_text(target, render_preset_report(report))
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {folder}: {error.strerror or error}; name a folder that can be written"
@@ -73,7 +73,7 @@ def write_preset_report(
     return target
 
 
-def render(report: PresetReport) -> str:
+def render_preset_report(report: PresetReport) -> str:
     """``report`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
     return page("preset_report", report, figures_json(report.pictures))
 

@@ -68,5 +68,5 @@ def test_rules_that_cannot_be_used() -> None:
         diagnose(run_of(), rules=[misnamed])
     with pytest.raises(SettingError, match=r"this is no rule; put @graddiag\.rule"):
         diagnose(run_of(), rules=[lambda measured: None])  # type: ignore[list-item]
-    with pytest.raises(SettingError, match="two of them are named 'loss-above-two'; a name stands for one rule"):
+    with pytest.raises(SettingError, match="two of them are named 'loss-above-two'; a name is of one rule"):
         diagnose(run_of(), rules=[loss_above_two, loss_above_two])

@@ -72,7 +72,7 @@ class Counterfactuals(Result):
     """All steps at which thresholds were tried, ascending. threshold: C of the run's policy norm:C, else None.
 
     It is about single updates: the loss on the batch of the step just after it. What a training under another threshold
-    would come to it does not say.
+    would come to is not known.
     """
 
     source: Source

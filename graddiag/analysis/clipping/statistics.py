@@ -11,7 +11,7 @@ from graddiag.analysis.captions import Caption
 from graddiag.analysis.optimization.norms import NormHistory, finite_norms, norm_history
 from graddiag.analysis.optimization.spikes import find_spikes
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import Ints, Result, Source, nonfinite
+from graddiag.analysis.values import Ints, Result, Source, is_nonfinite
 from graddiag.analysis.words import number, plural
 from graddiag.clipping.registry import kind_of
 from graddiag.run import Run
@@ -132,7 +132,7 @@ def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) ->
     share = float(clipped.sum() / known) if known else None
     starts, lengths = stretches_of(clipped)
     longest = int(lengths.argmax()) if len(lengths) else None
-    bad = (history.nonfinite > 0) | nonfinite(history.before.states)
+    bad = (history.nonfinite > 0) | is_nonfinite(history.before.states)
     norms, norm_steps = finite_norms(history)
     spikes = find_spikes(steps, history.before.values, thresholds or Thresholds()).steps if len(norms) else None
     return ClipStatistics(

@@ -88,7 +88,8 @@ _END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")  # of a sentence
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run a number stands. None: at all of them, or it has no such place. ``last_step``: of a range."""
+    """Where in a run a number was measured. None: at all of them, or it has no such place.
+    ``last_step``: of a range."""
 
     step: int | None = None
     last_step: int | None = None
@@ -109,7 +110,7 @@ def place_in(selection: Selection, step: int | None = None, last_step: int | Non
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured number and where in the run it stands, in words and for programs."""
+    """One measured number and where in the run it was measured, in words and for programs."""
 
     name: str
     value: float

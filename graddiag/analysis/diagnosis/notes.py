@@ -27,7 +27,7 @@ def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
             f"The run has {plural(steps, 'step')}: whether the loss falls is judged from {t.loss_steps} on, and jumps "
             f"of the norm from {t.history + 1} on.",
         )
-    yield Note("one-seed", "One run is one seed: whether another seed does the same is for graddiag compare to say.")
+    yield Note("one-seed", "One run is one seed: `graddiag compare` shows whether other seeds do the same.")
     stopped = measured.events.get(schema.EVENT_RECORDING_STOPPED)
     if stopped is not None:
         yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")

@@ -101,7 +101,7 @@ def findings_of(measured: DiagnosticContext, own: Sequence[Rule] = ()) -> list[F
     rules = (*RULES, *own)
     twice = _twice(each.name for each in rules)
     if twice is not None:
-        raise SettingError(f"rules: two of them are named {twice!r}; a name stands for one rule.")
+        raise SettingError(f"rules: two of them are named {twice!r}; a name is of one rule.")
     return [finding for finding in (each(measured) for each in rules) if finding is not None]
 
 

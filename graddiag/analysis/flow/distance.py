@@ -107,7 +107,7 @@ def coverage(
 
 
 def task_distance(manifest: RunManifest) -> int | None:
-    """How far back the run's task has to look, in timesteps: ``config["distance"]``, None where the run does not say.
+    """How far back the run's task has to look, in timesteps: ``config["distance"]``, None where the run gives none.
 
     A number below 1, or anything that is not a finite number, says nothing.
     """

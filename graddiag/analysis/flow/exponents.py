@@ -11,7 +11,7 @@ from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.snapshots import NO_SNAPSHOTS, snapshot_steps
-from graddiag.analysis.values import Ints, Result, Series, Source, known, nonfinite, series, source_of
+from graddiag.analysis.values import Ints, Result, Series, Source, is_nonfinite, known, series, source_of
 from graddiag.analysis.words import number, plural, span
 from graddiag.run import Run, numbers
 
@@ -74,7 +74,7 @@ class LyapunovHistory(Result):
             f"at last over {plural(int(self.samples[shown[-1]]), 'sample')}": f"{low} to {high}",
             "above 0 at": f"{self.growing or 'none'} of {plural(len(self.steps), 'snapshot')}",
         }
-        if lost := int(nonfinite(largest.mean.states).sum()):
+        if lost := int(is_nonfinite(largest.mean.states).sum()):
             found["NaN or inf at"] = str(lost)
         return Caption(of, found, "In nats per timestep.")
 

@@ -46,7 +46,7 @@ class Reach(Result):
     says how fast a fresh gradient fades and is a lower bound of how far some of it goes.
     ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median. A run stores norms as
     float32: where one of the two is at its bounds and the loss enters at the last timestep alone, the product of the
-    gains stands in (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
+    gains replaces it (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
     arriving_by_step [S]: smallest share of the loss's gradient that reaches a timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.

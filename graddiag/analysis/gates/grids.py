@@ -39,6 +39,6 @@ def gate_grids(
         yield slice(start, start + len(part)), grids
 
 
-def in_order(gates: Sequence[str]) -> tuple[str, ...]:
+def gates_in_order(gates: Sequence[str]) -> tuple[str, ...]:
     """Gates in the order of torch's rows, those of no known cell behind them."""
     return (*(gate for gate in GATES if gate in gates), *sorted(set(gates).difference(GATES)))

@@ -1,4 +1,4 @@
-"""Saturation unit by unit: which units of a gate stand open or shut, and Karpathy's plot of the two shares."""
+"""Saturation unit by unit: which units of a gate are open or shut, and Karpathy's plot of the two shares."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

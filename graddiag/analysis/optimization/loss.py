@@ -1,6 +1,7 @@
 """How the loss moves over training: its level, whether it falls, since when it is flat, jumps, and the edge of
 stability."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -186,14 +187,22 @@ def _broken_from(steps: Ints, finite: NDArray[np.bool_]) -> int | None:
 
 
 def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30, say."""
-    found = _CHANCE.fullmatch(str(run.manifest.config.get("chance_loss", "")).strip())
+    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
+    return number_of(run.manifest.config.get("chance_loss"))
+
+
+def number_of(text: object) -> float | None:
+    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
+    if text is None:
+        return None
+    found = _CHANCE.fullmatch(str(text).strip())
     if found is None or not (found["factor"] or found["log"]):
         return None
     factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = float(np.float64(factor) * (np.log(log) if found["log"] else 1.0) / divisor)
-    return chance if np.isfinite(chance) else None
+    if divisor == 0 or (found["log"] and log <= 0):
+        return None
+    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
+    return value if math.isfinite(value) else None
 
 
 def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, Ints, int]:

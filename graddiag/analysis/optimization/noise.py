@@ -49,8 +49,8 @@ class GradientNoise(Result):
 
     The norms are those before clipping; of ``value:C`` and ``agc:C``, which change the direction as well, those after.
 
-    Source: McCandlish et al. (2018), an empirical model of large-batch training, section 2.2; successive steps stand in
-    for their two batch sizes.
+    Source: McCandlish et al. (2018), an empirical model of large-batch training, section 2.2; successive steps
+    replace their two batch sizes.
     """
 
     source: Source

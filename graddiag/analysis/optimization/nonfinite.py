@@ -9,7 +9,7 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.optimization.norms import NormHistory, norm_history
 from graddiag.analysis.selection import Selection, selections
-from graddiag.analysis.values import Ints, Result, Source, nonfinite, source_of, states_of
+from graddiag.analysis.values import Ints, Result, Source, is_nonfinite, source_of, states_of
 from graddiag.analysis.words import number, plural
 from graddiag.run import Run, numbers
 
@@ -114,9 +114,9 @@ def nonfinite_steps(run: Run) -> Ints:
 
 
 def _nonfinite_of(run: Run, history: NormHistory) -> Ints:
-    bad = (history.nonfinite > 0) | nonfinite(history.before.states)
+    bad = (history.nonfinite > 0) | is_nonfinite(history.before.states)
     loss = run.read(schema.TABLE_STEPS, columns=[schema.LOSS])[schema.LOSS]
-    return history.steps[bad | nonfinite(states_of(*numbers(loss)))]
+    return history.steps[bad | is_nonfinite(states_of(*numbers(loss)))]
 
 
 def _text(value: object) -> str | None:

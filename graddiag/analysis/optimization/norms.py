@@ -8,7 +8,7 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
-from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, is_nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.clipping.registry import read
 from graddiag.run import Run, numbers
@@ -50,7 +50,7 @@ class NormHistory(Result):
         if self.threshold is not None:
             above = int((values > self.threshold).sum())
             found[f"above the threshold {number(self.threshold)} at"] = plural(above, "step")
-        if bad := int(nonfinite(self.before.states).sum()):
+        if bad := int(is_nonfinite(self.before.states).sum()):
             found["NaN or inf at"] = plural(bad, "step")
         return Caption(of, found)
 

@@ -72,7 +72,7 @@ class Numerics(Result):
     """The run's arithmetic.
 
     dtype: of the parameters, activations: of the recurrent layers' activations and gradients, which under autocast are
-    narrower; the narrowest where there are several, None where the run does not say. loss_scale: the smallest and
+    narrower; the narrowest where there are several, None where the run does not give it. loss_scale: the smallest and
     largest scale of a GradScaler, None without one. origin: the first NaN or inf. zeros: by parameter, the most zeros
     first; a row of an embedding that no token used is 0 by right. underflow: by layer, in the type of the activations,
     or of the parameters where that is all that is known; None where neither is, and for float64. dead: by layer.
