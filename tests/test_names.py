@@ -66,7 +66,6 @@ FORMER: Final = {
     "Story": "Timeline",
     "story": "timeline",
     "Moment": "TimelineEvent",
-    "Way": "Trajectory",
     "Growth": "LogGrowth",
     "SomeSteps": "StepReservoir",
     "Parting": "FirstDivergence",

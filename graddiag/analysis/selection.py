@@ -1,4 +1,4 @@
-"""What a run has recorded: which modules, layers and directions, at which steps, by which signals."""
+"""What a run has recorded: which modules, layers and directions, at which steps, by which signals and scalars."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.values import Ints
+from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
 from graddiag.schema import TraceKey
 
@@ -92,3 +92,12 @@ def _ordered(rows: pd.DataFrame) -> tuple[Selection, ...]:
     ]
     order = {module: place for place, module in enumerate(dict.fromkeys(each.module for each in found))}
     return tuple(sorted(found, key=lambda s: (order[s.module], s.layer, s.reverse, s.call)))
+
+
+def optional_scalars(run: Run, *names: str) -> tuple[Floats, ...] | None:
+    """The columns ``names`` of ``steps``, [S] each, NaN where missing; None where the run lacks one of them."""
+    has = run.read(schema.TABLE_STEPS, where={schema.STEP: []}).columns  # no row: the names alone
+    if not set(names) <= set(has):
+        return None
+    frame = run.read(schema.TABLE_STEPS, columns=list(names))
+    return tuple(numbers(frame[name])[0] for name in names)

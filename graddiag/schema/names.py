@@ -10,7 +10,8 @@ from graddiag import kinds
 SCHEMA_VERSION: Final = 3
 OLDEST_READABLE_SCHEMA: Final = 1
 
-Status = Literal["running", "finished", "failed", "interrupted"]
+INCOMPLETE: Final = "finished, recording incomplete"  # the training ended well; rows could not be written
+Status = Literal["running", "finished", "finished, recording incomplete", "failed", "interrupted"]
 Direction = Literal["forward", "reverse"]
 DType = Literal["int32", "int64", "float32", "float64", "string"]
 
@@ -100,6 +101,7 @@ FINAL_LOSS = "final_loss"
 OUTCOME = "outcome"
 CAUSE = "cause"
 VERDICT = "verdict"
+REASON = "reason"  # why a damaged run cannot be read
 
 # tables
 TABLE_STEPS = "steps"
@@ -125,6 +127,11 @@ EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
+EVENT_ROWS_LOST = "rows_lost"
+EVENT_NOTHING_FOLLOWED = "nothing_followed"
+EVENT_NOT_FOLLOWED = "not_followed"
+EVENT_LAYER_ADDED = "layer_added"
+EVENT_GAIN_MISSING = "gain_missing"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -137,6 +144,11 @@ EVENT_KINDS: Final = (
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
+    EVENT_ROWS_LOST,
+    EVENT_NOTHING_FOLLOWED,
+    EVENT_NOT_FOLLOWED,
+    EVENT_LAYER_ADDED,
+    EVENT_GAIN_MISSING,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
@@ -156,7 +168,7 @@ LYAPUNOV_SAMPLES: Final = 4
 
 RUN_LIST_COLUMNS: Final = (
     *(RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS),
-    *(OUTCOME, CAUSE, VERDICT),
+    *(OUTCOME, CAUSE, VERDICT, REASON),
 )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -112,6 +113,13 @@ class Trace:
         return f"Trace({self.key.label}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
 
 
-def dtypes_of(traces: Sequence[Trace]) -> str:
+class HasDtype(Protocol):
+    """A trace of a layer or of a cell."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+
+def dtypes_of(traces: Sequence[HasDtype]) -> str:
     """The dtypes that the layers ran in, by name: ``bfloat16, float32``."""
     return ", ".join(sorted({str(trace.dtype).removeprefix("torch.") for trace in traces}))

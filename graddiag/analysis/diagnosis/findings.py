@@ -38,6 +38,7 @@ NoteName = Literal[
     "few-steps",
     "one-seed",
     "recording-stopped",
+    "rows-missing",
     "no-timesteps",
     "no-immediate-gradient",
     "no-gates",

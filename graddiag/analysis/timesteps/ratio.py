@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from graddiag import schema
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import NO_STEP, ends_of
-from graddiag.analysis.timesteps.grid import Grid, read_grid
+from graddiag.analysis.timesteps.grid import NO_STEP, Grid, ends_of, read_grid
 from graddiag.analysis.timesteps.heat import Reduce, binned, bins, counted, longest
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
 from graddiag.analysis.words import SIGNED, before_clipping, number, signal_title

@@ -76,11 +76,12 @@ def test_against_autograd_with_a_weight_of_its_own_at_each_timestep(kind: str, t
     T, N, I, H = 6, 3, 2, 4
     net = getattr(torch.nn, kind)(I, H).double()
     x, target = torch.randn(T, N, I).double(), torch.randn(N, H).double()
-    with graddiag.watch(net, torch.optim.SGD(net.parameters(), lr=0.0), run="run", root=tmp_path) as recorder:
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    with graddiag.watch(net, optimizer, run="run", root=tmp_path) as recorder:
         loss = (net(x)[0][-1] - target).square().mean()
         loss.backward()
         recorder.log(loss=loss)
-        recorder._optimizer.step()
+        optimizer.step()
     cell = getattr(torch.nn, f"{kind}Cell")(I, H).double()
     weights = [net.weight_hh_l0.detach().clone().requires_grad_() for _ in range(T)]
     state = None
