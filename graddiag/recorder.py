@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
+from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
@@ -78,7 +79,7 @@ def watch(
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
             that is not given is recognized at the first update.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
-        loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
+        loss_reduction: how the loss is reduced (e.g. "mean over batch and timesteps"); a clip threshold means nothing
             without it.
         goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
             it improves; chance: the value that guessing reaches.
@@ -179,12 +180,14 @@ class Recorder:
         """
         return self._steps.layers.gate(name, values, activation, of)
 
-    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
+    def try_thresholds(
+        self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None
+    ) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
 
-        Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is
-        changed by looking, and the passes that it takes are not recorded; see ``graddiag.clipping.counterfactual``.
-        The threshold of the run's own policy ``norm:C`` is tried too.
+        Call it after ``backward()`` and before clipping: ``recorder.try_thresholds(lambda: loss_fn(model(x), y))``. It
+        changes nothing, and its passes are not recorded; see ``graddiag.clipping.counterfactual``. The threshold of
+        the run's own policy ``norm:C`` is tried too.
 
         Raises:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
@@ -192,8 +195,8 @@ class Recorder:
         """
         if len(self._steps.optimizers) != 1:
             raise SettingError(
-                "look(): it tries the update of one optimizer, and this run watches "
-                f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
+                "try_thresholds(): it makes updates of one optimizer, and this run watches "
+                f"{len(self._steps.optimizers) or 'none'}; give watch(model, optimizer, ...) the optimizer."
             )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
@@ -201,6 +204,8 @@ class Recorder:
         columns = counterfactual_columns(self._steps.step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
+
+    look = renamed_attribute("look", "try_thresholds")
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.

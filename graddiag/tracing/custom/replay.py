@@ -1,7 +1,7 @@
 """Calls a module once more, as it was when it was called first, without leaving a trace in it.
 
 The call runs on replicas: shallow copies of the module and all of its submodules, with the parameters detached, no
-hooks, and attributes of their own. Buffers are those of the first call, and so are the state of every generator that
+hooks, and separate attributes. Buffers are those of the first call, and so are the state of every generator that
 the call used, autocast and the training modes. What a replay computes is used only where it gives the state again that
 the first call gave.
 """
