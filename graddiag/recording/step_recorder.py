@@ -253,7 +253,7 @@ class StepRecorder:
         self._outputs.stop()
         if not self._given_up:
             self._guard(Part.OUTPUTS, self._take_outputs)
-            self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.of_step(self._step), warn=True))
+            self._guard(Part.FOLLOWING, self._take_unfollowed)
             self._guard(Part.SIGNALS, self._take_signals)
         self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
 
@@ -324,6 +324,10 @@ class StepRecorder:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
         if self._outputs.half:
             self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
+
+    def _take_unfollowed(self) -> None:
+        reached = frozenset[int]() if self._norms is None else self._norms.reached
+        self._log_events(self._following.of_step(self._step, reached), warn=True)
 
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale

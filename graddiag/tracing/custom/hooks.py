@@ -20,6 +20,7 @@ from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, State
 from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
 from graddiag.tracing.custom.sequence import CellTrace
+from graddiag.tracing.model_hook import ModelHook
 from graddiag.tracing.state_graph import StateGraph, Way
 
 Guard = Callable[[str, Callable[[], None]], None]
@@ -54,9 +55,11 @@ class CellHooks:
         self.reasons: dict[str, str] = {}  # of the step taken last: why a gain is missing, by cell
         self.detached: Counter[str] = Counter()  # states cut off between two calls, by cell
         self._forget()
+        self._hooks: dict[str, ModelHook] = {}
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_pre_hook(_CellHook(self._enter, name), with_kwargs=True))
-            leave = _CellHook(self._leave, name)
+            self._hooks[name] = ModelHook(self._enter, name)
+            self._handles.append(module.register_forward_pre_hook(self._hooks[name], with_kwargs=True))
+            leave = ModelHook(self._leave, name)
             self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
 
     @property
@@ -67,6 +70,11 @@ class CellHooks:
     def ran(self) -> set[str]:
         """The cells that ran with gradients since ``start``."""
         return {name for name, count in self._counts.items() if count}
+
+    @property
+    def traced(self) -> list[str]:
+        """The cells that ran inside of torch.compile, where they are not followed."""
+        return [name for name, hook in self._hooks.items() if hook.traced]
 
     def start(self, *, credit: bool = False) -> None:
         """From here on every call with gradients is followed; what was before is forgotten. ``credit``: with the
@@ -253,30 +261,6 @@ class _Crossing:
         call = self._call()
         if call is not None:
             self._hooks._cross(call)
-
-
-class _CellHook:
-    """A forward hook that stays behind when the module is copied or pickled."""
-
-    def __init__(self, action: Callable[..., None], name: str) -> None:
-        self._action = action
-        self._name = name
-
-    def __call__(self, module: nn.Module, *given: Any) -> None:
-        self._action(self._name, module, *given)
-
-    def __deepcopy__(self, memo: Any) -> "_NoCellHook":
-        return _NoCellHook()
-
-    def __reduce__(self) -> tuple[type["_NoCellHook"], tuple[()]]:
-        return _NoCellHook, ()
-
-
-class _NoCellHook:
-    """What is left of a hook in a copy of the module."""
-
-    def __call__(self, *_: Any) -> None:
-        return None
 
 
 def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:
