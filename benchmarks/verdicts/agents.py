@@ -11,7 +11,7 @@ def q_learning(target: nn.Module, actions: int, gamma: float = 0.8, refresh: int
     """Temporal differences over a sequence of symbols [T, N]: 1 for naming the symbol of a timestep ago.
 
     target: a copy of the net, which gets its parameters every ``refresh`` steps. A tenth of the actions is drawn at
-    random. Logs the mean reward. The values, and with them the errors, grow while the agent gets better.
+    random. Logs the mean reward. The values grow while the agent gets better.
     """
 
     def forward(net: nn.Module, x: Tensor, y: Tensor, step: int) -> tuple[Tensor, Scalars]:

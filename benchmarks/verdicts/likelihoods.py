@@ -33,8 +33,8 @@ def weibull(output: Tensor, target: Tensor) -> Tensor:
 
 
 def unguarded(output: Tensor, target: Tensor) -> Tensor:
-    """Of a Gaussian whose deviation is an output as it is: ln of a number below 0 is NaN."""
-    mean, deviation = output[..., :1], output[..., 1:]
+    """Of a Gaussian whose variance is an output as it is: the root of a number below 0 is NaN."""
+    mean, deviation = output[..., :1], output[..., 1:].sqrt()
     return (deviation.log() + 0.5 * ((target - mean) / deviation) ** 2).mean()
 
 

@@ -18,7 +18,6 @@ from benchmarks.verdicts.labels import (
     FIND,
     FINE,
     HEALTHY,
-    LR_HIGH,
     LR_LOW,
     NOT_UPDATED,
     NOT_ZEROED,
@@ -71,7 +70,7 @@ ASCENDS = Label(("diverged", "stuck"), (None,), (*FIND, "revert-change"))
 
 
 @family("long: overfitting")
-def recalls_few_walks(self: Family) -> Iterator[Case]:
+def recalls_few_series(self: Family) -> Iterator[Case]:
     """16 noisy series of a leaky sum, again and again, by two layers: the held-out error turns early on."""
 
     def build() -> Training:
@@ -138,10 +137,10 @@ def warmup_without_end(self: Family) -> Iterator[Case]:
 
 @family("long: learning rate")
 def decay_that_grows(self: Family) -> Iterator[Case]:
-    """From 60% on the rate is to decay and grows by 0.6% a step instead, to 400 times what it was."""
+    """From 60% on the rate is to decay and grows by 0.8% a step instead, to 3,000 times what it was."""
 
     def build() -> Training:
-        net, before = Net("gru", 2, 20, 5), schedule(lambda step: 0.002 * 1.006 ** max(0, min(step, 2800) - 1800))
+        net, before = Net("gru", 2, 20, 5), schedule(lambda step: 0.002 * 1.008 ** max(0, min(step, 2800) - 1800))
         batch, opt = templates(8, 32, 5, 0.6, 308), optimizer("nadam:0.002", net)
         return Training(net, batch, opt, steps=3000, every=50, before=before, config={"chance_loss": "ln 5"})
 
@@ -246,17 +245,17 @@ def bonus_far_too_large(self: Family) -> Iterator[Case]:
 
 
 @family("long: CTC")
-def reads_under_a_rate_too_high(self: Family) -> Iterator[Case]:
-    """A rate 1,000 times too high: blanks everywhere from the first steps to the last."""
+def transcripts_of_others(self: Family) -> Iterator[Case]:
+    """Each line has the transcript of another one: the loss falls to what they have in common, and none is read."""
 
     def build() -> Training:
         net = Net("lstm", 4, 20, 5, last=False)
-        batch = spoken(4, 16, kinds=4, seed=318)
-        return Training(net, batch, optimizer("rmsprop:8", net), steps=3000, every=50, forward=ctc)
+        batch = from_step(spoken(4, 16, kinds=4, seed=318), 0, lambda x, y: (x, y.roll(1, 0)))
+        return Training(net, batch, optimizer("rmsprop:0.003", net), steps=3000, every=50, forward=ctc)
 
-    span, label = (0.0, 0.05), LR_HIGH.also(causes=("saturated-gates", "vanishing"))
-    expected = Expected(measure="accuracy", final=span, nonfinite=None)
-    yield from judged_at(self, "lstm", (label,) * 3, build, expected, (span, span, span))
+    span = (0.0, 0.06)
+    labels = (AT_CHANCE.also(outcomes="unknown", actions="log-metric give-chance"), AT_CHANCE, AT_CHANCE)
+    yield from judged_at(self, "lstm", labels, build, Expected(measure="accuracy", final=span), (span, span, span))
 
 
 @family("long: vanishing")
@@ -342,18 +341,17 @@ def clipped_to_a_crawl(self: Family) -> Iterator[Case]:
 
 
 @family("long: non-finite")
-def deviation_without_a_guard(self: Family) -> Iterator[Case]:
-    """A target without noise under a likelihood whose deviation is an output as it is: it shrinks, and is below 0
-    for some timestep before a quarter of the run is over."""
+def variance_without_a_guard(self: Family) -> Iterator[Case]:
+    """A target without noise under a likelihood whose variance is an output as it is: it shrinks, and falls below 0."""
 
     def build() -> Training:
         net = Net("gru", 1, 20, 2, last=False)
         with torch.no_grad():
             net.head.weight[1] = 0
-            net.head.bias[1] = 3.0
-        opt = optimizer("adam:0.0015", net)
+            net.head.bias[1] = 3.5
+        opt = optimizer("sgd:0.005", net)
         return Training(net, leaky(8, 24, 324, noise=0.0), opt, unguarded, steps=3000, every=50)
 
     label = BROKEN.also(actions="lower-learning-rate")
     spans, expected = (ANY, ANY, ANY), Expected(nonfinite=None)
-    yield from judged_at(self, "gru", (UNMEASURED, label, label), build, expected, spans)
+    yield from judged_at(self, "gru", (UNMEASURED, UNMEASURED, label), build, expected, spans)
