@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
-from graddiag.errors import GraddiagError, SettingError
+from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
 from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
@@ -19,7 +19,7 @@ from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
-from graddiag.store import RunWriter
+from graddiag.store import RunWriter, ending
 from graddiag.tracing.custom import Cells, followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
 
@@ -208,21 +208,13 @@ class Recorder:
             return
         self._closed = True
         atexit.unregister(self._abandon)
-        self._steps.close()
-        self._writer.close(status, error)
+        self._steps.close(status, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None:
-            self.close()
-            return
-        interrupted = isinstance(error, KeyboardInterrupt)
-        try:
-            self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
-        except GraddiagError as lost:
-            error.add_note(f"graddiag could not close the run: {lost}")
+        self.close(*ending(error))
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

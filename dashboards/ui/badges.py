@@ -6,6 +6,7 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from graddiag import schema
 from graddiag.analysis import Diagnosis
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
@@ -57,6 +58,7 @@ VERDICTS: Final = {  # causes and other findings, in the order of the rules
 STATUSES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),
     "finished": Badge(":material/done:", "✓", "gray"),
+    schema.INCOMPLETE: Badge(":material/done:", "!", "yellow"),
     "failed": Badge(":material/close:", "✕", "red"),
     "interrupted": Badge(":material/pause:", "‖", "yellow"),
     "damaged": Badge(":material/broken_image:", "!", "gray"),

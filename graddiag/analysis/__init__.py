@@ -1,23 +1,25 @@
 """Analyses: a run in, a frozen result out. No torch, no plotly; what was not measured is said, never guessed."""
 
 from graddiag.analysis.captions import captions
-from graddiag.analysis.clipping.counterfactual import Counterfactuals, LookedStep, counterfactual
-from graddiag.analysis.clipping.direction import DirectionChange, direction_change
-from graddiag.analysis.clipping.effective_rate import EffectiveLr, effective_lr
-from graddiag.analysis.clipping.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.clipping.statistics import ClipStatistics, clip_statistics
-from graddiag.analysis.clipping.what_if import WhatIf, WhatIfCurves, what_if
+from graddiag.analysis.clipping.update import DirectionChange, EffectiveLr, direction_change, effective_lr
+from graddiag.analysis.clipping.what_if import (
+    Counterfactuals,
+    LookedStep,
+    WhatIf,
+    WhatIfCurves,
+    counterfactual,
+    what_if,
+)
 from graddiag.analysis.comparison.bands import Band, Bands, bands
 from graddiag.analysis.comparison.compare import ArmSummary, Comparison, Pair, compare
-from graddiag.analysis.comparison.differences import Difference
+from graddiag.analysis.comparison.differences import Difference, Parting, parting
 from graddiag.analysis.comparison.effects import Effect
 from graddiag.analysis.comparison.experiment import Experiment, Goal, experiment, goals
-from graddiag.analysis.comparison.first_divergence import Parting, parting
 from graddiag.analysis.comparison.metrics import METRICS, RunSummary, final_loss
 from graddiag.analysis.comparison.success import SuccessRates
 from graddiag.analysis.diagnosis.context import Measured
 from graddiag.analysis.diagnosis.diagnose import Diagnosis
-from graddiag.analysis.diagnosis.events import EventKind, Events, events
 from graddiag.analysis.diagnosis.findings import (
     CALM,
     FINDING_NAMES,
@@ -30,32 +32,43 @@ from graddiag.analysis.diagnosis.findings import (
     Place,
 )
 from graddiag.analysis.diagnosis.outcome import OUTCOME_NAMES, Outcome
+from graddiag.analysis.diagnosis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.diagnosis.rules import RULES, RULES_VERSION, Rule, rule
-from graddiag.analysis.diagnosis.timeline import Moment, Story
+from graddiag.analysis.diagnosis.timeline import EventKind, Events, Moment, Story, events
 from graddiag.analysis.diagnosis.verdict import diagnose
 from graddiag.analysis.flow.cell_path import CellPath, cell_path
 from graddiag.analysis.flow.credit import CreditMatrix, credit_matrix
-from graddiag.analysis.flow.depth import Depth, LayerNorm, LayerRatio, depth
+from graddiag.analysis.flow.depth import Depth, LayerNorm, LayerRatio, LayerReaches, depth, reaches
 from graddiag.analysis.flow.distance import Coverage, task_distance
 from graddiag.analysis.flow.exponents import ExponentCourse, LyapunovHistory, lyapunov_history
 from graddiag.analysis.flow.omega import Omega, OmegaForm, omega
 from graddiag.analysis.flow.reach import Reach, horizon_captions, reach
-from graddiag.analysis.flow.reaches import LayerReaches, reaches
 from graddiag.analysis.flow.spectra import Lyapunov, SpectrumHistory, WeightSpectrum, spectrum_history, weight_spectra
 from graddiag.analysis.flow.truncation import Truncation, truncation
 from graddiag.analysis.flow.weight_contributions import WeightsInTime, weights_in_time
-from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
-from graddiag.analysis.gates.units import GateUnits, UnitSaturation, gate_units
+from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
 from graddiag.analysis.optimization.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.optimization.loss import LossDynamics, Stability, loss_dynamics
 from graddiag.analysis.optimization.noise import GradientNoise, NoiseBlock, gradient_noise
-from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optimization.norms import NormHistory, norm_history
-from graddiag.analysis.optimization.numerics import Numerics, Underflow, Zeros, numerics
-from graddiag.analysis.optimization.stability import EdgeOfStability, edge_of_stability
-from graddiag.analysis.optimization.updates import RULE_OF_THUMB, ParameterUpdate, Updates, updates
+from graddiag.analysis.optimization.numerics import (
+    NonfiniteOrigin,
+    Numerics,
+    Underflow,
+    Zeros,
+    nonfinite_origin,
+    numerics,
+)
+from graddiag.analysis.optimization.updates import (
+    RULE_OF_THUMB,
+    EdgeOfStability,
+    ParameterUpdate,
+    Updates,
+    edge_of_stability,
+    updates,
+)
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.timesteps.heat import Heat, heat

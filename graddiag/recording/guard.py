@@ -21,6 +21,7 @@ class Part(StrEnum):
     SPECTRA = "the spectra"
     FOLLOWING = "what is followed"
     OUTPUTS = "the loss of a constant prediction"
+    END = "the end"
 
 
 class PartGuard:

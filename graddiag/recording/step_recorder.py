@@ -30,6 +30,7 @@ from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
 from graddiag.store import RunWriter
+from graddiag.tracing.custom import is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
@@ -88,7 +89,7 @@ class StepRecorder:
             self._handles.append(Interception(optimizer, "zero_grad", self._zeroing))
         if scaler is not None:
             self._handles.append(Interception(scaler, "unscale_", self._unscaling))
-        self._log_events(self._following.at_attach(0), warn=True)
+        self._guard(Part.FOLLOWING, self._log_unfollowed)
         self._begin()
 
     @property
@@ -98,7 +99,8 @@ class StepRecorder:
 
     def log(self, scalars: Mapping[str, Scalar]) -> None:
         """Keeps scalars of the step that the next update ends."""
-        self._logged |= scalars
+        if not is_replaying():
+            self._logged |= scalars
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -111,8 +113,8 @@ class StepRecorder:
         for event in waiting:
             warn_of(event)
 
-    def close(self) -> None:
-        """Takes every hook off and writes what waits; the writer stays open."""
+    def close(self, status: schema.Status, error: str | None) -> None:
+        """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         for handle in self._handles:
             handle.remove()
         self.layers.close()
@@ -123,6 +125,7 @@ class StepRecorder:
         self._signals, self._snapshots = [], []
         self._guard(Part.STEPS, self._buffer.write)
         self._guard(Part.STEPS, self._log_totals)
+        self._guard(Part.END, partial(self._writer.close, status, error))
 
     def _log_totals(self) -> None:
         left_out = self.gradients.left_out()
@@ -212,6 +215,12 @@ class StepRecorder:
             self._buffer.log_event(event)
             if warn:
                 self._warnings.append(event)
+
+    def _log_unfollowed(self) -> None:
+        """Written at once: a run that never makes a step says it too."""
+        self._warnings = self._following.at_attach(0)
+        for event in self._warnings:
+            self._writer.append(schema.TABLE_EVENTS, event)
 
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
         self._snapshots = self.layers.snapshots(traces, scale)

@@ -7,6 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+from graddiag.store.files import sync_folder
+
 MAX_BYTES: Final = 80  # leaves room for a suffix under every file system's limit (143 bytes on eCryptfs)
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
@@ -39,7 +41,10 @@ def make_run_folder(root: Path, experiment: str | None, name: str) -> Path:
     parent = root if experiment is None else _experiment_folder(root, slug(experiment, fallback="experiment"))
     parent.mkdir(parents=True, exist_ok=True)
     taken = {each.name.casefold() for each in parent.iterdir()}
-    return next(folder for folder in _numbered(parent, slug(name, keep_case=True)) if _created(folder, taken))
+    made = next(folder for folder in _numbered(parent, slug(name, keep_case=True)) if _created(folder, taken))
+    for folder in {parent, root}:
+        sync_folder(folder)
+    return made
 
 
 def _created(folder: Path, taken: Container[str]) -> bool:

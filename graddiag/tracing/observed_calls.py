@@ -10,11 +10,12 @@ from torch import Tensor
 from graddiag.cells import Adjoint, Call, Immediate
 from graddiag.cells.observer import OnBackward
 from graddiag.errors import UnsupportedError
+from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.fused import FusedLayer
 from graddiag.tracing.fused_layer import ObservedFusedLayer
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 
 class ObservedCall(Protocol):

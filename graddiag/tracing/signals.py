@@ -13,22 +13,10 @@ from graddiag import schema
 from graddiag.cells import CELLS
 from graddiag.cells.activations import RELU_CAP, SATURATION, Bounds
 from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
-from graddiag.tracing.trace import Trace, TraceKey
-
-# columns in units of the loss
-_GRADIENTS = frozenset(
-    (
-        schema.GRAD_H,
-        schema.GRAD_H_DIRECT,
-        schema.GRAD_H_MAX,
-        schema.GRAD_C,
-        schema.GRAD_C_PATH,
-        schema.GRAD_A,
-        schema.GRAD_W_HH,
-    )
-)
+from graddiag.tracing.trace import Trace
 
 # entries of a temporary that ||G_t|| may take at once
 _CHUNK = 1 << 18
@@ -230,7 +218,10 @@ def _holds(compare: Callable[..., Tensor], gate: Tensor, bound: float) -> Tensor
 
 def unscaled(batch: Signals, scale: Tensor) -> Signals:
     """``batch`` of a loss that was multiplied by ``scale`` (0-dim), in units of the loss itself."""
-    timesteps = {name: column / scale if name in _GRADIENTS else column for name, column in batch.timesteps.items()}
+    timesteps = {
+        name: column / scale if schema.SIGNALS[name].scales_with_loss else column
+        for name, column in batch.timesteps.items()
+    }
     return replace(batch, timesteps=timesteps)
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.differences import difference
 from graddiag.tracing.norms import norm, rows_of
 from graddiag.tracing.signals import Signals, activation_statistics, underflowed
 from graddiag.tracing.state_graph import StateGraph, Way
-from graddiag.tracing.trace import TraceKey
 
 _Gate = tuple[Tensor, Nonlinearity]
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graddiag.analysis.captions import Told
-from graddiag.analysis.optimization.norms import NormHistory, finite_norms, norm_history
-from graddiag.analysis.optimization.spikes import find_spikes
+from graddiag.analysis.optimization.norms import NormHistory, find_spikes, finite_norms, norm_history
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints, Result, Source, nonfinite
 from graddiag.analysis.words import number, plural

@@ -8,18 +8,52 @@ from typing import Any, Final
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.comparison.differences import Difference, differences
-from graddiag.analysis.comparison.effects import Effect, Paired, effect_of, success_effect
-from graddiag.analysis.comparison.first_divergence import Parting, parting
-from graddiag.analysis.comparison.metrics import FINAL_LOSS, METRICS, STEPS_TO_TARGET, RunSummary, summary_of
-from graddiag.analysis.comparison.pairing import Key, key_of, one_of_each
-from graddiag.analysis.comparison.sentences import TWO_MODES, in_brackets, loss_sentence
+from graddiag.analysis.comparison.differences import Difference, Parting, differences, parting
+from graddiag.analysis.comparison.effects import (
+    TWO_MODES,
+    Effect,
+    Paired,
+    effect_of,
+    in_brackets,
+    loss_sentence,
+    success_effect,
+)
+from graddiag.analysis.comparison.metrics import (
+    FINAL_LOSS,
+    METRICS,
+    STEPS_TO_TARGET,
+    RunSummary,
+    Target,
+    steps_to,
+    summary_of,
+    target_loss,
+)
 from graddiag.analysis.comparison.success import Criterion, SuccessRates, criterion_of, success_rates
-from graddiag.analysis.comparison.target import Target, steps_to, target_loss
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run
+
+Key = tuple[int | None, int | None]
+
+
+def key_of(run: Run) -> Key:
+    """Seed and length: what the runs of a pair have in common."""
+    return run.manifest.seed, run.length
+
+
+def one_of_each(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Of the runs of one arm those to compare, in their order, and those left out.
+
+    Of several with the same seed and length one is taken: the first that is finished, else the first. Runs without a
+    seed are all taken, as nothing says that one is another's repetition.
+    """
+    first: dict[Key, Run] = {}
+    for run in sorted(runs, key=lambda run: run.manifest.status != "finished"):
+        first.setdefault(key_of(run), run)
+    taken = [run for run in runs if run.manifest.seed is None or first[key_of(run)] is run]
+    return taken, [run for run in runs if not any(run is other for other in taken)]
+
 
 _COLUMNS: Final = (
     "quantity",

@@ -24,12 +24,11 @@ from graddiag.analysis.flow.depth import Depth, depth
 from graddiag.analysis.flow.fading import Fading, fading
 from graddiag.analysis.flow.reach import Reach, reach
 from graddiag.analysis.flow.truncation import Truncation, truncation
-from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
-from graddiag.analysis.gates.kinds import RecordedCell, cell_of
+from graddiag.analysis.gates.time_constants import RecordedCell, cell_of
+from graddiag.analysis.gates.units import DeadUnits, dead_units
 from graddiag.analysis.optimization.loss import LossDynamics, loss_dynamics
-from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
-from graddiag.analysis.optimization.norms import NormHistory, norm_history
-from graddiag.analysis.optimization.spikes import Spikes, find_spikes
+from graddiag.analysis.optimization.norms import NormHistory, Spikes, find_spikes, norm_history
+from graddiag.analysis.optimization.numerics import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints

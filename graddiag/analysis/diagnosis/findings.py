@@ -38,6 +38,7 @@ NoteName = Literal[
     "few-steps",
     "one-seed",
     "recording-stopped",
+    "rows-missing",
     "no-timesteps",
     "no-immediate-gradient",
     "no-gates",
@@ -103,8 +104,8 @@ class Place:
 
 def place_in(selection: Selection, step: int | None = None, last_step: int | None = None) -> Place:
     """The place of a number about one layer, at a step or over a range of steps."""
-    layer = (selection.module, selection.layer, selection.direction, selection.call)
-    return Place(step, last_step, *layer)
+    module, layer, direction, call = selection.module, selection.layer, selection.direction, selection.call
+    return Place(step, last_step, module=module, layer=layer, direction=direction, call=call)
 
 
 @dataclass(frozen=True)

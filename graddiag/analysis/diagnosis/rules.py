@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from graddiag.analysis.diagnosis.causes.clipping import clipping_always, clipping_never, threshold_above_all
-from graddiag.analysis.diagnosis.causes.dead import dead
 from graddiag.analysis.diagnosis.causes.exploding import exploding
 from graddiag.analysis.diagnosis.causes.faults import (
     clip_before_unscale,
@@ -16,9 +15,9 @@ from graddiag.analysis.diagnosis.causes.faults import (
     parameters_not_updated,
 )
 from graddiag.analysis.diagnosis.causes.nonfinite import nonfinite
-from graddiag.analysis.diagnosis.causes.saturated import saturated
 from graddiag.analysis.diagnosis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.causes.truncated import truncated
+from graddiag.analysis.diagnosis.causes.units import dead, saturated
 from graddiag.analysis.diagnosis.causes.vanishing import vanishing
 from graddiag.analysis.diagnosis.context import Measured
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding

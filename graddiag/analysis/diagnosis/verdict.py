@@ -1,19 +1,89 @@
-"""The diagnosis of a run, from the gradient as it was measured: never from the norms of weights."""
+"""The diagnosis of a run, from the gradient as it was measured, and what it cannot know of the run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
+
+from graddiag import schema
 from graddiag.analysis.diagnosis.causes.summary import healthy, not_measured, of_outcome, unknown
 from graddiag.analysis.diagnosis.context import Measured, measured_of
 from graddiag.analysis.diagnosis.diagnose import Basis, Diagnosis, diagnosis
-from graddiag.analysis.diagnosis.findings import Finding
-from graddiag.analysis.diagnosis.notes import notes_on
+from graddiag.analysis.diagnosis.findings import Finding, Note
 from graddiag.analysis.diagnosis.rules import Rule, findings_of
 from graddiag.analysis.diagnosis.timeline import Moment, tell
 from graddiag.analysis.optimization.loss import LossDynamics
+from graddiag.analysis.selection import steps_of
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import source_of
-from graddiag.analysis.words import number
-from graddiag.run import Run
+from graddiag.analysis.words import number, plural
+from graddiag.run import Run, numbers
+
+
+def notes_on(measured: Measured) -> tuple[Note, ...]:
+    """Everything that was not measured and would have mattered, each as a sentence."""
+    return (*_about_the_run(measured), *_about_tables(measured), *_about_settings(measured))
+
+
+def _about_the_run(measured: Measured) -> Iterator[Note]:
+    steps, t = len(measured.history.steps), measured.thresholds
+    if measured.run.manifest.status == "running":
+        yield Note("still-running", "The run is still being written: this is what it shows so far.")
+    if 0 < steps < t.loss_steps:
+        yield Note(
+            "few-steps",
+            f"The run has {plural(steps, 'step')}: whether the loss falls is judged from {t.loss_steps} on, and jumps "
+            f"of the norm from {t.history + 1} on.",
+        )
+    yield Note("one-seed", "One run is one seed: whether another seed does the same is for graddiag compare to say.")
+    missing = measured.run.manifest.missing
+    if missing:
+        more = f" {plural(len(missing) - 1, 'other range')} of rows is missing too." if len(missing) > 1 else ""
+        yield Note("rows-missing", f"The recording is incomplete: {missing[0]}.{more}")
+    stopped = measured.events.get(schema.EVENT_RECORDING_STOPPED)
+    if stopped is not None:
+        yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")
+
+
+def _about_tables(measured: Measured) -> Iterator[Note]:
+    run = measured.run
+    if not len(measured.recorded):
+        yield Note("no-timesteps", "No timestep was recorded: nothing is known about the gradient's way through time.")
+    elif all(each.touched_share is None for each in measured.reaches):
+        yield Note(
+            "no-immediate-gradient",
+            "The immediate gradient was not recorded: the loss is taken to be at the last timestep.",
+        )
+    if not len(steps_of(run, schema.TABLE_GATES)):
+        yield Note("no-gates", "No gate was recorded: nothing is known about saturation.")
+    if all(each.missing for each in measured.dead):
+        yield Note(
+            "no-snapshots",
+            "No snapshot was taken: dead units cannot be distinguished from silent timesteps. "
+            "graddiag.watch(..., snapshot_every=...) takes snapshots.",
+        )
+    if measured.history.missing:
+        yield Note("no-norms", "No gradient norm was recorded: jumps of the norm and clipping cannot be judged.")
+    if not measured.loss.loss.measured and not measured.loss.nonfinite:
+        yield Note("no-loss", "No loss was logged: whether it falls is not known; call recorder.log(loss=...).")
+
+
+def _about_settings(measured: Measured) -> Iterator[Note]:
+    manifest = measured.run.manifest
+    rates = numbers(measured.run.read(schema.TABLE_STEPS, columns=[schema.LR])[schema.LR])[0]
+    if len(rates) and not np.isfinite(rates).any():
+        yield Note("no-optimizer", "No learning rate was recorded: the size of the steps cannot be judged by it.")
+    if manifest.clip is None:
+        yield Note(
+            "no-clip-policy",
+            "The run does not say whether it clips: what clipping did is seen, what it was meant to do is not. "
+            'graddiag.watch(..., clip="norm:1.0") says it.',
+        )
+    if measured.history.threshold is not None and manifest.loss_reduction is None:
+        yield Note(
+            "no-loss-reduction",
+            "The run does not say how its loss is reduced, without which a clip threshold cannot be set against "
+            "another run's.",
+        )
 
 
 def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[Rule] = ()) -> Diagnosis:

@@ -13,9 +13,7 @@ from graddiag.analysis.captions import Told
 from graddiag.analysis.flow import transport
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.grid import Grid
-from graddiag.analysis.timesteps.means import SomeSteps, StepMeans
+from graddiag.analysis.timesteps.grid import Grid, SomeSteps, StepMeans, chunks
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from graddiag.analysis.captions import Told
-from graddiag.analysis.comparison.intervals import Interval
+from graddiag.analysis.intervals import Interval
 from graddiag.analysis.words import number, plural
 from graddiag.run import RunManifest
 

@@ -16,7 +16,7 @@ from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.gains import Gains, gains
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import StepMeans
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent
 from graddiag.errors import SettingError

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.captions import Told, told_together
-from graddiag.analysis.clipping.inside_backward import InsideClipping, Let, inside_clipping, let_through
-from graddiag.analysis.comparison.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.distance import Coverage, coverage, task_distance
 from graddiag.analysis.flow.gains import Gains, gains, type_of, window_of
+from graddiag.analysis.flow.inside_backward import InsideClipping, Let, inside_clipping, let_through
 from graddiag.analysis.frames import indexed, stacked
+from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.timesteps.means import SomeSteps, StepMeans
+from graddiag.analysis.timesteps.grid import SomeSteps, StepMeans
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, remembered

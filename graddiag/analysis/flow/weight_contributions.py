@@ -15,9 +15,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.grid import Grid
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import Grid, StepMeans, chunks
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed
-from graddiag.analysis.gates.grids import gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import StepMeans, gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.timesteps.profile import Asked, steps_asked_for
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_name, gate_title, number, recorded_span

@@ -9,8 +9,8 @@ import pandas as pd
 
 from graddiag import schema
 from graddiag.analysis.captions import Told
-from graddiag.analysis.comparison.intervals import Interval, over_neighbours
 from graddiag.analysis.frames import indexed
+from graddiag.analysis.intervals import Interval, over_neighbours
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
 from graddiag.clipping.registry import kind_of

@@ -13,8 +13,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import chunks, ends_of
-from graddiag.analysis.timesteps.grid import Grid
+from graddiag.analysis.timesteps.grid import Grid, chunks, ends_of
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
 from graddiag.analysis.words import SIGNED, number, plural, recorded_span, signal_title, signal_unit
 from graddiag.errors import SettingError

@@ -11,8 +11,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.means import added
+from graddiag.analysis.timesteps.grid import added, chunks
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import SIGNED, number, recorded_span, signal_title, signal_unit, span
 from graddiag.run import Run

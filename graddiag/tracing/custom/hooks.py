@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, is_grad_enabled, nn
 
 from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
@@ -20,7 +21,6 @@ from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
 from graddiag.tracing.custom.sequence import CellTrace
 from graddiag.tracing.state_graph import StateGraph, Way
-from graddiag.tracing.trace import TraceKey
 
 Guard = Callable[[str, Callable[[], None]], None]
 """Runs a piece of graddiag's own work for the cell named, and handles an error in it."""

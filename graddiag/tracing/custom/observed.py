@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
 from graddiag.tracing.custom.replay import Surroundings
 from graddiag.tracing.custom.sequence import CellStep, CellTrace
 from graddiag.tracing.state_graph import Way
-from graddiag.tracing.trace import TraceKey
 
 
 class StateKey(NamedTuple):

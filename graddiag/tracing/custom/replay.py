@@ -1,12 +1,13 @@
 """Calls a module once more, as it was when it was called first, without leaving a trace in it.
 
 The call runs on replicas: shallow copies of the module and all of its submodules, with the parameters detached, no
-hooks, and attributes of their own. Buffers are those of the first call, and so are the state of every generator that
+hooks, and attributes copied. Buffers are those of the first call, and so are the state of every generator that
 the call used, autocast and the training modes. What a replay computes is used only where it gives the state again that
 the first call gave.
 """
 
 import random
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -97,6 +98,7 @@ class Replica:
                 dtype = found.autocast.get(kind)
                 stack.enter_context(torch.autocast(kind, dtype=dtype, enabled=dtype is not None, cache_enabled=False))
             stack.enter_context(torch.enable_grad())
+            stack.enter_context(_replaying())
             return self._module(*bound.args, **bound.kwargs)
 
     def _copy(self, module: nn.Module) -> nn.Module:
@@ -128,6 +130,29 @@ class Replica:
         if type(value) in (dict, OrderedDict):
             return type(value)((key, self._attribute(each)) for key, each in value.items())
         return value
+
+
+class _Replays(threading.local):
+    def __init__(self) -> None:
+        self.running = 0
+
+
+_replays: Final = _Replays()
+
+
+def is_replaying() -> bool:
+    """Whether the code that asks runs inside a call that graddiag makes again, in this thread: what it records of
+    itself was recorded by the first call."""
+    return _replays.running > 0
+
+
+@contextmanager
+def _replaying() -> Iterator[None]:
+    _replays.running += 1
+    try:
+        yield
+    finally:
+        _replays.running -= 1
 
 
 @contextmanager

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.differences import difference
 from graddiag.tracing.norms import rows_of
-from graddiag.tracing.trace import TraceKey
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import numpy as np
 from graddiag.analysis.diagnosis.causes.exploding import growth_of
 from graddiag.analysis.diagnosis.context import Measured
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
-from graddiag.analysis.optimization.spikes import Spikes, find_spikes
+from graddiag.analysis.optimization.norms import Spikes, find_spikes
 from graddiag.analysis.words import number, percent, plural
 
 _HEURISTIC: Final = "Pascanu et al. 2013, section 3.2"

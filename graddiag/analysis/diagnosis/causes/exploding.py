@@ -18,8 +18,7 @@ from graddiag.analysis.diagnosis.findings import (
     place_in,
 )
 from graddiag.analysis.flow.reach import Reach
-from graddiag.analysis.optimization.norms import NormHistory
-from graddiag.analysis.optimization.spikes import Spikes, find_high, leads_up_from
+from graddiag.analysis.optimization.norms import NormHistory, Spikes, find_high, leads_up_from
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import number, percent, plural, span

@@ -8,7 +8,7 @@ from graddiag.analysis.diagnosis.causes.step_size import grew
 from graddiag.analysis.diagnosis.context import Measured
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.diagnosis.outcome.untrained import skipped_updates
-from graddiag.analysis.optimization.spikes import find_high
+from graddiag.analysis.optimization.norms import find_high
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
 

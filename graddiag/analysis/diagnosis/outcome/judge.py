@@ -32,8 +32,8 @@ from graddiag.analysis.diagnosis.outcome.measures import (
     explained_of,
     goal_of,
     loss_of,
+    no_measure,
 )
-from graddiag.analysis.diagnosis.outcome.no_measure import no_measure
 from graddiag.analysis.diagnosis.outcome.untrained import partly_trained, skipped_updates, without_gradient
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source, source_of

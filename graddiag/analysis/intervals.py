@@ -1,6 +1,9 @@
-"""95% intervals: of a mean over steps that follow one another, and of a mean over independent seeds."""
+"""Intervals of 95%: of means over steps and over seeds, of medians of paired differences, and of success rates."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Final
 
@@ -152,3 +155,129 @@ def _interval(
     means = values[rng.integers(len(values), size=(resamples, draws))].mean(axis=1)
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
+
+
+LEVEL: Final = 0.95
+LOWEST_LEVEL: Final = 0.92  # an interval of a level below this is not given
+FEWEST_PAIRS: Final = 5  # the range of 4 values holds the median in 87.5% of cases, that of 5 in 93.75%
+
+
+@dataclass(frozen=True)
+class MedianInterval:
+    """Two of the sorted values, and how often such a pair of them holds the median of the distribution."""
+
+    ends: Interval
+    level: float
+
+
+def median(values: Floats) -> float | None:
+    """The median of ``values`` [n], -inf and inf among them; None for no value or where it is not finite."""
+    ordered = np.sort(values)
+    if not len(ordered):
+        return None
+    middle = ordered[(len(ordered) - 1) // 2 : len(ordered) // 2 + 1]
+    return float(middle.mean()) if np.isfinite(middle).all() else None
+
+
+def median_interval(values: Floats) -> MedianInterval | None:
+    """The interval from the k-th smallest to the k-th largest of ``values`` [n]; None for fewer than five.
+
+    It holds the median of the distribution in at least ``level`` of all samples, whatever that distribution is: skewed,
+    with two modes, with ties, with infinite values. The values have to be independent. k is that whose level is nearest
+    to 95% and at least 92%: 94% for n=5, 93% for 8, 96% for 20.
+
+    Source: Thompson (1936), On confidence ranges for the median; the interval of the sign test.
+    """
+    n = len(values)
+    if n < FEWEST_PAIRS:
+        return None
+    k, level = _rank(n)
+    ordered = np.sort(values)
+    return MedianInterval((float(ordered[k - 1]), float(ordered[n - k])), level)
+
+
+def highest_level(n: int) -> float:
+    """How often the range of ``n`` values holds the median of their distribution: 50% for 2, 75% for 3."""
+    return 1 - 2.0 ** (1 - n)
+
+
+@cache
+def _rank(n: int) -> tuple[int, float]:
+    """Which of ``n`` sorted values are the ends, and the level: that nearest to 95% of those of at least 92%."""
+    found, outside = [], 0.0
+    for k in range(1, n // 2 + 1):
+        outside += math.exp(_ln_choose(n, k - 1) - n * math.log(2))
+        if 1 - 2 * outside < LOWEST_LEVEL:
+            break
+        found.append((k, 1 - 2 * outside))
+    return min(found, key=lambda each: abs(each[1] - LEVEL))
+
+
+def _ln_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+_TAIL: Final = 0.025
+_HALVINGS: Final = 60
+
+
+@cache
+def exact_interval(successes: int, runs: int) -> Interval:
+    """The 95% interval of a rate, from the binomial distribution itself; it holds the rate in 95% of cases or more.
+
+    Wilson's interval is narrower and holds a rate of 5% in 86% of samples of three.
+
+    Source: Clopper & Pearson (1934).
+    """
+    low = 0.0 if successes == 0 else _root(lambda rate: _at_least(successes, runs, rate) < _TAIL)
+    high = 1.0 if successes == runs else _root(lambda rate: _at_least(successes + 1, runs, rate) < 1 - _TAIL)
+    return low, high
+
+
+def difference_interval(baseline: int, treated: int, runs: int) -> Interval:
+    """The 95% interval of the rate of ``treated`` successes less that of ``baseline``, each of ``runs``.
+
+    It takes the runs of a pair for independent or alike; where they are alike (the same seed makes both succeed or both
+    fail) it is wider than it would have to be.
+
+    Source: Newcombe (1998), method 10, here with exact limits in place of Wilson's (Zou & Donner 2008).
+    """
+    before, after = baseline / runs, treated / runs
+    (low_before, high_before), (low_after, high_after) = exact_interval(baseline, runs), exact_interval(treated, runs)
+    gap = after - before
+    return (
+        gap - math.hypot(after - low_after, high_before - before),
+        gap + math.hypot(high_after - after, before - low_before),
+    )
+
+
+def fisher_test(baseline: int, treated: int, runs: int) -> float:
+    """The two-sided p value of two rates being the same, each of ``runs``, given how many succeeded in all.
+
+    Source: Fisher (1935).
+    """
+    total = baseline + treated
+    ways = [math.comb(runs, k) * math.comb(runs, total - k) for k in range(max(0, total - runs), min(runs, total) + 1)]
+    seen = math.comb(runs, baseline) * math.comb(runs, treated)
+    return sum(each for each in ways if each <= seen) / math.comb(2 * runs, total)
+
+
+def _at_least(successes: int, runs: int, rate: float) -> float:
+    """The chance of so many successes or more."""
+    return sum(_chance(k, runs, rate) for k in range(successes, runs + 1))
+
+
+def _chance(k: int, runs: int, rate: float) -> float:
+    if rate in (0.0, 1.0):
+        return float(k == runs * rate)
+    ln_ways = math.lgamma(runs + 1) - math.lgamma(k + 1) - math.lgamma(runs - k + 1)
+    return math.exp(ln_ways + k * math.log(rate) + (runs - k) * math.log1p(-rate))
+
+
+def _root(below: Callable[[float], bool]) -> float:
+    """Where ``below``, true for small rates, becomes false."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if below(middle) else (low, middle)
+    return (low + high) / 2

@@ -1,25 +1,67 @@
-"""State Jacobians and Lyapunov exponents of a captured layer, on the data that it was captured on.
+"""What is made of traces and of modules, in memory: the part of the analyses that needs torch, imported by its name.
+
+``graddiag.analysis`` does not import it, so a run is still read and judged where there is no torch. The results are
+those of ``analysis.spectra`` and ``analysis.credit``, which the figures take.
 
 Legend: T timesteps, N batch, D entries of the state (h, or h and c), k exponents, W windows. The walk is that of
 ``graddiag.cells.lyapunov``.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graddiag.analysis.flow.spectra import Lyapunov
+from graddiag.analysis.flow.credit import CreditMatrix, credit_values
+from graddiag.analysis.flow.spectra import Lyapunov, WeightBlock, WeightSpectrum
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Source
-from graddiag.analysis.words import plural
+from graddiag.analysis.words import gate_title, plural
 from graddiag.cells.jacobian import jacobian
 from graddiag.cells.lyapunov import LogGrowth, exponents, log_growth
 from graddiag.errors import SettingError
 from graddiag.tracing import Trace, capture
-from graddiag.tracing.credit import tangents_of
+from graddiag.tracing.credit import credit, tangents_of
 from graddiag.tracing.lyapunov import traversal_of
+from graddiag.tracing.spectra import full_spectra
+
+__all__ = ["credit_of", "lyapunov", "lyapunov_of", "spectra_of", "state_jacobians"]
+
+
+def credit_of(trace: Trace, at: Sequence[int] | None = None, *, name: str = "trace") -> CreditMatrix:
+    """||dL_s/dh_t|| of a captured layer, for the loss timesteps ``at``; all of them by default.
+
+    One walk along time for all of them together. ``name`` is what the result is called in captions and legends.
+
+    Raises:
+        SettingError: a timestep of ``at`` is not one of the sequence.
+        UnsupportedError: no gradient reached the layer, or its weights were changed before the trace was taken.
+    """
+    T = len(trace.h)
+    chosen = np.unique(np.arange(T) if at is None else np.asarray(at, dtype=np.int64))
+    if len(chosen) and (chosen[0] < 0 or chosen[-1] >= T):
+        raise SettingError(f"credit_of(at={list(at or ())}): the sequence has timesteps 0 to {T - 1}.")
+    with torch.no_grad():
+        values = credit(trace, chosen.tolist()).cpu().numpy()
+    selection = Selection(trace.module, trace.layer, trace.direction, trace.call)
+    return credit_values(Source(name), selection, None, chosen, values)
+
+
+def spectra_of(module: nn.Module, *, name: str = "module") -> tuple[WeightSpectrum, ...]:
+    """Singular values and eigenvalues of every W_hh in ``module``, gate by gate; weights with NaN or inf left out."""
+    by_weight: dict[str, list[WeightBlock]] = {}
+    for (parameter, gate), found in full_spectra(module).items():
+        values = np.zeros(0, dtype=complex) if found.eigenvalues is None else found.eigenvalues.cpu().numpy()
+        block = WeightBlock(
+            gate, gate_title(gate), found.singular.cpu().numpy(), values.real.copy(), values.imag.copy()
+        )
+        by_weight.setdefault(parameter, []).append(block)
+    return tuple(
+        WeightSpectrum(Source(name), parameter, None, tuple(blocks)) for parameter, blocks in by_weight.items()
+    )
+
 
 _WINDOWS: Final = 4
 

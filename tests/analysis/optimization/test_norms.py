@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graddiag.analysis.optimization.spikes import climbs_from, find_high, find_spikes, leads_up_from
+from graddiag.analysis.optimization.norms import climbs_from, find_high, find_spikes, leads_up_from
 from graddiag.analysis.thresholds import Thresholds
 from tests.analysis.runs import INF, NAN
 

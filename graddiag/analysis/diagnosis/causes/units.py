@@ -1,4 +1,4 @@
-"""The rule for saturated gates: nearly all activations of a gate are saturated, where its slope is small."""
+"""The rules about units: dead units, which do nothing or get no gradient, and saturated gates, whose slope is small."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -7,12 +7,96 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.context import Measured
-from graddiag.analysis.diagnosis.findings import Advice, Evidence, Finding, Strength, place_in
+from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity, Strength, place_in
+from graddiag.analysis.gates.units import DeadUnits
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.values import Floats, Ints
-from graddiag.analysis.words import gate_title, percent, span
+from graddiag.analysis.words import gate_title, percent, plural, span
 from graddiag.kinds import KEEPING, is_state
 from graddiag.run import numbers
+
+_USED_FOR_DEAD: Final = ("dead_share", "judged_share")
+
+
+def dead(measured: Measured) -> Finding | None:
+    """The layer with the largest share of dead units, by its snapshots; None where there is none, or no snapshot."""
+    found = [each for each in measured.dead if len(each.dead)]
+    if not found:
+        return None
+    worst = max(found, key=lambda each: each.share or 0.0)
+    assert worst.share is not None
+    t = measured.thresholds
+    many, all_of_them = worst.share >= t.dead_share, worst.share >= t.dead_all
+    severity: Severity = measured.severity() if many else "info"
+    strength: Strength | None = "strong" if all_of_them else "weak" if many else None
+    label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
+    sentence = (
+        f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
+        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
+    )
+    where, place = f"{label}, {span(*steps)}", place_in(worst.selection, *steps)
+    evidence = (
+        Evidence("dead units", len(worst.dead), f"of {worst.units}", where, place),
+        Evidence("snapshots", len(worst.judged), f"of {len(worst.steps)}", where, place),
+    )
+    rule = (
+        f"a unit whose activations are one number, or whose dL/dh is exactly 0, at all timesteps of the last "
+        f"{t.judged_share:.0%} of the snapshots; a warning from {t.dead_share:.0%} of a layer's units on."
+    )
+    advice = _advice(measured, worst)
+    return Finding("dead-units", severity, sentence, evidence, rule, advice, _USED_FOR_DEAD, onset, strength)
+
+
+def _when(found: DeadUnits) -> str:
+    if found.since.max() == found.steps[0]:
+        return "every snapshot"
+    return f"the last {plural(len(found.judged), 'snapshot')}, at least half of them from step {_onset(found)} on"
+
+
+def _onset(found: DeadUnits) -> int:
+    """The step of the first snapshot from which on at least half of the dead units are dead."""
+    return int(np.sort(found.since)[(len(found.since) - 1) // 2])
+
+
+def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
+    """Of units that died in training the size of the steps first; of those dead from the start how they start, by the
+    kind of cell; of those that only get no gradient what the loss is made of."""
+    tries = []
+    if _onset(found) > found.steps[0]:
+        clip = measured.clip.advice()
+        tries += [measured.rate.lower(), *([clip] if clip is not None else [])]
+    if len(found.silent):
+        tries += _start(measured, found)
+    if len(found.untaught) > len(found.silent):
+        tries.append(
+            Advice(
+                "Check whether the loss depends on these units: a mask, a slice or a detach() may leave them out.",
+                PRACTICE,
+                "connect-loss",
+            )
+        )
+    if len(found.dead) < found.units:
+        tries.append(Advice("Use fewer units, if the others are enough.", PRACTICE, "continue"))
+    return tuple(tries)
+
+
+def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
+    cell = measured.cell(found.selection)
+    relu = Advice(
+        "Start with a positive bias, or use a leaky or smooth activation.", "Maas et al. 2013", "revive-units"
+    )
+    ends = Advice(
+        "Scale the inputs down or start with smaller weights: these activations are saturated.",
+        "Glorot & Bengio 2010",
+        "scale-inputs",
+    )
+    either = Advice(
+        "Start with a positive bias if the units are relus; else scale inputs and weights down (no gates "
+        "were recorded).",
+        "Maas et al. 2013; Glorot & Bengio 2010",
+        "revive-units",
+    )
+    return [either if cell.type is None else relu if cell.is_relu else ends]
 
 
 @dataclass(frozen=True)
@@ -87,14 +171,14 @@ def saturated(measured: Measured) -> Finding | None:
         (evidence, *others),
         _rule(measured),
         (_SMALLER, _NORMALISE) if from_start else (measured.rate.lower(), _SMALLER, _NORMALISE),
-        _USED,
+        _USED_FOR_SATURATED,
         onset,
         strength,
         "saturated activations" if rnn else "saturated gates",
     )
 
 
-_USED: Final = ("saturated", "saturated_all", "judged_share")
+_USED_FOR_SATURATED: Final = ("saturated", "saturated_all", "judged_share")
 _SMALLER: Final = Advice(
     "Scale the inputs down, or start with smaller weights: pre-activations beyond about 2.2 saturate.",
     "Glorot & Bengio 2010",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graddiag.analysis.comparison.modes import mode_boundary
+from graddiag.analysis.comparison.success import mode_boundary
 
 SOLVED, FAILED = [0.01, 0.02, 0.005], [1.38, 1.39, 1.4]
 

@@ -5,7 +5,7 @@ import pytest
 
 from graddiag import schema
 from graddiag.analysis import compare
-from graddiag.analysis.comparison.target import Target, smoothed_loss, steps_to, target_loss
+from graddiag.analysis.comparison.metrics import Target, smoothed_loss, steps_to, target_loss
 from graddiag.run import Run
 from tests.analysis.runs import INF, NAN, manifest, steps_frame
 

@@ -1,4 +1,4 @@
-"""Whether clipping turned the gradient: cosine between the gradient before and after it."""
+"""What clipping changes in an update: the direction of the gradient, and the effective learning rate."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from graddiag import schema
 from graddiag.analysis.captions import Told
 from graddiag.analysis.clipping.statistics import ROUNDING
 from graddiag.analysis.frames import indexed
-from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, plural
 from graddiag.clipping.registry import kind_of
 from graddiag.run import Run, numbers
@@ -118,3 +118,71 @@ def _logged(run: Run, count: int) -> Floats | None:
 
 def _nothing(known: int) -> str | None:
     return None if known else "No clip coefficient was recorded."
+
+
+@dataclass(frozen=True)
+class EffectiveLr(Result):
+    """Over steps [S]: the learning rate as it was set, and times the clip coefficient.
+
+    It is the rate at which plain SGD moved along the unclipped gradient. Under momentum it weighs what a step adds to
+    the momentum; an optimizer that divides by a running size of the gradient (Adam, RMSProp) undoes most of a lasting
+    coefficient, and there it says how far a step was held back against its neighbours. mean_lr, mean_effective: over
+    the steps where both are known; ratio: their quotient.
+    """
+
+    source: Source
+    steps: Ints
+    lr: Series
+    effective: Series
+    mean_lr: float | None
+    mean_effective: float | None
+    ratio: float | None
+    missing: str | None = None
+
+    @property
+    def caption(self) -> str:
+        return self.missing or self.told.caption(self.source)
+
+    @property
+    def told(self) -> Told:
+        of = "Effective learning rate, mean over steps"
+        if self.mean_effective is None:
+            return Told(of, {"": "NaN or inf at every step"})
+        if not self.source.clipped:
+            return Told(of, {"": f"{number(self.mean_lr)}, as set"})
+        kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
+        return Told(of, {"": f"{number(self.mean_effective)}{kept}"})
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row a step."""
+        return indexed({schema.STEP: self.steps}, self.lr, self.effective)
+
+
+def effective_lr(run: Run) -> EffectiveLr:
+    """lr x clip coefficient at every step.
+
+    Source: Zhang, He, Sra & Jadbabaie (2020), equation 5: clipped gradient descent is descent with the step size
+    min(lr, lr c / ||g||).
+    """
+    frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LR, schema.CLIP_COEFFICIENT])
+    (lr, no_lr), (kept, not_kept) = numbers(frame[schema.LR]), numbers(frame[schema.CLIP_COEFFICIENT])
+    with np.errstate(invalid="ignore", over="ignore"):
+        product = lr * kept
+    nominal = series(schema.LR, "learning rate", "as set", lr, no_lr)
+    unit = "lr \N{MULTIPLICATION SIGN} clip coefficient"
+    effective = series("effective_lr", "effective learning rate", unit, product, no_lr | not_kept)
+    both = np.isfinite(product)
+    mean, kept_mean = (float(each[both].mean()) if both.any() else None for each in (lr, product))
+    ratio = kept_mean / mean if mean and kept_mean is not None else None
+    missing = _what_is_missing(nominal, effective)
+    return EffectiveLr(
+        source_of(run), frame[schema.STEP].to_numpy(np.int64), nominal, effective, mean, kept_mean, ratio, missing
+    )
+
+
+def _what_is_missing(lr: Series, effective: Series) -> str | None:
+    if (lr.states == CellState.MISSING).all():
+        return "No learning rate was recorded: call recorder.log(lr=...) in a loop without an optimizer object."
+    if (effective.states == CellState.MISSING).all():
+        return "No clip coefficient was recorded: what clipping left of the learning rate is not known."
+    return None
