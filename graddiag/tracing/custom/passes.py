@@ -113,7 +113,7 @@ class CellPass:
         came = came or _Sent((), ())
         outside, past = jacobian.outside(total), came.past
         immediate = None if came.onward is None else less(outside, came.onward)
-        given = None if past is None else _added(jacobian.sent(outside), past)
+        given = None if past is None else _added(jacobian.sent_of(total), past)
         step = CellStep(rms, total, outside, immediate, came.onward, past or (), given, None, exact)
         sent = _sent_on(call, given)
         rows = self._rows(call, jacobian, immediate, came)
