@@ -1,6 +1,7 @@
 """``watch(cells=...)``: the training is the same to the bit, and the run holds what the cell did."""
 
 import copy
+import io
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -59,6 +60,7 @@ def test_the_same_bits_with_and_without(case: Case, settings: dict[str, int], tm
     (alone, _), (watched, cell) = train(case, None), train(case, tmp_path, **settings)
     assert all(map(torch.equal, alone, watched))
     assert hooks_of(cell) == 0
+    assert "forward" not in vars(cell)
     run = graddiag.load_run(tmp_path / "r")
     recorded = range(0, 3, settings.get("every", 1))
     assert run.timesteps[schema.STEP].tolist() == [step for step in recorded for _ in range(T)]
@@ -482,16 +484,55 @@ def test_what_cannot_be_followed_is_named_when_the_model_is_watched(tmp_path: Pa
 
 
 def test_copies_of_a_watched_cell_are_plain(tmp_path: Path) -> None:
-    import io
-
+    """They work, are not recorded, and need no graddiag to be loaded."""
     model = Model(Leaky())
-    with graddiag.watch(model, run="r", root=tmp_path, cells="cell"):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = io.BytesIO()
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
         twin = copy.deepcopy(model)
-        kept = io.BytesIO()
         torch.save(model, kept)
         twin(torch.randn(T, N, I)).sum().backward()
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+    assert b"graddiag" not in kept.getvalue()
     kept.seek(0)
-    torch.load(kept, weights_only=False)(torch.randn(T, N, I))
+    loaded = torch.load(kept, weights_only=False)
+    loaded(torch.randn(T, N, I))
+    assert loaded.cell.forward.__self__ is loaded.cell
+    assert twin.cell.forward.__self__ is twin.cell
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+    with graddiag.watch(twin, torch.optim.SGD(twin.parameters(), lr=0.1), run="twin", root=tmp_path, cells="cell"):
+        pass
+
+
+class ByName(nn.Module):
+    """A layer that calls the forward of its cell by name, as ncps does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Leaky()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.shape[1], H)
+        for x_t in x:
+            h = self.cell.forward(x_t, h)
+        return h
+
+
+def test_a_forward_that_is_called_by_its_name(tmp_path: Path) -> None:
+    model = ByName()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells=Leaky):
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+    assert graddiag.load_run(tmp_path / "r").timesteps[schema.TRANSPORT_GAIN].gt(0).tolist() == [True] * T
+
+
+def test_a_forward_that_was_replaced_on_the_object_is_refused(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    model.cell.forward = lambda x, h: 0.5 * h  # type: ignore[method-assign]
+    with pytest.raises(UnsupportedError, match=r"the forward of 'cell' \(Leaky\) was replaced on the object"):
+        graddiag.watch(model, run="r", root=tmp_path, cells="cell")
 
 
 def test_the_diagnosis_of_a_cell_says_that_its_gradient_vanishes(tmp_path: Path) -> None:

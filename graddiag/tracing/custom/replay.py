@@ -19,6 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graddiag.errors import UnsupportedError
+from graddiag.tracing.custom.forward import is_plain
+
 _HOOKS: Final = (
     *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
     *("_forward_hooks_with_kwargs", "_forward_pre_hooks_with_kwargs", "_forward_hooks_always_called"),
@@ -105,9 +108,12 @@ class Replica:
         known = self._copies.get(id(module))
         if known is not None or isinstance(module, torch.jit.ScriptModule):
             return known or module
+        if not is_plain(module.forward, module):
+            raise UnsupportedError(f"the forward of {type(module).__name__} in it was replaced on the object")
         copy = type(module).__new__(type(module))
         self._copies[id(module)] = copy
-        own = {name: self._attribute(value) for name, value in vars(module).items() if name not in _HOOKS}
+        left = (*_HOOKS, "forward")
+        own = {name: self._attribute(value) for name, value in vars(module).items() if name not in left}
         own |= {name: OrderedDict() for name in _HOOKS}
         own["_parameters"] = {name: None if p is None else p.detach() for name, p in module._parameters.items()}
         own["_buffers"] = dict(module._buffers)
