@@ -34,6 +34,7 @@ from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
+from graddiag.tracing.custom import is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
@@ -110,7 +111,7 @@ class StepRecorder:
                 self._handles.append(Interception(scaler, "unscale_", self._unscaling))
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
-        self._log_events(self._following.at_attach(0), warn=True)
+        self._guard(Part.FOLLOWING, self._log_unfollowed)
         self._begin()
 
     @property
@@ -125,7 +126,8 @@ class StepRecorder:
 
     def log(self, scalars: Mapping[str, Scalar]) -> None:
         """Keeps scalars of the step that the next update ends."""
-        self._logged |= scalars
+        if not is_replaying():
+            self._logged |= scalars
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -341,6 +343,12 @@ class StepRecorder:
             self._buffer.log_event(event)
             if warn:
                 self._warnings.append(event)
+
+    def _log_unfollowed(self) -> None:
+        """Written at once: a run that never makes a step says it too."""
+        self._warnings = self._following.at_attach(0)
+        for event in self._warnings:
+            self._writer.append(schema.TABLE_EVENTS, event)
 
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
         self._snapshots = self.layers.snapshots(traces, scale)
