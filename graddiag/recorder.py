@@ -124,6 +124,11 @@ class Recorder:
         self._closed = False
         self._steps = StepRecorder(module, optimizer, writer, every, scaler, cells)
         atexit.register(self._abandon)
+        try:
+            self._steps.warn()
+        except RuntimeWarning as refused:  # a filter makes errors of warnings
+            self.close("failed", str(refused))
+            raise
 
     @property
     def path(self) -> Path:

@@ -15,6 +15,7 @@ Event = dict[str, Any]
 _EQUAL: Final = 1e-3  # two norms are the same threshold when they are no further apart, relative to it
 _DIFFERENT: Final = 1e-2  # two norms before clipping are different ones
 EVERYWHERE: Final = "all parameters"
+_MODEL: Final = "(model)"
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,28 @@ def detached_event(step: int, where: str, cuts: int) -> Event:
         f"{places} in step {step}. No gradient passes there."
     )
     return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)
+
+
+def nothing_followed_event(step: int, message: str) -> Event:
+    """Neither a layer, a cell nor a tap ran in the first recorded step."""
+    return _event(step, schema.EVENT_NOTHING_FOLLOWED, _MODEL, None, message)
+
+
+def not_followed_event(step: int, where: str, message: str) -> Event:
+    """A module that looks recurrent is not followed."""
+    return _event(step, schema.EVENT_NOT_FOLLOWED, where or _MODEL, None, message)
+
+
+def layer_added_event(step: int, where: str) -> Event:
+    """The model has got a recurrent layer since it was watched."""
+    message = f"{where or _MODEL} was added to the model after watch(), and is recorded from step {step} on."
+    return _event(step, schema.EVENT_LAYER_ADDED, where or _MODEL, None, message)
+
+
+def gain_missing_event(step: int, where: str, reason: str) -> Event:
+    """What a followed cell sends back could not be measured."""
+    message = f"The transport gain of {where or _MODEL} is missing at some timesteps: {reason}."
+    return _event(step, schema.EVENT_GAIN_MISSING, where or _MODEL, None, message)
 
 
 def before_unscale_event(step: int, norm: float) -> Event:

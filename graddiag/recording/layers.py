@@ -36,9 +36,24 @@ class LayerMeter:
         return {**self.hooks.detached, **self._cells.detached}
 
     @property
+    def cells(self) -> tuple[str, ...]:
+        """The names of the cells that are followed."""
+        return self._cells.names
+
+    @property
     def nothing_ran(self) -> bool:
-        """Whether no module ran with gradients and nothing was tapped since ``start``."""
-        return not len(self.hooks.calls) and not self._taps.names
+        """Whether no layer and no cell ran with gradients, and nothing was tapped, since ``start``."""
+        return not self.hooks.heard and not self._cells.ran and not self._taps.names
+
+    @property
+    def unheard(self) -> dict[str, str]:
+        """Recurrent modules that ran since ``start`` and of which nothing was observed, with the reason."""
+        return self.hooks.unheard
+
+    @property
+    def reasons(self) -> Mapping[str, str]:
+        """Of the step taken last: why the transport gain of a followed cell is missing, by cell."""
+        return self._cells.reasons
 
     def start(self, *, own_weights: bool, credit: bool = False) -> None:
         """From here on layers are observed and tensors tapped; see ``ModuleHooks.start`` for ``own_weights``.

@@ -1,7 +1,7 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.recording.events import skipped_event
+from graddiag.recording.events import Event, skipped_event
 from graddiag.recording.faults import Faults
+from graddiag.recording.following import Following, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
@@ -76,8 +77,10 @@ class StepRecorder:
         scale = Scale(scaler, optimizer)
         self.gradients = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
         self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
+        self._following = Following(module, self.layers, silent=cells is not None and not cells)
         self._outputs = OutputMeter(module)
         self._output_sums: Tree = {}
+        self._warnings: list[Event] = []
         self._handles: list[Handle] = []
         if optimizer is not None:
             self._handles.append(optimizer.register_step_pre_hook(self._on_step))
@@ -85,6 +88,7 @@ class StepRecorder:
             self._handles.append(Interception(optimizer, "zero_grad", self._zeroing))
         if scaler is not None:
             self._handles.append(Interception(scaler, "unscale_", self._unscaling))
+        self._log_events(self._following.at_attach(0), warn=True)
         self._begin()
 
     @property
@@ -100,6 +104,12 @@ class StepRecorder:
         """Ends a step of a loop without an optimizer object."""
         self._before_update()
         self._after_update()
+
+    def warn(self) -> None:
+        """Warns of the events that wait for it."""
+        waiting, self._warnings = self._warnings, []
+        for event in waiting:
+            warn_of(event)
 
     def close(self, status: schema.Status, error: str | None) -> None:
         """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
@@ -134,6 +144,7 @@ class StepRecorder:
     def _begin(self) -> None:
         if not self._recording:
             return
+        self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
         # without an optimizer the update comes before the traces are taken
         own_weights = self._snapshotting and self._optimizer is None
         self.layers.start(own_weights=own_weights, credit=self._snapshotting)
@@ -156,6 +167,7 @@ class StepRecorder:
             self.layers.stop()
             self._outputs.stop()
             self._guard(Part.OUTPUTS, self._take_outputs)
+            self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.of_step(self._step), warn=True))
             self._guard(Part.SIGNALS, self._take_signals)
             if self._optimizer is not None:
                 self._guard(Part.PARAMETERS, self._copy_weights)
@@ -188,13 +200,19 @@ class StepRecorder:
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
-        for event in self._faults.of_states(self._step, self.layers.detached):
-            self._buffer.log_event(event)
+        self._log_events(self._faults.of_states(self._step, self.layers.detached))
+        self._log_events(self._following.of_gains(self._step))
         if dtypes := self.layers.dtypes(traces):
             self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
             self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
+
+    def _log_events(self, events: Iterable[Event], *, warn: bool = False) -> None:
+        for event in events:
+            self._buffer.log_event(event)
+            if warn:
+                self._warnings.append(event)
 
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
         self._snapshots = self.layers.snapshots(traces, scale)
@@ -219,6 +237,7 @@ class StepRecorder:
         self.layers.hooks.calls.clear()
         self._step += 1
         self._begin()
+        self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
 
     def _keep_step(self) -> None:
         row: dict[str, Scalar] = {schema.STEP: self._step, **self._logged}

@@ -128,6 +128,10 @@ EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
 EVENT_ROWS_LOST = "rows_lost"
+EVENT_NOTHING_FOLLOWED = "nothing_followed"
+EVENT_NOT_FOLLOWED = "not_followed"
+EVENT_LAYER_ADDED = "layer_added"
+EVENT_GAIN_MISSING = "gain_missing"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -141,6 +145,10 @@ EVENT_KINDS: Final = (
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
     EVENT_ROWS_LOST,
+    EVENT_NOTHING_FOLLOWED,
+    EVENT_NOT_FOLLOWED,
+    EVENT_LAYER_ADDED,
+    EVENT_GAIN_MISSING,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

@@ -72,6 +72,17 @@ class ModuleHooks:
             self._handles.append(found[name].register_forward_hook(leave, with_kwargs=True, always_call=True))
         return new
 
+    @property
+    def heard(self) -> set[str]:
+        """The modules of which a layer was observed since ``start``."""
+        return self._observed.heard
+
+    @property
+    def unheard(self) -> dict[str, str]:
+        """The modules that ran since ``start`` and of which nothing was observed, with the reason."""
+        ran = (name for name in self._calls if name not in self._observed.heard and name not in self._muted)
+        return dict.fromkeys(ran, "it runs none of torch's recurrent functions: its forward is written anew")
+
     def start(self, *, own_weights: bool = False) -> None:
         """From here on every forward pass with gradients is observed; what was observed before is forgotten.
 

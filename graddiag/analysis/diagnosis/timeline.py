@@ -28,6 +28,11 @@ _TITLES: Final = {
     schema.EVENT_GRADIENTS_NOT_ZEROED: "gradients not zeroed",
     schema.EVENT_NO_GRADIENT: "no gradient reaches the layer",
     schema.EVENT_STATE_DETACHED: "hidden state detached",
+    schema.EVENT_ROWS_LOST: "rows not written",
+    schema.EVENT_NOTHING_FOLLOWED: "nothing followed through time",
+    schema.EVENT_NOT_FOLLOWED: "module not followed",
+    schema.EVENT_LAYER_ADDED: "layer added to the model",
+    schema.EVENT_GAIN_MISSING: "transport gain missing",
 }
 
 

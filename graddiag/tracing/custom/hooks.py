@@ -63,6 +63,11 @@ class CellHooks:
     def names(self) -> tuple[str, ...]:
         return tuple(self._forms)
 
+    @property
+    def ran(self) -> set[str]:
+        """The cells that ran with gradients since ``start``."""
+        return {name for name, count in self._counts.items() if count}
+
     def start(self, *, credit: bool = False) -> None:
         """From here on every call with gradients is followed; what was before is forgotten. ``credit``: with the
         credit matrix of each sequence."""

@@ -71,8 +71,6 @@ class CellPass:
                 reason = "a gradient came to a part of the state after the rest had been sent back"
                 call.record.step = replace(call.record.step, reason=reason, onward=None)
             call.grads = {}
-            if call.way is not None:
-                call.way.release()
 
     def _measure(self, calls: Sequence[ObservedCellCall]) -> None:
         if not calls:
