@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.errors import GraddiagError
-from graddiag.report import FORMS, SECTIONS, Packed, pack_report
+from graddiag.report import FORMATS, FORMS, SECTIONS, Packed, pack_report
 from ui.opening import opened
 from ui.preview import preview as draw
 from ui.results import OpenRun, read
@@ -15,11 +15,7 @@ from ui.text import as_label, heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
-ABOUT: Final = {
-    HTML: "One file with interactive figures.",
-    "md": "A ZIP with the text and its figures as PNG.",
-    "pdf": "One file to print or send.",
-}
+ABOUT: Final = {each.name: each.help for each in FORMATS}
 MEGABYTE: Final = 1e6
 
 

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
@@ -12,6 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from graddiag.report.content import Document
 from graddiag.report.plots import figures_json
+from graddiag.report.request import Tell
+from graddiag.store import replace_text
 
 _TEMPLATES: Final = Environment(
     loader=PackageLoader("graddiag.report"),
@@ -28,6 +31,15 @@ NO_PAGES: Final[Mapping[str, int]] = MappingProxyType({})
 def render(document: Document) -> str:
     """``document`` as HTML. Whatever came from a user is text in it; only the two scripts named here can run."""
     return page("report", document, figures_json(document.pictures))
+
+
+def write_html(document: Document, target: Path, tell: Tell) -> None:
+    """Writes ``document`` to ``target``.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_text(target, render(document))
 
 
 def page(
