@@ -73,7 +73,7 @@ def write_preset_report(report: PresetReport, folder: Path, *, png: bool = False
 
 def render(report: PresetReport) -> str:
     """``report`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
-    return page("preset_report", report, figures_json(report.pictures))
+    return page("preset_report", report, figures_json(report.pictures), packs=True)
 
 
 def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:
