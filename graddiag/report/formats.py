@@ -20,7 +20,8 @@ class ReportFormat:
         name: its suffix without the dot.
         title: how it is called.
         help: what is in it, in a sentence.
-        implementation: module of ``graddiag.report`` and function, called with the document, the path and ``on_progress``.
+        implementation: module of ``graddiag.report`` and function, called with the document, the path and
+            ``on_progress``.
         mime: the media type of its file; of its ZIP, where there are ``several`` files.
         several: whether the figures are files beside it.
     """
