@@ -119,7 +119,7 @@ def test_a_loop_without_an_optimizer_object(tmp_path: Path) -> None:
 def test_a_model_without_a_recurrent_layer(optimizer: type | None, tmp_path: Path) -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
     sgd = torch.optim.SGD(model.parameters(), lr=0.1)
-    with graddiag.watch(model, None if optimizer is None else sgd, run="r", root=tmp_path) as recorder:
+    with graddiag.watch(model, None if optimizer is None else sgd, run="r", root=tmp_path, cells=()) as recorder:
         for _ in range(2):
             sgd.zero_grad()
             model(torch.randn(5, 3)).square().sum().backward()
@@ -215,3 +215,6 @@ def test_steps_end_where_the_watched_optimizer_ends_them(tmp_path: Path) -> None
     steps = graddiag.load_run(tmp_path / "r").steps
     assert steps[schema.STEP].tolist() == [0, 1, 2]
     assert all(a < b for a, b in pairwise(steps[schema.WALL_TIME]))
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.timesteps.call.nunique() == 1
+    assert not len(run.events)

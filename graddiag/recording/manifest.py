@@ -1,8 +1,9 @@
 """The manifest of a run that begins, and the folder that it is written to."""
 
+import operator
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,16 +16,16 @@ from graddiag import __version__
 from graddiag.errors import SettingError
 from graddiag.recording.optimizers import not_updated, optimizer_settings
 from graddiag.recording.ranks import RANKS, announce, announced, next_key, rank
+from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
 from graddiag.store import RunWriter
-from graddiag.tracing.support import check_supported
 
 
 def new_manifest(
-    module: nn.Module, optimizer: torch.optim.Optimizer | None, name: str, every: int, about: Mapping[str, Any]
+    module: nn.Module, watched: Sequence[WatchedOptimizer], name: str, every: int, about: Mapping[str, Any]
 ) -> RunManifest:
     """The manifest of a run of ``module`` that begins now. ``about``: the fields that only the user can fill in."""
-    declared = {**about, **not_updated(module, optimizer)}
+    declared = {**about, **not_updated(module, [each.optimizer for each in watched])}
     return RunManifest(
         graddiag_version=__version__,
         id=uuid.uuid4().hex,
@@ -33,7 +34,7 @@ def new_manifest(
         versions=_versions(),
         environment=_environment(module),
         created=datetime.now(UTC),
-        optimizer=optimizer_settings(optimizer),
+        optimizer=optimizer_settings(watched),
         **declared,
     )
 
@@ -60,18 +61,23 @@ def check_every(every: int, snapshot_every: int | None) -> None:
         )
 
 
-def check_model(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-    """Raises UnsupportedError for a model that cannot be measured exactly, and SettingError for an optimizer that
-    updates none of its parameters."""
-    check_supported(module)
-    if optimizer is None:
-        return
-    own = {id(parameter) for parameter in module.parameters()}
-    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
-        raise SettingError(
-            f"watch({type(module).__name__}, {type(optimizer).__name__}): the optimizer holds none of the model's "
-            "parameters. Pass the optimizer that trains this model, or none and call recorder.step()."
-        )
+def checked_seed(seed: int | None) -> int | None:
+    """``seed`` as an int.
+
+    Raises:
+        SettingError: it is no whole number, or none that torch could be seeded with.
+    """
+    try:
+        found = None if seed is None else operator.index(seed)
+    except TypeError as error:
+        raise SettingError(f"watch(seed={seed!r}): a seed is a whole number; leave it out if there is none.") from error
+    if found is not None and not -(1 << 63) <= found < 1 << 64:
+        raise SettingError(f"watch(seed={_short(found)}): a seed of torch lies between -2^63 and 2^64 - 1.")
+    return found
+
+
+def _short(number: int) -> str:
+    return hex(number) if number.bit_length() < 200 else f"a number of {number.bit_length()} bits"
 
 
 def _versions() -> dict[str, str]:

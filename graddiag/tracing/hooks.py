@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -32,11 +32,17 @@ class ModuleHooks:
 
     ``stale`` says, when a module begins to run, whether what was observed before belongs to an update that never came.
     A call that no gradient has reached yet is held by its graph alone, unless ``keep_all``: an evaluation pass with
-    gradients on costs no memory once its result is dropped.
+    gradients on costs no memory once its result is dropped. ``without``: modules that are followed in another way.
     """
 
     def __init__(
-        self, model: nn.Module, guard: Guard, *, keep_all: bool = False, stale: Callable[[], bool] = lambda: False
+        self,
+        model: nn.Module,
+        guard: Guard,
+        *,
+        keep_all: bool = False,
+        stale: Callable[[], bool] = lambda: False,
+        without: Collection[str] = (),
     ) -> None:
         self._guard = guard
         self._stale = stale
@@ -47,13 +53,35 @@ class ModuleHooks:
         self._observed = ObservedCalls(keep_all=keep_all)
         self._muted: set[str] = set()
         self._running = _Running()
-        self._handles = []
+        self._handles: list[Any] = []
         self.left_out = self._observed.left_out
         self.detached: dict[str, int] = {}  # of the step taken last: states cut off between calls, by module
-        for name, module in recurrent_modules(model).items():
-            self._handles.append(module.register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
+        self._model = model
+        self._without = frozenset(without)
+        self._followed: dict[str, nn.Module] = {}
+        self.find()
+
+    def find(self) -> list[str]:
+        """Follows the recurrent modules that the model has now; the names of those that are new."""
+        found = {name: each for name, each in recurrent_modules(self._model).items() if name not in self._without}
+        new = [name for name, module in found.items() if self._followed.get(name) is not module]
+        for name in new:
+            self._followed[name] = found[name]
+            self._handles.append(found[name].register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
             leave = _Hook(self._leave, name)
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            self._handles.append(found[name].register_forward_hook(leave, with_kwargs=True, always_call=True))
+        return new
+
+    @property
+    def heard(self) -> set[str]:
+        """The modules of which a layer was observed since ``start``."""
+        return self._observed.heard
+
+    @property
+    def unheard(self) -> dict[str, str]:
+        """The modules that ran since ``start`` and of which nothing was observed, with the reason."""
+        ran = (name for name in self._calls if name not in self._observed.heard and name not in self._muted)
+        return dict.fromkeys(ran, "it runs none of torch's recurrent functions: its forward is written anew")
 
     def start(self, *, own_weights: bool = False) -> None:
         """From here on every forward pass with gradients is observed; what was observed before is forgotten.

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from graddiag.cells import CELLS, Adjoint, Call, Immediate, Weights
 from graddiag.cells.sequences import flip
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.schema import TraceKey
+from graddiag.tracing.trace import Trace
 
 Gradients = TypeVar("Gradients", Adjoint, Immediate)
 
