@@ -197,8 +197,8 @@ class Recorder:
         """
         if len(self._steps.optimizers) != 1:
             raise SettingError(
-                "try_thresholds(): it makes updates of one optimizer, and this run watches "
-                f"{len(self._steps.optimizers) or 'none'}; give watch(model, optimizer, ...) the optimizer."
+                "try_thresholds(): it tries the update of one optimizer, and this run watches "
+                f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
             )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graddiag.errors import SettingError
 from graddiag.kinds import NONLINEARITIES, Nonlinearity
-from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot
+from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot, is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.hooks import COMPILED, Guard, ModuleHooks, recurrent_modules
 from graddiag.tracing.model_hook import is_transformed
@@ -94,7 +94,7 @@ class LayerMeter:
         """Notes ``tensor`` as the next timestep of ``name`` and returns it; SettingError for the name of a module."""
         if name in self._modules:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
-        if torch.compiler.is_dynamo_compiling() or is_transformed():
+        if torch.compiler.is_dynamo_compiling() or is_transformed() or is_replaying():
             return tensor
         return self._taps.tap(name, tensor)
 
@@ -104,6 +104,8 @@ class LayerMeter:
         Raises:
             SettingError: ``of`` is neither a followed cell nor a tapped name, or the activation has no such name.
         """
+        if is_replaying():
+            return values
         if activation not in NONLINEARITIES:
             raise SettingError(f"gate({name!r}, activation={activation!r}): choose one of {list(NONLINEARITIES)}.")
         if of is not None and of not in self._cells.names and of not in self._taps.names and self._taps.is_active:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import Event, no_update_event, replaced_event, skipped_event
+from graddiag.recording.events import Event, no_update_event, replaced_event
 from graddiag.recording.faults import Faults
 from graddiag.recording.following import Following, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
@@ -34,6 +34,7 @@ from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
+from graddiag.tracing.custom import is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
@@ -110,7 +111,7 @@ class StepRecorder:
                 self._handles.append(Interception(scaler, "unscale_", self._unscaling))
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
-        self._log_events(self._following.at_attach(0), warn=True)
+        self._guard(Part.FOLLOWING, self._log_unfollowed)
         self._begin()
 
     @property
@@ -125,7 +126,8 @@ class StepRecorder:
 
     def log(self, scalars: Mapping[str, Scalar]) -> None:
         """Keeps scalars of the step that the next update ends."""
-        self._logged |= scalars
+        if not is_replaying():
+            self._logged |= scalars
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -346,6 +348,12 @@ class StepRecorder:
             if warn:
                 self._warnings.append(event)
 
+    def _log_unfollowed(self) -> None:
+        """Written at once: a run that never makes a step says it too."""
+        self._warnings = self._following.at_attach(0)
+        for event in self._warnings:
+            self._writer.append(schema.TABLE_EVENTS, event)
+
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
         self._snapshots = self.layers.snapshots(traces, scale)
 
@@ -381,16 +389,12 @@ class StepRecorder:
             self._guard(Part.SPECTRA, self._write_spectra)
 
     def _write_spectra(self) -> None:
-        spectra = full_spectra(self._module)
-        if spectra:
+        if spectra := full_spectra(self._module):
             self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
 
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
 
     def _log_totals(self) -> None:
-        left_out = self.gradients.left_out()
-        if left_out:
-            self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
-        for event in self._faults.totals(self._step - 1):
+        for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):
             self._writer.append(schema.TABLE_EVENTS, event)

@@ -1,4 +1,4 @@
-"""Follows cells while a step is being recorded: hooks on them, and the traces of what they did."""
+"""Follows cells while a step is being recorded: their calls, and the traces of what they did."""
 
 import threading
 import weakref
@@ -16,11 +16,11 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
+from graddiag.tracing.custom.forward import FollowedForward
 from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey, trace_of, versions_of
 from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
 from graddiag.tracing.custom.sequence import CellTrace
-from graddiag.tracing.model_hook import ModelHook
 from graddiag.tracing.state_graph import StateGraph, Way
 
 Guard = Callable[[str, Callable[[], None]], None]
@@ -51,16 +51,15 @@ class CellHooks:
         self._running = _RunningCalls()
         self._watches = {name: CallWatch(module) for name, module in self._modules.items()}
         self._end = EndOfBackward(lambda task: task())
-        self._handles = []
+        self._handles: list[FollowedForward] = []
         self.reasons: dict[str, str] = {}  # of the step taken last: why a gain is missing, by cell
         self.detached: Counter[str] = Counter()  # states cut off between two calls, by cell
         self._forget()
-        self._hooks: dict[str, ModelHook] = {}
+        self._forwards: dict[str, FollowedForward] = {}
         for name, module in self._modules.items():
-            self._hooks[name] = ModelHook(self._enter, name)
-            self._handles.append(module.register_forward_pre_hook(self._hooks[name], with_kwargs=True))
-            leave = ModelHook(self._leave, name)
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            enter, leave = partial(self._enter, name, module), partial(self._leave, name)
+            self._forwards[name] = FollowedForward(module, enter, leave)
+            self._handles.append(self._forwards[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,7 +73,7 @@ class CellHooks:
     @property
     def traced(self) -> list[str]:
         """The cells that ran inside of torch.compile, where they are not followed."""
-        return [name for name, hook in self._hooks.items() if hook.traced]
+        return [name for name, forward in self._forwards.items() if forward.traced]
 
     def start(self, *, credit: bool = False) -> None:
         """From here on every call with gradients is followed; what was before is forgotten. ``credit``: with the
@@ -143,13 +142,13 @@ class CellHooks:
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._running.calls.append(None)
-        if not is_grad_enabled() or name in self._muted or torch.compiler.is_compiling() or current_pass() != -1:
+        if not is_grad_enabled() or name in self._muted or current_pass() != -1:
             return  # no gradient will come; or a checkpoint runs what has run before
         self._guard(name, partial(self._note, name, module, args, kwargs))
         if self._active:
             self._guard(name, partial(self._begin, name, args, kwargs))
 
-    def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _leave(self, name: str, output: Any) -> None:
         call = self._running.calls.pop() if self._running.calls else None
         if call is not None and output is not None and name not in self._muted:
             self._guard(name, partial(self._finish, call, output))
