@@ -112,6 +112,7 @@ def test_no_figure_is_forgotten() -> None:
     assert drawing - called == NO_FIGURE_OF_A_RUN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FIGURES, *DAMAGED])
 def test_a_damaged_run_is_drawn_all_the_same(name: str) -> None:
     for case, run in damaged().items():

@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from graddiag import schema
 from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
@@ -39,6 +40,11 @@ def not_measured(measured: DiagnosticContext) -> Finding:
 
 
 def _why_nothing(measured: DiagnosticContext, steps: int) -> tuple[str, str]:
+    if not steps and schema.EVENT_NO_UPDATE in measured.events:
+        return f"The run holds no step. {measured.events[schema.EVENT_NO_UPDATE]}", (
+            "pass the optimizer that updates the model to graddiag.watch: optimizer.step() was never called on the one "
+            "that it has."
+        )
     if not steps:
         return "The run holds no step.", (
             "record a few steps of training with graddiag.watch, and let backward() run through the recurrent layer."
