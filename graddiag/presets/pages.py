@@ -13,6 +13,7 @@ from graddiag.report.content import ReportGrid
 from graddiag.report.plots import FigurePlace, Picture
 from graddiag.run import Run
 from graddiag.store import slug
+from graddiag.views import view
 from graddiag.views.table import table_of, to_csv
 
 R = TypeVar("R")
@@ -30,9 +31,8 @@ def picture(title: str, caption: str, draw: Callable[..., Any], /, *results: Any
 def recorded(runs: Sequence[Run]) -> tuple[Picture, ...]:
     """What most presets show of their runs: the norm before and after clipping, and where in the sequence the gradient
     is large, a picture a layer with a panel a run."""
-    found = [
-        picture("Norm of the gradient", _NORM, figures.norms, [analysis.norm_history(run) for run in runs], title=False)
-    ]
+    norms = [analysis.norm_history(run) for run in runs]
+    found = [picture(view("norms").title, _NORM, figures.norms, norms, title=False)]
     for selection in analysis.common_selections(runs):
         heats = [analysis.heat(run, schema.GRAD_H, selection, max_cells=_CELLS // len(runs)) for run in runs]
         name = f"Gradient through time, {selection.label}"
