@@ -44,7 +44,13 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     )
     with cells[1]:
         form = st.segmented_control(
-            "Format", list(FORMS), default=HTML, required=True, format_func=FORMS.get, key="format", bind="query-params"
+            "Format",
+            list(FORMS),
+            default=HTML,
+            required=True,
+            format_func=lambda name: FORMS[name],
+            key="format",
+            bind="query-params",
         )
         muted(ABOUT[form])
     title = st.text_input(
@@ -62,10 +68,10 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
         with st.status("reading the runs", expanded=False) as status:
             members = [read(run) for run in runs]
 
-            def tell(doing: str) -> None:
+            def on_progress(doing: str) -> None:
                 status.update(label=as_label(doing))
 
-            packed = pack_report(members, form, sections=sections, title=title or None, tell=tell)
+            packed = pack_report(members, form, sections=sections, title=title or None, on_progress=on_progress)
             status.update(label="made", state="complete")
     except GraddiagError as error:
         refusal("Not made", str(error))

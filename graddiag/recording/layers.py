@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graddiag.errors import SettingError
 from graddiag.kinds import NONLINEARITIES, Nonlinearity
-from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot
+from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot, is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.hooks import Guard, ModuleHooks, recurrent_modules
 from graddiag.tracing.signals import Signals, signals, unscaled
@@ -73,6 +73,11 @@ class LayerMeter:
         self._cells.stop()
         self._taps.stop()
 
+    def forget(self) -> None:
+        """Lets go of what was observed, and observes nothing until the next ``start``."""
+        self.start(own_weights=False)
+        self.stop()
+
     def mute(self, part: str) -> None:
         """Observes the module ``part`` no longer."""
         self.hooks.mute(part)
@@ -88,7 +93,7 @@ class LayerMeter:
         """Notes ``tensor`` as the next timestep of ``name`` and returns it; SettingError for the name of a module."""
         if name in self._modules:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
-        return self._taps.tap(name, tensor)
+        return tensor if is_replaying() else self._taps.tap(name, tensor)
 
     def gate(self, name: str, values: Tensor, activation: Nonlinearity, of: str | None) -> Tensor:
         """Notes the activations of a gate of the last call of a followed cell, or of the last tap, and returns them.
@@ -96,6 +101,8 @@ class LayerMeter:
         Raises:
             SettingError: ``of`` is neither a followed cell nor a tapped name, or the activation has no such name.
         """
+        if is_replaying():
+            return values
         if activation not in NONLINEARITIES:
             raise SettingError(f"gate({name!r}, activation={activation!r}): choose one of {list(NONLINEARITIES)}.")
         if of is not None and of not in self._cells.names and of not in self._taps.names and self._taps.is_active:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final
 
 from graddiag.report.content import Document
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
 
-Writer = Callable[[Document, Path, Tell], None]
+Writer = Callable[[Document, Path, OnProgress], None]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class ReportFormat:
         name: its suffix without the dot.
         title: how it is called.
         help: what is in it, in a sentence.
-        implementation: module of ``graddiag.report`` and function, called with the document, the path and ``tell``.
+        implementation: module of ``graddiag.report`` and function, called with the document, the path and
+            ``on_progress``.
         mime: the media type of its file; of its ZIP, where there are ``several`` files.
         several: whether the figures are files beside it.
     """

@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 
 from graddiag.report.content import Document
 from graddiag.report.plots import figures_json
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
 from graddiag.store import replace_text
 
 _TEMPLATES: Final = Environment(
@@ -39,7 +39,7 @@ def render(document: Document) -> str:
     return page("report", document, figures_json(document.pictures), packs=True)
 
 
-def write_html(document: Document, target: Path, tell: Tell) -> None:
+def write_html(document: Document, target: Path, on_progress: OnProgress) -> None:
     """Writes ``document`` to ``target``.
 
     Raises:
@@ -62,7 +62,7 @@ def page(
     as JSON.
 
     packs: whether plotly.js and the figures are compressed, for a script that unpacks them.
-    unfolded: whether everything is open that a reader could open. pages: on which page of paper each id stands.
+    unfolded: whether everything is open that a reader could open. pages: on which page of paper each id is.
     """
     plotly_js, script = get_plotlyjs(), "".join(map(_source, scripts))
     return _TEMPLATES.get_template(f"{name}.html.j2").render(
@@ -77,7 +77,7 @@ def page(
 
 
 def footer(document: Document) -> str:
-    """What stands below each printed page, as HTML: the title, and the number of the page."""
+    """The footer of each printed page, as HTML: the title, and the number of the page."""
     return _TEMPLATES.get_template("footer.html.j2").render(document=document)
 
 

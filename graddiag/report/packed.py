@@ -10,7 +10,7 @@ from typing import Final
 
 from graddiag.errors import SettingError
 from graddiag.report.formats import FORMATS, FORMS
-from graddiag.report.request import Tell, tell_nobody
+from graddiag.report.request import OnProgress, ignore_progress
 from graddiag.report.write import write_report
 from graddiag.run import Run
 
@@ -32,7 +32,7 @@ def pack_report(
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Packed:
     """``write_report``, but the report is given instead of written; Markdown comes as a ZIP with its figures. ``form``:
     html, md or pdf.
@@ -44,7 +44,9 @@ def pack_report(
     if known is None:
         raise SettingError(f"a report was asked for as {form!r}, which is no format; use one of {', '.join(FORMS)}.")
     with TemporaryDirectory(prefix="graddiag-") as folder:
-        path = write_report(runs, Path(folder) / f"report.{form}", sections=sections, title=title, tell=tell)
+        path = write_report(
+            runs, Path(folder) / f"report.{form}", sections=sections, title=title, on_progress=on_progress
+        )
         content = _zipped(Path(folder)) if known.several else path.read_bytes()
     return Packed("report.zip" if known.several else path.name, known.mime, content)
 

@@ -3,20 +3,22 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from graddiag.deprecation import renamed_argument
 from graddiag.errors import InputError, SettingError
 from graddiag.report.chapters import document
 from graddiag.report.formats import SUFFIXES, ReportFormat, format_of
-from graddiag.report.request import Tell, request, tell_nobody
+from graddiag.report.request import OnProgress, ignore_progress, request
 from graddiag.run import Run
 
 
+@renamed_argument("tell", "on_progress")
 def write_report(
     runs: Sequence[Run],
     path: Path | str,
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Path:
     """Writes a report on ``runs`` to ``path`` and gives the path; the suffix says the format.
 
@@ -31,7 +33,7 @@ def write_report(
     Args:
         sections: names of ``graddiag.report.SECTIONS``, where not all are wanted.
         title: above the report; by default the experiment's or the run's name.
-        tell: called with what is being done, in a few words, each time that something new is.
+        on_progress: called with what is being done, in a few words, each time that something new is.
 
     Raises:
         SettingError: no run, a suffix or a section that is not known.
@@ -41,10 +43,10 @@ def write_report(
         BrowserError: Chromium failed.
     """
     target = Path(path)
-    asked = request(sections, title, tell)
+    asked = request(sections, title, on_progress)
     form = _checked(runs, target)
     try:
-        form.load()(document(runs, asked), target, tell)
+        form.load()(document(runs, asked), target, on_progress)
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {target}: {error.strerror or error}; name a place that can be written"

@@ -1,5 +1,6 @@
 """What of a model graddiag does not follow by itself, although it looks recurrent: named before a training begins."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -67,10 +68,10 @@ def _special(module: nn.Module) -> str | None:
 
 
 def _graphs(module: torch.jit.ScriptModule) -> Iterator[str]:
-    try:
+    """What ``module`` does, as far as torch tells: a module may have no forward, or several."""
+    yield str(getattr(module, "original_name", "")).lower()
+    with contextlib.suppress(RuntimeError, AttributeError):
         yield str(module.inlined_graph)
-    except RuntimeError:  # a module without a forward
-        return
 
 
 def _looks_recurrent(module: nn.Module) -> bool:

@@ -1,4 +1,4 @@
-"""Follows cells while a step is being recorded: hooks on them, and the traces of what they did."""
+"""Follows cells while a step is being recorded: their calls, and the traces of what they did."""
 
 import threading
 import weakref
@@ -16,6 +16,7 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
+from graddiag.tracing.custom.forward import FollowedForward
 from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey, trace_of, versions_of
 from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
@@ -50,14 +51,13 @@ class CellHooks:
         self._running = _RunningCalls()
         self._watches = {name: CallWatch(module) for name, module in self._modules.items()}
         self._end = EndOfBackward(lambda task: task())
-        self._handles = []
+        self._handles: list[FollowedForward] = []
         self.reasons: dict[str, str] = {}  # of the step taken last: why a gain is missing, by cell
         self.detached: Counter[str] = Counter()  # states cut off between two calls, by cell
         self._forget()
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_pre_hook(_CellHook(self._enter, name), with_kwargs=True))
-            leave = _CellHook(self._leave, name)
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            enter, leave = partial(self._enter, name, module), partial(self._leave, name)
+            self._handles.append(FollowedForward(module, enter, leave))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -135,13 +135,13 @@ class CellHooks:
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._running.calls.append(None)
-        if not is_grad_enabled() or name in self._muted or torch.compiler.is_compiling() or current_pass() != -1:
+        if not is_grad_enabled() or name in self._muted or current_pass() != -1:
             return  # no gradient will come; or a checkpoint runs what has run before
         self._guard(name, partial(self._note, name, module, args, kwargs))
         if self._active:
             self._guard(name, partial(self._begin, name, args, kwargs))
 
-    def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _leave(self, name: str, output: Any) -> None:
         call = self._running.calls.pop() if self._running.calls else None
         if call is not None and output is not None and name not in self._muted:
             self._guard(name, partial(self._finish, call, output))
@@ -253,30 +253,6 @@ class _Crossing:
         call = self._call()
         if call is not None:
             self._hooks._cross(call)
-
-
-class _CellHook:
-    """A forward hook that stays behind when the module is copied or pickled."""
-
-    def __init__(self, action: Callable[..., None], name: str) -> None:
-        self._action = action
-        self._name = name
-
-    def __call__(self, module: nn.Module, *given: Any) -> None:
-        self._action(self._name, module, *given)
-
-    def __deepcopy__(self, memo: Any) -> "_NoCellHook":
-        return _NoCellHook()
-
-    def __reduce__(self) -> tuple[type["_NoCellHook"], tuple[()]]:
-        return _NoCellHook, ()
-
-
-class _NoCellHook:
-    """What is left of a hook in a copy of the module."""
-
-    def __call__(self, *_: Any) -> None:
-        return None
 
 
 def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:

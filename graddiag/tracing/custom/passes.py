@@ -82,7 +82,7 @@ class CellPass:
     def _measure_one(self, call: ObservedCellCall) -> None:
         del self._waiting[call.record]
         self._measured.append((call, frozenset(call.grads)))
-        step, before = self._step(call), call.record.step
+        step, before = _with_reason(self._step(call)), call.record.step
         call.record.step = step if before is None else before.plus(step)
 
     def _step(self, call: ObservedCellCall) -> CellStep:
@@ -113,7 +113,7 @@ class CellPass:
         came = came or _Sent((), ())
         outside, past = jacobian.outside(total), came.past
         immediate = None if came.onward is None else less(outside, came.onward)
-        given = None if past is None else _added(jacobian.sent(outside), past)
+        given = None if past is None else _added(jacobian.sent_of(total), past)
         step = CellStep(rms, total, outside, immediate, came.onward, past or (), given, None, exact)
         sent = _sent_on(call, given)
         rows = self._rows(call, jacobian, immediate, came)
@@ -157,6 +157,17 @@ class CellPass:
         total = jacobian.within(onward, record.first)
         record.credit.append(norm(total.flatten(1) if not total.is_complex() else torch.view_as_real(total).flatten(1)))
         return _added(jacobian.sent(onward, batched=True), past)
+
+
+def _with_reason(step: CellStep) -> CellStep:
+    """On the CPU, where asking costs nothing, why a step is not exact."""
+    if step.exact is None or not step.exact.is_cpu or bool(step.exact):
+        return step
+    reason = (
+        "calling it again gave another state; it uses a generator, an attribute that changes, or a hook that changes "
+        "what it is given or returns"
+    )
+    return replace(step, reason=reason)
 
 
 def _why_not(call: ObservedCellCall) -> str | None:

@@ -10,6 +10,7 @@ The immediate gradient at t is lambda_t less what was sent to s_t.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -89,10 +90,12 @@ class CallJacobian:
     """
 
     def __init__(self, states: Sequence[Tensor], given: Sequence[Tensor]) -> None:
-        self._states = tuple(states)
+        self._states = tuple(
+            state.view_as(state) if state.requires_grad and state.is_leaf else state for state in states
+        )
         self._given = tuple(given)
         # whatever was made later cannot lead to what was made earlier
-        made = [-1 if state.grad_fn is None else state.grad_fn._sequence_nr() for state in states]
+        made = [-1 if state.grad_fn is None else state.grad_fn._sequence_nr() for state in self._states]
         self._order = sorted(range(len(states)), key=lambda part: made[part], reverse=True)
 
     def outside(self, total: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -109,6 +112,17 @@ class CallJacobian:
         others = {each: outside[each] for each in self._order[: self._order.index(part)]}
         inner = self._through(others, part, batched=outside[part].dim() > self._states[part].dim())
         return outside[part] if inner is None else outside[part] + inner
+
+    def sent_of(self, total: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """J^T lambda from G: with it set at each tensor of the state, in place of what comes there, the backward pass
+        through the call is that of the training, to the bit."""
+        live = [(state, whole) for state, whole in zip(self._states, total, strict=True) if state.requires_grad]
+        hooks = [state.register_hook(partial(_instead, whole)) for state, whole in live]
+        try:
+            return self.sent(total)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def sent(self, outside: Sequence[Tensor], *, batched: bool = False) -> tuple[Tensor, ...]:
         """J^T lambda, a tensor for each tensor that the call was given. ``batched``: with a leading dimension."""
@@ -150,6 +164,11 @@ class CallJacobian:
                 for each in zip(*vectors, strict=True)
             ]
             return [None if found[0] is None else torch.stack(found) for found in zip(*rows, strict=True)]
+
+
+def _instead(whole: Tensor, came: Tensor) -> Tensor:
+    """A hook that sets a gradient in place of what came."""
+    return whole.to(came.dtype)
 
 
 def _difference(whole: Tensor, part: Tensor) -> Tensor:
