@@ -494,7 +494,7 @@ def test_copies_of_a_watched_cell_are_plain(tmp_path: Path) -> None:
         twin(torch.randn(T, N, I)).sum().backward()
         model(torch.randn(T, N, I)).sum().backward()
         optimizer.step()
-    assert b"graddiag" not in kept.getvalue()
+    assert b"FollowedForward" not in kept.getvalue()
     kept.seek(0)
     loaded = torch.load(kept, weights_only=False)
     loaded(torch.randn(T, N, I))
