@@ -17,6 +17,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     import torch
 
+    from graddiag.tracing.custom import Cells
+
 
 class GraddiagCallback(Callback):
     """Records a run for each ``Trainer.fit``; the arguments are those of ``graddiag.watch``.
@@ -47,10 +49,11 @@ class GraddiagCallback(Callback):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
+        cells: "Cells | None" = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses: list[torch.Tensor] = []
         self.recorder: Recorder | None = None
 

@@ -12,6 +12,8 @@ from graddiag.recorder import Recorder, watch
 if TYPE_CHECKING:
     import torch
 
+    from graddiag.tracing.custom import Cells
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -30,6 +32,7 @@ class RunSettings:
     better: Literal["lower", "higher"] | None = None
     chance: float | None = None
     chance_loss: float | str | None = None
+    cells: "Cells | None" = None
 
     def __post_init__(self) -> None:
         with_goal(self.config, **self._goal)
@@ -53,6 +56,7 @@ class RunSettings:
             root=self.root,
             every=self.every,
             scaler=scaler,
+            cells=self.cells,
             experiment=self.experiment,
             arm=self.arm,
             seed=self.seed,

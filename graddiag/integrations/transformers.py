@@ -21,6 +21,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     import torch
 
+    from graddiag.tracing.custom import Cells
+
 _ARGUMENTS = ("max_grad_norm", "gradient_accumulation_steps", "per_device_train_batch_size", "learning_rate", "seed")
 
 
@@ -55,10 +57,11 @@ class GraddiagCallback(TrainerCallback):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
+        cells: "Cells | None" = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses = _Losses()
         self._open = ExitStack()
         self.recorder: Recorder | None = None
