@@ -20,7 +20,8 @@ from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.store import RunWriter, ending
-from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom import Cells as Cells
+from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
 
 

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
-from graddiag.recorder import Recorder, watch
+from graddiag.recorder import Cells, Recorder, watch
 
 if TYPE_CHECKING:
     import torch
-
-    from graddiag.tracing.custom import Cells
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class RunSettings:
     better: Literal["lower", "higher"] | None = None
     chance: float | None = None
     chance_loss: float | str | None = None
-    cells: "Cells | None" = None
+    cells: Cells | None = None
 
     def __post_init__(self) -> None:
         with_goal(self.config, **self._goal)

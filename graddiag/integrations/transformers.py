@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
-from graddiag.recorder import Recorder
+from graddiag.recorder import Cells, Recorder
 from graddiag.schema import Status
 
 try:
@@ -20,8 +20,6 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     import torch
-
-    from graddiag.tracing.custom import Cells
 
 _ARGUMENTS = ("max_grad_norm", "gradient_accumulation_steps", "per_device_train_batch_size", "learning_rate", "seed")
 
@@ -57,7 +55,7 @@ class GraddiagCallback(TrainerCallback):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
-        cells: "Cells | None" = None,
+        cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
