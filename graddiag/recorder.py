@@ -8,27 +8,31 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
+from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
-from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
+from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
+from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter, ending
 from graddiag.tracing.custom import Cells as Cells
 from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
+from graddiag.tracing.support import check_supported
 
 
 def watch(
     module: nn.Module,
     /,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     run: str,
     root: str | Path = "runs",
@@ -76,7 +80,7 @@ def watch(
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
             that is not given is recognized at the first update.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
-        loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
+        loss_reduction: how the loss is reduced (e.g. "mean over batch and timesteps"); a clip threshold means nothing
             without it.
         goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
             it improves; chance: the value that guessing reaches.
@@ -90,7 +94,8 @@ def watch(
     """
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
-    check_model(module, optimizer)
+    check_supported(module)
+    watched = watched_optimizers(module, optimizer)
     followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
@@ -103,8 +108,12 @@ def watch(
         "snapshot_every": snapshot_every,
         "config": settings,
     }
-    writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
-    return Recorder(module, optimizer, writer, every, scaler, followed)
+    writer = open_writer(root, new_manifest(module, watched, run, every, about))
+    try:
+        return Recorder(module, watched, writer, every, scaler, followed)
+    except BaseException:
+        writer.discard()
+        raise
 
 
 class Recorder:
@@ -113,17 +122,16 @@ class Recorder:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer | None,
+        watched: Sequence[WatchedOptimizer],
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
-        self._optimizer = optimizer
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, optimizer, writer, every, scaler, cells)
+        self._steps = StepRecorder(module, watched, writer, every, scaler, cells)
         atexit.register(self._abandon)
         try:
             self._steps.warn()
@@ -173,25 +181,32 @@ class Recorder:
         """
         return self._steps.layers.gate(name, values, activation, of)
 
-    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
+    def try_thresholds(
+        self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None
+    ) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
 
-        Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is
-        changed by looking, and the passes that it takes are not recorded; see ``graddiag.clipping.counterfactual``.
-        The threshold of the run's own policy ``norm:C`` is tried too.
+        Call it after ``backward()`` and before clipping: ``recorder.try_thresholds(lambda: loss_fn(model(x), y))``. It
+        changes nothing, and its passes are not recorded; see ``graddiag.clipping.counterfactual``. The threshold of
+        the run's own policy ``norm:C`` is tried too.
 
         Raises:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
                 what ``counterfactual`` refuses.
         """
-        if self._optimizer is None:
-            raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
+        if len(self._steps.optimizers) != 1:
+            raise SettingError(
+                "try_thresholds(): it tries the update of one optimizer, and this run watches "
+                f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
+            )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
-        sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
+        sweep = counterfactual(self._module, self._steps.optimizers[0], loss, thresholds, own=own)
         columns = counterfactual_columns(self._steps.step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
+
+    look = renamed_attribute("look", "try_thresholds")
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.
@@ -199,7 +214,7 @@ class Recorder:
         Raises:
             SettingError: the run watches an optimizer, whose ``step()`` does this.
         """
-        if self._optimizer is not None:
+        if self._steps.optimizers:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
         self._steps.end_step()
 

@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.errors import GraddiagError
-from graddiag.report import FORMS, SECTIONS, Packed, pack_report
+from graddiag.report import FORMATS, FORMS, SECTIONS, Packed, pack_report
 from ui.opening import opened
 from ui.preview import preview as draw
 from ui.results import OpenRun, read
@@ -15,11 +15,7 @@ from ui.text import as_label, heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
-ABOUT: Final = {
-    HTML: "One file with interactive figures.",
-    "md": "A ZIP with the text and its figures as PNG.",
-    "pdf": "One file to print or send.",
-}
+ABOUT: Final = {each.name: each.help for each in FORMATS}
 MEGABYTE: Final = 1e6
 
 
@@ -48,7 +44,13 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     )
     with cells[1]:
         form = st.segmented_control(
-            "Format", list(FORMS), default=HTML, required=True, format_func=FORMS.get, key="format", bind="query-params"
+            "Format",
+            list(FORMS),
+            default=HTML,
+            required=True,
+            format_func=lambda name: FORMS[name],
+            key="format",
+            bind="query-params",
         )
         muted(ABOUT[form])
     title = st.text_input(
@@ -66,10 +68,10 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
         with st.status("reading the runs", expanded=False) as status:
             members = [read(run) for run in runs]
 
-            def tell(doing: str) -> None:
+            def on_progress(doing: str) -> None:
                 status.update(label=as_label(doing))
 
-            packed = pack_report(members, form, sections=sections, title=title or None, tell=tell)
+            packed = pack_report(members, form, sections=sections, title=title or None, on_progress=on_progress)
             status.update(label="made", state="complete")
     except GraddiagError as error:
         refusal("Not made", str(error))

@@ -71,7 +71,7 @@ SEVERITIES: Final = {
 _UNKNOWN: Final = Badge(":material/help:", "?", "gray")
 
 
-def show(word: str, looks: dict[str, Badge]) -> None:
+def show_badge(word: str, looks: dict[str, Badge]) -> None:
     """The word as a badge. A word that is not ours is shown as 'unknown': it may hold markup."""
     look = looks.get(word, _UNKNOWN)
     st.badge(word if word in looks else "unknown", icon=look.icon, color=look.colour)
@@ -82,7 +82,7 @@ def outcome(diagnosis: Diagnosis) -> None:
     look = OUTCOMES.get(diagnosis.outcome.name, _UNKNOWN)
     st.badge(diagnosis.outcome.headline, icon=look.icon, color=look.colour)
     if diagnosis.cause is not None:
-        show(diagnosis.cause, VERDICTS)
+        show_badge(diagnosis.cause, VERDICTS)
 
 
 def cell(word: object, looks: dict[str, Badge]) -> list[str]:

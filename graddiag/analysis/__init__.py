@@ -1,11 +1,13 @@
 """Analyses: a run in, a frozen result out. No torch, no plotly; what was not measured is said, never guessed."""
 
+from typing import TYPE_CHECKING
+
 from graddiag.analysis.captions import captions
 from graddiag.analysis.clipping.statistics import ClipStatistics, clip_statistics
 from graddiag.analysis.clipping.update import DirectionChange, EffectiveLr, direction_change, effective_lr
 from graddiag.analysis.clipping.what_if import (
     Counterfactuals,
-    LookedStep,
+    SweepStep,
     WhatIf,
     WhatIfCurves,
     counterfactual,
@@ -13,16 +15,16 @@ from graddiag.analysis.clipping.what_if import (
 )
 from graddiag.analysis.comparison.bands import Band, Bands, bands
 from graddiag.analysis.comparison.compare import ArmSummary, Comparison, Pair, compare
-from graddiag.analysis.comparison.differences import Difference, Parting, parting
+from graddiag.analysis.comparison.differences import Difference, FirstDivergence, first_divergence
 from graddiag.analysis.comparison.effects import Effect
 from graddiag.analysis.comparison.experiment import Experiment, Goal, experiment, goals
 from graddiag.analysis.comparison.metrics import METRICS, RunSummary, final_loss
 from graddiag.analysis.comparison.success import SuccessRates
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.diagnose import Diagnosis
 from graddiag.analysis.diagnosis.findings import (
-    CALM,
     FINDING_NAMES,
+    NEUTRAL_FINDINGS,
     NOTE_NAMES,
     SEVERITIES,
     Advice,
@@ -34,7 +36,7 @@ from graddiag.analysis.diagnosis.findings import (
 from graddiag.analysis.diagnosis.outcome import OUTCOME_NAMES, Outcome
 from graddiag.analysis.diagnosis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.diagnosis.rules import RULES, RULES_VERSION, Rule, rule
-from graddiag.analysis.diagnosis.timeline import EventKind, Events, Moment, Story, events
+from graddiag.analysis.diagnosis.timeline import EventKind, Events, Timeline, TimelineEvent, events
 from graddiag.analysis.diagnosis.verdict import diagnose
 from graddiag.analysis.flow.cell_path import CellPath, cell_path
 from graddiag.analysis.flow.credit import CreditMatrix, credit_matrix
@@ -45,7 +47,7 @@ from graddiag.analysis.flow.omega import Omega, OmegaForm, omega
 from graddiag.analysis.flow.reach import Reach, horizon_captions, reach
 from graddiag.analysis.flow.spectra import Lyapunov, SpectrumHistory, WeightSpectrum, spectrum_history, weight_spectra
 from graddiag.analysis.flow.truncation import Truncation, truncation
-from graddiag.analysis.flow.weight_contributions import WeightsInTime, weights_in_time
+from graddiag.analysis.flow.weight_contributions import WeightContributions, weight_contributions
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
 from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
@@ -77,11 +79,28 @@ from graddiag.analysis.timesteps.ratio import HeatRatio, heat_ratio
 from graddiag.analysis.timesteps.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
 from graddiag.analysis.values import CellState, Result, Series, Source
 from graddiag.analysis.words import gate_title, number, scalar_title, scalar_unit, signal_title, signal_unit
+from graddiag.deprecation import renamed_names
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "CALM": "NEUTRAL_FINDINGS",
+            "LookedStep": "SweepStep",
+            "Measured": "DiagnosticContext",
+            "Moment": "TimelineEvent",
+            "Parting": "FirstDivergence",
+            "Story": "Timeline",
+            "WeightsInTime": "WeightContributions",
+            "parting": "first_divergence",
+            "weights_in_time": "weight_contributions",
+        },
+    )
 
 __all__ = [
-    "CALM",
     "FINDING_NAMES",
     "METRICS",
+    "NEUTRAL_FINDINGS",
     "NOTE_NAMES",
     "OUTCOME_NAMES",
     "RULES",
@@ -103,6 +122,7 @@ __all__ = [
     "DeadUnits",
     "Depth",
     "Diagnosis",
+    "DiagnosticContext",
     "Difference",
     "DirectionChange",
     "EdgeOfStability",
@@ -114,6 +134,7 @@ __all__ = [
     "Experiment",
     "ExponentCourse",
     "Finding",
+    "FirstDivergence",
     "GateHistory",
     "GateProfile",
     "GateSeries",
@@ -125,12 +146,9 @@ __all__ = [
     "LayerNorm",
     "LayerRatio",
     "LayerReaches",
-    "LookedStep",
     "LossDynamics",
     "Lyapunov",
     "LyapunovHistory",
-    "Measured",
-    "Moment",
     "NoiseBlock",
     "NonfiniteOrigin",
     "NormHistory",
@@ -141,7 +159,6 @@ __all__ = [
     "Outcome",
     "Pair",
     "ParameterUpdate",
-    "Parting",
     "Place",
     "Profile",
     "Reach",
@@ -154,17 +171,19 @@ __all__ = [
     "Source",
     "SpectrumHistory",
     "Stability",
-    "Story",
     "SuccessRates",
+    "SweepStep",
     "Thresholds",
     "TimeConstants",
+    "Timeline",
+    "TimelineEvent",
     "Truncation",
     "Underflow",
     "UnitHeat",
     "UnitSaturation",
     "Updates",
+    "WeightContributions",
     "WeightSpectrum",
-    "WeightsInTime",
     "WhatIf",
     "WhatIfCurves",
     "Zeros",
@@ -185,6 +204,7 @@ __all__ = [
     "events",
     "experiment",
     "final_loss",
+    "first_divergence",
     "gate_history",
     "gate_profile",
     "gate_title",
@@ -203,7 +223,6 @@ __all__ = [
     "number",
     "numerics",
     "omega",
-    "parting",
     "profile",
     "reach",
     "reaches",
@@ -225,7 +244,7 @@ __all__ = [
     "truncation",
     "unit_heat",
     "updates",
+    "weight_contributions",
     "weight_spectra",
-    "weights_in_time",
     "what_if",
 ]

@@ -31,13 +31,13 @@ def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ..
         known = recorded if table == schema.TABLE_TIMESTEPS else None
         steps = steps_of(run, table) if known is None else known
         if len(steps):
-            where = {schema.STEP: [int(step) for step in looked_at(steps)]}
+            where = {schema.STEP: [int(step) for step in evenly_spaced(steps)]}
             rows = run.read(table, columns=schema.TRACE_KEYS, where=where)
             return _ordered(rows.drop_duplicates())
     return ()
 
 
-def looked_at(steps: Ints) -> Ints:
+def evenly_spaced(steps: Ints) -> Ints:
     """At most 64 of ``steps``, evenly spread, the first and the last among them."""
     return steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
 

@@ -40,7 +40,7 @@ class SweepSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an experiment stands: what is recorded, what failed before, and what is still to be trained."""
+    """The state of an experiment: what is recorded, what failed before, and what is still to be trained."""
 
     finished: tuple[Path, ...]
     failed: tuple[Path, ...]

@@ -1,7 +1,7 @@
 """Faults of the training loop that show in the gradients, step by step."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from torch import nn
@@ -32,9 +32,14 @@ class Faults:
         self._unreached: Counter[str] = Counter()
         self._columns: dict[str, int] = {}
 
-    def of_step(self, step: int, norms: GradientNorms, calls: Calls) -> list[Event]:
-        """The events of a step that is about to end; ``columns`` belongs to the same step."""
-        unreached = calls.unreached(norms.reached)
+    def of_step(
+        self, step: int, norms: GradientNorms, calls: Calls, updated: Collection[int] | None = None
+    ) -> list[Event]:
+        """The events of a step that is about to end; ``columns`` belongs to the same step.
+
+        updated: ids of the parameters that the step updates; None for all.
+        """
+        unreached = calls.unreached(norms.reached, updated)
         self._columns = {schema.UNREACHED_MODULES: len(unreached), schema.UPDATES_SKIPPED: norms.skipped}
         events = [skipped_event(step, norms.skipped)] if norms.skipped else []
         if norms.changed_after_update and self._is_new(schema.EVENT_CLIP_MISPLACED):

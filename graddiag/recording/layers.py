@@ -73,6 +73,11 @@ class LayerMeter:
         self._cells.stop()
         self._taps.stop()
 
+    def forget(self) -> None:
+        """Lets go of what was observed, and observes nothing until the next ``start``."""
+        self.start(own_weights=False)
+        self.stop()
+
     def mute(self, part: str) -> None:
         """Observes the module ``part`` no longer."""
         self.hooks.mute(part)

@@ -82,6 +82,11 @@ class OutputMeter:
     def stop(self) -> None:
         self._active = False
 
+    def forget(self) -> None:
+        """Lets go of what was followed, and follows nothing until the next ``start``."""
+        self.start()
+        self.stop()
+
     def close(self) -> None:
         for handle in self._handles:
             handle.remove()

@@ -1,6 +1,7 @@
 """A document as a PDF for A4: contents and outline with links, page numbers, figures as vectors."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from graddiag.chromium import Chromium, chromium
@@ -8,13 +9,26 @@ from graddiag.report.content import Document
 from graddiag.report.html import NO_PAGES, footer, page
 from graddiag.report.paging import pages_of
 from graddiag.report.plots import printable, script_json
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
+from graddiag.store import replace_file
 
 WIDTH: Final = 672  # CSS pixels, 96 an inch, between the margins of 16 mm
 LOWER: Final = 0.78  # of its height on the screen: so most pages hold two figures
 
 
-def print_pdf(document: Document, tell: Tell) -> bytes:
+def write_pdf(document: Document, target: Path, on_progress: OnProgress) -> None:
+    """Writes ``document`` to ``target``.
+
+    Raises:
+        MissingLibraryError: kaleido or Chromium is not installed.
+        BrowserError: Chromium failed.
+        OSError: it cannot be written.
+    """
+    printed = print_pdf(document, on_progress)
+    replace_file(target, lambda aside: aside.write_bytes(printed))
+
+
+def print_pdf(document: Document, on_progress: OnProgress) -> bytes:
     """``document`` as Chromium prints it: twice, the second time with the pages of the first in the contents, for
     Chromium knows no ``target-counter``.
 
@@ -22,7 +36,7 @@ def print_pdf(document: Document, tell: Tell) -> bytes:
         MissingLibraryError: kaleido or Chromium is not installed.
         BrowserError: Chromium failed.
     """
-    tell("printing")
+    on_progress("printing")
     figures = script_json([{"id": each.id, **printable(each, WIDTH, LOWER)} for each in document.pictures])
 
     def printed(browser: Chromium, pages: Mapping[str, int]) -> bytes:

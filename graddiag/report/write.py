@@ -1,29 +1,24 @@
 """write_report: runs in, a report out, in the format that the suffix says."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
 
+from graddiag.deprecation import renamed_argument
 from graddiag.errors import InputError, SettingError
 from graddiag.report.chapters import document
-from graddiag.report.content import Document
-from graddiag.report.html import render
-from graddiag.report.markdown import write_markdown
-from graddiag.report.paper import print_pdf
-from graddiag.report.request import Tell, request, tell_nobody
+from graddiag.report.formats import SUFFIXES, ReportFormat, format_of
+from graddiag.report.request import OnProgress, ignore_progress, request
 from graddiag.run import Run
-from graddiag.store import replace_file, replace_text
-
-SUFFIXES: Final = (".html", ".md", ".pdf")
 
 
+@renamed_argument("tell", "on_progress")
 def write_report(
     runs: Sequence[Run],
     path: Path | str,
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Path:
     """Writes a report on ``runs`` to ``path`` and gives the path; the suffix says the format.
 
@@ -38,7 +33,7 @@ def write_report(
     Args:
         sections: names of ``graddiag.report.SECTIONS``, where not all are wanted.
         title: above the report; by default the experiment's or the run's name.
-        tell: called with what is being done, in a few words, each time that something new is.
+        on_progress: called with what is being done, in a few words, each time that something new is.
 
     Raises:
         SettingError: no run, a suffix or a section that is not known.
@@ -48,10 +43,10 @@ def write_report(
         BrowserError: Chromium failed.
     """
     target = Path(path)
-    asked = request(sections, title, tell)
-    _check(runs, target)
+    asked = request(sections, title, on_progress)
+    form = _checked(runs, target)
     try:
-        _WRITERS[target.suffix.lower()](document(runs, asked), target, tell)
+        form.load()(document(runs, asked), target, on_progress)
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {target}: {error.strerror or error}; name a place that can be written"
@@ -59,10 +54,12 @@ def write_report(
     return target
 
 
-def _check(runs: Sequence[Run], target: Path) -> None:
+def _checked(runs: Sequence[Run], target: Path) -> ReportFormat:
+    """The format of ``target``, which can be written."""
     if not runs:
         raise SettingError(f"a report was asked for, {target}, but no run was given; name at least one run folder")
-    if target.suffix.lower() not in SUFFIXES:
+    form = format_of(target)
+    if form is None:
         raise SettingError(
             f"a report was asked for as {target.name!r}, and its suffix has to be one of {', '.join(SUFFIXES)}: "
             f"{target.stem or 'report'}.html"
@@ -70,19 +67,4 @@ def _check(runs: Sequence[Run], target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         what = "is a folder" if target.is_dir() else f"lies in {target.parent}, which is not a folder"
         raise InputError(f"the report cannot be written to {target}: it {what}; name a file in a folder that exists")
-
-
-def _write_html(said: Document, target: Path, tell: Tell) -> None:
-    replace_text(target, render(said))
-
-
-def _write_pdf(said: Document, target: Path, tell: Tell) -> None:
-    printed = print_pdf(said, tell)
-    replace_file(target, lambda aside: aside.write_bytes(printed))
-
-
-_WRITERS: Final[dict[str, Callable[[Document, Path, Tell], None]]] = {
-    ".html": _write_html,
-    ".md": write_markdown,
-    ".pdf": _write_pdf,
-}
+    return form

@@ -89,7 +89,7 @@ def _of_manifest(folder: Path) -> Annotations:
 
 def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if isinstance(tags, str):
-        raise SettingError(f"tags {tags!r}: this is one text; give a list of tags, [{tags!r}] say.")
+        raise SettingError(f"tags {tags!r}: this is one text; give a list of tags, e.g. [{tags!r}].")
     found = tuple(dict.fromkeys(_plain(tag) for tag in tags if tag.strip()))
     if len(found) > MOST_TAGS:
         raise SettingError(f"tags: {len(found)} were given; a run can have {MOST_TAGS}.")

@@ -28,7 +28,7 @@ _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and t
 
 
 def load_run(path: Path | str) -> Run:
-    """The run in the folder ``path``, running or done, as it stands: its manifest and index are read now, its tables
+    """The run in the folder ``path``, running or done, as it is: its manifest and index are read now, its tables
     when asked for. What a running one gets after that is seen by those who load it again.
 
     Raises:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.clipping.statistics import ROUNDING
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
@@ -55,20 +55,20 @@ class DirectionChange(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Direction of the gradient under clipping"
         if self.direction == "kept":
-            return Told(of, {"": "kept at every step"})
+            return Caption(of, {"": "kept at every step"})
         if not self.cosines:
-            return Told(of, {"": f"{self.policy} changed no gradient"})
+            return Caption(of, {"": f"{self.policy} changed no gradient"})
         least, most = ("", "") if self.direction == "measured" else ("at least ", "at most ")
         median, worst = (f"{least}{number(self.cosines[name])}" for name in ("50%", "min"))
         turned = f"turned by {self.policy} at {plural(self.clipped_steps, 'step')}"
         angle = f"{most}{number(self.angle)} degrees"
-        return Told(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
+        return Caption(of, {"": turned, "cosine with the one before, median": median, "worst": f"{worst}, {angle}"})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a clipped step."""
@@ -141,17 +141,17 @@ class EffectiveLr(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Effective learning rate, mean over steps"
         if self.mean_effective is None:
-            return Told(of, {"": "NaN or inf at every step"})
+            return Caption(of, {"": "NaN or inf at every step"})
         if not self.source.clipped:
-            return Told(of, {"": f"{number(self.mean_lr)}, as set"})
+            return Caption(of, {"": f"{number(self.mean_lr)}, as set"})
         kept = "" if self.ratio is None else f", {self.ratio:.1%} of the {number(self.mean_lr)} that was set"
-        return Told(of, {"": f"{number(self.mean_effective)}{kept}"})
+        return Caption(of, {"": f"{number(self.mean_effective)}{kept}"})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of
@@ -65,10 +65,10 @@ class WhatIf(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         told = np.array([_as_written(float(np.quantile(self.norms, 1 - p))) for p in _TOLD])
         told = np.array(list(dict.fromkeys(told[told > 0])))
         clips = [f"{number(c)} clips {percent(s)}" for c, s in zip(told, self.at(told).clipped_share, strict=True)]
@@ -76,7 +76,7 @@ class WhatIf(Result):
         if self.nonfinite_steps:
             found["{} with NaN or inf left out"] = plural(self.nonfinite_steps, "step")
         note = "A run under another threshold would have gone another way."
-        return Told("Thresholds on the norms as recorded", found, note)
+        return Caption("Thresholds on the norms as recorded", found, note)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a threshold."""
@@ -158,7 +158,7 @@ NO_LOOKS: Final = "No threshold was tried: recorder.look(lambda: loss_fn(model(x
 
 
 @dataclass(frozen=True)
-class LookedStep:
+class SweepStep:
     """One step: norm before clipping and loss before the update; by threshold [K], ascending, inf without clipping
     last: the coefficient it gives and the loss on the same batch after the update (NaN and inf kept).
 
@@ -206,12 +206,12 @@ class Counterfactuals(Result):
     """All steps at which thresholds were tried, ascending. threshold: C of the run's policy norm:C, else None.
 
     It is about single updates: the loss on the batch of the step just after it. What a training under another threshold
-    would come to it does not say.
+    would come to is not known.
     """
 
     source: Source
     threshold: float | None
-    steps: tuple[LookedStep, ...]
+    steps: tuple[SweepStep, ...]
     missing: str | None = None
 
     @property
@@ -221,17 +221,17 @@ class Counterfactuals(Result):
         return {outcome: found[outcome] for outcome in OUTCOMES}
 
     @property
-    def cliff(self) -> LookedStep | None:
+    def cliff(self) -> SweepStep | None:
         """The step at which clipping made the largest difference; one that is NaN or inf without it comes first."""
         judged = [each for each in self.steps if each.judged is not None and np.isfinite(each.with_clipping)]
         return max(judged, key=lambda each: each.gap, default=self.steps[-1] if self.steps else None)
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         counts = self.counts
         who = "the best of the thresholds tried" if self.threshold is None else f"norm:{number(self.threshold)}"
         found = {"by": who}
@@ -239,7 +239,7 @@ class Counterfactuals(Result):
         if counts["unknown"]:
             found["{} NaN or inf either way"] = str(counts["unknown"])
         found["of"] = plural(len(self.steps), "step")
-        return Told("What clipping did at single steps", found, "By the loss on the same batch after one update.")
+        return Caption("What clipping did at single steps", found, "By the loss on the same batch after one update.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step and threshold, inf for none: the loss on the same batch after the update."""
@@ -266,7 +266,7 @@ def counterfactual(run: Run) -> Counterfactuals:
     return Counterfactuals(source_of(run), own, steps, None if steps else NO_LOOKS)
 
 
-def _looked(step: int, rows: pd.DataFrame, own: float | None) -> LookedStep:
+def _looked(step: int, rows: pd.DataFrame, own: float | None) -> SweepStep:
     rows = rows.sort_values(schema.INDEX, kind="stable")
     (thresholds, free), (coefficients, _) = numbers(rows[schema.THRESHOLD]), numbers(rows[schema.CLIP_COEFFICIENT])
     (losses, _), (norms, _) = numbers(rows[schema.LOSS_AFTER]), numbers(rows[schema.GRAD_NORM])
@@ -276,7 +276,7 @@ def _looked(step: int, rows: pd.DataFrame, own: float | None) -> LookedStep:
     place = None if judged is None else int(np.flatnonzero(thresholds == judged)[0])
     outcome = "unknown" if place is None else _outcome(before, losses[place], losses[-1], coefficients[place])
     best = _lowest(thresholds, losses)
-    return LookedStep(step, float(norms[0]), before, thresholds, coefficients, losses, judged, best, outcome)
+    return SweepStep(step, float(norms[0]), before, thresholds, coefficients, losses, judged, best, outcome)
 
 
 def _judged(thresholds: Floats, losses: Floats, own: float | None) -> float | None:

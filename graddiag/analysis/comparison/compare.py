@@ -8,7 +8,7 @@ from typing import Any, Final
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.comparison.differences import Difference, Parting, differences, parting
+from graddiag.analysis.comparison.differences import Difference, FirstDivergence, differences, first_divergence
 from graddiag.analysis.comparison.effects import (
     TWO_MODES,
     Effect,
@@ -32,6 +32,7 @@ from graddiag.analysis.comparison.success import Criterion, SuccessRates, criter
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, source_of
 from graddiag.analysis.words import number
+from graddiag.deprecation import renamed_attribute
 from graddiag.run import Run
 
 Key = tuple[int | None, int | None]
@@ -94,7 +95,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; where pairs part.
+    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; the first
+    divergence of pairs.
 
     left_out: runs that are not compared, since their arm has another one of the same seed and length.
     target: the loss that the steps to a target are counted to, None where there is none; target_note: where it comes
@@ -107,13 +109,15 @@ class Comparison(Result):
     pairs: tuple[Pair, ...]
     effects: tuple[Effect, ...]
     differences: tuple[Difference, ...]
-    parting: tuple[Parting, ...]
+    first_divergence: tuple[FirstDivergence, ...]
     missing: str | None = None
     target: float | None = None
     left_out: tuple[str, ...] = ()
     target_note: str = ""
     criterion: Criterion | None = None
     success: tuple[SuccessRates, ...] = ()
+
+    parting = renamed_attribute("parting", "first_divergence")
 
     @property
     def broken(self) -> Mapping[str, tuple[str, ...]]:
@@ -223,7 +227,7 @@ def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None, target
         tuple(_pair(*pair) for each in against for pair in each.pairs),
         tuple(effect for each in against for effect in each.effects(aim, criterion, success.get(each.arm))),
         differences([(arm, run.manifest) for arm, of_arm in members.items() for run, _ in of_arm]),
-        tuple(parting(one, other) for each in against for (one, _), (other, _) in each.pairs),
+        tuple(first_divergence(one, other) for each in against for (one, _), (other, _) in each.pairs),
         _what_is_missing(arms),
         aim.loss,
         tuple(run.name for _, left in chosen.values() for run in left),

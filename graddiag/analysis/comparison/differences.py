@@ -64,7 +64,7 @@ _COMPARED: Final = (schema.LOSS, schema.GRAD_NORM, schema.GRAD_NORM_CLIPPED)
 
 
 @dataclass(frozen=True)
-class Parting:
+class FirstDivergence:
     """The first step at which the loss, or the norm before or after clipping, differs in a single bit (None: at none
     of the steps that both have), and the first step at which the second run was clipped (None: never)."""
 
@@ -75,14 +75,14 @@ class Parting:
     compared_steps: int
 
 
-def parting(baseline: Run, treated: Run) -> Parting:
+def first_divergence(baseline: Run, treated: Run) -> FirstDivergence:
     """Where ``treated`` leaves ``baseline``. Two arms that differ in clipping alone part at the first clipped step."""
     (steps_a, values_a), (steps_b, values_b) = _columns(baseline), _columns(treated)
     both, at_a, at_b = np.intersect1d(steps_a, steps_b, return_indices=True)
     a, b = values_a[at_a], values_b[at_b]
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     differ = ~same.all(axis=1)
-    return Parting(
+    return FirstDivergence(
         baseline.manifest.seed,
         (baseline.name, treated.name),
         int(both[differ][0]) if differ.any() else None,

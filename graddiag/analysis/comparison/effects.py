@@ -24,7 +24,7 @@ class Effect:
     target that is never reached count as worse than every number, so the difference is -inf or inf, and 0 where it is
     so in both arms. difference: their median, None where it is not finite; interval: of the median (see
     ``medians.median_interval``) at ``level``, None for fewer than five pairs; n: pairs with a difference; note: what
-    the numbers do not say.
+    the numbers do not show.
     For the metric "success" the values are 1 and 0, difference is that of the two rates, with its 95% interval.
     never: of the steps to the target loss, how many runs of the pairs never reached it, baseline and arm.
     """

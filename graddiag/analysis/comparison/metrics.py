@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import measured_of
+from graddiag.analysis.diagnosis.context import diagnostic_context
 from graddiag.analysis.diagnosis.verdict import diagnosis_of
 from graddiag.analysis.flow.reach import Reach
 from graddiag.analysis.optimization.norms import find_spikes
@@ -169,7 +169,7 @@ class RunSummary:
 
 def summary_of(run: Run, thresholds: Thresholds) -> RunSummary:
     """``run`` in the numbers of METRICS."""
-    measured = measured_of(run, thresholds)
+    measured = diagnostic_context(run, thresholds)
     history, clip, found = measured.history, measured.clipping, measured.selections
     counted = history.before.measured
     weakest = _weakest(measured.reaches)

@@ -56,7 +56,7 @@ FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
 NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 STRENGTHS: Final[tuple[Strength, ...]] = get_args(Strength)
-CALM: Final = ("not-measured", "healthy")
+NEUTRAL_FINDINGS: Final = ("not-measured", "healthy")
 # what the outcome is called in lists and by older programs, where no cause of an older name is found
 OUTCOME_FINDINGS: Final = ("overfitting", "diverging", "plateau")
 
@@ -89,7 +89,8 @@ _END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")  # of a sentence
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run a number stands. None: at all of them, or it has no such place. ``last_step``: of a range."""
+    """Where in a run a number was measured. None: at all of them, or it has no such place.
+    ``last_step``: of a range."""
 
     step: int | None = None
     last_step: int | None = None
@@ -110,7 +111,7 @@ def place_in(selection: Selection, step: int | None = None, last_step: int | Non
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured number and where in the run it stands, in words and for programs."""
+    """One measured number and where in the run it was measured, in words and for programs."""
 
     name: str
     value: float

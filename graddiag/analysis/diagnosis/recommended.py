@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.clipping.what_if import WhatIf, what_if
-from graddiag.analysis.diagnosis.context import measured_of
+from graddiag.analysis.diagnosis.context import diagnostic_context
 from graddiag.analysis.diagnosis.decisions import FEW_NORMS, HIGH_FACTOR, LOW_FACTOR, safety_net
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Result, Source
@@ -57,10 +57,10 @@ class RecommendedThresholds(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.share_at_low is not None
         assert self.share_at_high is not None
         ends = f"{number(self.low)} (clips {_clips(self.share_at_low)}) to {number(self.high)}"
@@ -77,7 +77,7 @@ class RecommendedThresholds(Result):
         if self.few:
             found["rough, from {} alone"] = plural(self.steps, "step")
         reduction = f", for a loss that is the {self.source.loss_reduction}" if self.source.loss_reduction else ""
-        return Told("Clip threshold", found, f"Reasonable is half to ten times the mean norm{reduction}.")
+        return Caption("Clip threshold", found, f"Reasonable is half to ten times the mean norm{reduction}.")
 
 
 def recommended_thresholds(run: Run) -> RecommendedThresholds:
@@ -86,7 +86,7 @@ def recommended_thresholds(run: Run) -> RecommendedThresholds:
 
     Source: Pascanu, Mikolov & Bengio (2013), section 3.2; Seetharaman et al. (2020), AutoClip.
     """
-    measured, found = measured_of(run, Thresholds()), what_if(run)
+    measured, found = diagnostic_context(run, Thresholds()), what_if(run)
     norms = measured.learning_norms[1]
     few = f"Fewer than {FEW_NORMS} steps show at which norm this run was learning." if len(norms) < FEW_NORMS else None
     missing = found.missing or few

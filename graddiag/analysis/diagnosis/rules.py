@@ -19,11 +19,11 @@ from graddiag.analysis.diagnosis.causes.step_size import changed_during_training
 from graddiag.analysis.diagnosis.causes.truncated import truncated
 from graddiag.analysis.diagnosis.causes.units import dead, saturated
 from graddiag.analysis.diagnosis.causes.vanishing import vanishing
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding
 from graddiag.errors import SettingError
 
-Check = Callable[[Measured], Finding | None]
+Check = Callable[[DiagnosticContext], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
 RULES_VERSION: Final = 6
@@ -38,7 +38,7 @@ class Rule:
     name: str
     check: Check
 
-    def __call__(self, measured: Measured) -> Finding | None:
+    def __call__(self, measured: DiagnosticContext) -> Finding | None:
         """The finding, or None.
 
         Raises:
@@ -88,7 +88,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def findings_of(measured: Measured, own: Sequence[Rule] = ()) -> list[Finding]:
+def findings_of(measured: DiagnosticContext, own: Sequence[Rule] = ()) -> list[Finding]:
     """What graddiag's rules and the user's ``own`` find, in the order of the rules.
 
     Raises:
@@ -100,7 +100,7 @@ def findings_of(measured: Measured, own: Sequence[Rule] = ()) -> list[Finding]:
     rules = (*RULES, *own)
     twice = _twice(each.name for each in rules)
     if twice is not None:
-        raise SettingError(f"rules: two of them are named {twice!r}; a name stands for one rule.")
+        raise SettingError(f"rules: two of them are named {twice!r}; a name is of one rule.")
     return [finding for finding in (each(measured) for each in rules) if finding is not None]
 
 

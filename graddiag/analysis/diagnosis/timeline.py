@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import plural
+from graddiag.deprecation import renamed_attribute
 from graddiag.run import Run, numbers
 
 MOST_KEPT: Final = 300  # of one kind; of more, evenly spread over training, with the first and the last
@@ -28,6 +29,8 @@ _TITLES: Final = {
     schema.EVENT_GRADIENTS_NOT_ZEROED: "gradients not zeroed",
     schema.EVENT_NO_GRADIENT: "no gradient reaches the layer",
     schema.EVENT_STATE_DETACHED: "hidden state detached",
+    schema.EVENT_OPTIMIZER_REPLACED: "optimizer replaced",
+    schema.EVENT_NO_UPDATE: "no update followed",
     schema.EVENT_ROWS_LOST: "rows not written",
     schema.EVENT_NOTHING_FOLLOWED: "nothing followed through time",
     schema.EVENT_NOT_FOLLOWED: "module not followed",
@@ -57,13 +60,15 @@ class Events(Result):
     span: tuple[int, int]
     missing: str | None = None
 
-    @property
-    def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+    moments = renamed_attribute("moments", "events")
 
     @property
-    def told(self) -> Told:
-        return Told("Events", {each.title: _when(each) for each in self.kinds})
+    def caption(self) -> str:
+        return self.missing or self.caption_parts.caption(self.source)
+
+    @property
+    def caption_parts(self) -> Caption:
+        return Caption("Events", {each.title: _when(each) for each in self.kinds})
 
     def to_frame(self) -> pd.DataFrame:
         """A row an event."""
@@ -103,7 +108,7 @@ def _when(kind: EventKind) -> str:
     return f"{times}at step {kind.steps[0]}"
 
 
-# what may come of what, cause first; a pair is told only where the cause began no later than the effect
+# what may cause what, cause first; a pair is shown only where the cause began no later than the effect
 LINKS: Final = (
     ("exploding", "saturated-gates"),
     ("exploding", "dead-units"),
@@ -129,7 +134,7 @@ LINKS: Final = (
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineEvent:
     """Something that began at a step: a finding by its name; or ``loss``, ``loss-jump`` or ``loss-broken`` for what the
     loss did: fall no more or rise, jump, become NaN or inf."""
 
@@ -139,33 +144,35 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Story(Result):
-    """Moments in the order in which they began, each of which may be a cause or an effect of another one.
+class Timeline(Result):
+    """Events in the order in which they began, each of which may be a cause or an effect of another one.
 
     The order in time is measured; that one thing caused another is not: it is the usual explanation.
     """
 
     source: Source
-    moments: tuple[Moment, ...]
+    events: tuple[TimelineEvent, ...]
     missing: str | None = None
+
+    moments = renamed_attribute("moments", "events")
 
     @property
     def caption(self) -> str:
         if self.missing:
             return self.missing
-        told = ", then ".join(f"{each.sentence} (step {each.step})" for each in self.moments)
+        told = ", then ".join(f"{each.sentence} (step {each.step})" for each in self.events)
         return f"In order of time: {told}."
 
     def __str__(self) -> str:
         lines = ["In order of time"]
-        for each in self.moments:
+        for each in self.events:
             lines += textwrap.wrap(f"- step {each.step}: {each.sentence}", 100, initial_indent="  ")
         return "\n".join(lines)
 
 
-def tell(source: Source, moments: list[Moment]) -> Story:
-    """The moments that are linked to another one, in order of time."""
-    began = {each.name: each for each in moments}
+def timeline_of(source: Source, events: list[TimelineEvent]) -> Timeline:
+    """The events that are linked to another one, in order of time."""
+    began = {each.name: each for each in events}
     linked = {
         name
         for cause, effect in LINKS
@@ -175,5 +182,5 @@ def tell(source: Source, moments: list[Moment]) -> Story:
     ranks = {name: rank for rank, (name, _) in reversed(list(enumerate(LINKS)))}
     told = sorted((began[name] for name in linked), key=lambda each: (each.step, ranks.get(each.name, len(LINKS))))
     if not told:
-        return Story(source, (), "No two findings of this run follow one another in time.")
-    return Story(source, tuple(told))
+        return Timeline(source, (), "No two findings of this run follow one another in time.")
+    return Timeline(source, tuple(told))

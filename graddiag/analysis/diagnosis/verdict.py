@@ -6,11 +6,11 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.causes.summary import healthy, not_measured, of_outcome, unknown
-from graddiag.analysis.diagnosis.context import Measured, measured_of
+from graddiag.analysis.diagnosis.context import DiagnosticContext, diagnostic_context
 from graddiag.analysis.diagnosis.diagnose import Basis, Diagnosis, diagnosis
 from graddiag.analysis.diagnosis.findings import Finding, Note
 from graddiag.analysis.diagnosis.rules import Rule, findings_of
-from graddiag.analysis.diagnosis.timeline import Moment, tell
+from graddiag.analysis.diagnosis.timeline import TimelineEvent, timeline_of
 from graddiag.analysis.optimization.loss import LossDynamics
 from graddiag.analysis.selection import steps_of
 from graddiag.analysis.thresholds import Thresholds
@@ -19,12 +19,12 @@ from graddiag.analysis.words import number, plural
 from graddiag.run import Run, numbers
 
 
-def notes_on(measured: Measured) -> tuple[Note, ...]:
+def notes_on(measured: DiagnosticContext) -> tuple[Note, ...]:
     """Everything that was not measured and would have mattered, each as a sentence."""
     return (*_about_the_run(measured), *_about_tables(measured), *_about_settings(measured))
 
 
-def _about_the_run(measured: Measured) -> Iterator[Note]:
+def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
     steps, t = len(measured.history.steps), measured.thresholds
     if measured.run.manifest.status == "running":
         yield Note("still-running", "The run is still being written: this is what it shows so far.")
@@ -34,7 +34,7 @@ def _about_the_run(measured: Measured) -> Iterator[Note]:
             f"The run has {plural(steps, 'step')}: whether the loss falls is judged from {t.loss_steps} on, and jumps "
             f"of the norm from {t.history + 1} on.",
         )
-    yield Note("one-seed", "One run is one seed: whether another seed does the same is for graddiag compare to say.")
+    yield Note("one-seed", "One run is one seed: `graddiag compare` shows whether other seeds do the same.")
     missing = measured.run.manifest.missing
     if missing:
         more = f" {plural(len(missing) - 1, 'other range')} of rows is missing too." if len(missing) > 1 else ""
@@ -44,7 +44,7 @@ def _about_the_run(measured: Measured) -> Iterator[Note]:
         yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")
 
 
-def _about_tables(measured: Measured) -> Iterator[Note]:
+def _about_tables(measured: DiagnosticContext) -> Iterator[Note]:
     run = measured.run
     if not len(measured.recorded):
         yield Note("no-timesteps", "No timestep was recorded: nothing is known about the gradient's way through time.")
@@ -67,7 +67,7 @@ def _about_tables(measured: Measured) -> Iterator[Note]:
         yield Note("no-loss", "No loss was logged: whether it falls is not known; call recorder.log(loss=...).")
 
 
-def _about_settings(measured: Measured) -> Iterator[Note]:
+def _about_settings(measured: DiagnosticContext) -> Iterator[Note]:
     manifest = measured.run.manifest
     rates = numbers(measured.run.read(schema.TABLE_STEPS, columns=[schema.LR])[schema.LR])[0]
     if len(rates) and not np.isfinite(rates).any():
@@ -105,10 +105,10 @@ def diagnose(run: Run, thresholds: Thresholds | None = None, *, rules: Sequence[
     Raises:
         SettingError: something in ``rules`` that is no rule, or two of one name.
     """
-    return diagnosis_of(measured_of(run, thresholds or Thresholds()), rules)
+    return diagnosis_of(diagnostic_context(run, thresholds or Thresholds()), rules)
 
 
-def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
+def diagnosis_of(measured: DiagnosticContext, rules: Sequence[Rule] = ()) -> Diagnosis:
     """``diagnose`` for a run of which something may have been measured already."""
     findings = findings_of(measured, rules)
     of_its_outcome = of_outcome(measured)
@@ -121,17 +121,18 @@ def diagnosis_of(measured: Measured, rules: Sequence[Rule] = ()) -> Diagnosis:
     elif not findings or measured.outcome.name == "unknown":
         findings.append(unknown(measured))
     source = source_of(measured.run)
-    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)))
-    story = tell(source, _moments(measured, findings))
-    return diagnosis(source, measured.outcome, findings, notes_on(measured), story, basis, measured.thresholds)
+    ended_by = (measured.run.manifest.optimizer or {}).get("steps")
+    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)), ended_by)
+    timeline = timeline_of(source, _timeline_events(measured, findings))
+    return diagnosis(source, measured.outcome, findings, notes_on(measured), timeline, basis, measured.thresholds)
 
 
-def _layers(measured: Measured) -> set[tuple[str, int, str]]:
+def _layers(measured: DiagnosticContext) -> set[tuple[str, int, str]]:
     """Layers, whatever the number of their calls in a step."""
     return {(each.module, each.layer, each.direction) for each in measured.selections}
 
 
-def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
+def _timeline_events(measured: DiagnosticContext, findings: Sequence[Finding]) -> list[TimelineEvent]:
     """When each finding began, in a few words, and what became of the loss."""
     words = {
         "exploding": "the gradient explodes",
@@ -142,14 +143,14 @@ def _moments(measured: Measured, findings: Sequence[Finding]) -> list[Moment]:
         "non-finite": "NaN or inf begins",
     }
     found = [
-        Moment(each.onset, each.name, words[each.name])
+        TimelineEvent(each.onset, each.name, words[each.name])
         for each in findings
         if each.onset is not None and each.name in words
     ]
-    return found + loss_moments(measured.loss, measured.origin.step)
+    return found + loss_events(measured.loss, measured.origin.step)
 
 
-def loss_moments(loss: LossDynamics, nonfinite_from: int | None) -> list[Moment]:
+def loss_events(loss: LossDynamics, nonfinite_from: int | None) -> list[TimelineEvent]:
     """The highest jump of the loss; and since when it rises, is NaN or inf, or is flat.
 
     nonfinite_from: the step of the first NaN or inf of the run, which a loss that breaks there need not repeat.
@@ -158,13 +159,15 @@ def loss_moments(loss: LossDynamics, nonfinite_from: int | None) -> list[Moment]
     if len(loss.jumps):
         top = int(loss.heights.argmax())
         found.append(
-            Moment(int(loss.jumped_from[top]), "loss-jump", f"the loss jumps to {number(float(loss.heights[top]))}")
+            TimelineEvent(
+                int(loss.jumped_from[top]), "loss-jump", f"the loss jumps to {number(float(loss.heights[top]))}"
+            )
         )
     end = number(loss.end)
     if loss.risen_from is not None:
-        found.append(Moment(loss.risen_from, "loss", f"the loss rises to {end}"))
+        found.append(TimelineEvent(loss.risen_from, "loss", f"the loss rises to {end}"))
     elif loss.course in ("flat", "flat after falling") and loss.flat_from is not None:
-        found.append(Moment(loss.flat_from, "loss", f"the loss is flat at {end}"))
+        found.append(TimelineEvent(loss.flat_from, "loss", f"the loss is flat at {end}"))
     if loss.broken_from is not None and loss.broken_from != nonfinite_from:
-        found.append(Moment(loss.broken_from, "loss-broken", "the loss is NaN or inf"))
+        found.append(TimelineEvent(loss.broken_from, "loss-broken", "the loss is NaN or inf"))
     return found

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.reach import Reach, reach
 from graddiag.analysis.frames import indexed, stacked
@@ -193,18 +193,18 @@ class LayerReaches(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         known = [each for each in self.layers if each.horizon is not None]
         least = min(known, key=lambda each: each.horizon or 0.0)
         assert least.horizon is not None
         length = plural(least.length, "timestep")
         of, where = "Where the gradient reaches back least", least.selection.short
         if math.isinf(least.horizon):
-            return Told(of, {"": f"{where}, where it does not fade over the {length}"})
-        return Told(of, {f"{where}, where it falls to 1/e in {{}} of {length}": number(least.horizon)})
+            return Caption(of, {"": f"{where}, where it does not fade over the {length}"})
+        return Caption(of, {f"{where}, where it falls to 1/e in {{}} of {length}": number(least.horizon)})
 
     def to_frame(self) -> pd.DataFrame:
         """A row a layer."""

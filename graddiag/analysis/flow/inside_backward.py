@@ -76,7 +76,7 @@ class InsideClipping:
 
 
 @dataclass(frozen=True)
-class Let:
+class PolicyShares:
     """What a chunk of steps says: counts, the sum of ln passed, and by step [S] the exponent and the share that
     reaches its timestep by the network's own gains."""
 
@@ -88,7 +88,7 @@ class Let:
     arriving: Floats
 
 
-def let_through(found: Gains, total: Floats, touched: Mask, logs: Floats) -> Let:
+def policy_shares(found: Gains, total: Floats, touched: Mask, logs: Floats) -> PolicyShares:
     """Of one stretch; ``logs`` [S, T]: ln of the network's own gains."""
     known = np.isfinite(logs) & np.isfinite(found.passed)
     kept = found.passed[known & (found.passed > 0)]
@@ -97,7 +97,7 @@ def let_through(found: Gains, total: Floats, touched: Mask, logs: Floats) -> Let
     within = transport.arrival(logs, np.where(ways > 0, np.nan, total), touched)
     farthest = ways.max(axis=1, initial=0)
     beyond = np.where(farthest > 0, exponents * farthest, np.inf)
-    return Let(
+    return PolicyShares(
         int((known | found.cut).sum()),
         int(((known | found.cut) & (found.passed < 1 - _ROUNDING)).sum()),
         int(found.cut.sum()),
@@ -108,7 +108,13 @@ def let_through(found: Gains, total: Floats, touched: Mask, logs: Floats) -> Let
 
 
 def inside_clipping(
-    run: Run, parts: Sequence[Let], arriving: Floats, exponent: float | None, *, dense: bool, thresholds: Thresholds
+    run: Run,
+    parts: Sequence[PolicyShares],
+    arriving: Floats,
+    exponent: float | None,
+    *,
+    dense: bool,
+    thresholds: Thresholds,
 ) -> InsideClipping | None:
     """The InsideClipping of ``parts``; None where no policy acts inside. ``arriving`` [S] and ``exponent``: with it."""
     clip, kind = run.manifest.clip or "", kind_of(run.manifest.clip)

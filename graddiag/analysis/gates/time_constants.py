@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.grid import StepMeans, UnitMeans, gate_grids, recorded_gate_steps
@@ -81,17 +81,17 @@ class TimeConstants(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.gate is not None
         found = {"{} timesteps, over all recorded steps": number(self.usual)}
         known = self.by_unit[~np.isnan(self.by_unit)]
         if len(known):
             found[f"longest of {plural(len(known), 'unit')}"] = number(float(known.max()))
         of = f"How long {self.selection.short} keeps a state, to 1/e, by its mean {gate_name(self.gate)}"
-        return Told(of, found)
+        return Caption(of, found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""

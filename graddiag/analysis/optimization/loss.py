@@ -1,5 +1,6 @@
 """How the loss moves over training: its level, whether it falls, since when it is flat, and where it jumps."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -9,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
@@ -242,12 +243,12 @@ class LossDynamics(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         if self.course == "ended in NaN or inf":
-            return Told("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
+            return Caption("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
         way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
         found = {"": _WORDS.get(str(self.course), "falls"), "level": f"{number(self.start)}{way} to {number(self.end)}"}
         if self.risen_from is not None:
@@ -257,10 +258,12 @@ class LossDynamics(Result):
         if len(self.jumps):
             found["jumps at"] = plural(len(self.jumps), "step")
         if self.stability is None:
-            return Told("Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged.")
+            return Caption(
+                "Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged."
+            )
         s = self.stability
         found["sharpness times learning rate at or above 2 at"] = f"{percent(s.share)} of {plural(s.steps, 'step')}"
-        return Told("Loss", found)
+        return Caption("Loss", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""
@@ -321,14 +324,22 @@ def _broken_from(steps: Ints, finite: NDArray[np.bool_]) -> int | None:
 
 
 def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30, say."""
-    found = _CHANCE.fullmatch(str(run.manifest.config.get("chance_loss", "")).strip())
+    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
+    return number_of(run.manifest.config.get("chance_loss"))
+
+
+def number_of(text: object) -> float | None:
+    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
+    if text is None:
+        return None
+    found = _CHANCE.fullmatch(str(text).strip())
     if found is None or not (found["factor"] or found["log"]):
         return None
     factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = float(np.float64(factor) * (np.log(log) if found["log"] else 1.0) / divisor)
-    return chance if np.isfinite(chance) else None
+    if divisor == 0 or (found["log"] and log <= 0):
+        return None
+    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
+    return value if math.isfinite(value) else None
 
 
 def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, Ints, int]:

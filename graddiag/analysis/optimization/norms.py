@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, nonfinite, series, source_of
+from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, is_nonfinite, series, source_of
 from graddiag.analysis.words import number, plural, scalar_title, scalar_unit
 from graddiag.clipping.registry import read
 from graddiag.run import Run, numbers
@@ -37,13 +37,13 @@ class NormHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Gradient norm before clipping"
         if not self.before.measured:
-            return Told(of, {"": "NaN or inf at every step"})
+            return Caption(of, {"": "NaN or inf at every step"})
         values = self.before.values
         top = int(np.nanargmax(values))
         found = {
@@ -53,9 +53,9 @@ class NormHistory(Result):
         if self.threshold is not None:
             above = int((values > self.threshold).sum())
             found[f"above the threshold {number(self.threshold)} at"] = plural(above, "step")
-        if bad := int(nonfinite(self.before.states).sum()):
+        if bad := int(is_nonfinite(self.before.states).sum()):
             found["NaN or inf at"] = plural(bad, "step")
-        return Told(of, found)
+        return Caption(of, found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

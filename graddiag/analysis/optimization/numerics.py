@@ -9,12 +9,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.gates.units import DeadUnits, dead_units
 from graddiag.analysis.optimization.norms import NormHistory, norm_history
-from graddiag.analysis.selection import Selection, looked_at, optional_scalars, recorded_steps, selections
+from graddiag.analysis.selection import Selection, evenly_spaced, optional_scalars, recorded_steps, selections
 from graddiag.analysis.timesteps.grid import chunks
-from graddiag.analysis.values import Floats, Ints, Result, Source, nonfinite, source_of, states_of
+from graddiag.analysis.values import Floats, Ints, Result, Source, is_nonfinite, source_of, states_of
 from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, numbers
 
@@ -119,9 +119,9 @@ def nonfinite_steps(run: Run) -> Ints:
 
 
 def _nonfinite_of(run: Run, history: NormHistory) -> Ints:
-    bad = (history.nonfinite > 0) | nonfinite(history.before.states)
+    bad = (history.nonfinite > 0) | is_nonfinite(history.before.states)
     loss = run.read(schema.TABLE_STEPS, columns=[schema.LOSS])[schema.LOSS]
-    return history.steps[bad | nonfinite(states_of(*numbers(loss)))]
+    return history.steps[bad | is_nonfinite(states_of(*numbers(loss)))]
 
 
 def _text(value: object) -> str | None:
@@ -181,7 +181,7 @@ class Numerics(Result):
     """The run's arithmetic.
 
     dtype: of the parameters, activations: of the recurrent layers' activations and gradients, which under autocast are
-    narrower; the narrowest where there are several, None where the run does not say. loss_scale: the smallest and
+    narrower; the narrowest where there are several, None where the run does not give it. loss_scale: the smallest and
     largest scale of a GradScaler, None without one. origin: the first NaN or inf. zeros: by parameter, the most zeros
     first; a row of an embedding that no token used is 0 by right. underflow: by layer, in the type of the activations,
     or of the parameters where that is all that is known; None where neither is, and for float64. dead: by layer.
@@ -216,7 +216,7 @@ class Numerics(Result):
         return " ".join(parts)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         """Of several runs: where the first NaN or inf is, what underflowed, and where most zeros are."""
         found = {"first NaN or inf:": f"at step {self.origin.step}" if self.origin.found else "none"}
         if self.underflow:
@@ -225,7 +225,7 @@ class Numerics(Result):
             found[f"{{}} gradients of single timesteps underflowed in {kind}"] = f"{lost:,} of {cells:,}"
         if self.zeros and self.zeros[0].median > 0:
             found[f"most exact zeros in {self.zeros[0].parameter},"] = percent(self.zeros[0].median)
-        return Told("Numerics", found)
+        return Caption("Numerics", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a parameter: the share of exact zeros in its gradient."""
@@ -240,7 +240,7 @@ def numerics(run: Run) -> Numerics:
     scale does against underflow: Micikevicius et al. (2018), section 3.2.
     """
     steps = recorded_steps(run)
-    layers, looked = selections(run, recorded=steps), looked_at(steps)
+    layers, looked = selections(run, recorded=steps), evenly_spaced(steps)
     dtype, activations, scales = _dtype(run, DTYPE), _dtype(run, ACTIVATIONS), _loss_scales(run)
     kind, scale = activations or dtype, _ends(scales)
     zeros = _zeros(run)

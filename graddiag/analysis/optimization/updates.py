@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.loss import SHARPNESS
 from graddiag.analysis.selection import optional_scalars
@@ -54,10 +54,10 @@ class Updates(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.median is not None
         times = number(self.median / RULE_OF_THUMB)
         found = {
@@ -68,7 +68,7 @@ class Updates(Result):
             most, least = self.parameters[0], self.parameters[-1]
             found[f"most in {most.parameter},"] = number(most.median)
             found |= {f"least in {least.parameter},": number(least.median)} if least is not most else {}
-        return Told("Update / weights", found)
+        return Caption("Update / weights", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""
@@ -120,17 +120,17 @@ class EdgeOfStability(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Sharpness \N{MULTIPLICATION SIGN} learning rate"
         known = self.product.values[np.isfinite(self.product.values)]
         if not len(known):
-            return Told(of, {"": "NaN or inf wherever it was logged"})
+            return Caption(of, {"": "NaN or inf wherever it was logged"})
         above = percent(float((known >= EDGE).mean()))
         found = {"{} at the end": number(float(known[-1])), "at or above 2 at": f"{above} of the steps"}
-        return Told(of, found, "Below 2 gradient descent on a quadratic descends.")
+        return Caption(of, found, "Below 2 gradient descent on a quadratic descends.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""

@@ -155,7 +155,7 @@ def gate_grids(
         yield slice(start, start + len(part)), grids
 
 
-def in_order(gates: Sequence[str]) -> tuple[str, ...]:
+def gates_in_order(gates: Sequence[str]) -> tuple[str, ...]:
     """Gates in the order of torch's rows, those of no known cell behind them."""
     return (*(gate for gate in GATES if gate in gates), *sorted(set(gates).difference(GATES)))
 
@@ -193,7 +193,7 @@ class StepMeans:
         return float(self._total.sum()) / count if count else None
 
 
-class SomeSteps:
+class StepReservoir:
     """Rows of steps, for quantiles over steps in bounded memory: all of them up to twice KEPT, of more every second,
     fourth, eighth, ... from the first one on, so that they stay evenly spaced."""
 

@@ -101,7 +101,7 @@ def test_units_that_never_change_and_units_that_nothing_teaches() -> None:
     grad = [[1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 0.0, 0.0]]
     h = [[0.5, 0.0, 0.1, 0.2], [0.1, 0.0, 0.4, 0.2]]
     found = dead_units(snapshot_run(snapshots(**{schema.GRAD_H: grad, ACTIVATION_H: h})), LAYER)
-    assert (found.units, found.silent.tolist(), found.untaught.tolist()) == (4, [1, 3], [2])
+    assert (found.units, found.silent.tolist(), found.without_gradient.tolist()) == (4, [1, 3], [2])
     assert (found.dead.tolist(), found.share, found.steps.tolist()) == ([1, 2, 3], 0.75, [0, 100])
 
 
@@ -135,7 +135,7 @@ def test_units_that_die_in_training_are_found_with_the_step_from_which_on_they_a
     frame = snapshots_frame({schema.GRAD_H: grad, ACTIVATION_H: h})
     frame[schema.STEP] *= 10
     found = dead_units(snapshot_run(frame), LAYER)
-    assert (found.silent.tolist(), found.untaught.tolist()) == ([0, 1], [2])
+    assert (found.silent.tolist(), found.without_gradient.tolist()) == ([0, 1], [2])
     assert (found.dead.tolist(), found.since.tolist()) == ([0, 1, 2], [20, 50, 0])
     assert (found.steps.tolist(), found.judged.tolist()) == (list(range(0, 100, 10)), [50, 60, 70, 80, 90])
     finding = diagnose(snapshot_run(frame)).finding("dead-units")

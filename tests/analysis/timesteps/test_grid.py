@@ -134,7 +134,7 @@ def test_a_profile_and_the_depth_are_the_same_in_stretches(at_once: int, monkeyp
 
 
 def rows_of(steps: int, at_once: int) -> np.ndarray:
-    some = grid.SomeSteps()
+    some = grid.StepReservoir()
     values = np.arange(steps, dtype=float)[:, None]
     for start in range(0, steps, at_once):
         some.add(values[start : start + at_once])
@@ -150,11 +150,11 @@ def test_rows_that_are_kept_stay_evenly_spaced_however_they_come(at_once: int, m
 
 
 def test_a_shorter_stretch_ends_in_nan() -> None:
-    some = grid.SomeSteps()
+    some = grid.StepReservoir()
     some.add(np.ones((1, 2)))
     some.add(np.ones((2, 3)))
     np.testing.assert_array_equal(some.rows(), [[1, 1, np.nan], [1, 1, 1], [1, 1, 1]])
-    assert grid.SomeSteps().rows().shape == (0, 0)
+    assert grid.StepReservoir().rows().shape == (0, 0)
 
 
 def test_of_many_steps_means_are_of_all_and_quantiles_of_some(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity, Strength, place_in
 from graddiag.analysis.gates.units import DeadUnits
 from graddiag.analysis.selection import Selection
@@ -18,7 +18,7 @@ from graddiag.run import numbers
 _USED_FOR_DEAD: Final = ("dead_share", "judged_share")
 
 
-def dead(measured: Measured) -> Finding | None:
+def dead(measured: DiagnosticContext) -> Finding | None:
     """The layer with the largest share of dead units, by its snapshots; None where there is none, or no snapshot."""
     found = [each for each in measured.dead if len(each.dead)]
     if not found:
@@ -32,7 +32,7 @@ def dead(measured: Measured) -> Finding | None:
     label, steps, onset = worst.selection.label, (int(worst.judged[0]), int(worst.judged[-1])), _onset(worst)
     sentence = (
         f"In {label} {len(worst.dead)} of {plural(worst.units, 'unit')} ({percent(worst.share)}) are dead in "
-        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.untaught)} get no gradient."
+        f"{_when(worst)}: {len(worst.silent)} never change, {len(worst.without_gradient)} get no gradient."
     )
     where, place = f"{label}, {span(*steps)}", place_in(worst.selection, *steps)
     evidence = (
@@ -58,7 +58,7 @@ def _onset(found: DeadUnits) -> int:
     return int(np.sort(found.since)[(len(found.since) - 1) // 2])
 
 
-def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
+def _advice(measured: DiagnosticContext, found: DeadUnits) -> tuple[Advice, ...]:
     """Of units that died in training the size of the steps first; of those dead from the start how they start, by the
     kind of cell; of those that only get no gradient what the loss is made of."""
     tries = []
@@ -67,7 +67,7 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
         tries += [measured.rate.lower(), *([clip] if clip is not None else [])]
     if len(found.silent):
         tries += _start(measured, found)
-    if len(found.untaught) > len(found.silent):
+    if len(found.without_gradient) > len(found.silent):
         tries.append(
             Advice(
                 "Check whether the loss depends on these units: a mask, a slice or a detach() may leave them out.",
@@ -80,7 +80,7 @@ def _advice(measured: Measured, found: DeadUnits) -> tuple[Advice, ...]:
     return tuple(tries)
 
 
-def _start(measured: Measured, found: DeadUnits) -> list[Advice]:
+def _start(measured: DiagnosticContext, found: DeadUnits) -> list[Advice]:
     cell = measured.cell(found.selection)
     relu = Advice(
         "Start with a positive bias, or use a leaky or smooth activation.", "Maas et al. 2013", "revive-units"
@@ -126,7 +126,7 @@ class SaturationCause:
         return int(self.steps[after if after < len(self.steps) else int((self.shares >= limit).argmax())])
 
 
-def saturated(measured: Measured) -> Finding | None:
+def saturated(measured: DiagnosticContext) -> Finding | None:
     """The most saturated gate, if it is beyond the threshold. A cause where it was so from the first step on; later it
     is what large updates made of it.
 
@@ -187,7 +187,7 @@ _SMALLER: Final = Advice(
 _NORMALISE: Final = Advice("Normalize the pre-activations (layer norm).", "Ba, Kiros & Hinton 2016", "scale-inputs")
 
 
-def _rule(measured: Measured) -> str:
+def _rule(measured: DiagnosticContext) -> str:
     t = measured.thresholds
     return (
         f"at least {t.saturated:.0%} of a gate's activations are saturated (a sigmoid below "
@@ -196,9 +196,9 @@ def _rule(measured: Measured) -> str:
     )
 
 
-def _shares(measured: Measured, layer: Selection) -> list[SaturationCause]:
+def _shares(measured: DiagnosticContext, layer: Selection) -> list[SaturationCause]:
     columns = [schema.STEP, schema.GATE, schema.SATURATED_LOW, schema.SATURATED_HIGH]
-    where = {**layer.where, schema.STEP: [int(step) for step in measured.looked_at]}
+    where = {**layer.where, schema.STEP: [int(step) for step in measured.sampled_steps]}
     if not where[schema.STEP]:
         return []
     rows = measured.run.read(schema.TABLE_GATES, columns=columns, where=where)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Strength, place_in
 from graddiag.analysis.flow.fading import Fading, arrived_early, began
 from graddiag.analysis.gates.time_constants import RecordedCell
@@ -38,7 +38,7 @@ _AWAKE: Final = Advice(
 )
 
 
-def advice_on(measured: Measured, fading: Fading) -> tuple[Advice, ...]:
+def advice_on(measured: DiagnosticContext, fading: Fading) -> tuple[Advice, ...]:
     """The best fit first: a training that lost what it had is to be slowed, saturated or silent units to be freed;
     else the gate that keeps the state, or one where there is none; last what changes the task."""
     thresholds, cell = measured.thresholds, measured.cell(fading.reach.selection)
@@ -84,7 +84,7 @@ _USED: Final = (
 )
 
 
-def vanishing(measured: Measured) -> Finding | None:
+def vanishing(measured: DiagnosticContext) -> Finding | None:
     """The finding about the layer in which the smallest share is left, or None; layers whose back-propagation is cut
     short are left out."""
     cut = [each.selection for each in measured.cuts]
@@ -95,7 +95,7 @@ def vanishing(measured: Measured) -> Finding | None:
     return _dense(measured, found)
 
 
-def _starved(measured: Measured, fading: Fading) -> Finding:
+def _starved(measured: DiagnosticContext, fading: Fading) -> Finding:
     reach, share, t = fading.reach, fading.arriving, measured.thresholds
     amount = percent(share) if share > 0 else "nothing"
     sentence = (
@@ -132,7 +132,7 @@ def _starved(measured: Measured, fading: Fading) -> Finding:
     )
 
 
-def _dense(measured: Measured, found: Sequence[Fading]) -> Finding | None:
+def _dense(measured: DiagnosticContext, found: Sequence[Fading]) -> Finding | None:
     """With a loss at most timesteps: how much of what one loss sends back is left one timestep earlier."""
     t = measured.thresholds
     short = [each for each in found if each.fresh_gain is not None and each.fresh_gain < t.fresh_gain]

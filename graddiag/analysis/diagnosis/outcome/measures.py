@@ -13,13 +13,11 @@ import pandas as pd
 from graddiag import schema
 from graddiag.analysis.diagnosis.outcome import words
 from graddiag.analysis.diagnosis.outcome.course import Course
+from graddiag.analysis.optimization.loss import chance_of, number_of
 from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
 
 Kind = Literal["goal", "explained", "loss"]
-
-_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-_CHANCE: Final = re.compile(rf"(?P<factor>{_NUMBER})?\s*(?:ln (?P<log>{_NUMBER}))?(?:\s*/\s*(?P<divisor>{_NUMBER}))?")
 
 # names under which people log what they want, the better evidence first, and whether more is better
 _HELD_OUT: Final = r"(?:val|valid|validation|test|eval|dev|held_?out)"
@@ -151,25 +149,6 @@ def scalar(run: Run, name: str) -> tuple[Ints, Floats]:
     values = numbers(frame[name])[0]
     finite = np.isfinite(values)
     return frame[schema.STEP].to_numpy(dtype=np.int64)[finite], values[finite]
-
-
-def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
-    return number_of(run.manifest.config.get("chance_loss"))
-
-
-def number_of(text: object) -> float | None:
-    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
-    if text is None:
-        return None
-    found = _CHANCE.fullmatch(str(text).strip())
-    if found is None or not (found["factor"] or found["log"]):
-        return None
-    factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
-    if divisor == 0 or (found["log"] and log <= 0):
-        return None
-    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
-    return value if math.isfinite(value) else None
 
 
 def no_measure(run: Run, found: Course) -> Literal["not-a-measure"] | None:

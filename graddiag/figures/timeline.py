@@ -10,7 +10,7 @@ from graddiag.analysis import Diagnosis, Finding
 from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
-STORY_TITLE: Final = "Findings in order of time"
+TIMELINE_TITLE: Final = "Findings in order of time"
 _ROW, _AXIS = 34, 70
 _SYMBOLS: Final = {"severe": "diamond", "warning": "circle", "info": "circle-open"}
 _NONFINITE: Final = "non-finite"
@@ -27,14 +27,14 @@ class _Span:
     sentence: str
 
 
-def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+def timeline(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """A row a finding that has a place in time, in order of time: a sign where it begins (severe a diamond, warning a
     dot, information a ring, the first NaN or inf a cross), and a line to the last step that its evidence names."""
     results = (results,) if isinstance(results, Diagnosis) else tuple(results)
     drawn = [(each, spans) for each in results if (spans := _spans(each))]
     if not drawn:
         why = "No finding has a place in time." if results else "There is no run to draw."
-        return empty_figure(why, theme, title=STORY_TITLE if title else None)
+        return empty_figure(why, theme, title=TIMELINE_TITLE if title else None)
     figure = panels(1, 1)
     rows = list(dict.fromkeys(_row(each, span, len(drawn)) for each, spans in drawn for span in spans))
     styles = arm_styles([each.source for each, _ in drawn], theme)
@@ -45,15 +45,15 @@ def story(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light", t
     margin = 0.03 * max(1, max(ends) - min(ends))
     index_axis(figure, "step", range=[min(ends) - margin, max(ends) + margin])
     figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
-    return apply_layout(figure, theme, title=STORY_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
+    return apply_layout(figure, theme, title=TIMELINE_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
 
 
 def _spans(each: Diagnosis) -> list[_Span]:
     """Findings with a step, and what the story tells beside them, by their first step."""
     found = [span for finding in each.findings if (span := _span(finding)) is not None]
     named = {span.name for span in found}
-    moments = [moment for moment in each.story.moments if moment.name not in named]
-    told = [_Span(moment.name, moment.step, moment.step, "circle", moment.sentence) for moment in moments]
+    events = [event for event in each.timeline.events if event.name not in named]
+    told = [_Span(event.name, event.step, event.step, "circle", event.sentence) for event in events]
     return sorted([*found, *told], key=lambda span: span.first)
 
 
