@@ -30,7 +30,8 @@ Guard = Callable[[str, Callable[[], None]], None]
 class CellHooks:
     """Follows the cells of a model between ``start`` and ``take``; owns its hooks until ``close``.
 
-    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``.
+    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``. filled: whether the backward pass of a
+    number filled the gradients of parameters; the others count only where none did.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class CellHooks:
         guard: Guard,
         calls: Calls,
         stale: Callable[[], bool] = lambda: False,
+        filled: Callable[[int], bool] = lambda number: True,
     ) -> None:
+        self._filled = filled
         self._modules = {name: model.get_submodule(name) for name in forms}
         self._forms = forms
         self._guard = guard
@@ -93,9 +96,12 @@ class CellHooks:
 
     def take(self) -> list[CellTrace]:
         """The sequences since ``start`` that a gradient reached, in the order in which they began; forgets them."""
+        filled = any(True in record.steps for record in self._reached)
+        for record in self._reached:
+            record.choose(filled=filled)
         chains: dict[CellRecord, list[CellRecord]] = {}
         for record in sorted(self._reached, key=lambda each: (each.name, each.index)):
-            if record.name not in self._muted:
+            if record.name not in self._muted and record.step is not None:
                 chains.setdefault(record.sequence, []).append(record)
         numbers: Counter[str] = Counter()
         traces = []
@@ -123,6 +129,7 @@ class CellHooks:
 
     def _forget(self) -> None:
         for record in getattr(self, "_reached", ()):
+            record.drop()
             record.step, record.gates, record.source = None, {}, None
         self._reached: dict[CellRecord, None] = {}
         self._order: dict[CellRecord, int] = {}
@@ -233,7 +240,7 @@ class CellHooks:
     def _end_pass(self) -> None:
         ended, self._pass = self._pass, None
         if ended is not None:
-            ended.finish()
+            ended.finish(filled=self._filled(ended.number))
 
 
 class _RunningCalls(threading.local):

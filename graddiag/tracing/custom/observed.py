@@ -44,10 +44,26 @@ class CellRecord:
     call: "weakref.ref[ObservedCellCall] | None" = None
     returned: tuple[tuple[int, torch.Size], ...] = ()
     given: tuple[torch.Size, ...] = ()
+    steps: dict[bool, CellStep] = field(default_factory=dict)
     step: CellStep | None = None
     gates: dict[str, tuple[Tensor, Nonlinearity]] = field(default_factory=dict)
     at: tuple[int, ...] = ()
+    credits: dict[bool, list[Tensor | None]] = field(default_factory=dict)
     credit: list[Tensor | None] = field(default_factory=list)
+
+    def add(self, step: CellStep, credit: Tensor | None, *, filled: bool) -> None:
+        """What one backward pass brought; ``filled``: whether it filled the gradients of parameters."""
+        before = self.steps.get(filled)
+        self.steps[filled] = step if before is None else before.plus(step)
+        self.credits.setdefault(filled, []).append(credit)
+
+    def drop(self) -> None:
+        """Forgets every pass so far: the gradients of the parameters were thrown away."""
+        self.steps, self.credits = {}, {}
+
+    def choose(self, *, filled: bool) -> None:
+        """The passes that count: those that filled the gradients of parameters, or the others."""
+        self.step, self.credit = self.steps.get(filled), self.credits.get(filled, [])
 
     @property
     def sequence(self) -> "CellRecord":

@@ -50,6 +50,8 @@ class CellPass:
         self._replicas: dict[str, Replica] = {}
         self._waiting: dict[CellRecord, ObservedCellCall] = {}
         self._sent: dict[CellRecord, _Sent] = {}
+        self._steps: dict[CellRecord, CellStep] = {}
+        self._norms: dict[CellRecord, Tensor] = {}
         self._measured: list[tuple[ObservedCellCall, frozenset[int]]] = []
         self._at: dict[CellRecord, tuple[int, ...]] = {}
 
@@ -63,13 +65,16 @@ class CellPass:
         behind = [each for each in self._waiting if each.index >= own.index and each.name == own.name]
         self._measure([self._waiting[each] for each in behind if each.sequence is sequence])
 
-    def finish(self) -> None:
-        """Measures what is left. A call that got more gradient after it was measured is not known."""
+    def finish(self, *, filled: bool) -> None:
+        """Measures what is left, and adds everything to the records. What a call sends back is not known where it got
+        more gradient after it was measured. ``filled``: whether the pass filled the gradients of parameters."""
         self._measure(list(self._waiting.values()))
+        late = "a gradient came to a part of the state after the rest had been sent back"
         for call, seen in self._measured:
-            if seen != call.grads.keys() and call.record.step is not None:
-                reason = "a gradient came to a part of the state after the rest had been sent back"
-                call.record.step = replace(call.record.step, reason=reason, onward=None)
+            step, credit = self._steps.get(call.record), self._norms.get(call.record)
+            if step is not None:
+                step = step if seen == call.grads.keys() else replace(step, reason=late, onward=None)
+                call.record.add(step, credit, filled=filled)
             call.grads = {}
 
     def _measure(self, calls: Sequence[ObservedCellCall]) -> None:
@@ -82,8 +87,7 @@ class CellPass:
     def _measure_one(self, call: ObservedCellCall) -> None:
         del self._waiting[call.record]
         self._measured.append((call, frozenset(call.grads)))
-        step, before = _with_reason(self._step(call)), call.record.step
-        call.record.step = step if before is None else before.plus(step)
+        self._steps[call.record] = _with_reason(self._step(call))
 
     def _step(self, call: ObservedCellCall) -> CellStep:
         """What a call has got and sends; where it cannot be called again, what it has got alone."""
@@ -144,7 +148,6 @@ class CellPass:
         are kept in its record. None where they are not known."""
         record = call.record
         if not self._credit or not call.given or immediate is None or (came.onward and came.rows is None):
-            record.credit.append(None)
             return None
         record.at = self._at.pop(record, ()) or loss_timesteps(record.position + 1, "forward")
         onward, past = came.rows or ((), ())
@@ -155,7 +158,7 @@ class CellPass:
         if record.source is not None:
             self._at[record.source] = record.at
         total = jacobian.within(onward, record.first)
-        record.credit.append(norm(total.flatten(1) if not total.is_complex() else torch.view_as_real(total).flatten(1)))
+        self._norms[record] = norm((torch.view_as_real(total) if total.is_complex() else total).flatten(1))
         return _added(jacobian.sent(onward, batched=True), past)
 
 
