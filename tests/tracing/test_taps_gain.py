@@ -86,6 +86,22 @@ def test_a_detach_has_no_gain_and_a_reset_sample_no_part_in_it() -> None:
     assert bool((found.timesteps[schema.TRANSPORT_GAIN][[1, 2, 3, 5]] > 0.6).all())
 
 
+def test_a_state_that_depends_on_several_tapped_before_has_no_gain() -> None:
+    """Of an LSTM's h alone: c, which is not tapped, leads past the last h to those before it."""
+    torch.manual_seed(0)
+    cell, taps = nn.LSTMCell(3, H).double(), Taps()
+    taps.start()
+    state, outputs = (torch.zeros(N, H).double(), torch.zeros(N, H).double()), []
+    for x_t in inputs(torch.float64):
+        state = cell(x_t, state)
+        outputs.append(taps.tap("h", state[0]))
+    outputs[-1].square().sum().backward()
+    (found,) = taps.take()
+    gap = found.missing.get(schema.TRANSPORT_GAIN)
+    assert gap is None or gap[2:].all()
+    assert bool((found.timesteps[schema.GRAD_H] > 0).all())
+
+
 def test_a_function_that_cannot_be_run_again_leaves_the_total_alone() -> None:
     class Twice(torch.autograd.Function):
         @staticmethod

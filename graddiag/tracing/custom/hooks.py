@@ -109,11 +109,7 @@ class CellHooks:
             name = first.name
             traces.append(trace_of(TraceKey(name, 0, "forward", numbers[name]), chain))
             numbers[name] += 1
-        self.reasons = {
-            record.name: record.step.reason
-            for record in self._reached
-            if record.step is not None and record.step.reason is not None and record.source is not None
-        }
+        self.reasons = {name: reason for each in traces if (reason := _reason(each)) for name in (each.key.module,)}
         detached = self.detached
         self._forget()
         self.detached = detached
@@ -260,6 +256,19 @@ class _Crossing:
         call = self._call()
         if call is not None:
             self._hooks._cross(call)
+
+
+def _reason(trace: CellTrace) -> str | None:
+    """Why the gain is missing somewhere in a sequence; on the CPU alone, whether calling it again was exact."""
+    for step in trace.steps[1:]:
+        if step.reason is not None:
+            return step.reason
+    if not trace.exact.is_cpu or bool(trace.exact.all()):
+        return None
+    return (
+        "calling it again gave another state; it uses a generator, an attribute that changes, or a hook that changes "
+        "what it is given or returns"
+    )
 
 
 def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:

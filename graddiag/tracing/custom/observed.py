@@ -13,7 +13,7 @@ from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
 from graddiag.tracing.custom.replay import Surroundings
-from graddiag.tracing.custom.sequence import CellStep, CellTrace
+from graddiag.tracing.custom.sequence import CellStep, CellTrace, exactness
 from graddiag.tracing.state_graph import Way
 
 
@@ -166,7 +166,7 @@ def trace_of(key: TraceKey, chain: Sequence[CellRecord]) -> CellTrace:
             gates[name] = (tuple(record.gates[name][0] for record in chain), activation)
     steps = tuple(record.step for record in chain if record.step is not None)
     at, credit = _credit_of(chain)
-    return CellTrace(key, steps, chain[0].first, gates, at, credit)
+    return CellTrace(key, steps, exactness(steps), chain[0].first, gates, at, credit)
 
 
 def _credit_of(chain: Sequence[CellRecord]) -> tuple[tuple[int, ...], Tensor | None]:
