@@ -159,8 +159,9 @@ class CellHooks:
         form, record = self._forms[name], CellRecord(name, self._counts[name], self._forms[name].call.first)
         bound = form.bound(args, kwargs)
         given = form.given(bound)
-        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in given):
-            return
+        every = tensors_in(list(bound.arguments.values()))
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in every):
+            return  # of vmap or torch.func.grad: it has no storage to keep
         self._counts[name] += 1
         self._order[record] = len(self._order)
         way = self._link(record, given)
