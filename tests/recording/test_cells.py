@@ -561,6 +561,11 @@ def test_a_pass_that_is_thrown_away_holds_nothing(tmp_path: Path) -> None:
 
     model = Model(Leaky())
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_once() -> None:
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+
     gc.collect()
     gc.disable()
     try:
@@ -569,10 +574,7 @@ def test_a_pass_that_is_thrown_away_holds_nothing(tmp_path: Path) -> None:
             assert held() == T
             del output
             assert held() == 0
-            loss = model(torch.randn(T, N, I)).sum()
-            loss.backward()
-            optimizer.step()
-            del loss
+            train_once()
             assert held() == 0
     finally:
         gc.enable()
