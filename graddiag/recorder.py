@@ -329,7 +329,11 @@ class Recorder:
     def _take_signals(self) -> None:
         traces, scale = self._layers.take(), None if self._norms is None else self._norms.scale
         measured = self._layers.signals(traces, scale)
-        for event in self._faults.of_states(self._step, self._layers.hooks.detached):
+        hooks = self._layers.hooks
+        for event in (
+            *self._faults.of_states(self._step, hooks.detached),
+            *self._faults.of_links(self._step, hooks.not_followed),
+        ):
             self._buffer.log_event(event)
         if traces:
             self._writer.note(activations=dtypes_of(traces))

@@ -110,6 +110,24 @@ def detached_event(step: int, where: str, cuts: int) -> Event:
     return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)
 
 
+def not_followed_event(step: int, where: str, reason: str) -> Event:
+    """The state that a module was given goes through something between its calls that is not followed."""
+    message = (
+        f"The gradient that {where or '(model)'} sends back to the state it was given is not followed: {reason}. "
+        "The gradient at each timestep is exact; how much of it came along the state is not known there."
+    )
+    return _event(step, schema.EVENT_STATE_NOT_FOLLOWED, where or "(model)", None, message)
+
+
+def gradient_changed_event(step: int) -> Event:
+    """The accumulated gradient was changed between two backward passes of one step."""
+    message = (
+        "The gradient was changed between two backward passes of one step (clipped, for example), so its norm before "
+        "clipping is not known. Clip once, after the last backward() and before optimizer.step()."
+    )
+    return _event(step, schema.EVENT_GRADIENT_CHANGED, EVERYWHERE, None, message)
+
+
 def before_unscale_event(step: int, norm: float) -> Event:
     """The gradient was clipped while it still carried a GradScaler's scale."""
     message = (

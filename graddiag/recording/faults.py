@@ -11,8 +11,10 @@ from graddiag.recording.events import (
     EVERYWHERE,
     Event,
     detached_event,
+    gradient_changed_event,
     misplaced_event,
     no_gradient_event,
+    not_followed_event,
     not_zeroed_event,
     skipped_event,
 )
@@ -41,6 +43,8 @@ class Faults:
             events.append(misplaced_event(step))
         if norms.not_zeroed and self._is_new(schema.EVENT_GRADIENTS_NOT_ZEROED):
             events.append(not_zeroed_event(step, self._share(norms.not_zeroed), len(norms.not_zeroed)))
+        if norms.changed_between and self._is_new(schema.EVENT_GRADIENT_CHANGED):
+            events.append(gradient_changed_event(step))
         self._steps = step + 1
         return events + self._without_gradient(step, unreached, norms)
 
@@ -50,6 +54,14 @@ class Faults:
             detached_event(step, name, count)
             for name, count in detached.items()
             if self._is_new(f"{schema.EVENT_STATE_DETACHED} {name}")
+        ]
+
+    def of_links(self, step: int, not_followed: Mapping[str, str]) -> list[Event]:
+        """An event for each module whose state is not followed between its calls, at the first step that has it."""
+        return [
+            not_followed_event(step, name, reason)
+            for name, reason in not_followed.items()
+            if self._is_new(f"{schema.EVENT_STATE_NOT_FOLLOWED} {name}")
         ]
 
     def columns(self, calls: Calls, logged: Mapping[str, Any]) -> dict[str, Any]:

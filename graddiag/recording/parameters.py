@@ -26,6 +26,8 @@ class GradientNorms:
     updates it skipped since the step before; ``before_unscale``: the norm of the scaled gradient just before it was
     unscaled, where it was changed between ``backward()`` and there. ``reached``: the parameters that a backward pass of
     this step gave a gradient, by id; ``not_zeroed``: those where it was added to the gradient of the update before.
+    ``changed_between``: the accumulated gradient was changed between two backward passes of the step (clipped, for
+    example); what it was before is then not known, and ``before`` is empty.
     """
 
     before: Mapping[str, Tensor]
@@ -37,6 +39,7 @@ class GradientNorms:
     before_unscale: Tensor | None = None
     reached: frozenset[int] = frozenset()
     not_zeroed: Sequence[str] = ()
+    changed_between: bool = False
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
@@ -68,6 +71,8 @@ class GradientMeter:
         self._used = UsedGradients(self._parameters)
         self._versions: dict[str, int] = {}
         self._before_unscale: Tensor | None = None
+        self._left: dict[str, tuple[int, int]] = {}
+        self._changed_between = False
         self._end = EndOfBackward(guard, after_others=True)
         self._handles: dict[str, list[torch.utils.hooks.RemovableHandle]] = {}
         self._attach()
@@ -79,7 +84,7 @@ class GradientMeter:
             self.unscaling()
         after = {name: _divided(size, scale) for name, size in self._norms().items() if name in self._before}
         norms = GradientNorms(
-            self._before,
+            {} if self._changed_between else self._before,
             after,
             self._nonfinite,
             self._used.changed,
@@ -88,8 +93,10 @@ class GradientMeter:
             self._before_unscale,
             frozenset(self._reached),
             tuple(self._used.not_zeroed),
+            self._changed_between,
         )
         self._used.changed, self._used.not_zeroed = False, []
+        self._left, self._changed_between = {}, False
         self._before, self._nonfinite, self._before_unscale, self._versions = {}, [], None, {}
         self._reached = set()
         self._attach()
@@ -148,13 +155,24 @@ class GradientMeter:
 
     def computed(self, name: str) -> None:
         """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
-        self._guard(lambda: self._used.before_accumulation(self._parameters[name]))
+        self._guard(lambda: self._compare(name))
+
+    def _compare(self, name: str) -> None:
+        parameter = self._parameters[name]
+        self._used.before_accumulation(parameter)
+        left, grad = self._left.get(name), parameter.grad
+        if left is None or grad is None or grad.is_sparse or left[0] != id(grad) or left[1] == grad._version:
+            return
+        # what was zeroed in place was thrown away, and not changed; asked once at most in a step
+        self._changed_between = self._changed_between or bool(grad.any())
 
     def accumulated(self, name: str) -> None:
         """A parameter has got its gradient: what all have is measured when the pass has ended."""
         parameter = self._parameters[name]
         self._reached.add(id(parameter))
         self._used.accumulated(parameter)
+        if parameter.grad is not None:
+            self._left[name] = (id(parameter.grad), parameter.grad._version)
         self._end.schedule("norms", self._measure)
 
     def _measure(self) -> None:
@@ -163,6 +181,7 @@ class GradientMeter:
         if scale is not None:
             self._versions = {name: grad._version for name, grad in self._gradients().items()}
         self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
+        self._left = {name: (id(grad), grad._version) for name, grad in self._held().items()}
         # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
         if all(size.is_cpu for size in self._before.values()) and all(
             size.isfinite() for size in self._before.values()
@@ -171,8 +190,11 @@ class GradientMeter:
         else:
             self._nonfinite = [(~_entries(grad).isfinite()).sum() for grad in self._gradients().values()]
 
+    def _held(self) -> dict[str, Tensor]:
+        return {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+
     def _gradients(self) -> dict[str, Tensor]:
-        return {name: p.grad.detach() for name, p in self._parameters.items() if p.grad is not None}
+        return {name: grad.detach() for name, grad in self._held().items()}
 
     def _norms(self) -> dict[str, Tensor]:
         return {name: _norm(grad) for name, grad in self._gradients().items()}

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from graddiag import kinds
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 OLDEST_READABLE_SCHEMA: Final = 1
 
 Status = Literal["running", "finished", "failed", "interrupted"]
@@ -57,6 +57,8 @@ GRAD_A = "grad_a"
 GRAD_W_HH = "grad_w_hh"
 GRAD_W_HH_COSINE = "grad_w_hh_cosine"
 TRANSPORT_GAIN = "transport_gain"
+STATE_ATTACHED = "state_attached"
+MEMORY_ENDED = "memory_ended"
 PASSED = "passed"
 H_RMS = "h_rms"
 C_RMS = "c_rms"
@@ -139,6 +141,8 @@ EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
+EVENT_STATE_NOT_FOLLOWED = "state_not_followed"
+EVENT_GRADIENT_CHANGED = "gradient_changed_between_passes"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -151,6 +155,8 @@ EVENT_KINDS: Final = (
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
+    EVENT_STATE_NOT_FOLLOWED,
+    EVENT_GRADIENT_CHANGED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

@@ -198,7 +198,9 @@ TABLES: Final[dict[str, Table]] = {
                     "float32",
                     "1",
                     "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
-                    "null where no gradient reached t, or one of the two norms is below the smallest normal number",
+                    "operations between two calls are a part of it, samples whose memory ends there are left out; "
+                    "null where no gradient reached t, where it is not known, or one of the two norms is below the "
+                    "smallest normal number",
                 ),
                 Column(
                     names.PASSED,
@@ -206,6 +208,22 @@ TABLES: Final[dict[str, Table]] = {
                     "1",
                     "norm of what t sends back after bptt:C, tbptt:K or h-detach / before; null without them",
                     since=3,
+                ),
+                Column(
+                    names.MEMORY_ENDED,
+                    "float32",
+                    "share",
+                    "samples whose state is reset between two later timesteps (a mask ends an episode), so that what "
+                    "comes after cannot reach t; null where no operation lies between the calls",
+                    since=4,
+                ),
+                Column(
+                    names.STATE_ATTACHED,
+                    "float32",
+                    "1",
+                    "at the first timestep that ran: 1 if the sequence begins from a state that a gradient goes "
+                    "through, 0 if not; null at all others",
+                    since=4,
                 ),
                 Column(names.H_RMS, "float32", "1", "root mean square of h_t over batch and units"),
                 Column(names.C_RMS, "float32", "1", "root mean square of c_t over batch and units (LSTM)"),

@@ -13,7 +13,9 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
+from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
+from graddiag.tracing.passes import Passes
 from graddiag.tracing.trace import Trace, TraceKey
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -29,12 +31,18 @@ class ObservedFusedLayer:
         layer: FusedLayer,
         direction: int,
         on_reached: Callable[["ObservedFusedLayer"], None],
+        passes: Passes,
+        handed: HandedState | None = None,
+        order: Tensor | None = None,
     ) -> None:
         self.key = TraceKey(module, layer.layer, "reverse" if direction else "forward", call_index)
         self._direction = direction
         self._on_reached = on_reached
         self._layer: FusedLayer | None = _detached(layer)
         self._versions = _versions(self._layer)
+        self._passes = passes
+        self.handed = handed
+        self._order = order
         self._pass = -1
         self._grads: dict[str, Tensor] = {}
         self._waiting: LayerCall | None = None
@@ -60,6 +68,8 @@ class ObservedFusedLayer:
     def release(self) -> None:
         """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
         self._layer, self._grads = None, {}
+        if self.handed is not None:
+            self.handed.release()
         if self._waiting is not None:
             self._waiting.release()
 
@@ -75,8 +85,27 @@ class ObservedFusedLayer:
 
         return collect
 
-    @torch.no_grad()
+    def sent_in_pass(self) -> tuple[Tensor, Tensor | None] | None:
+        """What it sends back to its initial state in the pass under way; None where nothing reached it."""
+        if self._pass != current_pass():
+            return None
+        self._add()
+        return self._layer_call().sent_in_pass()
+
+    def drop(self) -> None:
+        """The gradients of the passes so far were thrown away."""
+        if self._waiting is not None:
+            self._waiting.drop()
+
     def _finish(self) -> None:
+        self._add()
+        self._layer_call().commit()
+
+    @torch.no_grad()
+    def _add(self) -> None:
+        """Runs the adjoint on what the pass under way has brought, once."""
+        if not self._grads:
+            return
         grads, self._grads = self._grads, {}
         layer_call = self._layer_call()
         call = layer_call.call
@@ -95,7 +124,13 @@ class ObservedFusedLayer:
     def _layer_call(self) -> LayerCall:
         if self._waiting is None:
             self._waiting = LayerCall(
-                self.key.module, self.key.call, self._recovered(), lambda _: self._on_reached(self)
+                self.key.module,
+                self.key.call,
+                self._recovered(),
+                lambda _: self._on_reached(self),
+                self._passes,
+                self.handed,
+                self._order,
             )
         return self._waiting
 

@@ -27,6 +27,8 @@ _TITLES: Final = {
     schema.EVENT_GRADIENTS_NOT_ZEROED: "gradients not zeroed",
     schema.EVENT_NO_GRADIENT: "no gradient reaches the layer",
     schema.EVENT_STATE_DETACHED: "hidden state detached",
+    schema.EVENT_STATE_NOT_FOLLOWED: "state not followed between calls",
+    schema.EVENT_GRADIENT_CHANGED: "gradient changed between backward passes",
 }
 
 
