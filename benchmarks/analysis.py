@@ -64,7 +64,7 @@ def _supporting(analyse: Callable[..., object], arguments: Mapping[str, Any], ru
 
 
 ANALYSES: dict[str, Callable[[Run], object]] = of_views() | {
-    "parting, two such runs": lambda run: analysis.parting(run, run),
+    "first_divergence, two such runs": lambda run: analysis.first_divergence(run, run),
     "heat, a layer, 100 steps": lambda run: analysis.heat(run, schema.GRAD_H, LAYER, steps=(MIDDLE, MIDDLE + 99)),
     "profile, all steps": lambda run: analysis.profile(run, (0, 10**9), LAYER),
     "gate_profile, all steps": lambda run: analysis.gate_profile(run, (0, 10**9), LAYER),

@@ -12,9 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.comparison.medians import median_interval
-from graddiag.analysis.comparison.modes import mode_boundary
-from graddiag.analysis.comparison.success import SuccessRates, success_rates
+from graddiag.analysis.comparison.success import SuccessRates, mode_boundary, success_rates
+from graddiag.analysis.intervals import median_interval
 
 SEED: Final = 0
 SIZES: Final = (3, 5, 8, 20)

@@ -12,6 +12,7 @@ _HOMES = {
     "watch": "graddiag.recorder",
     "Recorder": "graddiag.recorder",
     "capture": "graddiag.tracing",
+    "CellCall": "graddiag.tracing",
     "Trace": "graddiag.tracing",
     "load_run": "graddiag.store",
     "annotate": "graddiag.store",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from graddiag.store import load_run as load_run
     from graddiag.tracing import Trace as Trace
     from graddiag.tracing.capture import capture as capture
+    from graddiag.tracing.custom import CellCall as CellCall
 
 
 def __getattr__(name: str) -> Any:

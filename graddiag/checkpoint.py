@@ -136,7 +136,7 @@ def _recurrent(found: Any, path: Path) -> dict[str, Tensor]:
     if not held:
         what = f"keys {sorted(map(str, found))[:5]}" if isinstance(found, Mapping) else f"a {type(found).__name__}"
         raise InputError(
-            f"checkpoint {path}: no recurrent weight was found (weight_hh_l0, say), but {what}. It has to be the "
+            f"checkpoint {path}: no recurrent weight was found (e.g. weight_hh_l0), but {what}. It has to be the "
             "state_dict of a model with a torch.nn RNN, LSTM or GRU, or hold one."
         )
     return {name: value for name, value in held[0].items() if isinstance(name, str) and isinstance(value, Tensor)}

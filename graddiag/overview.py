@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graddiag import __version__, schema
 from graddiag.analysis import RULES_VERSION, Thresholds, diagnose, final_loss
-from graddiag.analysis.optimization.sparklines import Spark, spark
+from graddiag.analysis.values import Floats
 from graddiag.errors import RunFormatError
 from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (
@@ -22,11 +25,35 @@ from graddiag.store import (
     as_left,
     fingerprint,
     frame_of,
+    leads_out,
     load_run,
+    part_sizes,
+    read_file,
     read_manifest,
     replace_text,
     run_folders,
 )
+
+POINTS: Final = 40
+
+Spark = tuple[float | None, ...]
+
+
+def spark(values: Floats, missing: NDArray[np.bool_], *, peaks: bool = False, points: int = POINTS) -> Spark:
+    """``values`` [n] in at most ``points`` numbers of four digits, each of as many steps: their mean, or with ``peaks``
+    log10 of the largest, so that none is lost. None where no value is finite (with ``peaks``: and above 0)."""
+    usable = np.isfinite(values) & ~missing & (~np.bool_(peaks) | (values > 0))
+    parts = [part for part in np.array_split(np.arange(len(values)), min(points, len(values)) or 1) if len(part)]
+    return tuple(_one(values[part][usable[part]], peaks) for part in parts)
+
+
+def _one(found: Floats, peaks: bool) -> float | None:
+    if not len(found):
+        return None
+    with np.errstate(over="ignore"):
+        value = float(np.log10(found.max())) if peaks else float(found.mean())
+    return float(f"{value:.4g}") if np.isfinite(value) else None
+
 
 DAMAGED: Final = "damaged"
 CACHE: Final = "overview.json"
@@ -51,7 +78,8 @@ _GROWN: Final = 1.1  # a running run is judged again when it has so many times t
 
 
 class _Summary(BaseModel):
-    """What a listing needs of the tables. ``key`` says of which state of the run, by which graddiag."""
+    """What a listing needs of the tables. ``key`` says of which state of the run, by which graddiag; ``check`` is a
+    digest of the rest, so that a damaged file is never believed."""
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
 
@@ -64,6 +92,18 @@ class _Summary(BaseModel):
     judged: int
     loss: Spark
     norm: Spark
+    check: str = ""
+
+    def signed(self) -> "_Summary":
+        return self.model_copy(update={"check": self._digest()})
+
+    @property
+    def intact(self) -> bool:
+        """Whether it is as it was written."""
+        return self.check == self._digest()
+
+    def _digest(self) -> str:
+        return blake2b(self.model_dump_json(exclude={"check"}).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -73,7 +113,7 @@ class RunEntry:
     status: that of the manifest, or ``damaged``; final_loss: NaN if it ended so, None without any; outcome, cause and
     verdict: those of ``diagnose``, None while the diagnosis is pending; cause: None too where none was found. loss and
     norm: their course in at most 40 points, the norm before clipping as log10 of the largest; None where nothing finite
-    was recorded.
+    was recorded. reason: why a damaged run cannot be read.
     """
 
     run: str
@@ -86,6 +126,7 @@ class RunEntry:
     verdict: str | None = None
     loss: Spark = ()
     norm: Spark = ()
+    reason: str | None = None
 
     @property
     def settings(self) -> dict[str, str]:
@@ -107,8 +148,8 @@ def list_runs(root: Path | str = "runs") -> pd.DataFrame:
     ``run`` is the folder relative to ``root``, ``steps`` counts the updates recorded so far, ``final_loss`` is the
     mean over the last 5% of the steps with a loss (NaN if one of them was, null without any), ``outcome``, ``cause``
     (null where none was found) and ``verdict`` are those of ``diagnose``; a running run is diagnosed again whenever it
-    has grown by a tenth. A run that cannot be read has the status ``damaged``, comes last, and the reason is given when
-    it is loaded. The diagnosis of an unchanged run is kept in its folder, where that can be written.
+    has grown by a tenth. A run that cannot be read has the status ``damaged``, comes last, and ``reason`` says why.
+    The diagnosis of an unchanged run is kept in its folder, where that can be written.
     """
     return frame_of([_row(entry) for entry in overview(root)], _DTYPES)
 
@@ -141,20 +182,25 @@ def _order(entry: RunEntry) -> tuple[bool, float, str]:
 def _row(entry: RunEntry) -> dict[str, Any]:
     own = {name: getattr(entry, name) for name in (schema.RUN, schema.STATUS, schema.STEPS, schema.FINAL_LOSS)}
     settings = {name: getattr(entry.manifest, name) for name in _OF_MANIFEST} if entry.manifest else {}
-    return {**own, **settings, **{name: getattr(entry, name) for name in _JUDGED}}
+    return {**own, **settings, **{name: getattr(entry, name) for name in (*_JUDGED, schema.REASON)}}
 
 
 def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
-    link = folder.relative_to(root).as_posix()
-    known = _read(folder, _stamp(folder))
-    if isinstance(known, RunEntry):
-        return current(replace(known, run=link))
-    manifest, before = known
+    """The entry of one run. Whatever its folder holds, the other runs are listed."""
+    link, manifest = folder.relative_to(root).as_posix(), None
+    if leads_out(root, folder):
+        return RunEntry(link, reason=f"{folder} is a link to {os.path.realpath(folder)}, which is not under the root.")
     try:
+        known = _read(folder, _stamp(folder))
+        if isinstance(known, RunEntry):
+            return current(replace(known, run=link))
+        manifest, before = known
         summary = _summary(folder, manifest, before, judge=deadline is None or time.monotonic() < deadline)
-    except RunFormatError:  # what was read before the damage was met is shown
-        return RunEntry(link, manifest)
-    return current(_complete(link, manifest, summary))
+        return current(_complete(link, manifest, summary))
+    except RunFormatError as error:  # what was read before the damage was met is shown
+        return RunEntry(link, manifest, reason=str(error))
+    except Exception as error:
+        return RunEntry(link, manifest, reason=f"{folder} cannot be read: {type(error).__name__}: {error}")
 
 
 def _stamp(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:
@@ -178,8 +224,8 @@ def _read(folder: Path, stamp: object) -> RunEntry | tuple[RunManifest, _Summary
     """
     try:
         manifest = read_manifest(folder)
-    except RunFormatError:
-        return RunEntry(folder.name)
+    except RunFormatError as error:
+        return RunEntry(folder.name, reason=str(error))
     kept = _kept(folder)
     if kept is not None and kept.key == _key(folder):
         return _complete(folder.name, manifest, kept)
@@ -196,13 +242,14 @@ def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> Run
 
 def _kept(folder: Path) -> _Summary | None:
     try:
-        return _Summary.model_validate_json((folder / CACHE).read_bytes())
-    except (OSError, ValidationError):
+        found = _Summary.model_validate_json(read_file(folder / CACHE))
+    except (OSError, ValidationError, RunFormatError):
         return None
+    return found if found.intact else None
 
 
 def _key(folder: Path) -> str:
-    return f"{__version__} {RULES_VERSION} {fingerprint(folder)} {Thresholds()}"
+    return f"{__version__} {RULES_VERSION} {fingerprint(folder)} {part_sizes(folder)} {Thresholds()}"
 
 
 def _summary(folder: Path, manifest: RunManifest, before: _Summary | None, *, judge: bool) -> _Summary:
@@ -216,7 +263,7 @@ def _summary(folder: Path, manifest: RunManifest, before: _Summary | None, *, ju
         found = found.model_copy(update={**_judged(folder, key), "judged": found.steps})
     if found.verdict:
         with suppress(OSError):  # a root that cannot be written can still be listed
-            replace_text(folder / CACHE, found.model_dump_json())
+            replace_text(folder / CACHE, found.signed().model_dump_json(), durable=False)
     return found
 
 

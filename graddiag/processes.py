@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 _PROC: Final = Path("/proc")
+_DIGITS: Final = 10  # of the number of a process, at most
 _GONE: Final = ("Z", "X")  # ended, and not yet taken notice of by its parent
 
 
@@ -31,7 +32,7 @@ def has_ended(process: str | None) -> bool:
     """
     number, _, rest = (process or "").partition(" ")
     space, _, started = rest.partition(" ")
-    if not number.isdecimal() or not _is_here(space, started.partition(" ")[0]):
+    if not (number.isdecimal() and len(number) <= _DIGITS) or not _is_here(space, started.partition(" ")[0]):
         return False
     try:
         state, now = _stat(int(number))

@@ -1,9 +1,7 @@
 """``watch``: records a training as it happens, without changing a bit of it."""
 
 import atexit
-import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,37 +11,18 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
-from graddiag.errors import GraddiagError, SettingError
+from graddiag.deprecation import renamed_attribute
+from graddiag.errors import SettingError
 from graddiag.goal import with_goal
-from graddiag.recording.events import skipped_event
-from graddiag.recording.faults import Faults
-from graddiag.recording.grad_cosine import GradientCosine
-from graddiag.recording.guard import Part, PartGuard
-from graddiag.recording.interception import Handle, Interception
-from graddiag.recording.layers import LayerMeter, snapshots_of
-from graddiag.recording.manifest import check_every, check_model, new_manifest, open_writer
-from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
-from graddiag.recording.outputs import OutputMeter
-from graddiag.recording.parameters import (
-    GradientMeter,
-    GradientNorms,
-    Spectrum,
-    WeightCopy,
-    recurrent_spectra,
-    update_sizes,
-)
-from graddiag.recording.rows import counterfactual_columns, spectra_columns
-from graddiag.recording.scaling import Scale, calling_scaler
-from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
-from graddiag.store import RunWriter, check_scalar_name
-from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.signals import Signals
-from graddiag.tracing.snapshots import Snapshot
-from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace, dtypes_of
-
-# a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
-SPECTRUM_EVERY = 100
+from graddiag.kinds import Nonlinearity
+from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
+from graddiag.recording.rows import counterfactual_columns
+from graddiag.recording.scalars import checked_scalar
+from graddiag.recording.step_buffer import Scalar
+from graddiag.recording.step_recorder import StepRecorder
+from graddiag.store import RunWriter, ending
+from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom.cell_call import CellForm
 
 
 def watch(
@@ -56,6 +35,7 @@ def watch(
     every: int = 1,
     snapshot_every: int | None = None,
     scaler: torch.amp.GradScaler | None = None,
+    cells: Cells | None = None,
     experiment: str | None = None,
     arm: str | None = None,
     seed: int | None = None,
@@ -89,11 +69,14 @@ def watch(
             W_hh. None takes none. A snapshot of a layer has T x H rows (T = 100, H = 256: 0.2 to 0.4 MB on the disk),
             and its step takes three to five times as long as a recorded one. Between 25% and 33% of what it adds are
             the exponents, of eight directions and four samples at most.
+        cells: further modules to follow, whose call takes a state and gives the next one: a module of the model, its
+            name, its class, several of these, or a mapping of them to ``graddiag.CellCall`` or to the argument that
+            holds the state. ``()``: there are none, and no warning that nothing is followed.
         scaler: the GradScaler of a mixed-precision loop; gradients are then recorded unscaled, and its scale as the
             scalar ``amp_scale``. An update that it skips is no step, and is counted in ``updates_skipped``. A scaler
             that is not given is recognized at the first update.
         experiment, arm, seed, task, model, clip, config: what the run is, for lists, comparisons and reports.
-        loss_reduction: how the loss is reduced ("mean over batch and timesteps", say); a clip threshold means nothing
+        loss_reduction: how the loss is reduced (e.g. "mean over batch and timesteps"); a clip threshold means nothing
             without it.
         goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
             it improves; chance: the value that guessing reaches.
@@ -101,17 +84,18 @@ def watch(
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
-            an optimizer that holds none of the model's parameters.
+            an optimizer that holds none of the model's parameters, or ``cells`` that the model does not hold.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_model(module, optimizer)
+    followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
         "arm": arm,
-        "seed": seed,
+        "seed": checked_seed(seed),
         "task": task,
         "model": model or type(module).__name__,
         "clip": clip,
@@ -120,7 +104,7 @@ def watch(
         "config": settings,
     }
     writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
-    return Recorder(module, optimizer, writer, every, scaler)
+    return Recorder(module, optimizer, writer, every, scaler, followed)
 
 
 class Recorder:
@@ -133,40 +117,19 @@ class Recorder:
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
+        cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
         self._optimizer = optimizer
         self._writer = writer
-        self._buffer = StepBuffer(writer)
-        self._every = every
-        self._step = 0
-        self._guard = PartGuard(writer, lambda: self._step, lambda part: self._layers.hooks.mute(part))
-        self._started = time.monotonic()
-        self._logged: dict[str, Scalar] = {}
-        self._weights: WeightCopy | None = None
-        self._norms: GradientNorms | None = None
-        self._gradient_cosine = GradientCosine(module)
-        self._cosine: Tensor | None = None
-        self._signals: list[Signals] = []
-        self._snapshots: list[Snapshot] = []
-        self._faults = Faults(module)
         self._closed = False
-        self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
-        self._scaled = scaler is not None
-        scale = Scale(scaler, optimizer)
-        self._meter = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
-        self._layers = LayerMeter(module, self._guard, stale=scale.detect_skip)
-        self._outputs = OutputMeter(module)
-        self._output_sums: Tree = {}
-        self._handles: list[Handle] = []
-        if optimizer is not None:
-            self._handles.append(optimizer.register_step_pre_hook(self._on_step))
-            self._handles.append(optimizer.register_step_post_hook(lambda *_: self._after_update()))
-            self._handles.append(Interception(optimizer, "zero_grad", self._zeroing))
-        if scaler is not None:
-            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
+        self._steps = StepRecorder(module, optimizer, writer, every, scaler, cells)
         atexit.register(self._abandon)
-        self._begin()
+        try:
+            self._steps.warn()
+        except RuntimeWarning as refused:  # a filter makes errors of warnings
+            self.close("failed", str(refused))
+            raise
 
     @property
     def path(self) -> Path:
@@ -177,43 +140,62 @@ class Recorder:
         """Keeps scalars of the step that the next update ends: ``log(loss=loss, ppl=ppl)``. A tensor is not waited for.
 
         Raises:
-            SettingError: a name that the steps table keeps for itself (``grad_norm``, ``step``, ...).
+            SettingError: a name that the steps table keeps for itself (``grad_norm``, ``step``, ...), or a value
+                that is no number: text, a vector, a complex number, or one that no float holds; nothing is kept then.
         """
-        for name, value in scalars.items():
-            check_scalar_name(name)
-            self._logged[name] = value.detach().clone() if isinstance(value, Tensor) else value
+        self._steps.log({name: checked_scalar(name, value) for name, value in scalars.items()})
 
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
 
-        For anything that loops over time and is none of torch's recurrent layers: call it once per timestep, in their
-        order, on the state. What comes out of ``backward()`` for that tensor, through every path, is the column
-        ``grad_h`` of the module ``name``; it gives no transport gain.
+        For a loop over time without a module: call it once per timestep, in their order, on the state. What comes out
+        of ``backward()`` for that tensor, through every path, is the column ``grad_h`` of the module ``name``; what it
+        sends to the tensor tapped before, through all that lies between, gives the transport gain and the immediate
+        gradient. These two are missing where a custom autograd function or a checkpoint lies between, or more than
+        2,000 operations.
 
         Raises:
             SettingError: ``name`` is a recurrent module of the model.
         """
-        return self._layers.tap(name, tensor)
+        return self._steps.layers.tap(name, tensor)
 
-    def look(self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None) -> ThresholdSweep:
+    def gate(self, name: str, values: Tensor, *, activation: Nonlinearity = "sigmoid", of: str | None = None) -> Tensor:
+        """Records a gate of a cell that graddiag has no equations of, and returns it: ``recorder.gate("forget", f)``.
+
+        Call it inside the cell's forward or right after the call, once for each timestep; with ``tap`` after it.
+
+        Args:
+            values: the activations, [N, ...]; activation: what they went through, which decides what is saturated.
+            of: the cell (its name in the model) or the tapped name; None: the call that is running, or the last one.
+
+        Raises:
+            SettingError: no cell or tap of the name ``of`` ran, or there is no such activation.
+        """
+        return self._steps.layers.gate(name, values, activation, of)
+
+    def try_thresholds(
+        self, loss: Callable[[], Tensor | float], thresholds: Sequence[float] | None = None
+    ) -> ThresholdSweep:
         """Tries several clip thresholds on the gradient at hand, and records the loss on the same batch after each.
 
-        Call it after ``backward()`` and before clipping: ``recorder.look(lambda: loss_fn(model(x), y))``. Nothing is
-        changed by looking, and the passes that it takes are not recorded; see ``graddiag.clipping.counterfactual``.
-        The threshold of the run's own policy ``norm:C`` is tried too.
+        Call it after ``backward()`` and before clipping: ``recorder.try_thresholds(lambda: loss_fn(model(x), y))``. It
+        changes nothing, and its passes are not recorded; see ``graddiag.clipping.counterfactual``. The threshold of
+        the run's own policy ``norm:C`` is tried too.
 
         Raises:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
                 what ``counterfactual`` refuses.
         """
         if self._optimizer is None:
-            raise SettingError("look(): it tries the optimizer's update; give it to watch(model, optimizer, ...).")
-        self._meter.check_as_left()
+            raise SettingError("try_thresholds(): it makes updates; give watch(model, optimizer, ...) the optimizer.")
+        self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
         sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
-        columns = counterfactual_columns(self._step, sweep.norm, sweep.loss_before, sweep.tried)
+        columns = counterfactual_columns(self._steps.step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
+
+    look = renamed_attribute("look", "try_thresholds")
 
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.
@@ -223,8 +205,7 @@ class Recorder:
         """
         if self._optimizer is not None:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
-        self._before_update()
-        self._after_update()
+        self._steps.end_step()
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
         """Takes every hook off and closes the run's files; safe to call twice."""
@@ -232,168 +213,13 @@ class Recorder:
             return
         self._closed = True
         atexit.unregister(self._abandon)
-        for handle in self._handles:
-            handle.remove()
-        self._layers.close()
-        self._outputs.close()
-        self._meter.close()
-        self._weights = self._norms = None
-        self._gradient_cosine.forget()
-        self._signals, self._snapshots = [], []
-        self._guard(Part.STEPS, self._buffer.write)
-        self._guard(Part.STEPS, self._log_totals)
-        self._writer.close(status, error)
+        self._steps.close(status, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if error is None:
-            self.close()
-            return
-        interrupted = isinstance(error, KeyboardInterrupt)
-        try:
-            self.close(*(("interrupted", None) if interrupted else ("failed", f"{type(error).__name__}: {error}")))
-        except GraddiagError as lost:
-            error.add_note(f"graddiag could not close the run: {lost}")
-
-    def _log_totals(self) -> None:
-        left_out = self._meter.left_out()
-        if left_out:
-            self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
-        for event in self._faults.totals(self._step - 1):
-            self._writer.append(schema.TABLE_EVENTS, event)
-
-    @property
-    def _recording(self) -> bool:
-        return self._step % self._every == 0
-
-    @property
-    def _snapshotting(self) -> bool:
-        each = self._writer.manifest.snapshot_every
-        return each is not None and self._step % each == 0
-
-    def _begin(self) -> None:
-        if not self._recording:
-            return
-        # without an optimizer the update comes before the traces are taken
-        self._layers.start(own_weights=self._snapshotting and self._optimizer is None)
-        self._outputs.start()
-        if self._optimizer is None:
-            self._guard(Part.PARAMETERS, self._copy_weights)
-
-    def _on_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
-        if self._step == 0 and not self._scaled:
-            self._guard(Part.PARAMETERS, self._recognize_scaler)
-        replaced = with_observed_closure(args, kwargs, self._begin, self._before_update)
-        if replaced is None:
-            self._before_update()
-        return replaced
-
-    def _before_update(self) -> None:
-        self._guard(Part.PARAMETERS, self._take_norms)
-        if self._recording:
-            self._layers.stop()
-            self._outputs.stop()
-            self._guard(Part.OUTPUTS, self._take_outputs)
-            self._guard(Part.SIGNALS, self._take_signals)
-            if self._optimizer is not None:
-                self._guard(Part.PARAMETERS, self._copy_weights)
-            self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
-
-    def _zeroing(self, *_: Any, **__: Any) -> None:
-        self._guard(Part.PARAMETERS, self._meter.check_used)
-
-    def _unscaling(self, optimizer: torch.optim.Optimizer) -> None:
-        if optimizer is self._optimizer:
-            self._guard(Part.PARAMETERS, self._meter.unscaling)
-
-    def _recognize_scaler(self) -> None:
-        """A scaler that ``watch`` was not given, at the first update that comes through it."""
-        scaler = calling_scaler()
-        if scaler is not None and scaler.is_enabled():
-            self._meter.follow_scaler(scaler)
-            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
-
-    def _take_norms(self) -> None:
-        self._norms = self._meter.take()
-        for event in self._faults.of_step(self._step, self._norms, self._layers.hooks.calls):
-            self._buffer.log_event(event)
-
-    def _take_outputs(self) -> None:
-        self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
-        if self._outputs.half:
-            self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
-
-    def _take_signals(self) -> None:
-        traces, scale = self._layers.take(), None if self._norms is None else self._norms.scale
-        measured = self._layers.signals(traces, scale)
-        hooks = self._layers.hooks
-        for event in (
-            *self._faults.of_states(self._step, hooks.detached),
-            *self._faults.of_links(self._step, hooks.not_followed),
-        ):
-            self._buffer.log_event(event)
-        if traces:
-            self._writer.note(activations=dtypes_of(traces))
-        self._signals = measured
-        if self._snapshotting:
-            self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
-
-    def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = snapshots_of(traces, scale)
-
-    def _copy_weights(self) -> None:
-        self._weights = WeightCopy(self._module)
-
-    def _take_cosine(self) -> None:
-        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone."""
-        self._cosine = self._gradient_cosine.cosine() if self._recording else None
-        if (self._step + 1) % self._every == 0:
-            self._gradient_cosine.keep()
-        else:
-            self._gradient_cosine.forget()
-
-    def _after_update(self) -> None:
-        self._guard(Part.GRADIENT_COSINE, self._take_cosine)
-        self._guard(Part.STEPS, self._keep_step)
-        self._guard(Part.PARAMETERS, self._meter.updated)
-        self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
-        self._output_sums = {}
-        self._layers.hooks.calls.clear()
-        self._step += 1
-        self._begin()
-
-    def _keep_step(self) -> None:
-        row: dict[str, Scalar] = {schema.STEP: self._step, **self._logged}
-        row[schema.WALL_TIME] = time.monotonic() - self._started
-        row[schema.LR] = self._logged.get(schema.LR, learning_rate(self._optimizer))
-        parameters: Tree = {}
-        row |= self._faults.columns(self._layers.hooks.calls, self._logged)
-        if self._norms is not None:
-            row |= self._norms.totals()
-        if self._weights is not None:
-            ratio, parameters = update_sizes(self._weights, self._norms)
-            row[schema.UPDATE_RATIO] = ratio
-        if self._cosine is not None:
-            row[schema.GRAD_COSINE] = self._cosine
-        self._buffer.add(row)
-        if self._recording or self._on_cpu or self._buffer.full:
-            self._buffer.write(
-                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
-                self._spectra,
-            )
-        if parameters and self._snapshotting:
-            self._guard(Part.SPECTRA, self._write_spectra)
-
-    def _write_spectra(self) -> None:
-        spectra = full_spectra(self._module)
-        if spectra:
-            self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
-
-    def _spectra(self) -> dict[str, Spectrum]:
-        return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
+        self.close(*ending(error))
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

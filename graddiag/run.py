@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
@@ -10,12 +10,30 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graddiag import schema
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+class MissingRows(BaseModel):
+    """Rows of a table that were recorded and could not be written: from one step to another, both included."""
+
+    model_config = ConfigDict(frozen=True)
+
+    table: str
+    first_step: int
+    last_step: int
+    rows: int
+    reason: str
+
+    def __str__(self) -> str:
+        steps = f"step {self.first_step}"
+        if self.last_step != self.first_step:
+            steps = f"steps {self.first_step} to {self.last_step}"
+        return f"{self.rows:,} rows of table {self.table}, {steps}, could not be written: {self.reason}"
 
 
 class RunManifest(BaseModel):
@@ -26,7 +44,8 @@ class RunManifest(BaseModel):
     ``optimizer`` holds the class and the first group's settings (``class``, ``lr``, ``momentum``, ``betas``, ...);
     ``not_in_optimizer`` and ``frozen`` name the trainable parameters that it does not hold and those with
     ``requires_grad=False``, as of the last recorded step. None of the three is known of runs before schema 3.
-    ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``).
+    ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``). ``missing`` holds the
+    rows that could not be written, of a disk that was full or gone for a while.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -42,8 +61,8 @@ class RunManifest(BaseModel):
     model: str | None = None
     clip: str | None = None
     loss_reduction: str | None = None
-    every: int = 1
-    snapshot_every: int | None = None
+    every: int = Field(default=1, ge=1)
+    snapshot_every: int | None = Field(default=None, ge=1)
     config: Mapping[str, Any] = Field(default_factory=dict)
     optimizer: Mapping[str, Any] | None = None
     not_in_optimizer: tuple[str, ...] | None = None
@@ -55,8 +74,19 @@ class RunManifest(BaseModel):
     status: schema.Status = "running"
     writer: str | None = None
     error: str | None = None
+    missing: tuple[MissingRows, ...] = ()
     created: datetime
     finished: datetime | None = None
+
+    @field_validator("created", "finished")
+    @classmethod
+    def _check_time(cls, moment: datetime | None) -> datetime | None:
+        """In UTC where no zone is given, and within the years that every library below can count in."""
+        if moment is None:
+            return None
+        if moment.year not in range(1970, 2262):
+            raise ValueError(f"a time of the year {moment.year}")
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class TableReader(Protocol):

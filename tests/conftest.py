@@ -31,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _without_sync() -> Iterator[None]:
+    """A sync takes 10 ms or more, thousands of times in these tests, and power does not fail in one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """A headless Chromium. Where there is none the test is skipped and says so; in CI it fails."""

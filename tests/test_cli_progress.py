@@ -48,10 +48,10 @@ def test_a_bar_of_other_work_begins_anew(monkeypatch: pytest.MonkeyPatch) -> Non
     bars: list[Progress] = []
     enter = Progress.__enter__
     monkeypatch.setattr(Progress, "__enter__", lambda self: (bars.append(self), enter(self))[1])
-    with work_bar() as tell:
-        tell(Work("one", 3, 3))
+    with work_bar() as on_progress:
+        on_progress(Work("one", 3, 3))
         first = bars[0].tasks[0].start_time
-        tell(Work("two", 1, 5))
+        on_progress(Work("two", 1, 5))
         assert bars[0].tasks[0].start_time > first
         assert (bars[0].tasks[0].completed, bars[0].tasks[0].total) == (1, 5)
 

@@ -55,7 +55,7 @@ def train(root: Path, name: str, optimizer: str, look: bool, steps: int = 20) ->
             loss = (net(x) - y).square().mean()
             loss.backward()
             if look and step % 3 == 0:
-                recorder.look(lambda x=x, y=y: (net(x) - y).square().mean())
+                recorder.try_thresholds(lambda x=x, y=y: (net(x) - y).square().mean())
             nn.utils.clip_grad_norm_(net.parameters(), 0.3)
             recorder.log(loss=loss)
             opt.step()
@@ -203,8 +203,8 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="LBFGS makes many passes"):
         clipping.counterfactual(model, torch.optim.LBFGS(model.parameters()), loss)
     with graddiag.watch(model, run="none", root=tmp_path) as recorder:
-        with pytest.raises(SettingError, match=r"look\(\): it tries the optimizer's update; give it to watch"):
-            recorder.look(loss)
+        with pytest.raises(SettingError, match=r"try_thresholds\(\): it makes updates; give watch"):
+            recorder.try_thresholds(loss)
         recorder.step()
 
 
@@ -213,8 +213,8 @@ def test_a_gradient_that_was_clipped_already_is_refused(tmp_path: Path) -> None:
     with graddiag.watch(model, opt, run="late", root=tmp_path) as recorder:
         loss().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        with pytest.raises(SettingError, match=r"was 1e\+03 after backward\(\) and is now 1\. Look before clipping"):
-            recorder.look(loss)
+        with pytest.raises(SettingError, match=r"was 1e\+03 after backward\(\) and is now 1\. Call it before clipping"):
+            recorder.try_thresholds(loss)
         opt.step()
 
 
@@ -223,8 +223,8 @@ def test_a_scaled_gradient_is_refused(tmp_path: Path) -> None:
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     with graddiag.watch(model, opt, run="amp", root=tmp_path, scaler=scaler) as recorder:
         scaler.scale(loss()).backward()
-        with pytest.raises(SettingError, match=r"look\(\): the gradients carry a GradScaler's scale"):
-            recorder.look(loss)
+        with pytest.raises(SettingError, match=r"try_thresholds\(\): the gradients carry a GradScaler's scale"):
+            recorder.try_thresholds(loss)
         scaler.step(opt)
         scaler.update()
 
@@ -235,7 +235,7 @@ def test_rows_of_the_table(tmp_path: Path) -> None:
         for _ in range(3):
             opt.zero_grad()
             loss().backward()
-            looked = recorder.look(loss, [0.5])
+            looked = recorder.try_thresholds(loss, [0.5])
             clipping.parse("norm:1.0")(model.parameters())
             opt.step()
     rows = graddiag.load_run(recorder.path).counterfactuals

@@ -1,3 +1,5 @@
+"""The list of runs: a row a run, read fast, and its course in a few numbers."""
+
 import json
 import math
 import os
@@ -6,13 +8,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import graddiag
 from graddiag import schema
-from graddiag.analysis import OUTCOME_NAMES, diagnose
-from graddiag.overview import CACHE, list_runs, overview
-from graddiag.run import numbers
+from graddiag.analysis import OUTCOME_NAMES, Diagnosis, diagnose
+from graddiag.overview import CACHE, list_runs, overview, spark
+from graddiag.run import Run, numbers
 from graddiag.store import RunWriter, annotate, trash_run
 from tests.store.runs import NAN, manifest, write_run
 
@@ -70,6 +73,7 @@ def test_a_damaged_run_is_a_row_and_comes_last(root: Path, broken: str) -> None:
     assert runs["run"].tolist() == ["pair/clip-off", "pair/clip-on", "alone"]
     last = runs.iloc[-1]
     assert last["status"] == "damaged"
+    assert broken in last["reason"]
     assert last[["steps", "final_loss", "outcome", "cause", "verdict"]].isna().all()
 
 
@@ -96,12 +100,35 @@ def test_a_damaged_cache_is_made_anew(root: Path, content: bytes) -> None:
     assert json.loads((root / "alone" / CACHE).read_text())["steps"] == 5
 
 
+def test_a_cache_is_not_believed_over_the_run(root: Path) -> None:
+    first = list_runs(root)
+    cache = root / "alone" / CACHE
+    cache.write_text(json.dumps(json.loads(cache.read_text()) | {"steps": 7, "verdict": "healthy"}))
+    assert list_runs(root).equals(first)
+    part = root / "alone" / "steps" / "000001.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    cache.touch()
+    assert list_runs(root)["status"].tolist() == ["finished", "finished", "damaged"]
+
+
+def test_whatever_one_run_does_to_its_reader_the_others_are_listed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def judge(run: Run) -> Diagnosis:
+        if run.name == "alone":
+            raise MemoryError("too large")
+        return diagnose(run)
+
+    monkeypatch.setattr("graddiag.overview.diagnose", judge)
+    runs = list_runs(root)
+    assert runs["status"].tolist() == ["finished", "finished", "damaged"]
+    assert runs["reason"].tolist()[-1].endswith("alone cannot be read: MemoryError: too large")
+
+
 def test_a_root_that_cannot_be_written_is_listed_all_the_same(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, text: str) -> None:
+    def refuse(path: Path, text: str, *, durable: bool) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("graddiag.overview.replace_text", refuse)
-    assert len(list_runs(root)) == 3
+    assert list_runs(root)["status"].tolist() == ["finished"] * 3
     assert CACHE not in os.listdir(root / "alone")
 
 
@@ -180,3 +207,34 @@ def test_a_run_is_interrupted_once_its_process_was_killed(tmp_path: Path) -> Non
     assert [entry.status for entry in overview(tmp_path)] == ["interrupted"]
     assert list_runs(tmp_path)["status"].tolist() == ["interrupted"]
     assert graddiag.load_run(tmp_path / "left").manifest.status == "interrupted"
+
+
+MISSING_VALUE, INF = float("nan"), float("inf")
+
+
+def none_missing(values: np.ndarray) -> np.ndarray:
+    return np.zeros(len(values), dtype=bool)
+
+
+def test_means_of_equal_parts() -> None:
+    values = np.array([1.0, 3.0, 10.0, 20.0])
+    assert spark(values, none_missing(values), points=2) == (2.0, 15.0)
+    assert spark(values, none_missing(values)) == (1.0, 3.0, 10.0, 20.0)
+
+
+def test_no_peak_is_lost() -> None:
+    values = np.ones(10_000)
+    values[7777] = 1e30
+    assert max(each for each in spark(values, none_missing(values), peaks=True) if each is not None) == 30.0
+
+
+def test_what_has_no_number_is_none() -> None:
+    values = np.array([MISSING_VALUE, INF, 0.0, 5.0])
+    assert spark(values, none_missing(values)) == (None, None, 0.0, 5.0)
+    assert spark(values, none_missing(values), peaks=True) == (None, None, None, 0.699)
+    assert spark(values, np.ones(4, dtype=bool)) == (None,) * 4
+    assert spark(np.zeros(0), np.zeros(0, dtype=bool)) == ()
+
+
+def test_a_mean_beyond_what_a_float_holds_is_none() -> None:
+    assert spark(np.array([1e308, 1e308]), np.zeros(2, dtype=bool), points=1) == (None,)

@@ -28,7 +28,7 @@ def clip_what_is_there(model: nn.Module) -> None:
         clip(model)
 
 
-def nothing(model: nn.Module) -> None: ...
+def leave_model(model: nn.Module) -> None: ...
 
 
 def zero(model: nn.Module) -> None:
@@ -65,26 +65,26 @@ def events(
     return graddiag.load_run(root / "r").events[schema.KIND].tolist()
 
 
-@pytest.mark.parametrize("before", [zero, forget, nothing, read])
-@pytest.mark.parametrize("after", [nothing, zero, forget, read])
+@pytest.mark.parametrize("before", [zero, forget, leave_model, read])
+@pytest.mark.parametrize("after", [leave_model, zero, forget, read])
 def test_ordinary_loops_are_not_accused(
     before: Callable[[nn.Module], None], after: Callable[[nn.Module], None], tmp_path: Path
 ) -> None:
     """Whoever zeroes, or lets gradients pile up, or looks at them, changes nothing in vain."""
     zeroed = {zero, forget} & {before, after}
     expected = [] if zeroed else [schema.EVENT_GRADIENTS_NOT_ZEROED]
-    assert events(tmp_path, before=before, between=nothing, after=after, every=3) == expected
+    assert events(tmp_path, before=before, between=leave_model, after=after, every=3) == expected
 
 
 def test_clipping_in_its_place(tmp_path: Path) -> None:
-    assert events(tmp_path, before=zero, between=clip, after=nothing) == [schema.EVENT_FIRST_CLIP]
+    assert events(tmp_path, before=zero, between=clip, after=leave_model) == [schema.EVENT_FIRST_CLIP]
 
 
-@pytest.mark.parametrize(("before", "after"), [(forget, clip), (clip_what_is_there, nothing)])
+@pytest.mark.parametrize(("before", "after"), [(forget, clip), (clip_what_is_there, leave_model)])
 def test_clipping_in_the_wrong_place_is_said_once(
     before: Callable[[nn.Module], None], after: Callable[[nn.Module], None], tmp_path: Path
 ) -> None:
-    assert events(tmp_path, before=before, between=nothing, after=after) == [schema.EVENT_CLIP_MISPLACED]
+    assert events(tmp_path, before=before, between=leave_model, after=after) == [schema.EVENT_CLIP_MISPLACED]
 
 
 def test_a_scaled_loss_is_recorded_unscaled(tmp_path: Path) -> None:

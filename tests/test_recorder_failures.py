@@ -2,7 +2,11 @@
 
 import gc
 import math
+import os
+import subprocess
+import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +16,6 @@ from torch import Tensor, nn
 
 import graddiag
 from graddiag import schema
-from graddiag.errors import InputError
 from graddiag.store import RunWriter
 from tests.test_recorder import Model, train
 from tests.tracing.models import HOMES, hooks_of
@@ -31,6 +34,7 @@ def step_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     [
         (ValueError("lost the data"), "failed", "ValueError: lost the data"),
         (SystemExit(3), "failed", "SystemExit: 3"),
+        (SystemExit(0), "finished", None),
         (KeyboardInterrupt(), "interrupted", None),
     ],
 )
@@ -122,9 +126,9 @@ def broken(*_: object, **__: object) -> None:
 PLACES = {
     "signals": "graddiag.recording.layers.signals",
     "rows": "graddiag.recording.step_buffer.timestep_columns",
-    "weights": "graddiag.recorder.WeightCopy",
-    "update": "graddiag.recorder.update_sizes",
-    "spectra": "graddiag.recorder.recurrent_spectra",
+    "weights": "graddiag.recording.step_recorder.WeightCopy",
+    "update": "graddiag.recording.step_recorder.update_sizes",
+    "spectra": "graddiag.recording.step_recorder.recurrent_spectra",
     "host": "graddiag.recording.step_buffer.to_host",
     "norms": "graddiag.recording.parameters._norm",
     "take": "graddiag.recording.parameters.GradientMeter.take",
@@ -177,7 +181,9 @@ def test_warnings_as_errors_do_not_stop_it_either(tmp_path: Path, monkeypatch: p
     assert graddiag.load_run(tmp_path / "r").events[schema.KIND].tolist() == [schema.EVENT_RECORDING_STOPPED]
 
 
-def test_a_disk_that_fails_does_not_hide_the_users_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_while_the_run_is_closed_does_not_hide_the_users_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = Model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     error = ValueError("the user's own")
@@ -185,7 +191,7 @@ def test_a_disk_that_fails_does_not_hide_the_users_error(tmp_path: Path, monkeyp
 
     def close(writer: RunWriter, *args: object) -> None:
         original(writer, *args)
-        raise InputError("no space left on device")
+        raise RuntimeError("an error of its own")
 
     monkeypatch.setattr(RunWriter, "close", close)
     with warnings.catch_warnings(), pytest.raises(ValueError, match="the user's own") as caught:
@@ -195,6 +201,65 @@ def test_a_disk_that_fails_does_not_hide_the_users_error(tmp_path: Path, monkeyp
             raise error
     assert caught.value is error
     assert hooks_of(model) == 0
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_disk_that_goes_while_a_model_trains_changes_nothing_of_the_training(
+    comes_back: bool, tmp_path: Path
+) -> None:
+    def trained(root: Path | None) -> list[Tensor]:
+        torch.manual_seed(0)
+        model = Model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with graddiag.watch(model, optimizer, run="r", root=root) if root else nullcontext():
+            for step in range(9):
+                if root and step == 3:
+                    (root / "r").rename(root / "gone")
+                if root and step == 6 and comes_back:
+                    (root / "gone").rename(root / "r")
+                step_of(model, optimizer)
+        return [*model.parameters(), torch.get_rng_state()]
+
+    alone = trained(None)
+    with warnings.catch_warnings(
+        record=True, action="always"
+    ) as caught:  # none where nothing was due to be written meanwhile
+        watched = trained(tmp_path)
+    assert comes_back or "The training continues unchanged" in str(caught[-1].message)
+    assert all(torch.equal(one, other) for one, other in zip(alone, watched, strict=True))
+    if comes_back:
+        assert graddiag.load_run(tmp_path / "r").steps[schema.STEP].tolist() == list(range(9))
+
+
+FORKED = """
+import os, sys, torch, graddiag
+model = torch.nn.GRU(2, 3)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+def steps(count):
+    for _ in range(count):
+        optimizer.zero_grad()
+        model(torch.randn(4, 2, 2))[0].square().mean().backward()
+        optimizer.step()
+with graddiag.watch(model, optimizer, run="r", root=sys.argv[1]) as recorder:
+    steps(3)
+    child = os.fork()
+    if not child:
+        steps(300)
+        recorder.log(loss=1.0)
+        sys.exit(4)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 4
+    steps(2)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.timeout(240)
+def test_a_forked_child_trains_on_and_leaves_the_run_alone(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.steps[schema.STEP].tolist() == list(range(5))
+    assert (run.manifest.status, run.manifest.error) == ("finished", None)
 
 
 @either_home

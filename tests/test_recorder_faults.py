@@ -49,7 +49,7 @@ def run_of(
     return graddiag.load_run(root / "r")
 
 
-def told(run: graddiag.Run, kind: str) -> list[list[object]]:
+def events_of(run: graddiag.Run, kind: str) -> list[list[object]]:
     events = run.events[run.events.kind == kind]
     return events[[schema.STEP, schema.WHERE, schema.VALUE]].values.tolist()
 
@@ -136,7 +136,7 @@ def test_gradients_that_are_never_zeroed(step: Loop, every: int, tmp_path: Path)
     run = run_of(tmp_path, step, every=every)
     n = len(list(Model().parameters()))
     assert run.steps[schema.GRADIENTS_NOT_ZEROED].tolist() == [0] + [n] * (STEPS - 1)
-    assert told(run, schema.EVENT_GRADIENTS_NOT_ZEROED) == [[1, f"{n} of {n} parameters", n]]
+    assert events_of(run, schema.EVENT_GRADIENTS_NOT_ZEROED) == [[1, f"{n} of {n} parameters", n]]
 
 
 def test_a_parameter_outside_of_the_optimizer_that_nobody_zeroes(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_parameter_outside_of_the_optimizer_that_nobody_zeroes(tmp_path: Path)
     name = next(name for name, _ in Model().named_parameters())
     assert run.manifest.not_in_optimizer == (name,)
     assert run.steps[schema.GRADIENTS_NOT_ZEROED].tolist() == [0] + [1] * (STEPS - 1)
-    assert told(run, schema.EVENT_GRADIENTS_NOT_ZEROED) == [[1, name, 1]]
+    assert events_of(run, schema.EVENT_GRADIENTS_NOT_ZEROED) == [[1, name, 1]]
     own = run.parameters[run.parameters[schema.PARAMETER] == name]
     assert (own[schema.GRAD_NORM] > 0).all()
     assert own[schema.UPDATE_RATIO].tolist() == [0.0] * STEPS
@@ -197,7 +197,7 @@ class CutOff(Model):
 def test_a_layer_that_runs_and_gets_no_gradient(every: int, tmp_path: Path) -> None:
     run = run_of(tmp_path, zeroing(True), CutOff, every=every)
     assert run.steps[schema.UNREACHED_MODULES].tolist() == [1] * STEPS
-    assert told(run, schema.EVENT_NO_GRADIENT) == [[0, "rnn", 1], [STEPS - 1, "rnn", STEPS]]
+    assert events_of(run, schema.EVENT_NO_GRADIENT) == [[0, "rnn", 1], [STEPS - 1, "rnn", STEPS]]
 
 
 def test_a_loss_that_was_detached(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_loss_that_was_detached(tmp_path: Path) -> None:
         [STEPS - 1, "rnn", STEPS],
         [STEPS - 1, "all parameters", STEPS],
     ]
-    assert told(run, schema.EVENT_NO_GRADIENT) == expected
+    assert events_of(run, schema.EVENT_NO_GRADIENT) == expected
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -284,7 +284,9 @@ def scaled_run(
 def test_clipping_before_unscale_is_named_where_it_happens(given: bool, clip: str | None, tmp_path: Path) -> None:
     wrong = scaled_run(tmp_path / "wrong", given=given, unscale=False, clip=clip)
     first = (0 if clip else 1) + (not given)  # undeclared it takes two steps; a scaler is recognized at the first
-    assert told(wrong, schema.EVENT_CLIP_BEFORE_UNSCALE) == [[first, "all parameters", pytest.approx(0.01, rel=1e-3)]]
+    assert events_of(wrong, schema.EVENT_CLIP_BEFORE_UNSCALE) == [
+        [first, "all parameters", pytest.approx(0.01, rel=1e-3)]
+    ]
     right = scaled_run(tmp_path / "right", given=given, unscale=True, clip=clip)
     assert right.events[schema.KIND].tolist() == [schema.EVENT_FIRST_CLIP]
     assert right.steps.amp_scale.tolist() == [2.0**10] * STEPS
@@ -295,7 +297,7 @@ def test_skipped_updates_are_counted_and_are_no_nonfinite_gradients(tmp_path: Pa
     run = scaled_run(tmp_path, given=True, unscale=True, clip="norm:0.01", overflows=(2, 3, 5))
     assert run.steps[schema.UPDATES_SKIPPED].tolist() == [0, 0, 2, 1, 0, 0]
     assert run.steps[schema.NONFINITE].tolist() == [0] * STEPS
-    assert told(run, schema.EVENT_UPDATE_SKIPPED) == [[2, "the GradScaler", 2], [3, "the GradScaler", 1]]
+    assert events_of(run, schema.EVENT_UPDATE_SKIPPED) == [[2, "the GradScaler", 2], [3, "the GradScaler", 1]]
     assert not (run.events.kind == schema.EVENT_NONFINITE).any()
 
 

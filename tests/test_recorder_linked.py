@@ -83,7 +83,7 @@ def test_a_state_that_is_not_followed_is_said_once_and_claimed_nothing_of(tmp_pa
 
     run = recorded(tmp_path, plain(torch.ones(T, N), long))
     assert run.timesteps[schema.CALL].nunique() == T
-    events = run.events[run.events[schema.KIND] == schema.EVENT_STATE_NOT_FOLLOWED]
+    events = run.events[run.events[schema.KIND] == schema.EVENT_GAIN_MISSING]
     assert events[schema.WHERE].tolist() == ["cell"]
     assert "2,000 operations" in events[schema.MESSAGE].iloc[0]
     found = graddiag.diagnose(run)

@@ -63,7 +63,7 @@ def card(run: OpenRun, style: figures.Style) -> None:
     heading(run.link, level=3)
     with st.container(horizontal=True):
         badges.outcome(of(run, analysis.diagnose))
-        badges.show(run.manifest.status, badges.STATUSES)
+        badges.show_badge(run.manifest.status, badges.STATUSES)
     keyed(facts(run.manifest), color=style.color, dash=style.dash)
 
 

@@ -31,9 +31,9 @@ def page() -> None:
     kind = st.segmented_control("What to run", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
     sentence(f"{KINDS_ABOUT[kind]} The job keeps running in the background if you close this page.")
     if kind == PAIR:
-        form(labform.choose, labform.request)
+        form(labform.choose_training, labform.training_request)
     else:
-        form(presetform.choose, presetform.request)
+        form(presetform.choose_preset, presetform.preset_request)
     live(body, state=lambda: (root_state(), labjobs.states(), labjobs.last_words()))
 
 
@@ -56,13 +56,13 @@ def begin(request: Callable[[], JobRequest]) -> None:
 
 
 def body() -> None:
-    labjobs.problem()
+    labjobs.job_problem()
     jobs = read_jobs(runs_root())
     if not jobs:
         muted("No jobs yet. What you start appears here, with its curves as they grow.")
         return
     first = asked(jobs)
-    labjobs.show(first)
+    labjobs.show_job(first)
     labjobs.others([job for job in jobs if job.id != first.id])
 
 

@@ -43,7 +43,8 @@ def body() -> None:
         g2 = slider("Second entry", -5.0, 5.0, 2.0, key="g2", step=0.1)
         threshold = slider("Threshold c of norm and value", 0.1, 5.0, 1.0, key="c", step=0.1)
         factor = slider("Factor of AGC", 0.05, 1.0, 0.25, key="agc", step=0.05)
-    entry = g1 if FIRST[first] is None else FIRST[first]
+    special = FIRST[first]
+    entry = g1 if special is None else special
     found = clipping.clip_each((entry, g2), threshold, factor)
     extent = 1.15 * max(abs(g1), abs(g2), threshold)
     with pictures:

@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag.analysis import number
 from graddiag.figures import lessons as figures
 from graddiag.lessons import losses
-from graddiag.lessons.values import equal, told
+from graddiag.lessons.values import equal, written
 from graddiag.views.table import csv_of
 from ui.charts import captioned
 from ui.learn import Example, bench, examples, formula, lesson, prose, slider
@@ -82,7 +82,7 @@ def costs() -> list[tuple[tuple[str, str], ...]]:
 def broken() -> list[tuple[tuple[str, str], ...]]:
     rows = [(x, losses.squash(x, "float32"), losses.squash(x, "float64")) for x in ROUNDED]
     return [
-        tuple((told(value), "") for value in (x, single.naive, double.naive, double.stable))
+        tuple((written(value), "") for value in (x, single.naive, double.naive, double.stable))
         for x, single, double in rows
     ]
 

@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.errors import GraddiagError
-from graddiag.report import FORMS, SECTIONS, Packed, pack_report
+from graddiag.report import FORMS, SECTIONS, Form, Packed, pack_report
 from ui.opening import opened
 from ui.preview import preview as draw
 from ui.results import OpenRun, read
@@ -40,7 +40,7 @@ def page() -> None:
     show(asked, preview=preview)
 
 
-def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
+def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, Form]:
     """Draws the form; gives the runs and their revisions, the sections, the title and the format."""
     cells = st.columns([3, 2])
     sections = cells[0].pills(
@@ -48,7 +48,13 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     )
     with cells[1]:
         form = st.segmented_control(
-            "Format", list(FORMS), default=HTML, required=True, format_func=FORMS.get, key="format", bind="query-params"
+            "Format",
+            list(FORMS),
+            default=HTML,
+            required=True,
+            format_func=lambda name: FORMS[name],
+            key="format",
+            bind="query-params",
         )
         muted(ABOUT[form])
     title = st.text_input(
@@ -58,7 +64,7 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     return tuple(f"{run.link}@{run.revision}" for run in runs), ordered, title, form
 
 
-def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
+def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, Form]) -> None:
     """Makes the report and keeps it for this visitor, until another one is made."""
     _, sections, title, form = asked
     st.session_state[KEPT] = (None, None)
@@ -66,10 +72,10 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
         with st.status("reading the runs", expanded=False) as status:
             members = [read(run) for run in runs]
 
-            def tell(doing: str) -> None:
+            def on_progress(doing: str) -> None:
                 status.update(label=as_label(doing))
 
-            packed = pack_report(members, form, sections=sections, title=title or None, tell=tell)
+            packed = pack_report(members, form, sections=sections, title=title or None, on_progress=on_progress)
             status.update(label="made", state="complete")
     except GraddiagError as error:
         refusal("Not made", str(error))
@@ -77,7 +83,7 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
     st.session_state[KEPT] = (asked, packed)
 
 
-def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str], *, preview: bool) -> None:
+def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, Form], *, preview: bool) -> None:
     """The report that was made, as long as it is of what is asked for now."""
     made, packed = st.session_state.get(KEPT, (None, None))
     if made is None:

@@ -31,7 +31,7 @@ def body(run: OpenRun) -> None:
     diagnosis = of(run, analysis.diagnose)
     heading(run.manifest.name)
     with st.container(horizontal=True, vertical_alignment="center"):
-        badges.show(run.manifest.status, badges.STATUSES)
+        badges.show_badge(run.manifest.status, badges.STATUSES)
         muted(facts(run.manifest))
         link("report", "Report", ":material/description:", {"run": run.link})
     state, card, evidence, drawn, happened, settings = places(6)

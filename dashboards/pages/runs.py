@@ -33,8 +33,8 @@ def page() -> None:
 def body() -> None:
     """Draws what changes while runs are made."""
     labjobs.at_work()
-    labjobs.problem()
-    annotations.problem()
+    labjobs.job_problem()
+    annotations.change_problem()
     entries = all_runs()
     if entries:
         table(entries)

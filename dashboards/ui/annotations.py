@@ -40,7 +40,7 @@ def tags_and_notes(chosen: Sequence[RunEntry]) -> None:
                     "Notes", told, key=f"notes-{key}", placeholder="Why this run was made, what it shows"
                 )
             if st.form_submit_button("Save", type="primary", icon=":material/check:"):
-                _do(lambda: [_annotate(entry, tags, notes) for entry in chosen])
+                _do(lambda: _annotate(chosen, tags, notes))
 
 
 def delete(chosen: Sequence[RunEntry]) -> None:
@@ -70,7 +70,7 @@ def trash() -> None:
             _do(lambda: [restore_run(runs_root(), each) for each in wanted])
 
 
-def problem() -> None:
+def change_problem() -> None:
     """What went wrong last, once."""
     found = st.session_state.pop(_PROBLEM, None)
     if found:
@@ -87,9 +87,10 @@ def _do(work: Callable[[], object]) -> None:
     st.rerun()
 
 
-def _annotate(entry: RunEntry, tags: Sequence[str], notes: str | None) -> None:
-    found = tags if notes is not None else [*tags_of(entry), *tags]
-    annotate(run_folder(runs_root(), entry.run), tags=found, notes=notes)
+def _annotate(chosen: Sequence[RunEntry], tags: Sequence[str], notes: str | None) -> None:
+    for entry in chosen:
+        found = tags if notes is not None else [*tags_of(entry), *tags]
+        annotate(run_folder(runs_root(), entry.run), tags=found, notes=notes)
 
 
 def _label(each: Trashed) -> str:

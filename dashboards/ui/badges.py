@@ -6,6 +6,7 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
+from graddiag import schema
 from graddiag.analysis import Diagnosis
 
 Colour = Literal["red", "orange", "yellow", "blue", "green", "violet", "gray"]
@@ -58,6 +59,7 @@ VERDICTS: Final = {  # causes and other findings, in the order of the rules
 STATUSES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),
     "finished": Badge(":material/done:", "✓", "gray"),
+    schema.INCOMPLETE: Badge(":material/done:", "!", "yellow"),
     "failed": Badge(":material/close:", "✕", "red"),
     "interrupted": Badge(":material/pause:", "‖", "yellow"),
     "damaged": Badge(":material/broken_image:", "!", "gray"),
@@ -70,7 +72,7 @@ SEVERITIES: Final = {
 _UNKNOWN: Final = Badge(":material/help:", "?", "gray")
 
 
-def show(word: str, looks: dict[str, Badge]) -> None:
+def show_badge(word: str, looks: dict[str, Badge]) -> None:
     """The word as a badge. A word that is not ours is shown as 'unknown': it may hold markup."""
     look = looks.get(word, _UNKNOWN)
     st.badge(word if word in looks else "unknown", icon=look.icon, color=look.colour)
@@ -81,7 +83,7 @@ def outcome(diagnosis: Diagnosis) -> None:
     look = OUTCOMES.get(diagnosis.outcome.name, _UNKNOWN)
     st.badge(diagnosis.outcome.headline, icon=look.icon, color=look.colour)
     if diagnosis.cause is not None:
-        show(diagnosis.cause, VERDICTS)
+        show_badge(diagnosis.cause, VERDICTS)
 
 
 def cell(word: object, looks: dict[str, Badge]) -> list[str]:

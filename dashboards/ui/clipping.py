@@ -12,5 +12,9 @@ def roles(runs: Sequence[OpenRun]) -> None:
     for run in runs:
         clip, direction = of(run, analysis.clip_statistics), of(run, analysis.direction_change)
         if clip.role is not None:
-            kept = f" Direction: {direction.told.found['']}." if clip.clipped_steps and not len(direction.steps) else ""
+            kept = (
+                f" Direction: {direction.caption_parts.found['']}."
+                if clip.clipped_steps and not len(direction.steps)
+                else ""
+            )
             muted(f"{clip.source.label}: {clip.role_sentence}{kept}")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mode
 from typing import Final
 
-from graddiag.analysis import Comparison, Effect, Parting, number
+from graddiag.analysis import Comparison, Effect, FirstDivergence, number
 from ui.text import heading, muted, table
 
 SEEDS_SHOWN: Final = 5
@@ -21,7 +21,7 @@ def show_effects(comparison: Comparison) -> None:
         table(_heads(effects), [_row(effect, "" if effect.note == shared else effect.note) for effect in effects])
         if shared and shared not in comparison.caption:
             muted(f"Each row that says nothing else: {shared}.")
-    muted(*map(_parting, comparison.parting))
+    muted(*map(_first_divergence, comparison.first_divergence))
 
 
 def _shared_note(effects: Sequence[Effect]) -> str:
@@ -63,10 +63,12 @@ def _values(values: Sequence[float | None]) -> str:
     return shown if len(values) <= SEEDS_SHOWN else f"{shown} · and {len(values) - SEEDS_SHOWN} more"
 
 
-def _parting(parting: Parting) -> str:
-    whose = f"Seed {parting.seed}" if parting.seed is not None else " and ".join(parting.runs)
-    if parting.first_different_step is None:
-        return f"{whose}: bit-identical over all {parting.compared_steps} steps that both have."
-    clipped = parting.first_clipped_step
+def _first_divergence(first_divergence: FirstDivergence) -> str:
+    whose = (
+        f"Seed {first_divergence.seed}" if first_divergence.seed is not None else " and ".join(first_divergence.runs)
+    )
+    if first_divergence.first_different_step is None:
+        return f"{whose}: bit-identical over all {first_divergence.compared_steps} steps that both have."
+    clipped = first_divergence.first_clipped_step
     when = "never clipped" if clipped is None else f"first clipped at step {clipped}"
-    return f"{whose}: bit-identical before step {parting.first_different_step}; {when}."
+    return f"{whose}: bit-identical before step {first_divergence.first_different_step}; {when}."

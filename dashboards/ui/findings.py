@@ -79,9 +79,9 @@ def show_findings(diagnosis: Diagnosis) -> None:
         _under("Evidence", shown)
         if others:
             _under("Other findings", others)
-        if diagnosis.story.missing is None:
+        if diagnosis.timeline.missing is None:
             heading("In order of time", level=3)
-            bullets(f"step {moment.step}: {moment.sentence}" for moment in diagnosis.story.moments)
+            bullets(f"step {event.step}: {event.sentence}" for event in diagnosis.timeline.events)
         heading("What was not measured", level=3)
         bullets(note.sentence for note in diagnosis.notes)
         muted(diagnosis.basis.sentence)
@@ -97,8 +97,8 @@ def _finding(finding: Finding) -> None:
     """One finding: its sentence, its evidence, what to try, and below them the rule."""
     with st.container(border=True):
         with st.container(horizontal=True):
-            badges.show(finding.name, badges.VERDICTS)
-            badges.show(finding.severity, badges.SEVERITIES)
+            badges.show_badge(finding.name, badges.VERDICTS)
+            badges.show_badge(finding.severity, badges.SEVERITIES)
             if finding.strength:
                 muted(f"{finding.strength} evidence", width="content")
         sentence(finding.sentence)

@@ -34,7 +34,7 @@ _DRAWN: Final = "what the form showed"
 Chosen = Mapping[str, Any]
 
 
-def choose() -> Chosen:
+def choose_training() -> Chosen:
     """Draws the form; gives what is chosen, by the names of the settings; all but where it starts is in the address."""
     first = st.columns(4)
     first[0].selectbox("Example", STARTS, key="start_from", on_change=_fill)
@@ -81,7 +81,7 @@ def choose() -> Chosen:
     return chosen
 
 
-def request(chosen: Chosen) -> JobRequest:
+def training_request(chosen: Chosen) -> JobRequest:
     """What is to be started for what was chosen.
 
     Raises:

@@ -8,7 +8,7 @@ import streamlit as st
 
 from graddiag.errors import GraddiagError
 from graddiag.jobs.control import forget, stop
-from graddiag.jobs.files import read_jobs, report_of, said
+from graddiag.jobs.files import log_of, read_jobs, report_of
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from graddiag.views import ViewContext, view
@@ -36,7 +36,7 @@ MOST_COMPARED: Final = 24  # runs that fit into an address and a picture
 _REFUSED: Final = "lab refused"
 
 
-def show(job: Job) -> None:
+def show_job(job: Job) -> None:
     """One job in full: its state and progress, its runs as they grow, its last words."""
     runs = runs_of(job)
     with st.container(border=True):
@@ -57,7 +57,7 @@ def states() -> tuple[tuple[str, str], ...]:
 
 def last_words() -> tuple[str, ...]:
     """What the jobs at work have printed last."""
-    return tuple(line for job in read_jobs(runs_root()) if job.at_work for line in said(runs_root(), job.id, 1))
+    return tuple(line for job in read_jobs(runs_root()) if job.at_work for line in log_of(runs_root(), job.id, 1))
 
 
 def at_work() -> None:
@@ -121,7 +121,7 @@ def progress(job: Job, runs: Sequence[RunEntry]) -> None:
 def trouble(job: Job) -> None:
     """What went wrong, in its own last words, and the way out."""
     if job.state == "failed":
-        last = said(runs_root(), job.id, 1)
+        last = log_of(runs_root(), job.id, 1)
         refusal("Failed", f"{last[0] if last else 'It ended without a word.'} (status {job.code})")
         muted("Change the settings above and start again; what was recorded until then is kept.")
     elif job.state == "lost":
@@ -160,11 +160,11 @@ def curves(runs: Sequence[RunEntry]) -> None:
 def words(job: Job) -> None:
     with st.expander("Command and last output"):
         st.code(" ".join(("graddiag", *job.started.arguments)), language=None, wrap_lines=True)
-        lines = said(runs_root(), job.id, LINES)
+        lines = log_of(runs_root(), job.id, LINES)
         st.code("\n".join(lines) or "It has printed nothing yet.", language=None, wrap_lines=True)
 
 
-def problem() -> None:
+def job_problem() -> None:
     """What the last press could not do, once."""
     message = st.session_state.pop(_REFUSED, None)
     if message:

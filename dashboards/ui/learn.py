@@ -51,7 +51,7 @@ def formula(text: str) -> None:
 
 
 def bench() -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Where the controls stand, and the pictures they move: beside them at a desk, below them on a phone."""
+    """The place of the controls, and the pictures they move: beside them at a desk, below them on a phone."""
     controls, pictures = st.columns([1, 3], gap="medium")
     return controls, pictures
 

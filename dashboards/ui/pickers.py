@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Closer:
-    """How heatmaps show a choice: the signal; what a cell shows where it stands for many numbers; the part of the
+    """How heatmaps show a choice: the signal; what a cell shows of many numbers; the part of the
     sequence, None for all of it; and whether boxes are drawn in them."""
 
     signal: str
@@ -121,7 +121,7 @@ def _reduce() -> str:
     return st.selectbox(
         "Cell aggregation",
         list(_CELLS),
-        format_func=_CELLS.get,
+        format_func=lambda name: _CELLS[name],
         key=_REDUCE,
         bind="query-params",
         help="For heatmaps with more numbers than pixels. Max keeps every peak. Log-mean shows the typical size, and "
@@ -187,10 +187,10 @@ def _pointing() -> str:
 def _to_peak(runs: Sequence[OpenRun], first: int, last: int) -> None:
     """A button that selects the step of the largest gradient norm before clipping, of all runs."""
     found = [of(run, analysis.clip_statistics) for run in runs]
-    known = [(one.norm_max, one.norm_max_step, one.source) for one in found if one.norm_max is not None]
+    known = [(one.norm_max, one.norm_max_step, one.source) for one in found if one.norm_max_step is not None]
     if not known:
         return
-    _, step, source = max(known, key=lambda each: each[0])
+    _, step, source = max(known, key=lambda each: each[0] or 0.0)
     whose = f" ({source.arm_label})" if len(runs) > 1 else ""
     if first <= step <= last:
         words = f"Go to the largest gradient norm, step {step}{whose}"

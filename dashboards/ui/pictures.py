@@ -19,8 +19,12 @@ from ui.theme import theme
 
 MAX_CELLS: Final = 60_000
 MARGIN: Final = 0.5  # steps, so that the first and the last are not on the edge
-THROUGH, TRAINING, GATES, WEIGHTS = "through time", "training", "gates", "weights"
-CLIPPING, HEALTH = "clipping", "health"
+THROUGH: Final = "through time"
+TRAINING: Final = "training"
+GATES: Final = "gates"
+WEIGHTS: Final = "weights"
+CLIPPING: Final = "clipping"
+HEALTH: Final = "health"
 SECTIONS: Final[tuple[ViewSection, ...]] = (THROUGH, TRAINING, GATES, WEIGHTS, CLIPPING, HEALTH)
 UNTRACED: Final[tuple[ViewSection, ...]] = (TRAINING, CLIPPING, HEALTH)  # of the whole model: no layer is to be chosen
 EMPTY: Final[Mapping[ViewSection, str]] = {
@@ -53,12 +57,12 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
             context = replace(context, column=snapshots.choose_column(runs[0], choice))
     if section == CLIPPING:
         clipping.roles(runs)
-    if not show(section, runs, context, choice, look):
+    if not show_views(section, runs, context, choice, look):
         muted(EMPTY.get(section, "No data was recorded for this section."))
     return section, choice
 
 
-def show(
+def show_views(
     section: ViewSection,
     runs: Sequence[OpenRun],
     context: ViewContext,
@@ -111,7 +115,7 @@ def over_training(figure: Any, choice: Choice | None) -> Any:
 
 def compared(runs: Sequence[OpenRun]) -> None:
     """The views of the runs against each other."""
-    show("comparison", runs, ViewContext())
+    show_views("comparison", runs, ViewContext())
 
 
 def of_experiment(runs: Sequence[OpenRun], goal: Goal) -> Iterator[str]:

@@ -25,7 +25,7 @@ class Chosen:
     changed: Mapping[str, str]
 
 
-def choose() -> Chosen:
+def choose_preset() -> Chosen:
     """Draws the form; gives what is chosen. All of it is in the address."""
     first = st.columns([2, 1], vertical_alignment="bottom")
     name = first[0].selectbox("Preset", names(), key="preset", bind="query-params")
@@ -56,7 +56,7 @@ def choose() -> Chosen:
     return Chosen(name, quick, {field: text for field, text in found.items() if text != own[field]})
 
 
-def request(chosen: Chosen) -> JobRequest:
+def preset_request(chosen: Chosen) -> JobRequest:
     """What is to be started for what was chosen.
 
     Raises:

@@ -27,7 +27,7 @@ PATIENCE: Final = 2.0  # it is made anew when it is so many times older than it 
 
 @dataclass(frozen=True)
 class OpenRun:
-    """A run of the root as it stands: its link, folder and manifest, and a revision that changes as it is written."""
+    """A run of the root as it is: its link, folder and manifest, and a revision that changes as it is written."""
 
     link: str
     folder: str

@@ -16,7 +16,7 @@ JUDGING_SECONDS: Final = 1.0  # a listing never waits longer for verdicts; the r
 
 
 def all_runs() -> list[RunEntry]:
-    """Every run in the order of creation, as they stand; verdicts that wait to be made are at most a second behind."""
+    """Every run in the order of creation, as they are; verdicts that wait to be made are at most a second behind."""
     return [current(entry) for entry in _listed(str(runs_root()), root_state())]
 
 

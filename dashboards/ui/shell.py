@@ -47,7 +47,7 @@ _READABLE: Final = (
 
 
 def navigation() -> st.Page:
-    """The page that the address asks for, to be run; the other pages stand above it.
+    """The page that the address asks for, to be run; the other pages are above it.
 
     They have no icons: Streamlit would make them the icon of the browser's tab, and fetch that from elsewhere.
     """
@@ -73,7 +73,7 @@ def navigation() -> st.Page:
 
 
 def frame(page: str) -> DeltaGenerator:
-    """Where what belongs to ``page`` stands: lessons are narrower than a wide window, and in its middle."""
+    """Where what belongs to ``page`` is placed: lessons are narrower than a wide window, and in its middle."""
     if page not in dict(LESSONS):
         return st.container()
     return st.container(horizontal_alignment="center").container(width=LESSON)
@@ -95,7 +95,7 @@ def _forget(page: str) -> None:
 
 
 def link(name: str, label: str, icon: str, query: Mapping[str, str | list[str]] | None = None) -> None:
-    """A link to another page, by the name of its file, with what stands behind the ? in its address.
+    """A link to another page, by the name of its file, with what follows the ? in its address.
 
     Links alone lead to another page: st.switch_page out of a part that refreshes itself can meet a refresh that is on
     its way, and Streamlit then draws the one page into the other.

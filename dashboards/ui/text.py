@@ -61,7 +61,7 @@ def bullets(items: Iterable[str]) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]]) -> None:
-    """A table to read. A cell is what stands in it and the quiet lines below that; the first of a row is its head."""
+    """A table to read. A cell is its text and the quiet lines below it; the first of a row is its head."""
     columns = "".join(f'<th scope="col" style="{_side(place)}">{escape(head)}</th>' for place, head in enumerate(heads))
     lines = "".join(f"<tr>{''.join(_cell(place, *cell) for place, cell in enumerate(row))}</tr>" for row in rows)
     st.html(

@@ -1,26 +1,30 @@
 """Analyses: a run in, a frozen result out. No torch, no plotly; what was not measured is said, never guessed."""
 
+from typing import TYPE_CHECKING
+
 from graddiag.analysis.captions import captions
-from graddiag.analysis.clipping.counterfactual import Counterfactuals, LookedStep, counterfactual
-from graddiag.analysis.clipping.direction import DirectionChange, direction_change
-from graddiag.analysis.clipping.effective_rate import EffectiveLr, effective_lr
-from graddiag.analysis.clipping.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.clipping.statistics import ClipStatistics, clip_statistics
-from graddiag.analysis.clipping.what_if import WhatIf, WhatIfCurves, what_if
+from graddiag.analysis.clipping.update import DirectionChange, EffectiveLr, direction_change, effective_lr
+from graddiag.analysis.clipping.what_if import (
+    Counterfactuals,
+    SweepStep,
+    WhatIf,
+    WhatIfCurves,
+    counterfactual,
+    what_if,
+)
 from graddiag.analysis.comparison.bands import Band, Bands, bands
 from graddiag.analysis.comparison.compare import ArmSummary, Comparison, Pair, compare
-from graddiag.analysis.comparison.differences import Difference
+from graddiag.analysis.comparison.differences import Difference, FirstDivergence, first_divergence
 from graddiag.analysis.comparison.effects import Effect
 from graddiag.analysis.comparison.experiment import Experiment, Goal, experiment, goals
-from graddiag.analysis.comparison.first_divergence import Parting, parting
 from graddiag.analysis.comparison.metrics import METRICS, RunSummary, final_loss
 from graddiag.analysis.comparison.success import SuccessRates
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.diagnose import Diagnosis
-from graddiag.analysis.diagnosis.events import EventKind, Events, events
 from graddiag.analysis.diagnosis.findings import (
-    CALM,
     FINDING_NAMES,
+    NEUTRAL_FINDINGS,
     NOTE_NAMES,
     SEVERITIES,
     Advice,
@@ -30,32 +34,43 @@ from graddiag.analysis.diagnosis.findings import (
     Place,
 )
 from graddiag.analysis.diagnosis.outcome import OUTCOME_NAMES, Outcome
+from graddiag.analysis.diagnosis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.diagnosis.rules import RULES, RULES_VERSION, Rule, rule
-from graddiag.analysis.diagnosis.timeline import Moment, Story
+from graddiag.analysis.diagnosis.timeline import EventKind, Events, Timeline, TimelineEvent, events
 from graddiag.analysis.diagnosis.verdict import diagnose
 from graddiag.analysis.flow.cell_path import CellPath, cell_path
 from graddiag.analysis.flow.credit import CreditMatrix, credit_matrix
-from graddiag.analysis.flow.depth import Depth, LayerNorm, LayerRatio, depth
+from graddiag.analysis.flow.depth import Depth, LayerNorm, LayerRatio, LayerReaches, depth, reaches
 from graddiag.analysis.flow.distance import Coverage, task_distance
 from graddiag.analysis.flow.exponents import ExponentCourse, LyapunovHistory, lyapunov_history
 from graddiag.analysis.flow.omega import Omega, OmegaForm, omega
 from graddiag.analysis.flow.reach import Reach, horizon_captions, reach
-from graddiag.analysis.flow.reaches import LayerReaches, reaches
 from graddiag.analysis.flow.spectra import Lyapunov, SpectrumHistory, WeightSpectrum, spectrum_history, weight_spectra
 from graddiag.analysis.flow.truncation import Truncation, truncation
-from graddiag.analysis.flow.weight_contributions import WeightsInTime, weights_in_time
-from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
+from graddiag.analysis.flow.weight_contributions import WeightContributions, weight_contributions
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
-from graddiag.analysis.gates.units import GateUnits, UnitSaturation, gate_units
+from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
 from graddiag.analysis.optimization.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.optimization.loss import LossDynamics, Stability, loss_dynamics
 from graddiag.analysis.optimization.noise import GradientNoise, NoiseBlock, gradient_noise
-from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
 from graddiag.analysis.optimization.norms import NormHistory, norm_history
-from graddiag.analysis.optimization.numerics import Numerics, Underflow, Zeros, numerics
-from graddiag.analysis.optimization.stability import EdgeOfStability, edge_of_stability
-from graddiag.analysis.optimization.updates import RULE_OF_THUMB, ParameterUpdate, Updates, updates
+from graddiag.analysis.optimization.numerics import (
+    NonfiniteOrigin,
+    Numerics,
+    Underflow,
+    Zeros,
+    nonfinite_origin,
+    numerics,
+)
+from graddiag.analysis.optimization.updates import (
+    RULE_OF_THUMB,
+    EdgeOfStability,
+    ParameterUpdate,
+    Updates,
+    edge_of_stability,
+    updates,
+)
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.timesteps.heat import Heat, heat
@@ -64,11 +79,28 @@ from graddiag.analysis.timesteps.ratio import HeatRatio, heat_ratio
 from graddiag.analysis.timesteps.snapshots import UnitHeat, snapshot_columns, snapshot_steps, snapshot_title, unit_heat
 from graddiag.analysis.values import CellState, Result, Series, Source
 from graddiag.analysis.words import gate_title, number, scalar_title, scalar_unit, signal_title, signal_unit
+from graddiag.deprecation import renamed_names
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(
+        __name__,
+        {
+            "CALM": "NEUTRAL_FINDINGS",
+            "LookedStep": "SweepStep",
+            "Measured": "DiagnosticContext",
+            "Moment": "TimelineEvent",
+            "Parting": "FirstDivergence",
+            "Story": "Timeline",
+            "WeightsInTime": "WeightContributions",
+            "parting": "first_divergence",
+            "weights_in_time": "weight_contributions",
+        },
+    )
 
 __all__ = [
-    "CALM",
     "FINDING_NAMES",
     "METRICS",
+    "NEUTRAL_FINDINGS",
     "NOTE_NAMES",
     "OUTCOME_NAMES",
     "RULES",
@@ -90,6 +122,7 @@ __all__ = [
     "DeadUnits",
     "Depth",
     "Diagnosis",
+    "DiagnosticContext",
     "Difference",
     "DirectionChange",
     "EdgeOfStability",
@@ -101,6 +134,7 @@ __all__ = [
     "Experiment",
     "ExponentCourse",
     "Finding",
+    "FirstDivergence",
     "GateHistory",
     "GateProfile",
     "GateSeries",
@@ -112,12 +146,9 @@ __all__ = [
     "LayerNorm",
     "LayerRatio",
     "LayerReaches",
-    "LookedStep",
     "LossDynamics",
     "Lyapunov",
     "LyapunovHistory",
-    "Measured",
-    "Moment",
     "NoiseBlock",
     "NonfiniteOrigin",
     "NormHistory",
@@ -128,7 +159,6 @@ __all__ = [
     "Outcome",
     "Pair",
     "ParameterUpdate",
-    "Parting",
     "Place",
     "Profile",
     "Reach",
@@ -141,17 +171,19 @@ __all__ = [
     "Source",
     "SpectrumHistory",
     "Stability",
-    "Story",
     "SuccessRates",
+    "SweepStep",
     "Thresholds",
     "TimeConstants",
+    "Timeline",
+    "TimelineEvent",
     "Truncation",
     "Underflow",
     "UnitHeat",
     "UnitSaturation",
     "Updates",
+    "WeightContributions",
     "WeightSpectrum",
-    "WeightsInTime",
     "WhatIf",
     "WhatIfCurves",
     "Zeros",
@@ -172,6 +204,7 @@ __all__ = [
     "events",
     "experiment",
     "final_loss",
+    "first_divergence",
     "gate_history",
     "gate_profile",
     "gate_title",
@@ -190,7 +223,6 @@ __all__ = [
     "number",
     "numerics",
     "omega",
-    "parting",
     "profile",
     "reach",
     "reaches",
@@ -212,7 +244,7 @@ __all__ = [
     "truncation",
     "unit_heat",
     "updates",
+    "weight_contributions",
     "weight_spectra",
-    "weights_in_time",
     "what_if",
 ]

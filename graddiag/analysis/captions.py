@@ -6,13 +6,13 @@ from typing import Final, Protocol
 
 from graddiag.analysis.values import Source
 
-MOST_TOLD: Final = 6  # runs in one sentence
+MOST_RUNS: Final = 6  # runs in one sentence
 
 
 @dataclass(frozen=True)
-class Told:
+class Caption:
     """A caption in parts. of: what it describes, with its layer and steps; found: what it comes to in one run, by the
-    words around each number, which stands at their ``{}`` or behind them; note: whole sentences that hold whichever run
+    words around each number, which is at their ``{}`` or behind them; note: whole sentences that hold whichever run
     it is."""
 
     of: str
@@ -24,7 +24,7 @@ class Told:
         return _sentence([source.label], [self])
 
 
-class Telling(Protocol):
+class CaptionedResult(Protocol):
     """A result about one run whose caption can be joined with those of other runs."""
 
     @property
@@ -37,20 +37,20 @@ class Telling(Protocol):
     def caption(self) -> str: ...
 
     @property
-    def told(self) -> Told: ...
+    def caption_parts(self) -> Caption: ...
 
 
-def captions(results: Sequence[Telling]) -> tuple[str, ...]:
+def captions(results: Sequence[CaptionedResult]) -> tuple[str, ...]:
     """The captions of a figure: of one run its own; of several a sentence for each thing that is described, with its
     value in each run; then what is missing, each reason once."""
     if len(results) == 1:
         return (results[0].caption,)
     known = [each for each in results if each.missing is None]
     reasons = dict.fromkeys(each.missing for each in results if each.missing is not None)
-    return (*told_together([each.source for each in known], [each.told for each in known]), *reasons)
+    return (*joint_captions([each.source for each in known], [each.caption_parts for each in known]), *reasons)
 
 
-def told_together(sources: Sequence[Source], told: Sequence[Told]) -> tuple[str, ...]:
+def joint_captions(sources: Sequence[Source], told: Sequence[Caption]) -> tuple[str, ...]:
     """The captions of the runs ``sources``, in the same order: a sentence for each ``of``."""
     names = labels_of(sources)
     sentences = []
@@ -70,9 +70,9 @@ def labels_of(sources: Sequence[Source]) -> list[str]:
     return [f"{source.label}, {source.run}" if alike else source.label for source in sources]
 
 
-def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
+def _sentence(names: Sequence[str], told: Sequence[Caption]) -> str:
     """What is told of ``names``, in the same order, in one sentence; behind it the notes, each once."""
-    few = told[:MOST_TOLD]
+    few = told[:MOST_RUNS]
     parts = dict.fromkeys(part for each in few for part in each.found)
     values = [_part(part, names, few) for part in parts]
     notes = dict.fromkeys(each.note for each in told if each.note)
@@ -80,11 +80,11 @@ def _sentence(names: Sequence[str], told: Sequence[Told]) -> str:
 
 
 def _whose(names: Sequence[str]) -> str:
-    more = f"; {len(names) - MOST_TOLD} more are left out" if len(names) > MOST_TOLD else ""
-    return " / ".join(names[:MOST_TOLD]) + more
+    more = f"; {len(names) - MOST_RUNS} more are left out" if len(names) > MOST_RUNS else ""
+    return " / ".join(names[:MOST_RUNS]) + more
 
 
-def _part(words: str, names: Sequence[str], told: Sequence[Told]) -> str:
+def _part(words: str, names: Sequence[str], told: Sequence[Caption]) -> str:
     """One thing that is told of, and of which runs, where it is not known of all."""
     known = [(name, each.found[words]) for name, each in zip(names, told, strict=False) if words in each.found]
     whose = "" if len(known) == len(told) else f" ({', '.join(name for name, _ in known)})"

@@ -1,74 +1,22 @@
-"""What a run has recorded: which modules, layers and directions, at which steps, by which signals."""
+"""What a run has recorded: which modules, layers and directions, at which steps, by which signals and scalars."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.values import Ints
-from graddiag.errors import SettingError
+from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
-
-_KEYS: Final = [schema.MODULE, schema.LAYER, schema.DIRECTION, schema.CALL]
+from graddiag.schema import TraceKey
 
 # steps that are looked at to find the layers of a long run; a module that ran at none of them is not found
 _LOOKED_AT: Final = 64
 
-_DIRECTIONS: Final = get_args(schema.Direction)
 
-
-@dataclass(frozen=True)
-class Selection:
-    """One recurrent layer in one direction, at one call of its module within a step."""
-
-    module: str
-    layer: int
-    direction: str
-    call: int = 0
-
-    @property
-    def label(self) -> str:
-        """In words: ``encoder.lstm, layer 0, forward``."""
-        call = f", call {self.call}" if self.call else ""
-        return f"{self.module or '(model)'}, layer {self.layer}, {self.direction}{call}"
-
-    @property
-    def short(self) -> str:
-        """As a caption calls it, forward and the only call unsaid: ``encoder.lstm layer 0``."""
-        turned = "" if self.direction == "forward" else f", {self.direction}"
-        call = f", call {self.call}" if self.call else ""
-        return f"{self.module or '(model)'} layer {self.layer}{turned}{call}"
-
-    @property
-    def key(self) -> str:
-        """In one word, for a link; ``from_key`` reads it back."""
-        return f"{self.module}/{self.layer}/{self.direction}/{self.call}"
-
-    @property
-    def where(self) -> dict[str, str | int]:
-        """The equalities that read this layer's rows."""
-        return dict(zip(_KEYS, (self.module, self.layer, self.direction, self.call), strict=True))
-
-    @property
-    def reverse(self) -> bool:
-        return self.direction == "reverse"
-
-    @classmethod
-    def from_key(cls, key: str) -> "Selection":
-        """The selection that ``key`` names.
-
-        Raises:
-            SettingError: the text is not module/layer/direction/call.
-        """
-        parts = key.rsplit("/", 3)
-        if len(parts) != 4 or not (parts[1].isdecimal() and parts[2] in _DIRECTIONS and parts[3].isdecimal()):
-            raise SettingError(
-                f"layer {key!r}: this is not a layer; write module/layer/direction/call, lstm/0/forward/0 say."
-            )
-        return cls(parts[0], int(parts[1]), parts[2], int(parts[3]))
+# a layer that a result is about
+Selection = TraceKey
 
 
 def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ...]:
@@ -83,12 +31,13 @@ def selections(run: Run, *, recorded: Ints | None = None) -> tuple[Selection, ..
         known = recorded if table == schema.TABLE_TIMESTEPS else None
         steps = steps_of(run, table) if known is None else known
         if len(steps):
-            rows = run.read(table, columns=_KEYS, where={schema.STEP: [int(step) for step in looked_at(steps)]})
+            where = {schema.STEP: [int(step) for step in evenly_spaced(steps)]}
+            rows = run.read(table, columns=schema.TRACE_KEYS, where=where)
             return _ordered(rows.drop_duplicates())
     return ()
 
 
-def looked_at(steps: Ints) -> Ints:
+def evenly_spaced(steps: Ints) -> Ints:
     """At most 64 of ``steps``, evenly spread, the first and the last among them."""
     return steps[np.unique(np.linspace(0, len(steps) - 1, _LOOKED_AT).astype(int))] if len(steps) else steps
 
@@ -138,8 +87,17 @@ def steps_of(run: Run, table: str, selection: Selection | None = None, within: t
 
 def _ordered(rows: pd.DataFrame) -> tuple[Selection, ...]:
     found = [
-        Selection(str(module), int(layer), str(direction), int(call))
-        for module, layer, direction, call in rows[_KEYS].itertuples(index=False, name=None)
+        TraceKey(str(module), int(layer), direction, int(call))
+        for module, layer, direction, call in rows[list(schema.TRACE_KEYS)].itertuples(index=False, name=None)
     ]
     order = {module: place for place, module in enumerate(dict.fromkeys(each.module for each in found))}
     return tuple(sorted(found, key=lambda s: (order[s.module], s.layer, s.reverse, s.call)))
+
+
+def optional_scalars(run: Run, *names: str) -> tuple[Floats, ...] | None:
+    """The columns ``names`` of ``steps``, [S] each, NaN where missing; None where the run lacks one of them."""
+    has = run.read(schema.TABLE_STEPS, where={schema.STEP: []}).columns  # no row: the names alone
+    if not set(names) <= set(has):
+        return None
+    frame = run.read(schema.TABLE_STEPS, columns=list(names))
+    return tuple(numbers(frame[name])[0] for name in names)

@@ -123,7 +123,7 @@ def states_of(values: NDArray[Any], missing: NDArray[np.bool_]) -> States:
     return states
 
 
-def nonfinite(states: States) -> NDArray[np.bool_]:
+def is_nonfinite(states: States) -> NDArray[np.bool_]:
     """Where ``states``, of any shape, are NaN or inf."""
     return np.asarray(states >= CellState.NAN)
 

@@ -7,24 +7,7 @@ from typing import Final
 from graddiag import schema
 from graddiag.kinds import GATES
 
-_NORM: Final = "L2 over batch and units, units of the loss, before clipping"
-
 # title, unit
-_SIGNALS: Final = {
-    schema.GRAD_H: ("Total gradient ‖dL/dh‖", _NORM),
-    schema.GRAD_H_DIRECT: ("Immediate gradient ‖dL/dh‖", _NORM),
-    schema.GRAD_H_MAX: ("Largest ‖dL/dh‖ of a sample", "L2 over units, units of the loss, before clipping"),
-    schema.GRAD_C: ("Total gradient ‖dL/dc‖", _NORM),
-    schema.GRAD_C_PATH: ("‖dL/dc‖ along the cell path", _NORM),
-    schema.GRAD_A: ("Gradient ‖dL/da‖", _NORM),
-    schema.GRAD_W_HH: ("Contribution ‖G‖ to dL/dW_hh", "Frobenius, units of the loss, before clipping"),
-    schema.GRAD_W_HH_COSINE: ("Cosine of G with the sum of G", "1"),
-    schema.TRANSPORT_GAIN: ("Transport gain", "1"),
-    schema.PASSED: ("Norm sent back after clipping inside / before", "1"),
-    schema.H_RMS: ("RMS of h", "1"),
-    schema.C_RMS: ("RMS of c", "1"),
-}
-
 _SCALARS: Final = {
     schema.LOSS: ("Loss", "as logged"),
     schema.GRAD_NORM: ("Gradient norm before clipping", "L2 over all parameters"),
@@ -38,17 +21,22 @@ _SCALARS: Final = {
 }
 
 # columns that carry a sign, and so have neither a log scale nor a geometric mean
-SIGNED: Final = frozenset({schema.GRAD_W_HH_COSINE, schema.GRAD_COSINE})
+SIGNED: Final = frozenset({schema.GRAD_COSINE, *(each.name for each in schema.SIGNALS.values() if each.signed)})
 
 
 def signal_title(signal: str) -> str:
     """What a column of ``timesteps`` is, in words."""
-    return _SIGNALS.get(signal, (signal, ""))[0]
+    return schema.SIGNALS[signal].label if signal in schema.SIGNALS else signal
 
 
 def signal_unit(signal: str) -> str:
     """The unit of a column of ``timesteps``: which norm, of what, before or after clipping."""
-    return _SIGNALS.get(signal, (signal, ""))[1]
+    return schema.SIGNALS[signal].full_unit if signal in schema.SIGNALS else ""
+
+
+def before_clipping(signal: str) -> bool:
+    """Whether a column of ``timesteps`` is in units of the loss, and so of the gradient before clipping."""
+    return signal in schema.SIGNALS and schema.SIGNALS[signal].scales_with_loss
 
 
 def scalar_title(name: str) -> str:

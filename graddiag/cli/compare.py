@@ -7,7 +7,7 @@ import typer
 
 from graddiag.cli.folders import load_runs
 from graddiag.cli.options import AsJson, RunFolders
-from graddiag.cli.progress import telling
+from graddiag.cli.progress import progress_line
 from graddiag.cli.rows import print_grid, print_json, printable
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def compare(
     """Compare runs: their arms, paired by seed and length, and what differs."""
     from graddiag.analysis import compare as comparison_of
 
-    with telling() as tell:
-        tell(f"comparing {len(runs)} folders of runs" if len(runs) > 1 else "comparing")
+    with progress_line() as on_progress:
+        on_progress(f"comparing {len(runs)} folders of runs" if len(runs) > 1 else "comparing")
         compared = comparison_of(_of_length(load_runs(runs), length), target=target)
     if as_json:
         print_json(compared.to_dict())

@@ -99,5 +99,5 @@ def check_port(port: int, host: str = HOST) -> None:
             if not isinstance(error, OSError) or isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL:
                 raise SettingError(_NO_SUCH.format(host=host)) from error
             raise SettingError(
-                f"port {port}: it cannot be used ({error.strerror}); give another one, --port {port + 1} say."
+                f"port {port}: it cannot be used ({error.strerror}); give another one, e.g. --port {port + 1}."
             ) from error

@@ -115,9 +115,9 @@ def _rest(diagnosis: "Diagnosis") -> "list[RenderableType]":
     """The findings in panels, the order in time, and what was not measured."""
     from rich.padding import Padding
 
-    parts: list[RenderableType] = [_text(""), *(_panel(finding, words) for finding, words in diagnosis.told)]
-    if diagnosis.story.missing is None:
-        parts.append(Padding(_text(str(diagnosis.story)), (0, 1)))
+    parts: list[RenderableType] = [_text(""), *(_panel(finding, words) for finding, words in diagnosis.worded_findings)]
+    if diagnosis.timeline.missing is None:
+        parts.append(Padding(_text(str(diagnosis.timeline)), (0, 1)))
     if diagnosis.notes:
         notes = "\n".join(f"- {note.sentence}" for note in diagnosis.notes)
         parts += [Padding(_text("What was not measured", "bold"), (0, 1)), Padding(_text(notes), (0, 1))]

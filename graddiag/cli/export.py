@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graddiag.cli.folders import load_runs
-from graddiag.cli.progress import telling
+from graddiag.cli.progress import progress_line
 from graddiag.integrations.exporters import EXPORTERS, exporter, help_text
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def export(
     if len(runs) != 1:
         raise SettingError(f"export {run}: it holds {len(runs)} runs. Name one of them; each is exported by itself.")
     write = exporter(to).load()
-    with telling() as tell:
-        told = {"tell": tell} if "tell" in exporter(to).options else {}
+    with progress_line() as on_progress:
+        told = {"on_progress": on_progress} if "on_progress" in exporter(to).options else {}
         write(runs[0], out, force=force, **options, **told)
     typer.echo(f"wrote {out}")
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def load_runs(folders: Sequence[Path]) -> "list[Run]":
-    """The runs in ``folders``, in that order; a folder that is no run but holds some, an experiment, stands for them.
+    """The runs in ``folders``, in that order; a folder that is no run but holds some, an experiment, means all of them.
 
     Raises:
         RunFormatError: a folder that is neither, or a run that is damaged.

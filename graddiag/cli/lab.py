@@ -58,8 +58,8 @@ def lab(
     size = "-quick" if quick else ""
     for variant, chosen in zip(variants, all_chosen, strict=True):
         apart, label = settings_label(preset, chosen, quick=quick, swept=variant), labelled(variant)
-        with work_bar() as tell:
-            told = _summary(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, tell))
+        with work_bar() as on_progress:
+            told = _summary(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, on_progress))
         folder = out or Path("reports", "lab", f"{named}{size}", _folder(apart))
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
     typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
@@ -127,7 +127,7 @@ def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *
 
 def _report(name: str, chosen: "Settings", told: "PresetSummary", folder: Path, *, png: bool) -> Path:
     from graddiag import __version__
-    from graddiag.cli.progress import telling
+    from graddiag.cli.progress import progress_line
     from graddiag.presets.catalogue import entry
     from graddiag.report.preset_report import PresetReport, write_preset_report
 
@@ -142,8 +142,8 @@ def _report(name: str, chosen: "Settings", told: "PresetSummary", folder: Path, 
         runs=tuple(str(path) for path in told.runs),
         graddiag_version=__version__,
     )
-    with telling() as tell:
-        return write_preset_report(report, folder, png=png, tell=tell)
+    with progress_line() as on_progress:
+        return write_preset_report(report, folder, png=png, on_progress=on_progress)
 
 
 def _settings(chosen: "Settings") -> Any:

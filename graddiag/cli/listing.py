@@ -4,8 +4,9 @@ from pathlib import Path
 
 import typer
 
+from graddiag import schema
 from graddiag.cli.options import AsJson, Root
-from graddiag.cli.rows import print_json, print_table, records
+from graddiag.cli.rows import print_json, print_table, printable, records
 from graddiag.errors import InputError
 
 
@@ -23,4 +24,7 @@ def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
     elif runs.empty:
         typer.echo(f"no runs under {root} yet; `graddiag pair --root {root}` records a first pair.")
     else:
-        print_table(runs)
+        damaged = runs[runs[schema.REASON].notna()]
+        print_table(runs.drop(columns=schema.REASON))
+        for run, reason in zip(damaged[schema.RUN], damaged[schema.REASON], strict=True):
+            typer.echo(f"{printable(run)} is damaged: {printable(reason)}")

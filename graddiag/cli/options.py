@@ -15,7 +15,7 @@ from graddiag.lab.tasks import depends_on_task
 
 Root = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
 RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders; a folder of runs stands for all of them.")
+    list[Path], typer.Argument(metavar="RUN...", help="Run folders; a folder of runs means all of them.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

@@ -34,8 +34,8 @@ def training_bar(plans: "tuple[Plan, ...]") -> Iterator[OnStep]:
 def runs_bar(runs: int, workers: int) -> Iterator[OnRun]:
     """One bar over runs that are recorded elsewhere, ``workers`` at a time: how many are done and how many running.
 
-    Gives what to call after each, with its plan and what became of it in a few words. Where stderr is no terminal, a
-    log say, each run is a line.
+    Gives what to call after each, with its plan and what became of it in a few words. Where stderr is no terminal, each
+    run is a line.
     """
     with _bar() as progress:
         bar = progress.add_task(_running(runs, workers), total=runs, seen="")
@@ -63,18 +63,18 @@ def work_bar() -> "Iterator[Callable[[Work], None]]":
         bar = progress.add_task("starting", total=None, seen="")
         last: Work | None = None
 
-        def tell(work: "Work") -> None:
+        def on_progress(work: "Work") -> None:
             nonlocal last
             if last is None or work.done < last.done or work.total != last.total:
                 progress.reset(bar, total=work.total)  # other work, whose time left is told from its own beginning
             progress.update(bar, description=work.what, completed=work.done, seen=work.seen)
             last = work
 
-        yield tell
+        yield on_progress
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], None]]:
+def progress_line() -> Iterator[Callable[[str], None]]:
     """A line that says what is being done, on stderr if that is a terminal; gives what to call with each new thing."""
     from rich.console import Console
     from rich.text import Text

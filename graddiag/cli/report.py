@@ -7,7 +7,7 @@ import typer
 
 from graddiag.cli.folders import load_runs
 from graddiag.cli.options import RunFolders
-from graddiag.cli.progress import telling
+from graddiag.cli.progress import progress_line
 
 
 def report(
@@ -34,6 +34,6 @@ def report(
     from graddiag import write_report
 
     chosen = None if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
-    with telling() as tell:
-        write_report(load_runs(runs), out, sections=chosen, title=title, tell=tell)
+    with progress_line() as on_progress:
+        write_report(load_runs(runs), out, sections=chosen, title=title, on_progress=on_progress)
     typer.echo(f"wrote {out}")

@@ -11,12 +11,12 @@ together, one inf makes its own entry NaN and every other entry 0. Such entries 
 Names are loaded when first used, so that a run can be read by ``registry`` without torch.
 """
 
-import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from graddiag.clipping.declaration import PolicyKind
 from graddiag.clipping.registry import POLICIES, kind_of, read
+from graddiag.deprecation import warn_renamed
 
 if TYPE_CHECKING:
     from graddiag.clipping.adaptive import AutoClip as AutoClip
@@ -69,7 +69,7 @@ def parse(spec: str) -> "ClipPolicy":
 def __getattr__(name: str) -> Any:
     if name in _RENAMED:
         new = _RENAMED[name]
-        warnings.warn(f"graddiag.clipping.{name} is now called {new}.", DeprecationWarning, stacklevel=2)
+        warn_renamed(f"graddiag.clipping.{name}", new)
         return __getattr__(new)
     if name in _HOMES:
         return getattr(import_module(f"graddiag.clipping.{_HOMES[name]}"), name)

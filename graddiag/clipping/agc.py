@@ -17,7 +17,7 @@ SMALLEST_WEIGHT: Final = 1e-3  # so that units that start at 0 can move
 class UnitwiseClipping:
     """Shortens each row g of a gradient to C max(||w||, 1e-3), w the same row of the parameter, where it is longer.
 
-    A vector, a bias say, is one row. The source leaves the last linear layer out: hand over the other parameters alone.
+    A vector, e.g. a bias, is one row. The source leaves the last linear layer out: hand over the other ones.
 
     Source: Brock, De, Smith & Simonyan (2021), equation 3.
     """

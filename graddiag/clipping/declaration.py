@@ -22,7 +22,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Option:
-    """What may stand behind the second colon: the keyword of the implementation that it sets, and an example.
+    """What may follow the second colon: the keyword of the implementation that it sets, and an example.
 
     number: which number it is, and its default; values: the words that it may be, and what they set.
     """
@@ -56,7 +56,7 @@ class PolicyKind:
         keeps_direction: whether the gradient keeps its direction, scaled by one number; None where the policy acts
             inside of back-propagation, between two timesteps.
         style: place of its arm among the colors and dashes of a figure.
-        number, option: what stands behind the first and the second colon; None where nothing may.
+        number, option: what follows the first and the second colon; None where nothing may.
         adapts: it follows the norms of the training so far.
         limits_norm: its number is a fixed threshold on the norm of all gradients.
         cuts: its number is the window after which back-propagation is cut.

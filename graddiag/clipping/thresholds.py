@@ -50,7 +50,7 @@ def counterfactual(
     *,
     own: float | None = None,
 ) -> ThresholdSweep:
-    """The loss after the optimizer's update with each of ``thresholds`` and without clipping, from where it stands.
+    """The loss after the optimizer's update with each of ``thresholds`` and without clipping, from its present state.
 
     Call it after ``backward()``, before clipping. The update is the optimizer's own, momentum and all, made by a copy
     of it from the gradient at hand, clipped as ``clip_grad_norm_`` does it. Nothing is changed by looking:
@@ -62,7 +62,7 @@ def counterfactual(
             which there is one set more than the training used. What else it changes is up to it.
         thresholds: on the L2 norm of all the model's gradients together, above 0; .01 to .5 times the norm at hand by
             default.
-        own: a threshold that is tried beside them, that of the run's policy say.
+        own: a threshold that is tried beside them, e.g. that of the run's policy.
 
     Raises:
         SettingError: no gradient is there, a threshold that is not positive and finite, or LBFGS.

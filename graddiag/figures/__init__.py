@@ -1,7 +1,8 @@
 """Figures: a result in, a plotly Figure out; no reading, no grouping, no arithmetic but that of drawing."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from graddiag.deprecation import renamed_names
 from graddiag.figures.bands import bands
 from graddiag.figures.cell import cell_path, time_constants
 from graddiag.figures.clipping import effective_lr, what_if
@@ -31,12 +32,18 @@ from graddiag.figures.reach import reach, transport
 from graddiag.figures.snapshots import unit_heat
 from graddiag.figures.spectrum import lyapunov, spectrum, spectrum_history
 from graddiag.figures.stability import stability
-from graddiag.figures.story import story
 from graddiag.figures.theme import Style, Theme, arm_style, arm_styles
+from graddiag.figures.timeline import timeline
 from graddiag.figures.truncation import truncation
 from graddiag.figures.units import gate_units
 from graddiag.figures.updates import updates
-from graddiag.figures.weights import teaching, weights_in_time
+from graddiag.figures.weights import effective_timesteps, weight_contributions
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(
+        __name__,
+        {"story": "timeline", "teaching": "effective_timesteps", "weights_in_time": "weight_contributions"},
+    )
 
 __all__ = [
     "Style",
@@ -55,6 +62,7 @@ __all__ = [
     "depth",
     "direction",
     "effective_lr",
+    "effective_timesteps",
     "effects",
     "events",
     "gate_profile",
@@ -82,15 +90,14 @@ __all__ = [
     "spectrum",
     "spectrum_history",
     "stability",
-    "story",
     "success",
-    "teaching",
     "time_constants",
+    "timeline",
     "transport",
     "truncation",
     "unit_heat",
     "updates",
-    "weights_in_time",
+    "weight_contributions",
     "what_if",
 ]
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag import schema
-from graddiag.analysis import Counterfactuals, LookedStep, number
+from graddiag.analysis import Counterfactuals, SweepStep, number
 from graddiag.analysis.values import Floats, Series, series
 from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
 from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, as_float32, positive
@@ -32,7 +32,7 @@ def counterfactual(
     below 0 clipping helped.
     Below, by threshold, that of one step, which its head names: the one nearest to ``step``, or where clipping made the
     largest difference, of the steps that all runs have where there are any. Its last point, a cross, is without
-    clipping: it stands at the norm, or beyond the largest threshold where that is larger.
+    clipping: it is at the norm, or beyond the largest threshold where that is larger.
 
     The loss axis is a log one where every loss is above 0. NaN and inf are marked at the top.
     """
@@ -76,7 +76,7 @@ def _add_by_step(figure: go.Figure, each: Counterfactuals, style: Style, name: s
 
 
 def _add_cliff(
-    figure: go.Figure, each: Counterfactuals, looked: LookedStep, style: Style, name: str, theme: Theme, *, log: bool
+    figure: go.Figure, each: Counterfactuals, looked: SweepStep, style: Style, name: str, theme: Theme, *, log: bool
 ) -> None:  # fmt: skip
     x = _places(looked)
     losses = series(schema.LOSS_AFTER, "loss after", "loss", looked.losses, np.zeros(len(x), dtype=bool))
@@ -116,7 +116,7 @@ def _add_cliff(
             add_entry(figure, words, line=line)
 
 
-def _places(looked: LookedStep) -> Floats:
+def _places(looked: SweepStep) -> Floats:
     """Where each threshold stands; where none acts: at the norm, or beyond the largest threshold, whichever is more."""
     finite = looked.thresholds[np.isfinite(looked.thresholds)]
     norm = looked.norm if np.isfinite(looked.norm) else 0.0
@@ -133,7 +133,7 @@ def _add_key(figure: go.Figure, theme: Theme) -> None:
 
 
 def _set_axes(
-    figure: go.Figure, drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep], *, log: bool
+    figure: go.Figure, drawn: Sequence[Counterfactuals], chosen: Sequence[SweepStep], *, log: bool
 ) -> None:  # fmt: skip
     losses = np.concatenate([_all_losses(each) for each in drawn])
     shown = losses[np.isfinite(losses)]
@@ -145,7 +145,7 @@ def _set_axes(
     figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=2, col=1, **log_axis(at))
 
 
-def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[LookedStep]:
+def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[SweepStep]:
     """The step of each run whose cliff is drawn: one and the same where all of them looked at one."""
     if step is None:
         shared = set.intersection(*({looked.step for looked in each.steps} for each in drawn))
@@ -157,7 +157,7 @@ def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[LookedSt
     return [min(each.steps, key=lambda looked: abs(looked.step - step)) for each in drawn]
 
 
-def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[LookedStep], asked: int | None) -> str:
+def _cliffs(drawn: Sequence[Counterfactuals], chosen: Sequence[SweepStep], asked: int | None) -> str:
     if len({looked.step for looked in chosen}) == 1:
         nearest = "" if asked in (None, chosen[0].step) else f", the nearest tried to {asked:,}"
         return f"loss by clip threshold, at step {chosen[0].step:,}{nearest}"
@@ -179,7 +179,7 @@ def _steps(each: Counterfactuals) -> np.ndarray:
     return np.array([looked.step for looked in each.steps], dtype=np.int64)
 
 
-def _gaps(each: Counterfactuals, shown: Callable[[LookedStep], float] | None) -> Series:
+def _gaps(each: Counterfactuals, shown: Callable[[SweepStep], float] | None) -> Series:
     """The loss with clipping less that without; where ``shown``, one of the two, is NaN or inf, that instead."""
     values = np.array([_clipped(looked) - _free(looked) for looked in each.steps], dtype=np.float64)
     if shown is not None:
@@ -191,9 +191,9 @@ def _gaps(each: Counterfactuals, shown: Callable[[LookedStep], float] | None) ->
     return series(schema.LOSS_AFTER, "loss with clipping less without", "loss", values, absent)
 
 
-def _clipped(looked: LookedStep) -> float:
+def _clipped(looked: SweepStep) -> float:
     return looked.with_clipping
 
 
-def _free(looked: LookedStep) -> float:
+def _free(looked: SweepStep) -> float:
     return looked.free

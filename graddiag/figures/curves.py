@@ -138,7 +138,7 @@ def add_log_panels(
 def add_named_line(
     figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: PanelPosition
 ) -> None:
-    """A run's line: the arm stands in the legend once, arm and seed in the hover text."""
+    """A run's line: the arm is in the legend once, arm and seed in the hover text."""
     name = safe(source.arm_label)
     first = not any(trace.name == name for trace in figure.data)
     hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(source.label)}</extra>"

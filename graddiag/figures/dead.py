@@ -16,7 +16,7 @@ DEAD_UNITS_TITLE: Final = "Dead units"
 _ROW, _AXIS = 44, 60
 _KINDS: Final = (
     ("never changes", "silent", "line-ns-open", 0.16),
-    ("gets no gradient", "untaught", "x-thin-open", -0.16),
+    ("gets no gradient", "without_gradient", "x-thin-open", -0.16),
 )
 
 

@@ -17,7 +17,7 @@ _SYMBOLS: Final = ("x", "triangle-up", "diamond", "square", "circle", "cross", "
 
 def events(results: Events | Sequence[Events], *, theme: Theme = "light", title: bool = True) -> go.Figure:
     """Steps to the right, a row for each kind that any of the runs has; the colour is that of the arm, the sign that of
-    the kind; the message stands in the hover text."""
+    the kind; the message is the hover text."""
     results = (results,) if isinstance(results, Events) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:

@@ -1,4 +1,4 @@
-"""The frame around every figure: axes, legend, margins, title, and what stands there when there is nothing to draw."""
+"""The frame around every figure: axes, legend, margins, title, and what is shown when there is nothing to draw."""
 
 import html
 import math
@@ -154,7 +154,7 @@ def _around(value: float, limits: list[float]) -> dict[str, Any]:
 
 
 def log_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """Where ticks stand on a scale from 10^low to 10^high, as log10, and their texts."""
+    """Places of the ticks of a scale from 10^low to 10^high, as log10, and their texts."""
     if high - low < _FEW_DECADES:
         ticks = [tick for tick in finer_ticks(low, high) if low <= math.log10(tick) <= high]
         return [math.log10(tick) for tick in ticks], [number(tick) for tick in ticks]

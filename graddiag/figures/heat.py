@@ -76,7 +76,7 @@ def heatmap(
 
 
 def edges(places: Sequence[Ints]) -> list[float] | None:
-    """From the outer edge of the first cell to that of the last, of cells that stand at ``places``."""
+    """From the outer edge of the first cell to that of the last, of cells at ``places``."""
     ends = [end for each in places if len(each) for end in _ends(each)]
     return [min(ends), max(ends)] if ends else None
 

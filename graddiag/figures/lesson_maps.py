@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from graddiag.figures.frame import apply_layout
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Palette, Theme
-from graddiag.lessons.values import Clipped, Descent, Region, Surface, told
+from graddiag.lessons.values import Clipped, Descent, Region, Surface, written
 
 Shown = Literal["error", "gradient"]
 _SURFACE: Final = 440
@@ -85,7 +85,7 @@ def _ground(surface: Surface, shown: Shown, palette: Palette) -> go.Heatmap:
 
 
 def _path(descent: Descent, palette: Palette) -> go.Scatter:
-    """White beneath would hide the ground: a path is told from it by its markers and its outline."""
+    """White beneath would hide the ground: a path stands out by its markers and its outline."""
     off = descent.clip == "none"
     color = "#ff5a4f" if off else "#56d8ff"
     return go.Scatter(
@@ -109,7 +109,7 @@ def _point(figure: go.Figure, vector: np.ndarray, name: str, color: str, width: 
     """The arrow from the origin, and its tip as a point that can be read; words where it has no place."""
     x, y = (float(value) for value in vector)
     if not np.isfinite(vector).all():
-        words = f"{name}: ({told(x)}, {told(y)})"
+        words = f"{name}: ({written(x)}, {written(y)})"
         place = {"xref": "paper", "yref": "paper", "x": 0.03, "y": 0.97 if name == "before" else 0.86}
         figure.add_annotation(text=words, showarrow=False, xanchor="left", yanchor="top", **place)
         return

@@ -19,7 +19,7 @@ Scale = Literal["log", "share", "signed"]
 
 @dataclass(frozen=True)
 class Cells:
-    """What to draw: values and states (CellState) [Y, X]; names of the axes with where the cells stand on them; the
+    """What to draw: values and states (CellState) [Y, X]; names of the axes with the places of the cells; the
     scale: log, or linear from 0 to 1 (share), or from -1 to 1 (signed); the words of the colour bar, as markup; how
     missing is called; the ends of a log scale, by default those of the values; and a separate colour for missing."""
 

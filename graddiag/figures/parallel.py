@@ -32,7 +32,7 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
     """A line a run across uprights: arm, length, seed and other settings, those that differ, largest norm and the value
     at the end.
 
-    Each upright is scaled to its own smallest and largest number, which stand at its ends. A run lacks a point where
+    Each upright is scaled to its own smallest and largest number, which label its ends. A run lacks a point where
     its number is not known, NaN or inf.
     """
     if not result.members:

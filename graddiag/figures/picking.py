@@ -1,4 +1,4 @@
-"""A heatmap to point at: where the chosen step stands, and a mark for every step that a click can take hold of."""
+"""A heatmap to point at: the line of the chosen step, and a mark for every step that a click can take hold of."""
 
 from collections.abc import Sequence
 from typing import Any, Final

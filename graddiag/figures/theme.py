@@ -88,7 +88,7 @@ def arm_style(source: Source, theme: Theme = "light") -> Style:
 
 def arm_styles(sources: Sequence[Source], theme: Theme = "light") -> tuple[Style, ...]:
     """A style for each source, one an arm; arms whose own colour is taken by another one get the next free one. An arm
-    that stands alone has a solid line: there is nothing to tell it apart from."""
+    that is alone has a solid line: there is nothing to tell it apart from."""
     taken: dict[str, int] = {}
     count = len(_DASHES)
     for source in sources:

@@ -19,7 +19,7 @@ def truncation(
     results: Sequence[Truncation], profiles: Sequence[Profile], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
     """||dL/dh|| by timestep, a line a run, log scale: the ``profiles`` of the runs of ``results``, over all their
-    steps. Timesteps with a gradient of exactly 0 are marked; a vertical line stands at the first timestep that still
+    steps. Timesteps with a gradient of exactly 0 are marked; a vertical line is at the first timestep that still
     gets one where the graph is cut, and one where the window is too short for the task."""
     drawn = [
         (found, each, line)

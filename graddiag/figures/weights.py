@@ -5,7 +5,7 @@ from typing import Final
 
 import plotly.graph_objects as go
 
-from graddiag.analysis import Series, Source, WeightsInTime
+from graddiag.analysis import Series, Source, WeightContributions
 from graddiag.analysis.values import Ints
 from graddiag.figures.curves import add_lines, drawn_values
 from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
@@ -20,11 +20,11 @@ _OVER_STEPS: Final = ("effective number of timesteps", "cancellation ‖ΣG‖ /
 _UNITS: Final = {_BY_TIMESTEP: ("share", "cosine"), _OVER_STEPS: ("timesteps", "share")}
 
 
-def weights_in_time(
-    results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
+def weight_contributions(
+    results: WeightContributions | Sequence[WeightContributions], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
     """By timestep: its share of the lengths of all contributions to W_hh, log scale, and its cosine with their sum."""
-    results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
+    results = (results,) if isinstance(results, WeightContributions) else tuple(results)
     lines = [
         [(each.source, each.timesteps, each.share) for each in _held(results)],
         [(each.source, each.timesteps, each.cosine) for each in _held(results)],
@@ -37,13 +37,13 @@ def weights_in_time(
     return figure
 
 
-def teaching(
-    results: WeightsInTime | Sequence[WeightsInTime], *, theme: Theme = "light", title: bool = True
+def effective_timesteps(
+    results: WeightContributions | Sequence[WeightContributions], *, theme: Theme = "light", title: bool = True
 ) -> go.Figure:
     """Over training: the effective number of contributing timesteps, and the cancellation between them."""
-    results = (results,) if isinstance(results, WeightsInTime) else tuple(results)
+    results = (results,) if isinstance(results, WeightContributions) else tuple(results)
     lines = [
-        [(each.source, each.steps, each.teaching) for each in _held(results)],
+        [(each.source, each.steps, each.effective_timesteps) for each in _held(results)],
         [(each.source, each.steps, each.cancellation) for each in _held(results)],
     ]
     return _figure(
@@ -75,9 +75,9 @@ def _figure(
     return apply_layout(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
 
 
-def _held(results: Sequence[WeightsInTime]) -> list[WeightsInTime]:
+def _held(results: Sequence[WeightContributions]) -> list[WeightContributions]:
     return [each for each in results if each.missing is None]
 
 
-def _why(results: Sequence[WeightsInTime]) -> str:
+def _why(results: Sequence[WeightContributions]) -> str:
     return next((each.missing for each in results if each.missing), "There is no run to draw.")

@@ -18,7 +18,7 @@ class Exporter:
         help: what is written.
         implementation: module of ``graddiag.integrations`` and function, called with the run, the folder, ``force``,
             and what is given of its ``options``.
-        options: its keywords beside ``force``; ``tell`` takes how far it is.
+        options: its keywords beside ``force``; ``on_progress`` takes how far it is.
     """
 
     name: str
@@ -43,7 +43,9 @@ EXPORTERS: Final = (
     Exporter("tensorboard", "curves as TensorBoard event files", "tensorboard:export"),
     Exporter("mlflow", "curves in an MLflow store", "mlflow:export"),
     Exporter("wandb", "curves as an offline run of W&B; nothing is sent anywhere", "wandb:export"),
-    Exporter("figures", "every figure of the report, for a paper", "figures:export", ("formats", "width", "tell")),
+    Exporter(
+        "figures", "every figure of the report, for a paper", "figures:export", ("formats", "width", "on_progress")
+    ),
 )
 
 

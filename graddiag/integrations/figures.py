@@ -10,7 +10,7 @@ from graddiag.errors import SettingError
 from graddiag.integrations.target import new_folder
 from graddiag.report.chapters import document
 from graddiag.report.plots import Picture, printable
-from graddiag.report.request import ReportRequest, Tell, tell_nobody
+from graddiag.report.request import OnProgress, ReportRequest, ignore_progress
 from graddiag.run import Run
 
 FORMATS: Final[tuple[ImageFormat, ...]] = get_args(ImageFormat)
@@ -25,7 +25,7 @@ def export(
     formats: Collection[str] = FORMATS,
     width: int = WIDTH,
     force: bool = False,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> None:
     """Writes ``target/loss.png``, ``loss.svg``, ``loss.pdf``, ``loss.json`` and so on: all figures of the run's report.
 
@@ -46,11 +46,11 @@ def export(
     """
     wanted = _checked(formats, width)
     with new_folder(run, target, "figures", force=force) as folder:
-        pictures = document([run], ReportRequest(frozenset({"evidence"}), tell=tell)).pictures
-        tell("starting Chromium")
+        pictures = document([run], ReportRequest(frozenset({"evidence"}), on_progress=on_progress)).pictures
+        on_progress("starting Chromium")
         with chromium("an export of figures") as browser:
             for name, each in _named(pictures):
-                tell(f"drawing {name}")
+                on_progress(f"drawing {name}")
                 plain = printable(each, width)
                 (folder / f"{name}.json").write_text(json.dumps(plain), encoding="utf-8")
                 for form in wanted:

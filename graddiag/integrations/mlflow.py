@@ -26,7 +26,13 @@ STORE: Final = "mlflow.db"
 PROFILES: Final = "timesteps"
 _ARTIFACTS: Final = "artifacts"
 _EXPERIMENT: Final = "graddiag"
-_STATUS: Final = {"running": "RUNNING", "finished": "FINISHED", "failed": "FAILED", "interrupted": "KILLED"}
+_STATUS: Final = {
+    "running": "RUNNING",
+    "finished": "FINISHED",
+    schema.INCOMPLETE: "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
 _BATCH: Final = 1000  # metrics that MLflow takes at once
 _LONGEST: Final = 6000  # characters of a parameter
 

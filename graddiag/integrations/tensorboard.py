@@ -14,7 +14,7 @@ from graddiag.run import Run
 try:
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.plugins.scalar.summary_v2 import scalar_pb
+    from tensorboard.plugins.scalar.metadata import create_summary_metadata
     from tensorboard.plugins.text.summary_v2 import text_pb
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 except ImportError as error:
@@ -59,7 +59,13 @@ def _write(folder: Path, began: float, events: Iterable[Event]) -> None:
 def _scalars(curves: Iterable[ExportedCurve], times: Mapping[int, float], otherwise: float) -> Iterable[Event]:
     for curve in curves:
         for x, value in zip(curve.x.tolist(), curve.values.tolist(), strict=True):
-            yield _event(scalar_pb(curve.name, value, curve.meaning), x, times.get(x, otherwise))
+            yield _event(_scalar(curve.name, value, curve.meaning), x, times.get(x, otherwise))
+
+
+def _scalar(tag: str, value: float, meaning: str) -> Summary:
+    """A plain scalar, which readers of event files list among their scalars; the plugin's own form is a tensor."""
+    metadata = create_summary_metadata(display_name="", description=meaning)
+    return Summary(value=[Summary.Value(tag=tag, simple_value=value, metadata=metadata)])
 
 
 def _texts(run: Run, began: float) -> Iterable[Event]:

@@ -40,7 +40,7 @@ def folder_of(root: Path, job_id: str) -> Path:
 
 
 def read_job(root: Path, job_id: str) -> Job:
-    """A job as it stands now.
+    """The present state of a job.
 
     Raises:
         InputError: there is none of this name, or its folder is damaged.
@@ -66,7 +66,7 @@ def read_jobs(root: Path) -> list[Job]:
     return list(_each(root))[::-1]
 
 
-def said(root: Path, job_id: str, lines: int) -> list[str]:
+def log_of(root: Path, job_id: str, lines: int) -> list[str]:
     """The last ``lines`` lines that are not empty of what a job has printed."""
     try:
         with (folder_of(root, job_id) / LOG).open("rb") as log:

@@ -1,4 +1,4 @@
-"""What a job is, and how it stands."""
+"""What a job is, and its state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class JobRequest(BaseModel):
     experiment: str | None = None
     parts: bool = False
     reports: bool = False
-    steps: int | None = Field(None, ge=1)
+    steps: int | None = Field(default=None, ge=1)
     settings: Mapping[str, str] = Field(default_factory=dict)
 
 
@@ -51,9 +51,9 @@ class Started(JobRequest):
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stands. ``code`` is the exit status, negative for a signal; None while it runs and where it is lost.
+    """A job at present. ``code`` is the exit status, negative for a signal; None while it runs and where it is lost.
 
-    ``state``: lost is a job whose process is gone without a word of how it ended, after a power cut say.
+    ``state``: lost is a job whose process is gone without a word of how it ended, e.g. after a power cut.
     """
 
     id: str

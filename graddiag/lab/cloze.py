@@ -52,7 +52,7 @@ ANSWERS: Final = (*_ORIGINS.values(), *_SUBJECTS.values())
 @dataclass(frozen=True)
 class Cloze:
     """One of two sentences, with words of no meaning in its middle; ``gap`` timesteps before the last word that is read
-    stands the one that tells the answer. By chance the loss is ln 8: the sentence itself tells which eight it can be.
+    is the one that gives the answer. By chance the loss is ln 8: the sentence itself tells which eight it can be.
 
     Raises:
         SettingError: a gap shorter than the three words that ask.

@@ -6,7 +6,7 @@ training, one for validation and one for testing. With no path nothing has to be
 that ships with CPython, English prose of some 465,000 characters (Python 3.11; other versions have other texts).
 
 Words of a file: letters with their apostrophes, in lower case; a number is N; every other sign is a separate word,
-and the end of a line is <eos>. In a folder words stand between spaces already and are taken as they are; a line ends
+and the end of a line is <eos>. In a folder words are between spaces already and are taken as they are; a line ends
 in <eos>, an empty one too, as PyTorch's example of a word language model reads WikiText.
 """
 

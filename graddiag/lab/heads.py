@@ -67,12 +67,12 @@ class HeadSpec:
         return made
 
 
-def known_forms() -> str:
+def known_heads() -> str:
     """Every output layer and what it is, with commas between them."""
     return ", ".join(kind.help for kind in OUTPUTS)
 
 
-def parse(text: str) -> HeadSpec:
+def parse_head(text: str) -> HeadSpec:
     """The output layer that ``text`` names.
 
     Raises:
@@ -81,7 +81,7 @@ def parse(text: str) -> HeadSpec:
     name, _, count = text.partition(":")
     kind = _kinds().get(name)
     if kind is None or (count and not kind.counted):
-        raise SettingError(f"output {text!r}: it is none of {known_forms()}.")
+        raise SettingError(f"output {text!r}: it is none of {known_heads()}.")
     if not kind.counted:
         return HeadSpec(name)
     if not count.isdigit() or int(count) < 1:

@@ -32,7 +32,7 @@ class SequenceModel(nn.Module):
         self.embedding = None if spec.embedding is None else nn.Embedding(shape.symbols, spec.embedding)
         self.recurrent = _recurrent(spec, spec.embedding or shape.symbols)
         self.dropout = nn.Dropout(spec.dropout)
-        self.head = heads.parse(spec.output).make(spec.hidden, shape, counts)
+        self.head = heads.parse_head(spec.output).make(spec.hidden, shape, counts)
         if spec.init_std is not None:
             weight_init.draw_normal(self, spec.init_std)
         if spec.init_uniform is not None:

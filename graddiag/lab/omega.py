@@ -30,7 +30,7 @@ class OmegaTerm:
 
 @torch.no_grad()
 def omega_term(trace: Trace, w_hh: Tensor, form: OmegaForm = "squared") -> OmegaTerm:
-    """Omega of a traced RNN layer and its derivative by W_hh, where W_hh stands in J_t alone.
+    """Omega of a traced RNN layer and its derivative by W_hh, where W_hh is a factor of J_t alone.
 
     The mean over timesteps and samples of (r - 1)^2, where r compares the gradient that one sample's timestep sends
     back with the one that reached it, L2 over units: ``squared`` takes ||s_t||^2 / ||lambda_t||^2 and ``norm``

@@ -70,12 +70,12 @@ class ScheduleSpec:
         return self.factor ** (0 if step < self.after else (step - self.after) // self.every + 1)
 
 
-def known_forms() -> str:
+def known_optimizers() -> str:
     """Every form of every optimizer, with commas between them."""
     return ", ".join(form for kind in OPTIMIZERS for form in kind.forms)
 
 
-def parse(text: str) -> OptimizerSpec:
+def parse_optimizer(text: str) -> OptimizerSpec:
     """The optimizer that ``text`` names.
 
     Raises:
@@ -84,10 +84,10 @@ def parse(text: str) -> OptimizerSpec:
     name, _, constant = text.partition(":")
     kind = _kinds().get(name)
     if kind is None or (kind.keyword is None and constant):
-        raise SettingError(f"optimizer {text!r}: it is none of {known_forms()}.")
+        raise SettingError(f"optimizer {text!r}: it is none of {known_optimizers()}.")
     value = _number(text, constant) if constant else kind.default
     if not 0 <= value < 1:
-        raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {known_forms()}.")
+        raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {known_optimizers()}.")
     return OptimizerSpec(name, value)
 
 

@@ -1,10 +1,10 @@
 """What one training of the lab is, down to the last setting: the value from which a run can be repeated."""
 
-import warnings
 from typing import Any, Final
 
 from pydantic import ConfigDict, model_validator
 
+from graddiag.deprecation import renamed_attribute, warn_renamed
 from graddiag.errors import SettingError
 from graddiag.kinds import CELL_TYPES, ModelKind, models_with_cell_state, plain_models
 from graddiag.lab.settings import (
@@ -27,17 +27,8 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    @property
-    def carry(self) -> bool:
-        """``stateful``, under its former name."""
-        _renamed("TrainingSpec.carry", "stateful")
-        return self.stateful
-
-    @property
-    def look_every(self) -> int | None:
-        """``try_thresholds_every``, under its former name."""
-        _renamed("TrainingSpec.look_every", "try_thresholds_every")
-        return self.try_thresholds_every
+    carry = renamed_attribute("carry", "stateful")
+    look_every = renamed_attribute("look_every", "try_thresholds_every")
 
     @model_validator(mode="before")
     @classmethod
@@ -58,7 +49,7 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
                 f"omega {self.omega:g}: it is for a model {plain_models()}, not one {other}; leave it out."
             )
         if self.omega_form is not None and self.omega is None:
-            raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, omega=2 say.")
+            raise SettingError(f"omega_form {self.omega_form}: it says which Omega; give its weight too, e.g. omega=2.")
         if self.until_error is not None and self.output != "softmax":
             raise SettingError(
                 f"until_error {self.until_error:g}: output {self.output} tells no share of wrong answers."
@@ -79,7 +70,7 @@ def training_spec(task: str, model: str, **settings: Any) -> TrainingSpec:
     """
     for name, present in former_names(TrainingSpec).items():
         if name in settings:
-            _renamed(f"the setting {name}", present)
+            warn_renamed(f"the setting {name}", present)
     given = {name: value for name, value in with_present_names(TrainingSpec, settings).items() if value is not None}
     kind = task_kind(task)
     suits = {} if kind is None else kind.suits(model)
@@ -87,10 +78,6 @@ def training_spec(task: str, model: str, **settings: Any) -> TrainingSpec:
         suits.pop("init_std", None)
     spec = checked(TrainingSpec, {**suits, **given, "task": task, "model": model}, "a training")
     return spec if "every" in given else spec.model_copy(update={"every": _every(spec)})
-
-
-def _renamed(name: str, present: str) -> None:
-    warnings.warn(f"{name} is now called {present}.", DeprecationWarning, stacklevel=3)
 
 
 def _every(spec: TrainingSpec) -> int:

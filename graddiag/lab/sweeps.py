@@ -40,7 +40,7 @@ class SweepSpec(BaseModel):
 
 @dataclass(frozen=True)
 class Standing:
-    """Where an experiment stands: what is recorded, what failed before, and what is still to be trained."""
+    """The state of an experiment: what is recorded, what failed before, and what is still to be trained."""
 
     finished: tuple[Path, ...]
     failed: tuple[Path, ...]
@@ -116,7 +116,7 @@ def clear(plans: Sequence[Plan], root: Path) -> None:
     folder = root / slug(str(plans[0].experiment), fallback="experiment")
     wanted = {(_hash_of(plan.spec), plan.arm) for plan in plans}
     for path, manifest in _manifests(folder):
-        if manifest.status in ("failed", "interrupted") and (content_hash(manifest.config), manifest.arm) in wanted:
+        if manifest.status not in ("running", "finished") and (content_hash(manifest.config), manifest.arm) in wanted:
             trash_run(root, path.relative_to(root).as_posix())
 
 

@@ -26,7 +26,7 @@ from graddiag.lab.tasks import make_task
 
 @dataclass(frozen=True)
 class Plan:
-    """One training and where its run belongs: a name and, in an experiment, the arm it stands for."""
+    """One training and where its run belongs: a name and, in an experiment, the arm it belongs to."""
 
     spec: TrainingSpec
     name: str
@@ -80,12 +80,12 @@ def train(
         clipping.attach(clip, model)
         if spec.h_detach is not None:
             detach_h(model.recurrent, spec.h_detach)
-        optimizer = optimizers.parse(spec.optimizer).make(model.parameters(), spec.lr)
+        optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr)
         schedule = optimizers.parse_schedule(spec.schedule)
         reached = EarlyStopping(spec.until_error)
 
         with (
-            graddiag.watch(model, optimizer, root=root, **about(plan, task)) as recorder,
+            graddiag.watch(model, optimizer, root=root, cells=(), **about(plan, task)) as recorder,
             omega_of(spec, model) as omega,
         ):
             keep_vocabulary(task, recorder.path)
@@ -100,7 +100,7 @@ def train(
                 if omega is not None:
                     recorder.log(omega=omega())
                 if spec.try_thresholds_every is not None and step % spec.try_thresholds_every == 0:
-                    recorder.look(loss_again(model, batch, start, summed=summed))
+                    recorder.try_thresholds(loss_again(model, batch, start, summed=summed))
                 clipped = clip(model.parameters())
 
                 scores = model.head.scores(outputs, batch.targets)

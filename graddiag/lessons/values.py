@@ -19,7 +19,7 @@ def equal(name: str, value: str) -> str:
     return f"{name} = {value}".replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def told(value: float) -> str:
+def written(value: float) -> str:
     """``number``, with NaN as the pages write it."""
     return "NaN" if math.isnan(value) else number(value)
 
@@ -207,8 +207,8 @@ class Clipped:
 
     @property
     def caption(self) -> str:
-        x, y = (told(float(value)) for value in self.after)
-        after = f"After: ({x}, {y}), norm {told(self.norm_after)}"
+        x, y = (written(float(value)) for value in self.after)
+        after = f"After: ({x}, {y}), norm {written(self.norm_after)}"
         ratio = f"{'coefficient' if self.scales_together else 'norm ratio'} {number(self.coefficient)}"
         return f"{after}." if self.nonfinite else f"{after}, {ratio}, {self.direction}."
 

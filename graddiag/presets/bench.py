@@ -98,7 +98,8 @@ class Bench:
         return graddiag.load_run(train(plan, self.root, on_step, on_end).path)
 
     def watched(self, name: str, experiment: str | None = None) -> dict[str, Any]:
-        """What ``graddiag.watch`` is given for a training of the preset: root, run and experiment.
+        """What ``graddiag.watch`` is given for a training of the preset: root, run and experiment; no
+        further cells.
 
         A run of that name that is there from before goes to the trash of the root, unless it says running: another
         process may be writing it, and the new one then lies beside it.
@@ -108,4 +109,4 @@ class Bench:
         for path, manifest in list(read_manifests(folder)) if folder.is_dir() else []:
             if manifest.name == name and manifest.status != "running":
                 trash_run(self.root, path.relative_to(self.root).as_posix())
-        return {"root": self.root, "run": name, "experiment": experiment}
+        return {"root": self.root, "run": name, "experiment": experiment, "cells": ()}

@@ -1,6 +1,6 @@
 """cbow: word vectors learned from the words around (CBOW), and from a word to those around it (skip-gram).
 
-The table is that of the neural language model, without the hidden layer. Words that stand in like places come to lie
+The table is that of the neural language model, without the hidden layer. Words that are used in like places come to lie
 close together; the map shows the rows of the table on their two principal components.
 
 Source: Mikolov, Chen, Corrado & Dean (2013), section 3; the softmax is a full one.
@@ -67,7 +67,7 @@ class Vectors:
 def summarize(settings: CbowSettings, bench: Bench) -> PresetSummary:
     """Learns both tables, and tells whose neighbours are whose."""
     corpus = _text(settings)
-    learned = [learn(settings, corpus, way, bench) for way in WAYS]
+    learned = [learn_vectors(settings, corpus, way, bench) for way in WAYS]
     asked = [corpus.vocabulary.index(word) for word in settings.words if word in corpus.vocabulary]
     asked = asked or _long_words(corpus, 8)
     unknown = [word for word in settings.words if word not in corpus.vocabulary]
@@ -109,7 +109,7 @@ def _text(settings: CbowSettings) -> Corpus:
     return corpus
 
 
-def learn(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vectors:
+def learn_vectors(settings: CbowSettings, corpus: Corpus, way: Way, bench: Bench) -> Vectors:
     """Learns one table and records the training, at the last step with the loss on held-out text before its update."""
     assert corpus.valid is not None
     task = NextSymbol(corpus, 2 * settings.reach, settings.batch)

@@ -89,7 +89,7 @@ def exact(task: Task) -> Unit:
 def summarize(settings: SumSettings, bench: Bench) -> PresetSummary:
     """The gradients of the exact units, and what training makes of others."""
     reached = {task: input_gradients(exact(task), _numbers(settings, task)) for task in TASKS}
-    learned = [learn(settings, task, bench) for task in TASKS]
+    learned = [learn_sums(settings, task, bench) for task in TASKS]
     spread = float((reached["sum"] - 1).abs().max())
     seen = (
         f"In the unit that sums, dy/dx_t is 1 at every one of {settings.length} timesteps (the largest difference "
@@ -119,7 +119,7 @@ def input_gradients(unit: Unit, x: Tensor) -> Tensor:
     return torch.autograd.grad(unit(x).sum(), x)[0]
 
 
-def learn(settings: SumSettings, task: Task, bench: Bench) -> Summed:
+def learn_sums(settings: SumSettings, task: Task, bench: Bench) -> Summed:
     """Trains a unit that starts at another recurrent weight, and records it."""
     chance = torch.Generator().manual_seed(settings.seed)
     losses, weights, right = [], [], []

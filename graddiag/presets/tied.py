@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 import graddiag
 from graddiag import analysis
-from graddiag.analysis import WeightsInTime, number
-from graddiag.figures import teaching, weights_in_time
+from graddiag.analysis import WeightContributions, number
+from graddiag.figures import effective_timesteps, weight_contributions
 from graddiag.figures.chart import Axis, Chart, Curve, chart
 from graddiag.kinds import CELL_TYPES, ModelKind
 from graddiag.lab.sweeps import SweepSpec, sweep_spec
@@ -70,7 +70,7 @@ def summarize(settings: Tied, bench: Bench) -> PresetSummary:
     """The sum against autograd at the start, and its course over training."""
     at_start = [sums(model, settings) for model in settings.models]
     runs = bench.sweep([spec.model_copy(update={"name": bench.experiment}) for spec in sweeps(settings)])
-    courses = [weights for run in runs for weights in [analysis.weights_in_time(run, analysis.selections(run)[0])]]
+    courses = [weights for run in runs for weights in [analysis.weight_contributions(run, analysis.selections(run)[0])]]
     worst = max(each.off for each in at_start)
     seen = (
         f"The contributions of {settings.length} timesteps sum to the gradient that autograd gives for W_hh, to a "
@@ -88,8 +88,8 @@ def summarize(settings: Tied, bench: Bench) -> PresetSummary:
         ReportPart(
             "Over training",
             pictures=(
-                picture("Contributions and their sum", _COURSE, weights_in_time, courses, title=False),
-                picture("Contributing timesteps and cancellation", _TEACH, teaching, courses, title=False),
+                picture("Contributions and their sum", _COURSE, weight_contributions, courses, title=False),
+                picture("Contributing timesteps and cancellation", _TEACH, effective_timesteps, courses, title=False),
             ),
         ),
         ReportPart("The gradient", pictures=recorded(runs)),
@@ -122,7 +122,7 @@ def contributions(trace: graddiag.Trace) -> Tensor:
     return torch.einsum("tnr,tnh->trh", trace.grad_a_hh, before)
 
 
-def _course(found: WeightsInTime) -> str:
+def _course(found: WeightContributions) -> str:
     if found.missing:
         return found.missing
     return found.caption

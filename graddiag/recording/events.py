@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from graddiag import schema
+from graddiag.clipping.registry import read
 from graddiag.recording.nonfinite import Origin
 from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE
 
@@ -14,6 +15,7 @@ Event = dict[str, Any]
 _EQUAL: Final = 1e-3  # two norms are the same threshold when they are no further apart, relative to it
 _DIFFERENT: Final = 1e-2  # two norms before clipping are different ones
 EVERYWHERE: Final = "all parameters"
+_MODEL: Final = "(model)"
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,6 @@ def detached_event(step: int, where: str, cuts: int) -> Event:
     return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)
 
 
-def not_followed_event(step: int, where: str, reason: str) -> Event:
-    """The state that a module was given goes through something between its calls that is not followed."""
-    message = (
-        f"The gradient that {where or '(model)'} sends back to the state it was given is not followed: {reason}. "
-        "The gradient at each timestep is exact; how much of it came along the state is not known there."
-    )
-    return _event(step, schema.EVENT_STATE_NOT_FOLLOWED, where or "(model)", None, message)
-
-
 def gradient_changed_event(step: int) -> Event:
     """The accumulated gradient was changed between two backward passes of one step."""
     message = (
@@ -126,6 +119,28 @@ def gradient_changed_event(step: int) -> Event:
         "clipping is not known. Clip once, after the last backward() and before optimizer.step()."
     )
     return _event(step, schema.EVENT_GRADIENT_CHANGED, EVERYWHERE, None, message)
+
+
+def nothing_followed_event(step: int, message: str) -> Event:
+    """Neither a layer, a cell nor a tap ran in the first recorded step."""
+    return _event(step, schema.EVENT_NOTHING_FOLLOWED, _MODEL, None, message)
+
+
+def not_followed_event(step: int, where: str, message: str) -> Event:
+    """A module that looks recurrent is not followed."""
+    return _event(step, schema.EVENT_NOT_FOLLOWED, where or _MODEL, None, message)
+
+
+def layer_added_event(step: int, where: str) -> Event:
+    """The model has got a recurrent layer since it was watched."""
+    message = f"{where or _MODEL} was added to the model after watch(), and is recorded from step {step} on."
+    return _event(step, schema.EVENT_LAYER_ADDED, where or _MODEL, None, message)
+
+
+def gain_missing_event(step: int, where: str, reason: str) -> Event:
+    """What a followed cell sends back could not be measured."""
+    message = f"The transport gain of {where or _MODEL} is missing at some timesteps: {reason}."
+    return _event(step, schema.EVENT_GAIN_MISSING, where or _MODEL, None, message)
 
 
 def before_unscale_event(step: int, norm: float) -> Event:
@@ -157,10 +172,9 @@ def _clipped_while_scaled(norms: tuple[float, float], last: tuple[float, float] 
 
 
 def _threshold(policy: str | None) -> float | None:
-    """C of ``norm:C``; None where nothing is declared of the L2 norm."""
-    if policy is None or not policy.startswith("norm:") or policy.count(":") > 1:
-        return None
-    return float(policy.removeprefix("norm:"))
+    """C of ``norm:C``; None where nothing is declared of the L2 norm, in free text for example."""
+    declared = read(policy)
+    return None if declared is None or declared.options else declared.norm_threshold
 
 
 def _above_declared(step: Mapping[str, Any], policy: str | None) -> bool:

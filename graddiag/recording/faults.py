@@ -14,7 +14,6 @@ from graddiag.recording.events import (
     gradient_changed_event,
     misplaced_event,
     no_gradient_event,
-    not_followed_event,
     not_zeroed_event,
     skipped_event,
 )
@@ -54,14 +53,6 @@ class Faults:
             detached_event(step, name, count)
             for name, count in detached.items()
             if self._is_new(f"{schema.EVENT_STATE_DETACHED} {name}")
-        ]
-
-    def of_links(self, step: int, not_followed: Mapping[str, str]) -> list[Event]:
-        """An event for each module whose state is not followed between its calls, at the first step that has it."""
-        return [
-            not_followed_event(step, name, reason)
-            for name, reason in not_followed.items()
-            if self._is_new(f"{schema.EVENT_STATE_NOT_FOLLOWED} {name}")
         ]
 
     def columns(self, calls: Calls, logged: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,9 @@ class Part(StrEnum):
     GRADIENT_COSINE = "the cosine between successive gradients"
     SNAPSHOTS = "the snapshots"
     SPECTRA = "the spectra"
+    FOLLOWING = "what is followed"
     OUTPUTS = "the loss of a constant prediction"
+    END = "the end"
 
 
 class PartGuard:

@@ -1,5 +1,6 @@
 """The manifest of a run that begins, and the folder that it is written to."""
 
+import operator
 import platform
 import uuid
 from collections.abc import Mapping
@@ -58,6 +59,25 @@ def check_every(every: int, snapshot_every: int | None) -> None:
             f"watch(snapshot_every={snapshot_every}, every={every}): snapshots are taken at recorded steps; give a "
             f"multiple of {every}, {100 * every} for example, or None for no snapshots."
         )
+
+
+def checked_seed(seed: int | None) -> int | None:
+    """``seed`` as an int.
+
+    Raises:
+        SettingError: it is no whole number, or none that torch could be seeded with.
+    """
+    try:
+        found = None if seed is None else operator.index(seed)
+    except TypeError as error:
+        raise SettingError(f"watch(seed={seed!r}): a seed is a whole number; leave it out if there is none.") from error
+    if found is not None and not -(1 << 63) <= found < 1 << 64:
+        raise SettingError(f"watch(seed={_short(found)}): a seed of torch lies between -2^63 and 2^64 - 1.")
+    return found
+
+
+def _short(number: int) -> str:
+    return hex(number) if number.bit_length() < 200 else f"a number of {number.bit_length()} bits"
 
 
 def check_model(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.schema import TraceKey
 from graddiag.tracing.signals import Signals
 
 
@@ -16,16 +17,14 @@ class Origin:
     """The first non-finite number of a step: in which pass, where, and what it was."""
 
     during: Literal["forward", "backward"]
-    module: str
-    layer: int
-    direction: str
+    key: TraceKey
     timestep: int
     value: float
     immediate: bool
 
     @property
     def where(self) -> str:
-        return f"{self.module or '(model)'} layer {self.layer} {self.direction} timestep {self.timestep}"
+        return f"{self.key.module or '(model)'} layer {self.key.layer} {self.key.direction} timestep {self.timestep}"
 
     @property
     def message(self) -> str:
@@ -67,5 +66,4 @@ def _first(signals: Signals, column: str, *, backward: bool) -> int | None:
 def _origin(
     during: Literal["forward", "backward"], signals: Signals, t: int, column: Tensor, *, immediate: bool
 ) -> Origin:
-    module, layer, direction, _ = signals.key
-    return Origin(during, module, layer, direction, t, float(column[t]), immediate)
+    return Origin(during, signals.key, t, float(column[t]), immediate)

@@ -120,12 +120,14 @@ class GradientMeter:
     def check_as_left(self) -> None:
         """Raises SettingError unless the gradients are what ``backward()`` left, in units of the loss."""
         if self._scale.seen is not None:
-            raise SettingError("look(): the gradients carry a GradScaler's scale, and an update would be too large.")
+            raise SettingError(
+                "try_thresholds(): the gradients carry a GradScaler's scale, and an update would be too large."
+            )
         before, now = (float(total_norm(norms.values()) or 0.0) for norms in (self._before, self._norms()))
         if self._before and abs(now - before) > _SAME * before:
             raise SettingError(
-                f"look(): the norm of the gradient was {before:.3g} after backward() and is now {now:.3g}. Look before "
-                "clipping."
+                f"try_thresholds(): the norm of the gradient was {before:.3g} after backward() and is now {now:.3g}. "
+                "Call it before clipping."
             )
 
     def left_out(self) -> int:

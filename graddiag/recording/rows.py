@@ -10,12 +10,12 @@ from graddiag import schema
 from graddiag.cells.lyapunov import LogGrowth, exponents
 from graddiag.cells.spectra import BlockSpectrum
 from graddiag.recording.parameters import Spectrum
+from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.norms import within_float32
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import Spectra
-from graddiag.tracing.trace import TraceKey
 
 Columns = dict[str, Any]
 
@@ -135,14 +135,7 @@ def _column(values: Any, T: int) -> Any:
 
 def keys(step: int, of: TraceKey) -> Columns:
     """The key columns that every row of one layer shares."""
-    module, layer, direction, call = of
-    return {
-        schema.STEP: step,
-        schema.MODULE: module,
-        schema.LAYER: layer,
-        schema.DIRECTION: direction,
-        schema.CALL: call,
-    }
+    return {schema.STEP: step, **of.where}
 
 
 def _widened(block: Tensor, units: int) -> Any:

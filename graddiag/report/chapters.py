@@ -63,14 +63,14 @@ def _chapter(id: str, runs: Sequence[Run], max_cells: int, asked: ReportRequest)
 
 
 def _diagnosed(run: Run, asked: ReportRequest) -> Diagnosis:
-    asked.tell(f"diagnosing {run.name}")
+    asked.on_progress(f"diagnosing {run.name}")
     return analysis.diagnose(run)
 
 
 def _compared(runs: Sequence[Run], asked: ReportRequest) -> Comparison | None:
     if len(runs) < 2 or not asked.wants("comparison"):
         return None
-    asked.tell(f"comparing {len(runs)} runs")
+    asked.on_progress(f"comparing {len(runs)} runs")
     return analysis.compare(runs)
 
 
@@ -91,14 +91,14 @@ def _baseline_first(runs: Sequence[Run], compared: Comparison | None) -> Sequenc
 def _shown(id: str, runs: Sequence[Run], max_cells: int, asked: ReportRequest) -> tuple[ReportPart, ...]:
     """The pictures of ``runs``; heatmaps and gates of some of them, where they are many."""
     shown = _side_by_side(runs)
-    parts = layer_parts(id, runs, shown, max_cells, asked.tell)
+    parts = layer_parts(id, runs, shown, max_cells, asked.on_progress)
     if len(shown) < len(runs) and parts:
         names = ", ".join(run.name for run in shown)
         parts = (
             ReportPart("Through time", (f"Heatmaps and gates are of the first run of each arm: {names}.",)),
             *parts,
         )
-    return (*run_parts(id, runs, shown, asked.tell), *parts)
+    return (*run_parts(id, runs, shown, asked.on_progress), *parts)
 
 
 def _side_by_side(runs: Sequence[Run]) -> Sequence[Run]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from graddiag.analysis import Comparison, Effect, Parting, number
+from graddiag.analysis import Comparison, Effect, FirstDivergence, number
 from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.report.pictures import comparison_pictures
 from graddiag.report.words import UNKNOWN
@@ -18,7 +18,7 @@ def comparison_part(id: str, compared: Comparison, runs: Sequence[Run]) -> Repor
 
 def sentences(compared: Comparison) -> tuple[str, ...]:
     """What the comparison comes to, and where each pair parts."""
-    return (compared.caption, *(_parted(each) for each in compared.parting))
+    return (compared.caption, *(_first_divergence(each) for each in compared.first_divergence))
 
 
 def tables(compared: Comparison) -> tuple[ReportGrid, ...]:
@@ -77,12 +77,12 @@ def _differences(compared: Comparison) -> ReportGrid:
     return ReportGrid("What differs in the settings", ("Setting", *arms), rows)
 
 
-def _parted(parting: Parting) -> str:
-    who = f"{parting.runs[0]} and {parting.runs[1]}"
-    clipped = parting.first_clipped_step
-    if parting.first_different_step is None:
-        return f"{who} are the same to the last bit at all {parting.compared_steps:,} steps that both have."
-    parted = parting.first_different_step
+def _first_divergence(first_divergence: FirstDivergence) -> str:
+    who = f"{first_divergence.runs[0]} and {first_divergence.runs[1]}"
+    clipped = first_divergence.first_clipped_step
+    if first_divergence.first_different_step is None:
+        return f"{who} are the same to the last bit at all {first_divergence.compared_steps:,} steps that both have."
+    parted = first_divergence.first_different_step
     when = "never clipped" if clipped is None else f"first clipped at step {clipped:,}"
     same = f"are the same to the last bit before step {parted:,}" if parted else "part at their first step"
-    return f"{who} {same}; {parting.runs[1]} was {when}."
+    return f"{who} {same}; {first_divergence.runs[1]} was {when}."

@@ -14,7 +14,7 @@ _BACKTICKS: Final = re.compile(r"`+")
 
 
 def escaped(value: Any) -> Markup:
-    """``value`` as inline Markdown that reads as its text: on one line, markup and bare links taken as they stand.
+    """``value`` as inline Markdown that reads as its text: on one line, markup and bare links taken literally.
 
     What is Markdown already, a Markup, stays as it is.
     """

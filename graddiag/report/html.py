@@ -42,7 +42,7 @@ def page(
     """The page of the template ``name``.html.j2, with its ``scripts`` as one and plotly.js in it, and its ``figures``
     as JSON.
 
-    unfolded: whether everything is open that a reader could open. pages: on which page of paper each id stands.
+    unfolded: whether everything is open that a reader could open. pages: on which page of paper each id is.
     """
     plotly_js, script = get_plotlyjs(), "".join(map(_source, scripts))
     return _TEMPLATES.get_template(f"{name}.html.j2").render(
@@ -57,7 +57,7 @@ def page(
 
 
 def footer(document: Document) -> str:
-    """What stands below each printed page, as HTML: the title, and the number of the page."""
+    """The footer of each printed page, as HTML: the title, and the number of the page."""
     return _TEMPLATES.get_template("footer.html.j2").render(document=document)
 
 

@@ -17,7 +17,7 @@ from graddiag.errors import InputError
 from graddiag.report.content import Document
 from graddiag.report.escape import escaped, fenced
 from graddiag.report.plots import Picture, printable
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
 from graddiag.store import replace_text
 
 WIDTH: Final = 800  # CSS pixels of a figure; its PNG has twice as many
@@ -47,7 +47,7 @@ def figures_folder(target: Path) -> Path:
     return target.with_name(f"{target.stem}-figures")
 
 
-def write_markdown(document: Document, target: Path, tell: Tell) -> None:
+def write_markdown(document: Document, target: Path, on_progress: OnProgress) -> None:
     """Writes ``target`` and its folder of figures; both are new, or both are as they were.
 
     Raises:
@@ -62,7 +62,7 @@ def write_markdown(document: Document, target: Path, tell: Tell) -> None:
     try:
         aside.mkdir()
         if document.pictures:
-            _draw(document.pictures, aside, tell)
+            _draw(document.pictures, aside, on_progress)
             for each in document.pictures:
                 if each.csv is not None:
                     (aside / f"{each.id}.csv").write_text(each.csv(), encoding="utf-8", newline="")
@@ -72,11 +72,11 @@ def write_markdown(document: Document, target: Path, tell: Tell) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:
-    tell("starting Chromium")
+def _draw(pictures: Sequence[Picture], folder: Path, on_progress: OnProgress) -> None:
+    on_progress("starting Chromium")
     with chromium("a report as Markdown") as browser:
         for each in pictures:
-            tell(f"drawing {each.title}")
+            on_progress(f"drawing {each.title}")
             image = browser.image(printable(each, WIDTH), "png", ImageSize(WIDTH, each.height))
             (folder / f"{each.id}.png").write_bytes(image)
 

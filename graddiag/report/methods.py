@@ -70,7 +70,7 @@ def methods(runs: Sequence[Run]) -> Methods:
 
 
 def configuration(runs: Sequence[Run]) -> tuple[ReportGrid, ...]:
-    """A table of everything the manifests say: a row a setting, a column a run; at most four runs a table."""
+    """A table of everything the manifests hold: a row a setting, a column a run; at most four runs a table."""
     groups = [runs[first : first + 4] for first in range(0, len(runs), 4)]
     return tuple(_settings(group) for group in groups)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final, Literal
 
-from graddiag.report.request import Tell, tell_nobody
+from graddiag.report.request import OnProgress, ignore_progress
 from graddiag.report.write import write_report
 from graddiag.run import Run
 
@@ -33,7 +33,7 @@ def pack_report(
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Packed:
     """``write_report``, but the report is given instead of written; Markdown comes as a ZIP with its figures.
 
@@ -41,7 +41,9 @@ def pack_report(
         SettingError, RunFormatError, MissingLibraryError, BrowserError: as ``write_report``.
     """
     with TemporaryDirectory(prefix="graddiag-") as folder:
-        path = write_report(runs, Path(folder) / f"report.{form}", sections=sections, title=title, tell=tell)
+        path = write_report(
+            runs, Path(folder) / f"report.{form}", sections=sections, title=title, on_progress=on_progress
+        )
         content = _zipped(Path(folder)) if form == "md" else path.read_bytes()
     return Packed("report.zip" if form == "md" else path.name, _MIMES[form], content)
 

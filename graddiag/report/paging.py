@@ -1,4 +1,4 @@
-"""On which page of a PDF each part stands, read out of the PDF itself as Chromium writes it: objects in plain text."""
+"""On which page of a PDF each part is, read out of the PDF itself as Chromium writes it: objects in plain text."""
 
 import re
 from collections.abc import Mapping

@@ -8,13 +8,13 @@ from graddiag.report.content import Document
 from graddiag.report.html import NO_PAGES, footer, page
 from graddiag.report.paging import pages_of
 from graddiag.report.plots import printable, script_json
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
 
 WIDTH: Final = 672  # CSS pixels, 96 an inch, between the margins of 16 mm
 LOWER: Final = 0.78  # of its height on the screen: so most pages hold two figures
 
 
-def print_pdf(document: Document, tell: Tell) -> bytes:
+def print_pdf(document: Document, on_progress: OnProgress) -> bytes:
     """``document`` as Chromium prints it: twice, the second time with the pages of the first in the contents, for
     Chromium knows no ``target-counter``.
 
@@ -22,7 +22,7 @@ def print_pdf(document: Document, tell: Tell) -> bytes:
         MissingLibraryError: kaleido or Chromium is not installed.
         BrowserError: Chromium failed.
     """
-    tell("printing")
+    on_progress("printing")
     figures = script_json([{"id": each.id, **printable(each, WIDTH, LOWER)} for each in document.pictures])
 
     def printed(browser: Chromium, pages: Mapping[str, int]) -> bytes:

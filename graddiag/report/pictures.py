@@ -8,7 +8,7 @@ from graddiag import analysis
 from graddiag.analysis import Selection
 from graddiag.report.content import ReportPart
 from graddiag.report.plots import FigurePlace, Picture
-from graddiag.report.request import Tell
+from graddiag.report.request import OnProgress
 from graddiag.run import Run
 from graddiag.views import VIEWS, Plot, View, ViewContext, ViewSection
 
@@ -21,9 +21,13 @@ _RUN_PARTS: Final[tuple[tuple[ViewSection, str], ...]] = (
 )
 
 
-def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tell) -> tuple[ReportPart, ...]:
+def run_parts(
+    chapter: str, runs: Sequence[Run], shown: Sequence[Run], on_progress: OnProgress
+) -> tuple[ReportPart, ...]:
     """A part for each section of views of whole runs. Views of few runs are of the runs ``shown`` alone."""
-    tell(f"drawing the training of {len(runs)} runs" if len(runs) > 1 else f"drawing the training of {runs[0].name}")
+    on_progress(
+        f"drawing the training of {len(runs)} runs" if len(runs) > 1 else f"drawing the training of {runs[0].name}"
+    )
     context = ViewContext(step=_all_steps(runs, None))
     parts = []
     for section, heading in _RUN_PARTS:
@@ -33,7 +37,7 @@ def run_parts(chapter: str, runs: Sequence[Run], shown: Sequence[Run], tell: Tel
 
 
 def layer_parts(
-    chapter: str, runs: Sequence[Run], shown: Sequence[Run], max_cells: int, tell: Tell
+    chapter: str, runs: Sequence[Run], shown: Sequence[Run], max_cells: int, on_progress: OnProgress
 ) -> tuple[ReportPart, ...]:
     """A part for each layer and direction of the runs; a heatmap is binned to ``max_cells`` cells."""
     found = analysis.common_selections(runs)
@@ -44,7 +48,7 @@ def layer_parts(
     views = [each for each in VIEWS if each.scope in ("layer", "pair")]
     parts = []
     for number, (selection, each, few) in enumerate(layers):
-        tell(f"drawing {selection.label}")
+        on_progress(f"drawing {selection.label}")
         context = ViewContext(
             selection=selection, step=_all_steps(each, selection), max_cells=max_cells, snapshot_cells=max_cells // 2
         )

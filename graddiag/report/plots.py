@@ -25,7 +25,7 @@ _BY_POINT: Final = ("x", "y", "customdata", "text")
 
 @dataclass(frozen=True)
 class FigurePlace:
-    """Where a figure stands: the id of its chapter, its name there, and the layer that it is about, the n-th."""
+    """The place of a figure: the id of its chapter, its name there, and the layer that it is about, the n-th."""
 
     chapter: str
     name: str
@@ -77,7 +77,7 @@ class Picture:
 
     @property
     def columns(self) -> int:
-        """How many panels stand side by side."""
+        """How many panels are side by side."""
         starts = {axis.domain[0] for axis in self.light.select_xaxes() if axis.domain}
         return max(len(starts), 1)
 
@@ -96,7 +96,7 @@ def printable(each: Picture, width: int, height: float = 1.0) -> dict[str, Any]:
 
 
 def figures_json(pictures: Sequence[Picture]) -> str:
-    """All ``pictures`` as JSON that may stand inside a script element: no text in it can end that element.
+    """All ``pictures`` as JSON that is safe inside a script element: no text in it can end that element.
 
     Where that would be more than ``MOST_BYTES``, lines have fewer points; their peaks stay.
     """
@@ -131,7 +131,7 @@ def _list(texts: Sequence[str]) -> str:
 
 
 def script_json(value: Any) -> str:
-    """``value`` as JSON that may stand inside a script element."""
+    """``value`` as JSON that is safe inside a script element."""
     plain = json.dumps(value, separators=(",", ":"))
     return plain.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

@@ -12,7 +12,7 @@ from graddiag.errors import InputError
 from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.report.html import page
 from graddiag.report.plots import Picture, figures_json, printable
-from graddiag.report.request import Tell, tell_nobody
+from graddiag.report.request import OnProgress, ignore_progress
 from graddiag.store import replace_file, replace_text, slug
 
 WIDTH = 800  # CSS pixels of a figure; its PNG has twice as many
@@ -41,7 +41,9 @@ class PresetReport:
         return [grid for part in self.parts for grid in part.tables]
 
 
-def write_preset_report(report: PresetReport, folder: Path, *, png: bool = False, tell: Tell = tell_nobody) -> Path:
+def write_preset_report(
+    report: PresetReport, folder: Path, *, png: bool = False, on_progress: OnProgress = ignore_progress
+) -> Path:
     """Writes ``folder/report.html`` and, beside it, every figure as JSON (``plotly.io.read_json``) in ``figures`` and
     every table as CSV in ``tables``; gives the path of the report. What is there from before is replaced.
 
@@ -62,8 +64,8 @@ def write_preset_report(report: PresetReport, folder: Path, *, png: bool = False
         for each in report.pictures:
             replace_text(folder / "figures" / f"{_name(each)}.json", json.dumps(printable(each, WIDTH)))
         if png:
-            _draw(report.pictures, folder / "figures", tell)
-        replace_text(target, render(report))
+            _draw(report.pictures, folder / "figures", on_progress)
+        replace_text(target, render_preset_report(report))
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {folder}: {error.strerror or error}; name a folder that can be written"
@@ -71,16 +73,16 @@ def write_preset_report(report: PresetReport, folder: Path, *, png: bool = False
     return target
 
 
-def render(report: PresetReport) -> str:
+def render_preset_report(report: PresetReport) -> str:
     """``report`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
     return page("preset_report", report, figures_json(report.pictures))
 
 
-def _draw(pictures: Sequence[Picture], folder: Path, tell: Tell) -> None:
-    tell("starting Chromium")
+def _draw(pictures: Sequence[Picture], folder: Path, on_progress: OnProgress) -> None:
+    on_progress("starting Chromium")
     with chromium("figures as PNG") as browser:
         for each in pictures:
-            tell(f"drawing {each.title}")
+            on_progress(f"drawing {each.title}")
             image = browser.image(printable(each, WIDTH), "png", ImageSize(WIDTH, each.height))
             replace_file(folder / f"{_name(each)}.png", lambda aside, image=image: aside.write_bytes(image))  # type: ignore[misc]
 

@@ -6,26 +6,26 @@ from dataclasses import dataclass
 from graddiag.errors import SettingError
 from graddiag.report.content import SECTIONS, Section
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
 
-def tell_nobody(doing: str) -> None:
+def ignore_progress(doing: str) -> None:
     """Takes what is being done and does nothing with it."""
 
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """sections: those that are wanted. title: None takes the runs' own. tell: called with what is being done."""
+    """sections: those that are wanted. title: None takes the runs' own. on_progress: called with what is being done."""
 
     sections: frozenset[Section] = frozenset(SECTIONS)
     title: str | None = None
-    tell: Tell = tell_nobody
+    on_progress: OnProgress = ignore_progress
 
     def wants(self, section: Section) -> bool:
         return section in self.sections
 
 
-def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> ReportRequest:
+def request(sections: Collection[str] | None, title: str | None, on_progress: OnProgress) -> ReportRequest:
     """A Request of what a user gave; ``sections`` None are all of them.
 
     Raises:
@@ -36,4 +36,4 @@ def request(sections: Collection[str] | None, title: str | None, tell: Tell) -> 
     if unknown or not asked:
         found = f"there is no {unknown[0]!r}" if unknown else "none was named"
         raise SettingError(f"sections of a report: {found}; name some of {', '.join(SECTIONS)}.")
-    return ReportRequest(frozenset(name for name in SECTIONS if name in asked), title, tell)
+    return ReportRequest(frozenset(name for name in SECTIONS if name in asked), title, on_progress)

@@ -4,26 +4,28 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
+from graddiag.deprecation import renamed_argument
 from graddiag.errors import InputError, SettingError
 from graddiag.report.chapters import document
 from graddiag.report.content import Document
 from graddiag.report.html import render
 from graddiag.report.markdown import write_markdown
 from graddiag.report.paper import print_pdf
-from graddiag.report.request import Tell, request, tell_nobody
+from graddiag.report.request import OnProgress, ignore_progress, request
 from graddiag.run import Run
 from graddiag.store import replace_file, replace_text
 
 SUFFIXES: Final = (".html", ".md", ".pdf")
 
 
+@renamed_argument("tell", "on_progress")
 def write_report(
     runs: Sequence[Run],
     path: Path | str,
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
-    tell: Tell = tell_nobody,
+    on_progress: OnProgress = ignore_progress,
 ) -> Path:
     """Writes a report on ``runs`` to ``path`` and gives the path; the suffix says the format.
 
@@ -38,7 +40,7 @@ def write_report(
     Args:
         sections: names of ``graddiag.report.SECTIONS``, where not all are wanted.
         title: above the report; by default the experiment's or the run's name.
-        tell: called with what is being done, in a few words, each time that something new is.
+        on_progress: called with what is being done, in a few words, each time that something new is.
 
     Raises:
         SettingError: no run, a suffix or a section that is not known.
@@ -48,10 +50,10 @@ def write_report(
         BrowserError: Chromium failed.
     """
     target = Path(path)
-    asked = request(sections, title, tell)
+    asked = request(sections, title, on_progress)
     _check(runs, target)
     try:
-        _WRITERS[target.suffix.lower()](document(runs, asked), target, tell)
+        _WRITERS[target.suffix.lower()](document(runs, asked), target, on_progress)
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {target}: {error.strerror or error}; name a place that can be written"
@@ -72,16 +74,16 @@ def _check(runs: Sequence[Run], target: Path) -> None:
         raise InputError(f"the report cannot be written to {target}: it {what}; name a file in a folder that exists")
 
 
-def _write_html(said: Document, target: Path, tell: Tell) -> None:
+def _write_html(said: Document, target: Path, on_progress: OnProgress) -> None:
     replace_text(target, render(said))
 
 
-def _write_pdf(said: Document, target: Path, tell: Tell) -> None:
-    printed = print_pdf(said, tell)
+def _write_pdf(said: Document, target: Path, on_progress: OnProgress) -> None:
+    printed = print_pdf(said, on_progress)
     replace_file(target, lambda aside: aside.write_bytes(printed))
 
 
-_WRITERS: Final[dict[str, Callable[[Document, Path, Tell], None]]] = {
+_WRITERS: Final[dict[str, Callable[[Document, Path, OnProgress], None]]] = {
     ".html": _write_html,
     ".md": write_markdown,
     ".pdf": _write_pdf,

@@ -1,6 +1,6 @@
 """The names of a run's tables, of their columns and of the words that a column may hold.
 
-Every column name is a constant here and a bare string nowhere else.
+Every column name is a constant here, or of a signal in ``signals``, and a bare string nowhere else.
 """
 
 from typing import Final, Literal
@@ -10,7 +10,8 @@ from graddiag import kinds
 SCHEMA_VERSION: Final = 4
 OLDEST_READABLE_SCHEMA: Final = 1
 
-Status = Literal["running", "finished", "failed", "interrupted"]
+INCOMPLETE: Final = "finished, recording incomplete"  # the training ended well; rows could not be written
+Status = Literal["running", "finished", "finished, recording incomplete", "failed", "interrupted"]
 Direction = Literal["forward", "reverse"]
 DType = Literal["int32", "int64", "float32", "float64", "string"]
 
@@ -46,22 +47,6 @@ GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 UPDATES_SKIPPED = "updates_skipped"
 # a scalar that a loop may log: cosine between the gradient before and after clipping
 CLIP_COSINE = "clip_cosine"
-
-# timesteps
-GRAD_H = "grad_h"
-GRAD_H_DIRECT = "grad_h_direct"
-GRAD_H_MAX = "grad_h_max"
-GRAD_C = "grad_c"
-GRAD_C_PATH = "grad_c_path"
-GRAD_A = "grad_a"
-GRAD_W_HH = "grad_w_hh"
-GRAD_W_HH_COSINE = "grad_w_hh_cosine"
-TRANSPORT_GAIN = "transport_gain"
-STATE_ATTACHED = "state_attached"
-MEMORY_ENDED = "memory_ended"
-PASSED = "passed"
-H_RMS = "h_rms"
-C_RMS = "c_rms"
 
 # gates
 MEAN = "mean"
@@ -116,6 +101,7 @@ FINAL_LOSS = "final_loss"
 OUTCOME = "outcome"
 CAUSE = "cause"
 VERDICT = "verdict"
+REASON = "reason"  # why a damaged run cannot be read
 
 # tables
 TABLE_STEPS = "steps"
@@ -141,8 +127,12 @@ EVENT_UPDATE_SKIPPED = "update_skipped"
 EVENT_GRADIENTS_NOT_ZEROED = "gradients_not_zeroed"
 EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
-EVENT_STATE_NOT_FOLLOWED = "state_not_followed"
 EVENT_GRADIENT_CHANGED = "gradient_changed_between_passes"
+EVENT_ROWS_LOST = "rows_lost"
+EVENT_NOTHING_FOLLOWED = "nothing_followed"
+EVENT_NOT_FOLLOWED = "not_followed"
+EVENT_LAYER_ADDED = "layer_added"
+EVENT_GAIN_MISSING = "gain_missing"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -155,8 +145,12 @@ EVENT_KINDS: Final = (
     EVENT_GRADIENTS_NOT_ZEROED,
     EVENT_NO_GRADIENT,
     EVENT_STATE_DETACHED,
-    EVENT_STATE_NOT_FOLLOWED,
     EVENT_GRADIENT_CHANGED,
+    EVENT_ROWS_LOST,
+    EVENT_NOTHING_FOLLOWED,
+    EVENT_NOT_FOLLOWED,
+    EVENT_LAYER_ADDED,
+    EVENT_GAIN_MISSING,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone
@@ -176,7 +170,7 @@ LYAPUNOV_SAMPLES: Final = 4
 
 RUN_LIST_COLUMNS: Final = (
     *(RUN, EXPERIMENT, ARM, SEED, TASK, MODEL, CLIP, STATUS, STEPS, FINAL_LOSS),
-    *(OUTCOME, CAUSE, VERDICT),
+    *(OUTCOME, CAUSE, VERDICT, REASON),
 )
 
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from graddiag import kinds
 from graddiag.schema import names
+from graddiag.schema.signals import GRAD_H, SIGNALS
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,6 @@ class Table:
         return next(column for column in self.columns if column.name == name)
 
 
-_NORM = "L2 over batch and units, units of the loss"
 _STEP = Column(names.STEP, "int32", "steps", "optimizer update, counted from 0", key=True)
 _LAYER_KEYS = (
     _STEP,
@@ -171,62 +171,7 @@ TABLES: Final[dict[str, Table]] = {
             (
                 *_LAYER_KEYS,
                 _TIMESTEP,
-                Column(names.GRAD_H, "float32", _NORM, "total dL/dh_t: immediate and through time"),
-                Column(
-                    names.GRAD_H_DIRECT, "float32", _NORM, "immediate dL/dh_t: through the layer's output at t, and h_n"
-                ),
-                Column(
-                    names.GRAD_H_MAX,
-                    "float32",
-                    "L2 over units, units of the loss",
-                    "largest dL/dh_t of a single sample",
-                ),
-                Column(names.GRAD_C, "float32", _NORM, "total dL/dc_t (LSTM)"),
-                Column(
-                    names.GRAD_C_PATH, "float32", _NORM, "part of dL/dc_t that came along the cell, dc_{t+1} f_{t+1}"
-                ),
-                Column(names.GRAD_A, "float32", _NORM, "dL/da_t, at the pre-activations of all gates"),
-                Column(
-                    names.GRAD_W_HH,
-                    "float32",
-                    "Frobenius, units of the loss",
-                    "||G_t||, what timestep t adds to dL/dW_hh",
-                ),
-                Column(names.GRAD_W_HH_COSINE, "float32", "1", "cosine between G_t and the sum of all G_t"),
-                Column(
-                    names.TRANSPORT_GAIN,
-                    "float32",
-                    "1",
-                    "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
-                    "operations between two calls are a part of it, samples whose memory ends there are left out; "
-                    "null where no gradient reached t, where it is not known, or one of the two norms is below the "
-                    "smallest normal number",
-                ),
-                Column(
-                    names.PASSED,
-                    "float32",
-                    "1",
-                    "norm of what t sends back after bptt:C, tbptt:K or h-detach / before; null without them",
-                    since=3,
-                ),
-                Column(
-                    names.MEMORY_ENDED,
-                    "float32",
-                    "share",
-                    "samples whose state is reset between two later timesteps (a mask ends an episode), so that what "
-                    "comes after cannot reach t; null where no operation lies between the calls",
-                    since=4,
-                ),
-                Column(
-                    names.STATE_ATTACHED,
-                    "float32",
-                    "1",
-                    "at the first timestep that ran: 1 if the sequence begins from a state that a gradient goes "
-                    "through, 0 if not; null at all others",
-                    since=4,
-                ),
-                Column(names.H_RMS, "float32", "1", "root mean square of h_t over batch and units"),
-                Column(names.C_RMS, "float32", "1", "root mean square of c_t over batch and units (LSTM)"),
+                *(Column(each.name, "float32", each.unit, each.meaning, since=each.since) for each in SIGNALS.values()),
             ),
         ),
         Table(
@@ -281,7 +226,7 @@ TABLES: Final[dict[str, Table]] = {
                 *_LAYER_KEYS,
                 _TIMESTEP,
                 Column(names.UNIT, "int32", "", "unit of the hidden layer, counted from 0", key=True),
-                Column(names.GRAD_H, "float32", "L2 over batch, units of the loss", "total dL/dh_t of this unit"),
+                Column(GRAD_H, "float32", "L2 over batch, units of the loss", "total dL/dh_t of this unit"),
                 *(column for gate in _EVERY_GATE for column in _unit_columns(gate)),
             ),
         ),
@@ -299,7 +244,12 @@ TABLES: Final[dict[str, Table]] = {
                     key=True,
                 ),
                 _TIMESTEP,
-                Column(names.GRAD_H, "float32", _NORM, "||dL_s/dh_t||: what loss timestep s sends back to timestep t"),
+                Column(
+                    GRAD_H,
+                    "float32",
+                    SIGNALS[GRAD_H].unit,
+                    "||dL_s/dh_t||: what loss timestep s sends back to timestep t",
+                ),
             ),
         ),
         Table(

@@ -3,8 +3,9 @@
 from graddiag.store.annotations import ANNOTATIONS, Annotations, annotate
 from graddiag.store.arrow import frame_of
 from graddiag.store.blocks import check_scalar_name
-from graddiag.store.catalog import fingerprint, read_manifests, root_fingerprint, run_folders
-from graddiag.store.files import replace_file, replace_text
+from graddiag.store.catalog import fingerprint, leads_out, part_sizes, read_manifests, root_fingerprint, run_folders
+from graddiag.store.endings import ending
+from graddiag.store.files import read_file, replace_file, replace_text
 from graddiag.store.manifests import as_left, read_manifest
 from graddiag.store.reader import load_run
 from graddiag.store.slugs import slug
@@ -21,9 +22,13 @@ __all__ = [
     "annotate",
     "as_left",
     "check_scalar_name",
+    "ending",
     "fingerprint",
     "frame_of",
+    "leads_out",
     "load_run",
+    "part_sizes",
+    "read_file",
     "read_manifest",
     "read_manifests",
     "replace_file",

@@ -10,9 +10,9 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graddiag.errors import InputError, SettingError
+from graddiag.errors import InputError, RunFormatError, SettingError
 from graddiag.run import Run, RunManifest
-from graddiag.store.files import MANIFEST, replace_text
+from graddiag.store.files import MANIFEST, read_file, replace_text
 
 ANNOTATIONS: Final = "annotations.json"
 MOST_TAGS: Final = 32
@@ -56,10 +56,10 @@ def annotate(run: Run | Path | str, *, tags: Iterable[str] | None = None, notes:
 def annotations_of(folder: Path) -> Annotations | None:
     """What people gave the run in ``folder``; None where nobody has. A damaged file is reported in the notes."""
     try:
-        return Annotations.model_validate_json((folder / ANNOTATIONS).read_bytes())
+        return Annotations.model_validate_json(read_file(folder / ANNOTATIONS))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
+    except (OSError, ValidationError, RunFormatError) as error:
         return Annotations(notes=f"{ANNOTATIONS} cannot be read ({type(error).__name__}); saving replaces it.")
 
 
@@ -81,15 +81,15 @@ def _folder(run: Run | Path | str) -> Path:
 
 def _of_manifest(folder: Path) -> Annotations:
     try:
-        told = RunManifest.model_validate_json((folder / MANIFEST).read_bytes())
-    except (OSError, ValidationError):
+        told = RunManifest.model_validate_json(read_file(folder / MANIFEST))
+    except (OSError, ValidationError, RunFormatError):
         return Annotations()
     return Annotations(tags=told.tags, notes=told.notes)
 
 
 def _checked_tags(tags: Iterable[str]) -> tuple[str, ...]:
     if isinstance(tags, str):
-        raise SettingError(f"tags {tags!r}: this is one text; give a list of tags, [{tags!r}] say.")
+        raise SettingError(f"tags {tags!r}: this is one text; give a list of tags, e.g. [{tags!r}].")
     found = tuple(dict.fromkeys(_plain(tag) for tag in tags if tag.strip()))
     if len(found) > MOST_TAGS:
         raise SettingError(f"tags: {len(found)} were given; a run can have {MOST_TAGS}.")

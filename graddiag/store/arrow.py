@@ -53,8 +53,16 @@ def to_frame(found: pa.Table) -> pd.DataFrame:
 
 def frame_of(rows: Sequence[Mapping[str, Any]], dtypes: Mapping[str, schema.DType]) -> pd.DataFrame:
     """A frame of ``rows`` with the columns ``dtypes`` names, as ``to_frame`` gives them; None and absent are null."""
-    arrays = {name: pa.array([row.get(name) for row in rows], _TYPES[dtype]) for name, dtype in dtypes.items()}
-    return to_frame(pa.table(arrays))
+    values = {name: [row.get(name) for row in rows] for name in dtypes}
+    return to_frame(pa.table({name: pa.array(values[name], _type_for(values[name], dtypes[name])) for name in dtypes}))
+
+
+def _type_for(values: Sequence[Any], dtype: schema.DType) -> pa.DataType:
+    """The declared type, or for an int64 a wider one where a value needs it: seeds go up to 2^64 - 1."""
+    known = [value for value in values if value is not None] if dtype == "int64" else []
+    if not known or max(known) < 1 << 63:
+        return _TYPES[dtype]
+    return pa.uint64() if min(known) >= 0 else pa.decimal128(38, 0)
 
 
 def _array(field: pa.Field, blocks: Sequence[Block]) -> pa.Array:

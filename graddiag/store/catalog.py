@@ -7,24 +7,36 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final
 
-from graddiag.errors import RunFormatError
+from graddiag import schema
+from graddiag.errors import InputError, RunFormatError
 from graddiag.run import RunManifest
 from graddiag.store.annotations import ANNOTATIONS
-from graddiag.store.files import INDEX, MANIFEST
+from graddiag.store.files import INDEX, MANIFEST, read_file
 from graddiag.store.manifests import read_manifest
 
 _REPLACED: Final = (MANIFEST, INDEX, ANNOTATIONS)  # each replaced as a whole when it changes
 
 
 def run_folders(root: Path | str) -> list[Path]:
-    """The run folders ``root/name`` and ``root/experiment/name``, damaged ones too, by path. No root, no runs."""
-    found: list[Path] = []
-    for folder in _folders(Path(root)):
-        if _is_run(folder):
-            found.append(folder)
-        else:
-            found.extend(inner for inner in _folders(folder) if _is_run(inner))
-    return found
+    """The run folders ``root/name`` and ``root/experiment/name``, by path. No root, no runs.
+
+    Damaged ones are among them, folders that cannot be looked into, and links that lead out of ``root``. Links to a
+    place under ``root`` are left out: what is there is found without them.
+
+    Raises:
+        InputError: ``root`` may not be read.
+    """
+    try:
+        outer = _folders(Path(root))
+    except OSError as error:
+        raise InputError(f"{root} cannot be read: {error.strerror or error}. Is it another user's?") from error
+    real = Path(root).resolve()
+    return [found for folder in outer for found in _runs_in(folder, real)]
+
+
+def leads_out(root: Path | str, folder: Path) -> bool:
+    """Whether ``folder``, which a path under ``root`` names, lies elsewhere, by way of a link."""
+    return not folder.resolve().is_relative_to(Path(root).resolve())
 
 
 def read_manifests(root: Path | str) -> list[tuple[Path, RunManifest]]:
@@ -32,7 +44,7 @@ def read_manifests(root: Path | str) -> list[tuple[Path, RunManifest]]:
 
     ``graddiag.list_runs`` shows these too, as damaged.
     """
-    read = [(folder, _manifest(folder)) for folder in run_folders(root)]
+    read = [(folder, _manifest(folder)) for folder in run_folders(root) if not leads_out(root, folder)]
     known = [(folder, manifest) for folder, manifest in read if manifest is not None]
     return sorted(known, key=lambda pair: (pair[1].created.timestamp(), pair[0]))
 
@@ -41,10 +53,26 @@ def fingerprint(folder: Path | str) -> str:
     """A short text that changes whenever the manifest or a table of the run does; the key for what is cached of it."""
     digest = blake2b(digest_size=16)
     for name in (MANIFEST, INDEX):
-        path = Path(folder) / name
-        digest.update(path.read_bytes() if path.is_file() else b"")
+        digest.update(_content(Path(folder) / name))
         digest.update(b"\0")
     return digest.hexdigest()
+
+
+def part_sizes(folder: Path | str) -> str:
+    """A short text that changes when a part file of the run goes or is cut short, which ``fingerprint`` cannot see."""
+    digest = blake2b(digest_size=16)
+    for table in sorted(schema.TABLES):
+        for line in sorted(_sizes(Path(folder) / table)):
+            digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _sizes(table: Path) -> list[str]:
+    try:
+        with os.scandir(table) as parts:
+            return [f"{part.name} {part.stat().st_size}\n" for part in parts if not part.name.startswith(".")]
+    except OSError:
+        return []
 
 
 def root_fingerprint(root: Path | str) -> str:
@@ -85,11 +113,49 @@ def _manifest(folder: Path) -> RunManifest | None:
         return None
 
 
+def _content(path: Path) -> bytes:
+    """What a file holds, or why that cannot be read."""
+    try:
+        return read_file(path)
+    except FileNotFoundError:
+        return b""
+    except (OSError, RunFormatError) as error:
+        return str(error).encode(errors="replace")
+
+
+def _runs_in(folder: Path, root: Path) -> list[Path]:
+    """``folder`` where it is a run, else the runs directly in it."""
+    if folder.is_symlink():
+        return [] if folder.resolve().is_relative_to(root) else [folder]
+    if _is_run(folder):
+        return [folder]
+    try:
+        inside = _folders(folder)
+    except OSError:
+        return [folder]
+    return [inner for inner in inside if _is_run(inner) and not (inner.is_symlink() and not leads_out(root, inner))]
+
+
 def _folders(parent: Path) -> list[Path]:
-    if not parent.is_dir():
+    """The folders in ``parent``, by name, but for hidden ones; none where there is no such folder."""
+    try:
+        with os.scandir(parent) as inside:
+            found = [Path(entry.path) for entry in inside if not entry.name.startswith(".") and _is_folder(entry)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _is_run(folder: Path) -> bool:
-    return (folder / MANIFEST).exists() or (folder / INDEX).exists()
+    """Whether it has a file of a run; a folder that may not be looked into counts as one, so that it is listed."""
+    try:
+        return (folder / MANIFEST).exists() or (folder / INDEX).exists()
+    except OSError:
+        return True

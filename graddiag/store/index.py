@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from graddiag import schema
 from graddiag.errors import RunFormatError
-from graddiag.store.files import INDEX, replace_text
+from graddiag.store.files import INDEX, read_file, replace_text
 
 
 class PartFile(BaseModel):
@@ -22,9 +22,9 @@ class PartFile(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     file: str = Field(pattern=r"^[a-z]+/[0-9]+(-[0-9]+)?\.parquet$")
-    rows: int = Field(ge=0)
-    first_step: int
-    last_step: int
+    rows: int = Field(ge=0, lt=2**40)
+    first_step: int = Field(ge=-(2**31), lt=2**31)
+    last_step: int = Field(ge=-(2**31), lt=2**31)
     extra: tuple[str, ...] = ()
     level: int = Field(default=0, ge=0)
 
@@ -60,7 +60,7 @@ def read_index(folder: Path) -> Index:
     """
     path = folder / INDEX
     try:
-        return Index.model_validate_json(path.read_bytes())
+        return Index.model_validate_json(read_file(path))
     except OSError as error:
         raise RunFormatError(
             f"{folder} lacks {INDEX}, which names the parts of its tables ({error.strerror}). "

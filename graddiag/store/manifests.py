@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,7 +15,7 @@ from graddiag.errors import RunFormatError
 from graddiag.processes import has_ended
 from graddiag.run import RunManifest
 from graddiag.store.annotations import annotated
-from graddiag.store.files import MANIFEST, replace_text
+from graddiag.store.files import MANIFEST, read_file, replace_text
 
 _EXPECTED = "Expected a JSON object as graddiag writes it; was the folder copied or edited while it was being written?"
 
@@ -29,16 +30,20 @@ def read_manifest(folder: Path) -> RunManifest:
     """
     path = folder / MANIFEST
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
+        found = read_file(path)
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise _not_a_run(folder, error) from error
+    try:
+        content = json.loads(found)
     except ValueError as error:
-        raise RunFormatError(f"{path} is damaged: {error} ({path.stat().st_size} bytes). {_EXPECTED}") from error
+        raise RunFormatError(f"{path} is damaged: {error} ({len(found)} bytes). {_EXPECTED}") from error
+    except RecursionError as error:
+        raise RunFormatError(f"{path} is damaged: it is nested too deeply. {_EXPECTED}") from error
     if not isinstance(content, dict):
         raise RunFormatError(f"{path} is damaged: found a JSON {type(content).__name__}. {_EXPECTED}")
     _check_version(path, content.get("schema_version"))
     try:
-        return as_left(annotated(RunManifest.model_validate_json(json.dumps(content)), folder))
+        return as_left(annotated(RunManifest.model_validate_json(found), folder))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
@@ -73,13 +78,15 @@ def plain(value: Any) -> Any:
     return plain(str(value))
 
 
-def _not_a_run(folder: Path, error: OSError) -> RunFormatError:
-    if not folder.exists():
+def _not_a_run(folder: Path, error: OSError | ValueError) -> RunFormatError:
+    if isinstance(error, PermissionError):
+        return RunFormatError(f"{folder} cannot be read: {error.strerror}. Ask its owner for the right to read it.")
+    if not os.path.exists(folder):  # unlike Path.exists it takes names that no folder can have
         found = "there is no such folder"
-    elif not folder.is_dir():
+    elif not os.path.isdir(folder):
         found = "it is a file"
     else:
-        found = f"it lacks {MANIFEST} ({error.strerror})"
+        found = f"it lacks {MANIFEST} ({getattr(error, 'strerror', None) or error})"
     return RunFormatError(
         f"{folder} is not a run: {found}. `graddiag list --root FOLDER` shows the runs under a folder."
     )

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from graddiag import schema
 from graddiag.store.arrow import to_arrow
 from graddiag.store.blocks import Block
-from graddiag.store.files import replace_file
+from graddiag.store.files import replace_file, sync_folder
 from graddiag.store.index import PartFile
 
 
@@ -23,7 +23,9 @@ def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -
     declared = schema.TABLES[table]
     rows = to_arrow(declared, blocks)
     path = folder / table / f"{number:06d}.parquet"
-    path.parent.mkdir(exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(exist_ok=True)
+        sync_folder(folder)
     replace_file(path, lambda aside: write_parquet(rows, declared, aside))
     steps = pc.min_max(rows.column(schema.STEP))
     return PartFile(

@@ -20,6 +20,7 @@ from graddiag.errors import RunFormatError, SettingError
 from graddiag.run import Run, RunManifest
 from graddiag.store.arrow import arrow_schema, to_frame
 from graddiag.store.blocks import table_named
+from graddiag.store.files import check_part
 from graddiag.store.index import Index, PartFile, read_index
 from graddiag.store.manifests import read_manifest
 
@@ -27,7 +28,7 @@ _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and t
 
 
 def load_run(path: Path | str) -> Run:
-    """The run in the folder ``path``, running or done, as it stands: its manifest and index are read now, its tables
+    """The run in the folder ``path``, running or done, as it is: its manifest and index are read now, its tables
     when asked for. What a running one gets after that is seen by those who load it again.
 
     Raises:
@@ -70,6 +71,7 @@ class FolderReader:
         for _ in range(_ATTEMPTS):
             try:
                 found = self._scan(declared, index, columns, where or {}, None if index is self.index else last)
+                self._check_keys(declared, index, found)
                 return to_frame(found)
             except FileNotFoundError as error:
                 lost, known, index = error, index, read_index(self.folder)
@@ -122,16 +124,18 @@ class FolderReader:
             self._check(table, target, part, fragment)
         return ds.FileSystemDataset(fragments, target, layout, files)
 
+    def _check_keys(self, table: schema.Table, index: Index, found: pa.Table) -> None:
+        """Raises RunFormatError where a key is null: graddiag writes no such row."""
+        null = [name for name in table.keys if name in found.column_names and found.column(name).null_count]
+        if null:
+            files = ", ".join(part.file for part in index.parts(table.name))
+            raise RunFormatError(
+                f"{self.folder}: table {table.name} has rows without {null[0]!r} (files: {files}). {self._says()}"
+            )
+
     def _check(self, table: schema.Table, target: pa.Schema, part: PartFile, fragment: ds.ParquetFileFragment) -> None:
         """Raises RunFormatError unless the part has every column the table is to have, with its type."""
-        try:
-            found = fragment.physical_schema
-        except FileNotFoundError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise RunFormatError(
-                f"{fragment.path} is not a readable Parquet file: {_first_line(error)}. {self._says()}"
-            ) from error
+        found = self._schema(part, fragment)
         declared = [column.name for column in table.columns if column.since <= self.manifest.schema_version]
         for name in (*declared, *part.extra):
             if name not in found.names:
@@ -144,6 +148,24 @@ class FolderReader:
                     f"{self.folder}: column {name!r} of table {table.name} is {found.field(name).type} in {part.file}, "
                     f"expected {target.field(name).type}. {self._says()}"
                 )
+
+    def _schema(self, part: PartFile, fragment: ds.ParquetFileFragment) -> pa.Schema:
+        """The columns of a part. Raises RunFormatError unless it is a file of the run's folder with the rows that the
+        index counts."""
+        check_part(self.folder, part.file)
+        try:
+            found, rows = fragment.physical_schema, fragment.metadata.num_rows
+        except FileNotFoundError:
+            raise
+        except (pa.ArrowException, OSError) as error:
+            raise RunFormatError(
+                f"{fragment.path} is not a readable Parquet file: {_first_line(error)}. {self._says()}"
+            ) from error
+        if rows != part.rows:
+            raise RunFormatError(
+                f"{fragment.path} has {rows:,} rows; the index of the run counts {part.rows:,}. {self._says()}"
+            )
+        return found
 
     def _says(self) -> str:
         return (

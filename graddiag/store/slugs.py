@@ -2,23 +2,25 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Final
+
+from graddiag.store.files import sync_folder
 
 MAX_BYTES: Final = 80  # leaves room for a suffix under every file system's limit (143 bytes on eCryptfs)
 _RESERVED: Final = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 
 
-def slug(text: str, *, fallback: str = "run") -> str:
-    """A folder name for ``text``: its letters, marks and digits in lower case, all else as single dashes.
+def slug(text: str, *, fallback: str = "run", keep_case: bool = False) -> str:
+    """A folder name for ``text``: its letters, marks and digits, all else as single dashes.
 
-    Lower case, so that names that differ in case alone do not become one folder where the file system ignores case.
-    Letters of any script are kept. An empty result is ``fallback``; a name that Windows keeps for a device (con, nul)
-    gets ``fallback`` in front. At most ``MAX_BYTES`` bytes of UTF-8.
+    Lower case unless ``keep_case``. Letters of any script are kept. An empty result is ``fallback``; a name that
+    Windows keeps for a device (con, nul) gets ``fallback`` in front. At most ``MAX_BYTES`` bytes of UTF-8.
     """
-    normal = unicodedata.normalize("NFKC", text).lower()
+    normal = unicodedata.normalize("NFKC", text)
+    normal = normal if keep_case else normal.lower()
     kept = "".join(letter if _is_plain(letter) else "-" for letter in normal)
     kept = re.sub(r"[-.]{2,}", "-", kept)
     kept = kept.encode()[:MAX_BYTES].decode(errors="ignore").strip("-._")
@@ -30,15 +32,24 @@ def slug(text: str, *, fallback: str = "run") -> str:
 def make_run_folder(root: Path, experiment: str | None, name: str) -> Path:
     """Creates ``root/[experiment/]name``, with ``-2``, ``-3`` ... behind the name when it is taken, and gives it.
 
+    The name keeps its case. One that differs from a folder's in case alone is taken, so that they do not become one
+    folder where the file system ignores case. The experiment's folder is in lower case.
+
     Raises:
         OSError: the root cannot be created or written.
     """
     parent = root if experiment is None else _experiment_folder(root, slug(experiment, fallback="experiment"))
     parent.mkdir(parents=True, exist_ok=True)
-    return next(folder for folder in _numbered(parent, slug(name)) if _created(folder))
+    taken = {each.name.casefold() for each in parent.iterdir()}
+    made = next(folder for folder in _numbered(parent, slug(name, keep_case=True)) if _created(folder, taken))
+    for folder in {parent, root}:
+        sync_folder(folder)
+    return made
 
 
-def _created(folder: Path) -> bool:
+def _created(folder: Path, taken: Container[str]) -> bool:
+    if folder.name.casefold() in taken:
+        return False
     try:
         folder.mkdir()
     except FileExistsError:

@@ -22,7 +22,7 @@ _ROWS: Final = 500_000  # read at a time
 def write_table(run: Run, table: str, path: Path, form: TableFormat) -> None:
     """Writes all rows of ``table`` to ``path``, by step, as ``run.read`` gives them.
 
-    In CSV null is an empty field, NaN is ``nan``, inf is ``inf`` and text stands in quotes. An empty table is its
+    In CSV null is an empty field, NaN is ``nan``, inf is ``inf`` and text is in quotes. An empty table is its
     header.
     """
     blocks = _blocks(run, table)

@@ -1,7 +1,9 @@
 """RunWriter: owns a run folder while it is written. What it has flushed survives kill -9 and can be read meanwhile."""
 
+import os
 import time
-from collections import Counter, defaultdict, deque
+import warnings
+from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,12 +18,12 @@ import numpy as np
 from graddiag import schema
 from graddiag.errors import InputError, SettingError
 from graddiag.processes import this_process
-from graddiag.run import RunManifest
+from graddiag.run import MissingRows, RunManifest
 from graddiag.store.blocks import Block, Values, make_block, table_named
-from graddiag.store.compaction import compacted
+from graddiag.store.endings import ending
 from graddiag.store.index import Index, write_index
 from graddiag.store.manifests import plain, write_manifest
-from graddiag.store.parts import write_part
+from graddiag.store.part_writer import KEPT_BYTES, PartWriter
 from graddiag.store.slugs import make_run_folder
 
 MAX_WAITING: Final = 4  # closed parts that may wait for the disk before append waits too
@@ -35,8 +37,12 @@ class RunWriter:
     training waits for about a millisecond. Leaving by an exception closes the run as failed, by KeyboardInterrupt as
     interrupted.
 
+    Once the folder is there, a disk that is full or gone is a warning, never an error: rows wait in memory (64 MiB at
+    most) until it can be written again, and those that did not fit are named in the manifest as ``missing``. In a
+    forked child every method does nothing: the run belongs to the process that opened it.
+
     Raises:
-        InputError: the root cannot be written; later, from append, flush or close: the disk is full, or gone.
+        InputError: the root cannot be written.
         SettingError: ``part_steps`` or ``part_seconds`` is not positive.
     """
 
@@ -50,11 +56,18 @@ class RunWriter:
         self._part_steps = part_steps
         self._part_seconds = part_seconds
         self._open: defaultdict[str, _OpenPart] = defaultdict(_OpenPart)
-        self._index = Index()
-        self._written: Counter[str] = Counter()
+        self._parts = PartWriter(self.path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graddiag-writer")
         self._waiting: deque[Future[None]] = deque()
+        self._process = os.getpid()
         self._closed = False
+        self._warned = False
+        self._manifest_due = False  # what the manifest says is not on the disk yet
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether this is a child of the process that opened the run, by fork: it has no thread that writes."""
+        return os.getpid() != self._process
 
     def append(self, table: str, columns: Mapping[str, Values]) -> None:
         """Adds rows to ``table``: columns of one length, in the order of the keys, steps ascending; they are copied.
@@ -64,8 +77,9 @@ class RunWriter:
 
         Raises:
             SettingError: an unknown table or column, unequal lengths, a missing key, a value of another kind.
-            InputError: an earlier part could not be written.
         """
+        if self._elsewhere:
+            return
         if self._closed:
             raise SettingError(f"run {self.path} is closed; nothing can be appended to it")
         block = make_block(table_named(table), columns)
@@ -79,48 +93,42 @@ class RunWriter:
         self._collect(keep=MAX_WAITING)
 
     def note(self, **environment: str) -> None:
-        """Adds to what the manifest says of the run's environment, on the disk too; nothing is done where it says so.
-
-        Raises:
-            InputError: the manifest cannot be written.
-        """
+        """Adds to the environment in the manifest, on the disk too; nothing is done where it holds these values."""
         self.amend(environment={**self.manifest.environment, **environment})
 
     def amend(self, **fields: Any) -> None:
-        """Changes fields of the manifest, on the disk too; nothing is done where they hold these values already.
-
-        Raises:
-            InputError: the manifest cannot be written.
-        """
-        if any(getattr(self.manifest, name) != value for name, value in fields.items()):
-            self.manifest = self.manifest.model_copy(update=fields)
-            with _disk(self.path):
-                write_manifest(self.path, self.manifest)
+        """Changes fields of the manifest, on the disk too; nothing is done where they hold these values already."""
+        if self._elsewhere or all(getattr(self.manifest, name) == value for name, value in fields.items()):
+            return
+        self.manifest = self.manifest.model_copy(update=fields)
+        self._manifest_due = True
+        self._write_manifest()
 
     def flush(self) -> None:
-        """Closes the part of every table and waits until all is on the disk."""
+        """Closes the part of every table and waits until all is on the disk, or the disk has refused it."""
+        if self._elsewhere:
+            return
         self._close_parts(list(self._open))
         self._collect(keep=0)
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
         """Writes what is left and the final manifest; a second call does nothing.
 
-        When something could not be written, the manifest (if that can be) says failed, and InputError is raised.
+        A run that finished, with rows that could not be written, has the status ``finished, recording incomplete``.
         """
-        if self._closed:
+        if self._closed or self._elsewhere:
             return
         self._closed = True
         try:
             self.flush()
-        except InputError as lost:
-            status, error = "failed", str(lost)
-            raise
         finally:
             self._thread.shutdown()
-            ending = {"status": status, "error": error, "finished": datetime.now(UTC), "writer": None}
-            self.manifest = self.manifest.model_copy(update=ending)
-            with _disk(self.path):
-                write_manifest(self.path, self.manifest)
+            self._parts.give_up()
+            if self._parts.missing and status == "finished":
+                status = schema.INCOMPLETE
+            ended = {"status": status, "error": error, "finished": datetime.now(UTC), "writer": None}
+            self.manifest = self.manifest.model_copy(update={**ended, "missing": self._parts.missing})
+            self._write_manifest()
 
     def __enter__(self) -> Self:
         return self
@@ -128,38 +136,61 @@ class RunWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            return self.close()
-        status: schema.Status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        try:
-            self.close(status, None if status == "interrupted" else f"{type(error).__name__}: {error}")
-        except InputError as lost:
-            error.add_note(str(lost))  # the exception of the caller goes on; this one must not hide it
+        self.close(*ending(error))
 
     def _close_parts(self, tables: Sequence[str]) -> None:
         closed = {table: self._open.pop(table).blocks for table in tables}
         if not closed:
             return
         try:
-            self._waiting.append(self._thread.submit(self._write, closed))
+            self._waiting.append(self._thread.submit(self._parts.write, closed))
         except RuntimeError:  # the interpreter is on its way out and threads take no more work
             self._collect(keep=0)
-            self._write(closed)
-
-    def _write(self, closed: Mapping[str, Sequence[Block]]) -> None:
-        """In the writer thread, the only one to touch the index: the parts first, then the index that names them."""
-        with _disk(self.path):
-            self._written.update(closed.keys())
-            parts = {table: write_part(self.path, table, self._written[table], rows) for table, rows in closed.items()}
-            self._index, obsolete = compacted(self.path, self._index.with_parts(parts))
-            write_index(self.path, self._index)
-            for path in obsolete:
-                path.unlink()
+            self._parts.write(closed)
 
     def _collect(self, keep: int) -> None:
-        """Takes leave of written parts, raising what went wrong; waits until no more than ``keep`` are under way."""
+        """Takes leave of written parts; waits until no more than ``keep`` are under way."""
+        done = False
         while self._waiting and (len(self._waiting) > keep or self._waiting[0].done()):
             self._waiting.popleft().result()
+            done = True
+        if done and self._parts.error is not None:
+            self._warn(self._parts.error)
+        elif done:
+            self._note_missing()
+
+    def _note_missing(self) -> None:
+        """The disk can be written: what it did not get meanwhile is put down, in the manifest and as events."""
+        missing = self._parts.missing
+        for lost in missing if not self._closed else ():
+            if lost not in self.manifest.missing:
+                self._open[schema.TABLE_EVENTS].add(_lost_event(lost))
+        self.amend(missing=missing)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        """Writes the manifest where that is due; it stays due where the disk refuses it."""
+        if not self._manifest_due and not self._closed:
+            return
+        try:
+            write_manifest(self.path, self.manifest)
+        except OSError as error:
+            self._warn(error.strerror or str(error))
+        else:
+            self._manifest_due = False
+
+    def _warn(self, reason: str) -> None:
+        """Warns once in a run."""
+        if self._warned:
+            return
+        self._warned = True
+        warnings.warn(
+            f"graddiag cannot write run {self.path}: {reason}. The training continues unchanged. Up to "
+            f"{KEPT_BYTES >> 20} MiB of rows wait in memory until the disk can be written again; free space there, "
+            "or bring the folder back.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 @dataclass
@@ -183,6 +214,17 @@ class _OpenPart:
     def _new_steps(self, block: Block) -> int:
         changes = int(np.count_nonzero(block.steps[1:] != block.steps[:-1]))
         return changes + (self.last_step != block.steps[0])
+
+
+def _lost_event(lost: MissingRows) -> Block:
+    event: dict[str, Values] = {
+        schema.STEP: lost.last_step,
+        schema.KIND: schema.EVENT_ROWS_LOST,
+        schema.WHERE: lost.table,
+        schema.VALUE: lost.rows,
+        schema.MESSAGE: f"{lost}. Later rows were written.",
+    }
+    return make_block(schema.TABLES[schema.TABLE_EVENTS], event)
 
 
 def _start_folder(root: Path, manifest: RunManifest) -> Path:

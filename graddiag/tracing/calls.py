@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 class _Ran:
     """Calls of one module in the step: the sizes of the first one, and how many there were."""
 
-    module: nn.RNNBase | nn.RNNCellBase
+    module: nn.Module
     batch_size: int | None
     timesteps: int | None
     calls: int = 1
@@ -32,6 +32,14 @@ class Calls:
             given = args[0] if args else kwargs.get("input")
             self._ran[name] = _Ran(module, *_sizes(module, given))
 
+    def note_call(self, name: str, module: nn.Module, batch_size: int | None) -> None:
+        """Notes one call of a followed cell, which is one timestep."""
+        known = self._ran.get(name)
+        if known is not None:
+            known.calls += 1
+        else:
+            self._ran[name] = _Ran(module, batch_size, 1)
+
     def clear(self) -> None:
         self._ran.clear()
 
@@ -43,6 +51,9 @@ class Calls:
         if first is None:
             return None, None
         return first.batch_size, first.calls if first.timesteps == 1 else first.timesteps
+
+    def __len__(self) -> int:
+        return len(self._ran)
 
     def unreached(self, reached: Collection[int]) -> list[str]:
         """Names of the modules in training mode that ran although none of their trainable parameters got a gradient.

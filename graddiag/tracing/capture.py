@@ -8,9 +8,10 @@ from torch import nn
 
 from graddiag import schema
 from graddiag.errors import SettingError, UnsupportedError
+from graddiag.schema import TraceKey
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
 from graddiag.tracing.support import check_supported
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 
 def capture(model: nn.Module) -> "Capture":
@@ -73,12 +74,15 @@ class Capture:
         modules = {trace.module for trace in self._traces}
         if module is None and len(modules) > 1:
             raise SettingError(f"trace(): the model has several recurrent modules, name one of {sorted(modules)}.")
+
+        def is_asked(key: TraceKey) -> bool:
+            return key == TraceKey(key.module if module is None else module, layer, direction, call)
+
         for trace in self._traces:
-            found = (trace.layer, trace.direction, trace.call)
-            if module in (None, trace.module) and found == (layer, direction, call):
+            if is_asked(trace.key):
                 return trace
         for key, reason in self._left_out.items():
-            if module in (None, key.module) and key[1:] == (layer, direction, call):
+            if is_asked(key):
                 raise SettingError(f"trace(): {reason}")
         asked = f"module={module!r}, layer={layer}, direction={direction!r}, call={call}"
         known = "; ".join(f"{t.module!r} layer {t.layer} {t.direction} call {t.call}" for t in self._traces)

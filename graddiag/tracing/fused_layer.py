@@ -10,13 +10,14 @@ from torch import Tensor
 from graddiag.cells import CELLS, Call, Immediate, States, Weights, adjoint, forward, recover, recurrent_gradient
 from graddiag.cells.sequences import flip, valid
 from graddiag.errors import UnsupportedError
+from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
 from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
 from graddiag.tracing.passes import Passes
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 _HALF = (torch.float16, torch.bfloat16)
 

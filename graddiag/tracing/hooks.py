@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -34,33 +34,59 @@ class ModuleHooks:
 
     ``stale`` says, when a module begins to run, whether what was observed before belongs to an update that never came.
     A call that no gradient has reached yet is held by its graph alone, unless ``keep_all``: an evaluation pass with
-    gradients on costs no memory once its result is dropped.
+    gradients on costs no memory once its result is dropped. ``without``: modules that are followed in another way.
     """
 
     def __init__(
-        self, model: nn.Module, guard: Guard, *, keep_all: bool = False, stale: Callable[[], bool] = lambda: False
+        self,
+        model: nn.Module,
+        guard: Guard,
+        *,
+        keep_all: bool = False,
+        stale: Callable[[], bool] = lambda: False,
+        without: Collection[str] = (),
     ) -> None:
         self._guard = guard
         self._stale = stale
         self._active = False
         self._calls: Counter[str] = Counter()
         self.calls = Calls()
-        self._modules = recurrent_modules(model)
-        self._owners = owners(self._modules)
         self._passes = Passes(model, self._zeroed)
         self._links = StateLinks(self._passes)
         self._observed = ObservedCalls(self._passes, keep_all=keep_all)
         self._muted: set[str] = set()
         self._running = _Running()
-        self._handles = []
+        self._handles: list[Any] = []
         self.left_out = self._observed.left_out
-        # of the step taken last, by module: states cut off between calls; why the way of a state is not known
+        # of the step taken last, by module: states cut off between calls; why the gain is missing
         self.detached: dict[str, int] = {}
-        self.not_followed: dict[str, str] = {}
-        for name, module in self._modules.items():
-            self._handles.append(module.register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
+        self.reasons: dict[str, str] = {}
+        self._model = model
+        self._without = frozenset(without)
+        self._followed: dict[str, nn.Module] = {}
+        self.find()
+
+    def find(self) -> list[str]:
+        """Follows the recurrent modules that the model has now; the names of those that are new."""
+        found = {name: each for name, each in recurrent_modules(self._model).items() if name not in self._without}
+        new = [name for name, module in found.items() if self._followed.get(name) is not module]
+        for name in new:
+            self._followed[name] = found[name]
+            self._handles.append(found[name].register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
             leave = _Hook(self._leave, name)
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            self._handles.append(found[name].register_forward_hook(leave, with_kwargs=True, always_call=True))
+        return new
+
+    @property
+    def heard(self) -> set[str]:
+        """The modules of which a layer was observed since ``start``."""
+        return self._observed.heard
+
+    @property
+    def unheard(self) -> dict[str, str]:
+        """The modules that ran since ``start`` and of which nothing was observed, with the reason."""
+        ran = (name for name in self._calls if name not in self._observed.heard and name not in self._muted)
+        return dict.fromkeys(ran, "it runs none of torch's recurrent functions: its forward is written anew")
 
     def start(self, *, own_weights: bool = False) -> None:
         """From here on every forward pass with gradients is observed; what was observed before is forgotten.
@@ -89,7 +115,7 @@ class ModuleHooks:
         """
         traces = join(self._observed.traces(self._muted), self._observed.handed())
         self.detached = dict(self._links.detached)
-        self.not_followed = self._not_followed(traces)
+        self.reasons = self._reasons(traces)
         self._forget()
         return _renumbered(traces)
 
@@ -108,7 +134,7 @@ class ModuleHooks:
         self._passes.forget()
         self._links = StateLinks(self._passes)
 
-    def _not_followed(self, traces: Sequence[Trace]) -> dict[str, str]:
+    def _reasons(self, traces: Sequence[Trace]) -> dict[str, str]:
         found: dict[str, str] = {}
         for (module, _), handed in self._observed.handed().items():
             if handed.attached and handed.reason is not None:
@@ -120,8 +146,9 @@ class ModuleHooks:
 
     def _zeroed(self, parameter: int) -> None:
         """The gradient that an earlier pass of the step left in a parameter was thrown away before another pass."""
-        frozen = {name for name in self._modules if not any(name in names for names in self._owners.values())}
-        modules = self._owners.get(parameter, set()) | frozen
+        by_parameter = owners(self._followed)
+        frozen = {name for name in self._followed if not any(name in names for names in by_parameter.values())}
+        modules = by_parameter.get(parameter, set()) | frozen
         if modules:
             self._observed.drop(modules)
 

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from graddiag.cells import CELLS, Adjoint, Call, Immediate, Weights
 from graddiag.cells.sequences import flip
+from graddiag.schema import TraceKey
 from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.passes import ByPass, Passes
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 Gradients = TypeVar("Gradients", Adjoint, Immediate)
 

@@ -21,6 +21,12 @@ def norm(block: Tensor) -> Tensor:
     return torch.linalg.vector_norm(block / scale.unsqueeze(-1), dim=-1) * scale
 
 
+def rows_of(tensor: Tensor) -> Tensor:
+    """[N, ...] as real numbers [N, S]; a vector is one sample, a complex number two entries."""
+    real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    return real.reshape(1, -1) if tensor.dim() < 2 else real.flatten(1)
+
+
 def within_float32(values: Tensor) -> Tensor:
     """float64 values that float32 can hold: what is neither 0 nor infinite does not become so by rounding."""
     size = values.abs()

@@ -10,6 +10,7 @@ from torch import Tensor
 from graddiag.cells import Adjoint, Call, Immediate
 from graddiag.cells.observer import OnBackward
 from graddiag.errors import UnsupportedError
+from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.fused import FusedLayer
 from graddiag.tracing.fused_layer import ObservedFusedLayer
@@ -17,7 +18,7 @@ from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
 from graddiag.tracing.passes import Passes
 from graddiag.tracing.state_links import StateLinks
-from graddiag.tracing.trace import Trace, TraceKey
+from graddiag.tracing.trace import Trace
 
 
 class ObservedCall(Protocol):
@@ -47,7 +48,7 @@ class ObservedCalls:
     """The layers that have run since ``start``, in their order.
 
     One that no gradient has reached yet is held by its graph alone, unless ``keep_all``. ``left_out``: why a trace
-    could not be made, by key.
+    could not be made, by key. ``heard``: the modules of which a layer was observed.
     """
 
     def __init__(self, passes: Passes, *, keep_all: bool) -> None:
@@ -57,6 +58,7 @@ class ObservedCalls:
         self._held: list[ObservedCall] = []
         self._copies: WeightCopies | None = None
         self.left_out: dict[TraceKey, str] = {}
+        self.heard: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._observed)
@@ -68,6 +70,7 @@ class ObservedCalls:
 
     def add(self, observed: ObservedCall) -> None:
         """Notes a layer that has run."""
+        self.heard.add(observed.key.module)
         self._observed.append(weakref.ref(observed))
         if self._keep_all:
             self._held.append(observed)
@@ -112,7 +115,7 @@ class ObservedCalls:
             observed = reference()
             if observed is not None:
                 observed.release()
-        self._observed, self._held = [], []
+        self._observed, self._held, self.heard = [], [], set()
         self._copies = None if self._copies is None else WeightCopies()
 
 

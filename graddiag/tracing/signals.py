@@ -11,23 +11,12 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.cells import CELLS
-from graddiag.cells.activations import RELU_CAP
+from graddiag.cells.activations import RELU_CAP, SATURATION, Bounds
+from graddiag.kinds import Nonlinearity
+from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.norms import norm, within_float32
-from graddiag.tracing.trace import Trace, TraceKey
-
-# columns in units of the loss
-_GRADIENTS = frozenset(
-    (
-        schema.GRAD_H,
-        schema.GRAD_H_DIRECT,
-        schema.GRAD_H_MAX,
-        schema.GRAD_C,
-        schema.GRAD_C_PATH,
-        schema.GRAD_A,
-        schema.GRAD_W_HH,
-    )
-)
+from graddiag.tracing.trace import Trace
 
 # entries of a temporary that ||G_t|| may take at once
 _CHUNK = 1 << 18
@@ -110,7 +99,7 @@ def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
 
 def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
     """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient reached it, or it is
-    too small for the type (``_underflowed``).
+    too small for the type (``underflowed``).
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
     J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
@@ -126,7 +115,7 @@ def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
         if trace.grad_c_direct is not None:
             at_c = at_c + trace.grad_c_direct
         arrived = torch.hypot(arrived, _size(at_c, None, trace.left_out))
-    nothing = (arrived == 0) | _underflowed(arrived, sent, trace.grad_h.dtype)
+    nothing = (arrived == 0) | underflowed(arrived, sent, trace.grad_h.dtype)
     if trace.gaps:
         nothing[torch.tensor(sorted(trace.gaps), device=nothing.device)] = True
     return torch.where(nothing, torch.nan, sent / arrived), nothing
@@ -157,7 +146,7 @@ def _size(at_h: Tensor, at_c: Tensor | None, left_out: Tensor | None) -> Tensor:
     return norm(by_sample if left_out is None else by_sample.masked_fill(left_out, 0))
 
 
-def _underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
+def underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
     """Where a norm lies below the smallest normal number of ``dtype``, [T]: its entries have lost digits, and what they
     grow or shrink by is rounding. A zero that rounding may have made, of a gradient just above that, counts as well."""
     limits = torch.finfo(dtype)
@@ -202,7 +191,23 @@ def _outer_norms(delta: Tensor, before: Tensor) -> Tensor:
 
 
 def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) -> dict[str, Tensor]:
-    """Mean, standard deviation (over batch and units) and saturated shares of one gate, [T] each, padding left out.
+    """The statistics of one gate of a trace; see ``activation_statistics``."""
+    return _statistics(gate, CELLS[trace.kind].saturation(name), real)
+
+
+def activation_statistics(gate: Tensor, activation: Nonlinearity) -> dict[str, Tensor]:
+    """Mean, standard deviation (over batch and units) and saturated shares of activations [T, N, H], [T] each."""
+    return _statistics(gate, SATURATION[activation], None)
+
+
+def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
+    """Which activations are saturated, by column SATURATED_LOW and SATURATED_HIGH, as 1 and 0 in the gate's dtype; a
+    side that the gate does not have is left out."""
+    return _saturated(gate, CELLS[trace.kind].saturation(name))
+
+
+def _statistics(gate: Tensor, bounds: Bounds, real: Tensor | None) -> dict[str, Tensor]:
+    """Mean, standard deviation (over batch and units) and saturated shares, [T] each, padding left out.
 
     Saturated: below .1 and above .9 for a sigmoid, below -.9 and above .9 for a tanh; a relu is low at 0 and has no
     high side but, truncated, its cap; the identity has neither.
@@ -212,13 +217,11 @@ def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) 
     if real is not None:
         centred *= real.unsqueeze(-1)
     statistics = {schema.MEAN: mean, schema.STD: _rms(centred, real)}
-    return statistics | {side: _mean(holds, real) for side, holds in saturation(gate, name, trace).items()}
+    return statistics | {side: _mean(holds, real) for side, holds in _saturated(gate, bounds).items()}
 
 
-def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
-    """Which activations are saturated, by column SATURATED_LOW and SATURATED_HIGH, as 1 and 0 in the gate's dtype; a
-    side that the gate does not have is left out."""
-    low, high = CELLS[trace.kind].saturation(name)
+def _saturated(gate: Tensor, bounds: Bounds) -> dict[str, Tensor]:
+    low, high = bounds
     sides = {}
     if low is not None:
         sides[schema.SATURATED_LOW] = _holds(torch.le if low == 0 else torch.lt, gate, low)
@@ -248,7 +251,10 @@ def _holds(compare: Callable[..., Tensor], gate: Tensor, bound: float) -> Tensor
 
 def unscaled(batch: Signals, scale: Tensor) -> Signals:
     """``batch`` of a loss that was multiplied by ``scale`` (0-dim), in units of the loss itself."""
-    timesteps = {name: column / scale if name in _GRADIENTS else column for name, column in batch.timesteps.items()}
+    timesteps = {
+        name: column / scale if schema.SIGNALS[name].scales_with_loss else column
+        for name, column in batch.timesteps.items()
+    }
     return replace(batch, timesteps=timesteps)
 
 

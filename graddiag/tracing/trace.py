@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,15 +10,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells import CELLS, CellKind, Immediate, Weights
 from graddiag.cells.sequences import followed, valid, within
-
-
-class TraceKey(NamedTuple):
-    """Where a trace was taken: the module's qualified name, its layer and direction, and which call of the module."""
-
-    module: str
-    layer: int
-    direction: schema.Direction
-    call: int
+from graddiag.schema import TraceKey
 
 
 @dataclass(frozen=True)
@@ -155,11 +147,17 @@ class Trace:
 
     def __repr__(self) -> str:
         T, N, P = self.h.shape
-        where = f"{self.module or '(model)'}, layer {self.layer}, {self.direction}, call {self.call}"
         gradient = "with gradients" if self.grad_h is not None else "no gradient reached it"
-        return f"Trace({where}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
+        return f"Trace({self.key.label}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
 
 
-def dtypes_of(traces: Sequence[Trace]) -> str:
+class HasDtype(Protocol):
+    """A trace of a layer or of a cell."""
+
+    @property
+    def dtype(self) -> torch.dtype: ...
+
+
+def dtypes_of(traces: Sequence[HasDtype]) -> str:
     """The dtypes that the layers ran in, by name: ``bfloat16, float32``."""
     return ", ".join(sorted({str(trace.dtype).removeprefix("torch.") for trace in traces}))

@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from graddiag.deprecation import warn_renamed
 from graddiag.views import clipping, comparison, gates, health, through_time, training, weights
 from graddiag.views.view import Plot, View, ViewContext, ViewSection
+
+_RENAMED: Final = {"story": "timeline", "teaching": "effective-timesteps"}
 
 VIEWS: Final[tuple[View, ...]] = (
     *training.VIEWS,
@@ -22,7 +25,9 @@ def view(key: str) -> View:
     Raises:
         KeyError: there is none.
     """
-    return {each.key: each for each in VIEWS}[key]
+    if key in _RENAMED:
+        warn_renamed(f"the view {key!r}", repr(_RENAMED[key]))
+    return {each.key: each for each in VIEWS}[_RENAMED.get(key, key)]
 
 
 def views_of(section: ViewSection) -> tuple[View, ...]:

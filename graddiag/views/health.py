@@ -11,7 +11,7 @@ from graddiag.figures.horizon import LAYERS_TITLE
 from graddiag.figures.noise import NOISE_TITLE
 from graddiag.figures.numerics import ZEROS_TITLE
 from graddiag.figures.stability import STABILITY_TITLE
-from graddiag.figures.story import STORY_TITLE
+from graddiag.figures.timeline import TIMELINE_TITLE
 from graddiag.figures.updates import UPDATES_TITLE
 from graddiag.views.view import View
 
@@ -34,7 +34,7 @@ def _findings(diagnosis: Diagnosis) -> pd.DataFrame:
 
 VIEWS: Final = (
     View(
-        "story", STORY_TITLE, "health", analysis.diagnose, figures.story,
+        "timeline", TIMELINE_TITLE, "health", analysis.diagnose, figures.timeline,
         shown=lambda each: any(finding.onset is not None for finding in each.findings),
         caption=lambda found: [_STORY], frame=_findings, optional=True,
     ),

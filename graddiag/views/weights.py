@@ -39,12 +39,12 @@ def _fewer_timesteps(context: ViewContext) -> Mapping[str, Any]:
 
 VIEWS: Final = (
     View(
-        "weights", WEIGHTS_TITLE, "weights", analysis.weights_in_time, figures.weights_in_time, "layer",
+        "weights", WEIGHTS_TITLE, "weights", analysis.weight_contributions, figures.weight_contributions, "layer",
         optional=True, half=True,
     ),
     View(
-        "teaching", CONTRIBUTIONS_TITLE, "weights", analysis.weights_in_time, figures.teaching, "layer",
-        caption=lambda found: [_CONTRIBUTIONS], optional=True, half=True,
+        "effective-timesteps", CONTRIBUTIONS_TITLE, "weights", analysis.weight_contributions,
+        figures.effective_timesteps, "layer", caption=lambda found: [_CONTRIBUTIONS], optional=True, half=True,
     ),
     View(
         "spectrum", SPECTRUM_HISTORY_TITLE, "weights", analysis.spectrum_history, figures.spectrum_history,

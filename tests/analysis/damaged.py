@@ -40,7 +40,7 @@ def whole() -> Run:
                 now = loss()
                 now.backward()
                 if step == 8:
-                    recorder.look(loss)
+                    recorder.try_thresholds(loss)
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
                 recorder.log(loss=now, ppl=now.exp(), sharpness=3.0)
                 optimizer.step()

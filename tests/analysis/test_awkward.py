@@ -66,8 +66,8 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "numerics": lambda run, _: analysis.numerics(run),
     "omega": analysis.omega,
     "omega of norms": lambda run, layer: analysis.omega(run, layer, form="norm"),
-    "parting": lambda run, _: analysis.parting(run, PLAIN),
-    "parting from itself": lambda run, _: analysis.parting(run, run),
+    "first_divergence": lambda run, _: analysis.first_divergence(run, PLAIN),
+    "first_divergence from itself": lambda run, _: analysis.first_divergence(run, run),
     "profile": lambda run, layer: analysis.profile(run, 1, layer),
     "profile of a range": lambda run, layer: analysis.profile(
         run, (0, 99), layer, (schema.GRAD_H, schema.GRAD_W_HH_COSINE)
@@ -83,7 +83,7 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "updates": lambda run, _: analysis.updates(run),
     "weight_spectra": lambda run, _: analysis.weight_spectra(run, 8),
     "weight_spectra of a layer": lambda run, layer: analysis.weight_spectra(run, 8, layer),
-    "weights_in_time": analysis.weights_in_time,
+    "weight_contributions": analysis.weight_contributions,
     "what_if": lambda run, _: analysis.what_if(run),
     # and what is asked about a run
     "common_selections": lambda run, _: common_selections([run, PLAIN]),
@@ -130,7 +130,7 @@ NEEDS = {
     "truncation": ("timesteps",),
     "unit_heat": ("snapshots",),
     "weight_spectra": ("spectra",),
-    "weights_in_time": ("timesteps",),
+    "weight_contributions": ("timesteps",),
     "what_if": ("steps",),
 }
 OF_TWO = ("bands", "compare", "experiment")  # of the other run they know what there is to know

@@ -3,7 +3,7 @@
 import pytest
 
 from graddiag.analysis import Selection, Source, captions, horizon_captions, loss_curve, reach
-from graddiag.analysis.captions import MOST_TOLD, Told, labels_of, told_together
+from graddiag.analysis.captions import MOST_RUNS, Caption, joint_captions, labels_of
 from graddiag.run import Run
 from tests.analysis.runs import LAYER, manifest, net, steps_frame
 
@@ -11,26 +11,26 @@ OFF, ON = Source("a", arm="clip off", seed=0), Source("b", arm="clip on", seed=0
 
 
 def test_one_run_is_told_by_itself() -> None:
-    told = Told("Loss", {"": "falls", "{} NaN": "1 step", "lowest": "2"}, "As logged.")
+    told = Caption("Loss", {"": "falls", "{} NaN": "1 step", "lowest": "2"}, "As logged.")
     assert told.caption(OFF) == "Loss (clip off, seed 0): falls; 1 step NaN; lowest 2. As logged."
 
 
 def test_each_run_has_its_value_and_what_is_alike_is_told_once() -> None:
-    first = Told("Norm", {"median": "1", "largest": "3"}, "Before clipping.")
-    second = Told("Norm", {"median": "1", "largest": "2", "above {} at 2 steps": "0.5"}, "Before clipping.")
-    assert told_together([OFF, ON], [first, second]) == (
+    first = Caption("Norm", {"median": "1", "largest": "3"}, "Before clipping.")
+    second = Caption("Norm", {"median": "1", "largest": "2", "above {} at 2 steps": "0.5"}, "Before clipping.")
+    assert joint_captions([OFF, ON], [first, second]) == (
         "Norm (clip off / clip on): median 1; largest 3 / 2; above 0.5 at 2 steps (clip on). Before clipping.",
     )
 
 
 def test_what_is_told_of_different_things_has_a_sentence_each() -> None:
-    told = [Told("Norm of a", {"": "1"}), Told("Norm of b", {"": "2"})]
-    assert told_together([OFF, OFF], told) == ("Norm of a (clip off, seed 0): 1.", "Norm of b (clip off, seed 0): 2.")
+    told = [Caption("Norm of a", {"": "1"}), Caption("Norm of b", {"": "2"})]
+    assert joint_captions([OFF, OFF], told) == ("Norm of a (clip off, seed 0): 1.", "Norm of b (clip off, seed 0): 2.")
 
 
 def test_of_many_runs_the_first_are_told() -> None:
-    sources = [Source(f"run-{n}", arm=f"arm {n}") for n in range(MOST_TOLD + 3)]
-    (told,) = told_together(sources, [Told("Norm", {"": str(n)}) for n in range(len(sources))])
+    sources = [Source(f"run-{n}", arm=f"arm {n}") for n in range(MOST_RUNS + 3)]
+    (told,) = joint_captions(sources, [Caption("Norm", {"": str(n)}) for n in range(len(sources))])
     assert "; 3 more are left out): 0 / 1 / 2 / 3 / 4 / 5." in told
 
 

@@ -38,7 +38,7 @@ OF_THE_TABLES = {
     *(
         "loss_curve",
         "norm_history",
-        "parting",
+        "first_divergence",
         "profile",
         "recorded_steps",
         "selections",
@@ -56,10 +56,10 @@ def test_the_page_has_a_line_about_each(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(OF_RUNS.keys() - OF_THE_TABLES))
 def test_each_says_where_it_is_from(name: str) -> None:
-    assert any("Source: " in text for text in told(OF_RUNS[name]))
+    assert any("Source: " in text for text in docstrings(OF_RUNS[name]))
 
 
-def told(function: Callable[..., object]) -> list[str]:
+def docstrings(function: Callable[..., object]) -> list[str]:
     """The docstrings of an analysis and of its result."""
     gives = get_type_hints(function)["return"]
     return [inspect.getdoc(each) or "" for each in (function, gives) if each is not None]

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 import graddiag
-from graddiag.analysis import FINDING_NAMES, RULES, Evidence, Finding, Measured, Thresholds, diagnose
+from graddiag.analysis import FINDING_NAMES, RULES, DiagnosticContext, Evidence, Finding, Thresholds, diagnose
 from graddiag.analysis.diagnosis.findings import FindingName
 from graddiag.analysis.diagnosis.rules import Rule
 from graddiag.errors import SettingError
@@ -20,7 +20,7 @@ def test_every_rule_has_a_name_of_its_own_and_the_names_are_in_kebab_case() -> N
 
 
 @graddiag.rule("loss-above-two")
-def loss_above_two(measured: Measured) -> Finding | None:
+def loss_above_two(measured: DiagnosticContext) -> Finding | None:
     """The loss ends above 2."""
     end = measured.loss.end
     if end is None or end <= 2:
@@ -40,7 +40,7 @@ def test_a_rule_of_ones_own_takes_part_in_the_verdict() -> None:
     assert found.findings[0].name == "loss-above-two"
     assert diagnose(run).verdict == "healthy", "a diagnosis leaves nothing behind"
     assert diagnose(run_of(FALLING, config=KNOWN), rules=[loss_above_two]).verdict == "healthy"
-    assert loss_above_two(Measured(run, Thresholds())) == found.findings[0]
+    assert loss_above_two(DiagnosticContext(run, Thresholds())) == found.findings[0]
 
 
 def test_graddiags_findings_come_before_ones_own_of_the_same_severity() -> None:
@@ -68,5 +68,5 @@ def test_rules_that_cannot_be_used() -> None:
         diagnose(run_of(), rules=[misnamed])
     with pytest.raises(SettingError, match=r"this is no rule; put @graddiag\.rule"):
         diagnose(run_of(), rules=[lambda measured: None])  # type: ignore[list-item]
-    with pytest.raises(SettingError, match="two of them are named 'loss-above-two'; a name stands for one rule"):
+    with pytest.raises(SettingError, match="two of them are named 'loss-above-two'; a name is of one rule"):
         diagnose(run_of(), rules=[loss_above_two, loss_above_two])

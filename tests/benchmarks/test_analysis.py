@@ -25,7 +25,7 @@ def test_no_analysis_is_left_out_without_a_reason() -> None:
     offered = [getattr(analysis, name) for name in analysis.__all__]
     hints = {each.__name__: get_type_hints(each).values() for each in offered if inspect.isfunction(each)}
     of_runs = {name for name, kinds in hints.items() if Run in kinds or Sequence[Run] in kinds}
-    assert {name.partition(",")[0] for name in ANALYSES} | set(EXEMPT) == of_runs
+    assert of_runs <= {name.partition(",")[0] for name in ANALYSES} | set(EXEMPT)
     assert all(EXEMPT.values())
 
 

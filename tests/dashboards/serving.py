@@ -28,7 +28,7 @@ class Served:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def said(self) -> str:
+    def log(self) -> str:
         return self.log.read_text()
 
 
@@ -71,7 +71,7 @@ def wait_until_healthy(served: Served, process: subprocess.Popen[bytes]) -> None
             if status(served, "/_stcore/health") == 200:
                 return
         time.sleep(0.2)
-    raise RuntimeError(f"the dashboard did not start: {served.said()}")
+    raise RuntimeError(f"the dashboard did not start: {served.log()}")
 
 
 def status(served: Served, path: str, host: str = "localhost", **headers: str) -> int:

@@ -101,8 +101,8 @@ def test_the_cliff_can_be_coloured_by_its_gradient(open_page: Open) -> None:
 
 
 def test_the_start_of_the_descent_is_the_z_above(open_page: Open) -> None:
-    said = words(open_page("learn_saturation", z="-3")).replace("\xa0", " ")
-    assert "From z = -3 (p = 0.0474, the slider above)" in said
+    log = words(open_page("learn_saturation", z="-3")).replace("\xa0", " ")
+    assert "From z = -3 (p = 0.0474, the slider above)" in log
 
 
 def test_the_text_on_gains_has_the_numbers_of_the_figure(open_page: Open) -> None:
@@ -110,9 +110,9 @@ def test_the_text_on_gains_has_the_numbers_of_the_figure(open_page: Open) -> Non
 
 
 def test_a_norm_ratio_is_no_coefficient(open_page: Open) -> None:
-    said = words(open_page("learn_clipping"))
-    assert "norm 1.41, norm ratio 0.392" in said
-    assert "norm 1, coefficient 0.277" in said
+    log = words(open_page("learn_clipping"))
+    assert "norm 1.41, norm ratio 0.392" in log
+    assert "norm 1, coefficient 0.277" in log
 
 
 def test_lessons_need_no_runs_folder(open_page: Open, root: Path) -> None:

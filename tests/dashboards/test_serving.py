@@ -35,4 +35,4 @@ def test_no_other_address_of_this_machine_is_bound(served: Served, address: str)
 def test_its_settings_are_beside_it(served: Served) -> None:
     config = Path(__file__).parents[2] / "dashboards" / ".streamlit" / "config.toml"
     assert "gatherUsageStats = false" in config.read_text()
-    assert "0.0.0.0" not in served.said()
+    assert "0.0.0.0" not in served.log()

@@ -179,10 +179,10 @@ def test_a_note_of_most_effects_is_told_once(open_page: Open, root: Path) -> Non
     links = [link for seed in range(2) for link in write_all(root, pair(seed=seed))]
     links += [write(root, Made("other", "pair", "clip off", clip="none", seed=2, broken_from=5))]
     links += [write(root, Made("another", "pair", "clip on", clip="norm:1.0", seed=2))]
-    said = words(open_page("compare", run=links))
+    log = words(open_page("compare", run=links))
     shared = "3 pairs: no interval (their range holds the median in 75% of cases)"
-    assert f"Each row that says nothing else: {shared}." in said or said.count(shared) < 4
-    assert "NaN or inf, counted as the highest loss, in 1 of 3 baseline runs and 0 of 3 of the arm" in said
+    assert f"Each row that says nothing else: {shared}." in log or log.count(shared) < 4
+    assert "NaN or inf, counted as the highest loss, in 1 of 3 baseline runs and 0 of 3 of the arm" in log
 
 
 def links(page: AppTest) -> list[str]:

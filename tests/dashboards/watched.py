@@ -125,7 +125,7 @@ class Watched:
     def trouble(self) -> list[str]:
         """Every error on the page, in its console and in the log of the server."""
         boxes = self.page.get_by_test_id("stException").all_inner_texts()
-        log = [line for line in _DEPARTURE.sub("", self.served.said()).splitlines() if not _GREETING.search(line)]
+        log = [line for line in _DEPARTURE.sub("", self.served.log()).splitlines() if not _GREETING.search(line)]
         return [*boxes, *self.errors, *log, *self.foreign]
 
 
@@ -145,7 +145,7 @@ def watched(
     seen = Watched(page, served)
     seen.looks(scheme)
     page.on("pageerror", lambda error: seen.errors.append(f"page: {error}"))
-    page.on("console", lambda said: seen.errors.append(_words(said)) if _is_error(said) else None)
+    page.on("console", lambda log: seen.errors.append(_words(log)) if _is_error(log) else None)
     page.on("dialog", seen.dismiss)
     page.on("request", lambda request: None if _own(request.url, served) else seen.foreign.append(request.url))
     try:
@@ -169,14 +169,14 @@ def _context(browser: Browser, served: Served) -> BrowserContext:
     return _KEPT[served.url]
 
 
-def _is_error(said: ConsoleMessage) -> bool:
+def _is_error(log: ConsoleMessage) -> bool:
     """Streamlit looks for its server under the page's own path first, and finds it one level up."""
-    probe = str(said.location.get("url", "")).endswith(("/_stcore/health", "/_stcore/host-config"))
-    return said.type == "error" and not probe
+    probe = str(log.location.get("url", "")).endswith(("/_stcore/health", "/_stcore/host-config"))
+    return log.type == "error" and not probe
 
 
-def _words(said: ConsoleMessage) -> str:
-    return f"console: {said.text} {said.location.get('url', '')}"
+def _words(log: ConsoleMessage) -> str:
+    return f"console: {log.text} {log.location.get('url', '')}"
 
 
 def _own(url: str, served: Served) -> bool:

@@ -50,10 +50,12 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
         [analysis.what_if(r) for r in runs], *(analysis.recommended_thresholds(r) for r in runs[:1]), **how
     ),
     "effective lr": lambda runs, **how: figures.effective_lr([analysis.effective_lr(r) for r in runs], **how),
-    "weights in time": lambda runs, **how: figures.weights_in_time(
-        [analysis.weights_in_time(r, LAYER) for r in runs], **how
+    "weights in time": lambda runs, **how: figures.weight_contributions(
+        [analysis.weight_contributions(r, LAYER) for r in runs], **how
     ),
-    "teaching": lambda runs, **how: figures.teaching([analysis.weights_in_time(r, LAYER) for r in runs], **how),
+    "effective_timesteps": lambda runs, **how: figures.effective_timesteps(
+        [analysis.weight_contributions(r, LAYER) for r in runs], **how
+    ),
     "cell path": lambda runs, **how: figures.cell_path([analysis.cell_path(r, LAYER) for r in runs], **how),
     "time constants": lambda runs, **how: figures.time_constants(
         [analysis.time_constants(r, LAYER) for r in runs], **how
@@ -61,7 +63,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     "counterfactual": lambda runs, **how: figures.counterfactual([analysis.counterfactual(r) for r in runs], **how),
     "events": lambda runs, **how: figures.events([analysis.events(r) for r in runs], **how),
     "omega": lambda runs, **how: figures.omega([analysis.omega(r, LAYER) for r in runs], **how),
-    "story": lambda runs, **how: figures.story([diagnose(r) for r in runs], **how),
+    "timeline": lambda runs, **how: figures.timeline([diagnose(r) for r in runs], **how),
     "direction": lambda runs, **how: figures.direction([analysis.direction_change(r) for r in runs], **how),
     "stability": lambda runs, **how: figures.stability([analysis.edge_of_stability(r) for r in runs], **how),
     "truncation": lambda runs, **how: figures.truncation(

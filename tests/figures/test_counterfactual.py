@@ -8,7 +8,7 @@ import pytest
 from graddiag import analysis, figures
 from graddiag.figures.theme import Theme
 from graddiag.run import Run
-from tests.analysis.clipping.test_counterfactual import looked_run, steps_of_every_kind
+from tests.analysis.clipping.test_what_if import looked_run, steps_of_every_kind
 from tests.analysis.runs import INF, NAN, manifest
 
 

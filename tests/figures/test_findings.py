@@ -7,7 +7,7 @@ import pytest
 
 from graddiag import analysis, diagnose, figures, schema
 from graddiag.analysis.diagnosis.findings import Evidence, Finding, Place
-from graddiag.analysis.diagnosis.timeline import Moment, Story
+from graddiag.analysis.diagnosis.timeline import Timeline, TimelineEvent
 from graddiag.run import Run
 from tests.analysis.runs import LAYER, NAN, manifest, net, snapshots_frame, steps_frame, timesteps_frame
 
@@ -20,12 +20,12 @@ def diagnosed(**fields: object) -> analysis.Diagnosis:
         Finding("clipping-never", "info", "It never clipped."),
     )
     plain = diagnose(Run.from_frames(manifest(**fields)))
-    moments = (Moment(30, "exploding", "it grows"), Moment(60, "loss", "the loss is flat at 1"))
-    return replace(plain, findings=found, story=Story(plain.source, moments))
+    events = (TimelineEvent(30, "exploding", "it grows"), TimelineEvent(60, "loss", "the loss is flat at 1"))
+    return replace(plain, findings=found, timeline=Timeline(plain.source, events))
 
 
 def test_findings_stand_in_order_of_time_from_their_onset_to_their_last_evidence() -> None:
-    figure = figures.story(diagnosed())
+    figure = figures.timeline(diagnosed())
     assert [(list(trace.x), trace.y[0]) for trace in figure.data] == [
         ([30, 80], "exploding"),
         ([60, 60], "loss"),
@@ -37,7 +37,7 @@ def test_findings_stand_in_order_of_time_from_their_onset_to_their_last_evidence
 
 
 def test_of_several_runs_a_row_says_whose_it_is() -> None:
-    figure = figures.story([diagnosed(), diagnosed(arm="clip on", clip="norm:1")])
+    figure = figures.timeline([diagnosed(), diagnosed(arm="clip on", clip="norm:1")])
     assert figure.data[0].y[0] == "clip off, seed 0: exploding"
     assert figure.data[3].y[0] == "clip on, seed 0: exploding"
 
@@ -83,8 +83,8 @@ def test_dead_units_are_marked_in_the_row_of_their_layer() -> None:
     }
     run = Run.from_frames(manifest(), snapshots=snapshots_frame(columns))
     figure = figures.dead_units(analysis.dead_units(run, LAYER))
-    silent, untaught = figure.data
-    assert (list(silent.x), list(untaught.x)) == ([2], [1])
+    silent, without_gradient = figure.data
+    assert (list(silent.x), list(without_gradient.x)) == ([2], [1])
     assert figure.layout.yaxis.ticktext == ("lstm, layer 0, forward: 2 of 3",)
 
 

@@ -137,8 +137,11 @@ def test_the_rule_of_thumb_is_named_and_has_room_below_it() -> None:
 
 def test_a_share_is_called_a_share() -> None:
     frame = timesteps_frame({schema.GRAD_W_HH: [[1.0, 3.0]], schema.GRAD_W_HH_COSINE: [[0.6, 0.8]]})
-    found = analysis.weights_in_time(Run.from_frames(manifest(), timesteps=frame), LAYER)
-    titles = (figures.weights_in_time(found).layout.yaxis.title.text, figures.teaching(found).layout.yaxis2.title.text)
+    found = analysis.weight_contributions(Run.from_frames(manifest(), timesteps=frame), LAYER)
+    titles = (
+        figures.weight_contributions(found).layout.yaxis.title.text,
+        figures.effective_timesteps(found).layout.yaxis2.title.text,
+    )
     assert titles == ("share", "share")
 
 

@@ -238,13 +238,13 @@ def test_the_effective_learning_rate_marks_zero_and_nan() -> None:
 
 def test_weights_in_time_show_shares_cosines_and_how_many_teach() -> None:
     frame = timesteps_frame({schema.GRAD_W_HH: [[0.0, 3.0, 4.0]], schema.GRAD_W_HH_COSINE: [[NAN, 0.6, 0.8]]})
-    found = analysis.weights_in_time(Run.from_frames(manifest(), timesteps=frame), LAYER)
-    share, zero, cosine, _ = figures.weights_in_time(found).data
+    found = analysis.weight_contributions(Run.from_frames(manifest(), timesteps=frame), LAYER)
+    share, zero, cosine, _ = figures.weight_contributions(found).data
     np.testing.assert_allclose(share.y, [np.nan, 3 / 7, 4 / 7], rtol=1e-6)
     assert (zero.name, list(zero.x)) == ("exactly zero", [0])
     np.testing.assert_allclose(cosine.y, [np.nan, 0.6, 0.8], rtol=1e-6)
-    teaching, cancellation = figures.teaching(found).data
-    np.testing.assert_allclose([*teaching.y, *cancellation.y], [49 / 25, 5 / 7], rtol=1e-6)
+    effective_timesteps, cancellation = figures.effective_timesteps(found).data
+    np.testing.assert_allclose([*effective_timesteps.y, *cancellation.y], [49 / 25, 5 / 7], rtol=1e-6)
 
 
 def test_karpathys_plot_has_a_dot_a_unit_and_a_panel_a_gate() -> None:

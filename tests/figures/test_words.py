@@ -17,7 +17,7 @@ RATIOS = {  # of norms of one backward pass or of none: a common factor, which c
     "reach": "‖dL/dh‖, first timestep / last",
     "cell path": "‖cell path‖ / ‖dL/dc‖",
     "weights in time": "share of Σ‖G‖",
-    "teaching": "‖ΣG‖ / Σ‖G‖",
+    "effective_timesteps": "‖ΣG‖ / Σ‖G‖",
     "updates": "‖update‖ / ‖weights‖",
     "omega": "squared norms, equation 10",
 }

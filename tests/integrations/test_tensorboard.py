@@ -29,8 +29,8 @@ def read(folder: Path) -> "accumulator.EventAccumulator":
 
 
 def scalars(events: "accumulator.EventAccumulator", tag: str) -> tuple[list[int], list[float]]:
-    found = events.Tensors(tag)
-    return [e.step for e in found], [float(e.tensor_proto.float_val[0]) for e in found]
+    found = events.Scalars(tag)
+    return [e.step for e in found], [e.value for e in found]
 
 
 def column(frame: pd.DataFrame, x: str, name: str) -> tuple[list[int], list[float]]:
@@ -48,6 +48,13 @@ def test_every_column_of_the_steps_is_read_back(folder: Path, recorded: graddiag
     assert np.isnan(odd[5])
     assert odd[0] == np.float32(1e-24)
     assert scalars(events, "late")[0] == list(range(1, 9))  # what was not measured is not there
+
+
+def test_scalars_are_listed_as_scalars_and_texts_as_texts(folder: Path, recorded: graddiag.Run) -> None:
+    tags = read(folder / "training").Tags()
+    assert {"loss", "grad_norm", "lstm/layer1/reverse/exponent"} <= set(tags["scalars"])
+    assert set(tags["tensors"]) == {"outcome", "cause", "verdict", "manifest"}
+    assert read(folder / "timesteps" / "step_4").Tags()["tensors"] == []
 
 
 def test_parameters_and_layers_are_read_back(folder: Path, recorded: graddiag.Run) -> None:
@@ -76,7 +83,7 @@ def test_profiles_have_the_timestep_as_their_axis(folder: Path, recorded: graddi
 
 def test_steps_stand_at_the_time_when_they_ended(folder: Path, recorded: graddiag.Run) -> None:
     began = recorded.manifest.created.timestamp()
-    times = [event.wall_time for event in read(folder / "training").Tensors("loss")]
+    times = [event.wall_time for event in read(folder / "training").Scalars("loss")]
     assert times == pytest.approx((began + recorded.steps.wall_time).tolist(), abs=1e-3)
 
 

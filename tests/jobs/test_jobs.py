@@ -16,7 +16,7 @@ from graddiag import processes
 from graddiag.errors import InputError
 from graddiag.jobs import control
 from graddiag.jobs.control import forget, start, stop
-from graddiag.jobs.files import read_job, read_jobs, said
+from graddiag.jobs.files import log_of, read_job, read_jobs
 from graddiag.jobs.values import Job, JobRequest
 from graddiag.store import read_manifests
 from tests.waiting import until
@@ -66,7 +66,7 @@ def test_a_job_runs_and_is_found_again_with_what_it_printed(tmp_path: Path) -> N
     assert (job.state, job.code) == ("finished", 0)
     assert job.ended
     assert job.ended >= job.started.created
-    assert said(tmp_path, job.id, 1)[0].startswith("graddiag ")
+    assert log_of(tmp_path, job.id, 1)[0].startswith("graddiag ")
     assert read_jobs(tmp_path) == [job]
     assert job.started.steps == 3
 
@@ -74,7 +74,7 @@ def test_a_job_runs_and_is_found_again_with_what_it_printed(tmp_path: Path) -> N
 def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
     job = ended(tmp_path, start(tmp_path, JobRequest(title="wrong", arguments=("run", "--model", "mlp"))))
     assert (job.state, job.code) == ("failed", 2)
-    assert "mlp" in said(tmp_path, job.id, 1)[0]
+    assert "mlp" in log_of(tmp_path, job.id, 1)[0]
 
 
 def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ COUNTS = [9, 7, 5, 3, 2, 1, 1]
 @pytest.mark.parametrize("text", ["softmax", "classes:3", "nce:4"])
 def test_every_head_has_a_loss_and_a_cross_entropy(text: str) -> None:
     torch.manual_seed(0)
-    head = heads.parse(text).make(5, SHAPE, COUNTS)
+    head = heads.parse_head(text).make(5, SHAPE, COUNTS)
     states, targets = torch.randn(4, 3, 5), torch.randint(7, (4, 3))
     outputs = head(states)
     loss = head.loss(outputs, targets)
@@ -27,7 +27,7 @@ def test_every_head_has_a_loss_and_a_cross_entropy(text: str) -> None:
 
 def test_the_plain_softmax_is_cross_entropy_and_tells_its_error() -> None:
     torch.manual_seed(0)
-    head = heads.parse("softmax").make(5, SHAPE, None)
+    head = heads.parse_head("softmax").make(5, SHAPE, None)
     states, targets = torch.randn(4, 3, 5), torch.randint(7, (4, 3))
     logits = head(states)
     assert head.loss(logits, targets).item() == pytest.approx(
@@ -38,7 +38,7 @@ def test_the_plain_softmax_is_cross_entropy_and_tells_its_error() -> None:
 
 def test_by_classes_the_loss_is_the_cross_entropy() -> None:
     torch.manual_seed(0)
-    head = heads.parse("classes:3").make(5, SHAPE, COUNTS)
+    head = heads.parse_head("classes:3").make(5, SHAPE, COUNTS)
     states, targets = torch.randn(4, 3, 5), torch.randint(7, (4, 3))
     assert head.loss(head(states), targets).item() == pytest.approx(head.cross_entropy(head(states), targets).item())
     assert head.scores(head(states), targets) == {}
@@ -55,9 +55,9 @@ def test_by_classes_the_loss_is_the_cross_entropy() -> None:
 )
 def test_what_cannot_be_meant_is_told(text: str, message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        heads.parse(text)
+        heads.parse_head(text)
 
 
 def test_without_counts_there_is_the_plain_softmax_alone() -> None:
     with pytest.raises(SettingError, match=r"^output nce:4: it is for the tasks text and words; leave it out\.$"):
-        heads.parse("nce:4").make(5, SHAPE, None)
+        heads.parse_head("nce:4").make(5, SHAPE, None)

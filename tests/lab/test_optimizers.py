@@ -4,23 +4,23 @@ import pytest
 import torch
 
 from graddiag.errors import SettingError
-from graddiag.lab.optimizers import parse, parse_schedule
+from graddiag.lab.optimizers import parse_optimizer, parse_schedule
 
 
 @pytest.mark.parametrize("text", ["sgd", "sgd:0.9", "rmsprop:0.95", "adam"])
 def test_a_text_comes_back(text: str) -> None:
-    assert str(parse(text)) == text
+    assert str(parse_optimizer(text)) == text
 
 
 def test_they_make_what_torch_has() -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
-    momentum = parse("sgd:0.9").make([weight], lr=0.5)
+    momentum = parse_optimizer("sgd:0.9").make([weight], lr=0.5)
     assert isinstance(momentum, torch.optim.SGD)
     assert (momentum.defaults["lr"], momentum.defaults["momentum"]) == (0.5, 0.9)
-    smoothed = parse("rmsprop").make([weight], lr=0.002)
+    smoothed = parse_optimizer("rmsprop").make([weight], lr=0.002)
     assert isinstance(smoothed, torch.optim.RMSprop)
     assert smoothed.defaults["alpha"] == 0.95
-    assert isinstance(parse("adam").make([weight], lr=1e-3), torch.optim.Adam)
+    assert isinstance(parse_optimizer("adam").make([weight], lr=1e-3), torch.optim.Adam)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_they_make_what_torch_has() -> None:
 )
 def test_what_cannot_be_meant_is_told(text: str, message: str) -> None:
     with pytest.raises(SettingError, match=message):
-        parse(text)
+        parse_optimizer(text)
 
 
 def test_a_rate_falls_from_a_step_on() -> None:

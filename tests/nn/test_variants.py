@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import graddiag
-from graddiag.analysis.spectrum.lyapunov import lyapunov, state_jacobians
+from graddiag.analysis.spectrum import lyapunov, state_jacobians
 from graddiag.tracing import Trace
 from graddiag.tracing.credit import credit
 from graddiag.tracing.signals import signals

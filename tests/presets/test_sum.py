@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graddiag.presets.bench import Bench
-from graddiag.presets.sum import SumSettings, Unit, exact, input_gradients, learn
+from graddiag.presets.sum import SumSettings, Unit, exact, input_gradients, learn_sums
 
 
 def test_a_unit_that_sums_counts_every_input_alike() -> None:
@@ -30,7 +30,7 @@ def test_another_weight_counts_by_its_powers() -> None:
 
 @pytest.mark.slow
 def test_training_finds_the_weight_that_sums(tmp_path: Path) -> None:
-    found = learn(SumSettings(length=12, steps=1500), "sum", Bench(tmp_path, "lab"))
+    found = learn_sums(SumSettings(length=12, steps=1500), "sum", Bench(tmp_path, "lab"))
     assert found.weights[0] == pytest.approx(0.8)
     assert found.weights[-1] == pytest.approx(1.0, abs=0.02)
     assert found.after[0] / found.after[-1] == pytest.approx(1.0, abs=0.2)

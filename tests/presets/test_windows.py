@@ -14,7 +14,7 @@ from graddiag.lab.corpora import words_corpus
 from graddiag.lab.windows import Nplm, contexts, nplm_parameters
 from graddiag.presets import load
 from graddiag.presets.bench import Bench
-from graddiag.presets.cbow import CbowSettings, learn
+from graddiag.presets.cbow import CbowSettings, learn_vectors
 from graddiag.presets.nplm import NplmSettings, mean_loss, summarize
 from graddiag.presets.preset import settings_of
 
@@ -44,7 +44,7 @@ def test_the_table_has_a_gradient_for_the_words_that_were_read_alone() -> None:
 def test_words_in_like_places_come_to_lie_close(way: str, tmp_path: Path) -> None:
     corpus = words_corpus("here", WORDS, WORDS[:40])
     settings = CbowSettings(steps=300, features=8, reach=1, batch=64, lr=0.02, vocabulary=20)
-    found = learn(settings, corpus, way, Bench(tmp_path, "lab"))  # type: ignore[arg-type]
+    found = learn_vectors(settings, corpus, way, Bench(tmp_path, "lab"))  # type: ignore[arg-type]
     assert found.losses[-1] < 0.7 * found.losses[0]
     assert found.held_out < 0.7 * found.losses[0]
     run = graddiag.load_run(found.run)

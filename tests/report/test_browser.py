@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from graddiag.report import write_report
 from graddiag.report.chapters import document
-from graddiag.report.request import request, tell_nobody
+from graddiag.report.request import ignore_progress, request
 from graddiag.run import Run
 from graddiag.store import load_run
 from tests.dashboards.synthetic import awkward, pair, write_all
@@ -76,7 +76,7 @@ def test_the_colours_follow_the_system_while_it_is_open(chromium: Browser, repor
 
 
 def test_the_numbers_of_every_figure_are_those_of_its_table(chromium: Browser, report: Path, runs: list[Run]) -> None:
-    pictures = document(runs, request(None, None, tell_nobody)).pictures
+    pictures = document(runs, request(None, None, ignore_progress)).pictures
     held = {each.id: each.csv() for each in pictures if each.csv is not None}
     with opened(chromium, report) as (page, trouble):
         asked = [button.get_attribute("data-figure") for button in page.locator("button.numbers").all()]

@@ -14,7 +14,7 @@ from graddiag.report.chapters import document
 from graddiag.report.html import page
 from graddiag.report.paging import pages_of
 from graddiag.report.paper import WIDTH
-from graddiag.report.request import request, tell_nobody
+from graddiag.report.request import ignore_progress, request
 from graddiag.store import load_run
 from tests.analysis.runs import manifest
 from tests.dashboards.synthetic import awkward, pair, write_all
@@ -84,7 +84,7 @@ def test_nothing_is_wider_than_the_page(chromium: Browser, tmp_path: Path) -> No
     config = {"text_sha256": "0" * 64, "command": "graddiag run " * 30}
     runs = [Run.from_frames(manifest(name=f"{'long_' * 8}{seed}", seed=seed, config=config)) for seed in range(4)]
     held = tmp_path / "paper.html"
-    held.write_text(page("paper", document(runs, request(None, None, tell_nobody)), "[]", unfolded=True), "utf-8")
+    held.write_text(page("paper", document(runs, request(None, None, ignore_progress)), "[]", unfolded=True), "utf-8")
     sheet = chromium.new_page(viewport={"width": WIDTH, "height": 900})
     sheet.emulate_media(media="print")
     sheet.goto(held.as_uri())

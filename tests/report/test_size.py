@@ -51,7 +51,7 @@ def test_a_pair_of_large_runs(tmp_path: Path) -> None:
     shown = (
         "0-heat",
         "1-horizon",
-        "1-teaching",
+        "1-effective-timesteps",
         "effective-lr",
         "direction",
         "stability",

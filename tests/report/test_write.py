@@ -210,7 +210,9 @@ def test_sections_that_there_are_not(sections: list[str], found: str, made: Path
 
 def test_it_tells_what_it_is_doing(made: Path, tmp_path: Path) -> None:
     told: list[str] = []
-    write_report(runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"]), tmp_path / "report.html", tell=told.append)
+    write_report(
+        runs_of(made.parent, ["pair/lstm-off", "pair/lstm-on"]), tmp_path / "report.html", on_progress=told.append
+    )
     assert told == [
         "diagnosing lstm-off",
         "diagnosing lstm-on",

@@ -62,7 +62,14 @@ def test_a_slug_keeps_letters_and_digits_of_any_script(text: str, expected: str)
 
 def test_a_taken_name_gets_a_number(tmp_path: Path) -> None:
     names = [make_run_folder(tmp_path, None, name).name for name in ("Run", "run", "RUN", "run-2")]
-    assert names == ["run", "run-2", "run-3", "run-2-2"]
+    assert names == ["Run", "run-2", "RUN-3", "run-2-2"]
+
+
+@pytest.mark.parametrize("name", ["LSTM-1", "Größe", "Con-1"])
+def test_a_run_is_found_under_the_name_that_it_was_given(tmp_path: Path, name: str) -> None:
+    assert make_run_folder(tmp_path, None, name) == tmp_path / name
+    assert make_run_folder(tmp_path, "Arms", name) == tmp_path / "arms" / name
+    assert make_run_folder(tmp_path, "arms", name.lower()) == tmp_path / "arms" / f"{name.lower()}-2"
 
 
 def test_names_that_differ_behind_the_cut_stay_apart(tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from graddiag.store import RunWriter, check_scalar_name, load_run, read_manifest
 from tests.store.runs import layer_rows, manifest
 
 
+class UntellableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text either")
+
+
 def fail(writer: RunWriter, error: BaseException) -> None:
     writer.append("steps", {"step": 0})
     raise error
-
-
-def block_table(writer: RunWriter, table: str) -> None:
-    """Makes the disk refuse the table's parts: root may write everywhere, so a file stands where the folder should."""
-    (writer.path / table).write_text("")
 
 
 def test_a_run_can_be_read_while_it_is_written(tmp_path: Path) -> None:
@@ -107,12 +107,21 @@ def test_appended_arrays_are_copied(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("error", "status", "text"),
-    [(ValueError("no"), "failed", "ValueError: no"), (KeyboardInterrupt("no"), "interrupted", None)],
+    [
+        (ValueError("no"), "failed", "ValueError: no"),
+        (ValueError("no \udc80 text"), "failed", "ValueError: no ? text"),
+        (UntellableError("no"), "failed", "UntellableError"),
+        (KeyboardInterrupt("no"), "interrupted", None),
+        (SystemExit(0), "finished", None),
+        (SystemExit(), "finished", None),
+        (SystemExit(3), "failed", "SystemExit: 3"),
+        (SystemExit("no"), "failed", "SystemExit: no"),
+    ],
 )
 def test_leaving_the_with_by_an_exception_says_how_it_ended(
     tmp_path: Path, error: BaseException, status: str, text: str | None
 ) -> None:
-    with pytest.raises(type(error), match="no") as caught, RunWriter(tmp_path, manifest()) as writer:
+    with pytest.raises(type(error)) as caught, RunWriter(tmp_path, manifest()) as writer:
         fail(writer, error)
     assert caught.value is error
     run = load_run(writer.path)
@@ -133,23 +142,6 @@ def test_a_root_that_cannot_be_written_is_one_sentence_and_leaves_nothing(tmp_pa
     with pytest.raises(InputError, match=r"root cannot be written: .*(exists|Not a directory)"):
         RunWriter(tmp_path / "root", manifest(experiment="e"))
     assert os.listdir(tmp_path) == ["root"]
-
-
-def test_a_disk_that_fails_later_is_said_and_the_run_is_marked_failed(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, manifest())
-    block_table(writer, "steps")
-    writer.append("steps", {"step": 0})
-    with pytest.raises(InputError, match="cannot be written: "):
-        writer.close()
-    assert load_run(writer.path).manifest.status == "failed"
-
-
-def test_an_exception_of_the_training_is_not_hidden_by_one_of_the_disk(tmp_path: Path) -> None:
-    writer = RunWriter(tmp_path, manifest())
-    block_table(writer, "steps")
-    with pytest.raises(ValueError, match="the training") as caught, writer:
-        fail(writer, ValueError("the training"))
-    assert "cannot be written" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("setting", [{"part_steps": 0}, {"part_seconds": 0}])

@@ -20,7 +20,7 @@ def test_every_setting(net: Net) -> None:
     assert found.keys() == expected.keys()
     assert [key for key, value in expected.items() if not torch.equal(found[key], value)] == []
     layers, directions = net.depth[0], ("forward", "reverse") if net.bidirectional else ("forward",)
-    assert [t.key for t in cap.traces] == [("", layer, d, 0) for layer in range(layers) for d in directions]
+    assert [tuple(t.key) for t in cap.traces] == [("", layer, d, 0) for layer in range(layers) for d in directions]
     for trace in cap.traces:
         batch = 1 if net.layout == "unbatched" else N
         assert trace.h.shape == trace.grad_h.shape == (T, batch, P if net.kind == "lstm_proj" else H)

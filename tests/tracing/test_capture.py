@@ -164,5 +164,5 @@ def test_a_trace_that_does_not_exist() -> None:
 
 def test_no_gradient_entry_of_a_trace_needs_one() -> None:
     trace = captured(single(), batch()).trace()
-    assert repr(trace) == "Trace((model), layer 0, forward, call 0: lstm, T=6, N=4, H=5, with gradients)"
+    assert repr(trace) == "Trace((model), layer 0, forward: lstm, T=6, N=4, H=5, with gradients)"
     assert trace.h.device == trace.grad_h.device

@@ -1,4 +1,4 @@
-"""A state that is cut off its graph inside a step is told, and no other state is."""
+"""A state that is cut off its graph inside a step is reported, and no other state is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ class Cell(nn.Module):
         raise NotImplementedError
 
 
-def told(root: Path, step: Step) -> list[tuple[int, str, float]]:
+def events_of(root: Path, step: Step) -> list[tuple[int, str, float]]:
     """Where states were cut off: step, module, how often. A ``step`` gives the losses of its updates."""
     torch.manual_seed(0)
     model = Cell()
@@ -80,7 +80,7 @@ def by_parts(cut: Callable[[Tensor], Tensor]) -> Step:
     ids=["detach at each", ".data at each", "detach in the middle", "detach between parts", ".data between parts"],
 )
 def test_a_state_that_is_cut_inside_a_step(step: Step, expected: tuple[int, str, float], tmp_path: Path) -> None:
-    assert told(tmp_path, step) == [expected]
+    assert events_of(tmp_path, step) == [expected]
 
 
 def test_windows_with_updates_of_their_own_are_no_cut(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def accumulated(model: Cell, x: Tensor) -> list[Tensor]:
     ],
 )
 def test_states_that_are_not_cut(step: Step, tmp_path: Path) -> None:
-    assert told(tmp_path, step) == []
+    assert events_of(tmp_path, step) == []
 
 
 def test_an_evaluation_in_between_does_not_count(tmp_path: Path) -> None:
@@ -164,4 +164,4 @@ def test_an_evaluation_in_between_does_not_count(tmp_path: Path) -> None:
             model.gru(x, state)
         return [model.gru(x)[0].square().mean()]
 
-    assert told(tmp_path, step) == []
+    assert events_of(tmp_path, step) == []

@@ -12,7 +12,7 @@ import pytest
 
 from graddiag import analysis, figures
 from graddiag.report.chapters import document
-from graddiag.report.request import request, tell_nobody
+from graddiag.report.request import ignore_progress, request
 from graddiag.run import Run
 from graddiag.views import VIEWS, Plot, View, ViewContext, view, views_of
 from tests.analysis import damaged as damages
@@ -61,7 +61,7 @@ def test_a_figure_shows_the_title_of_its_view() -> None:
 
 def test_a_report_shows_the_title_of_each_view_and_all_that_have_something_to_show() -> None:
     runs = [whole()]
-    found = {each.title for each in document(runs, request(None, None, tell_nobody)).pictures}
+    found = {each.title for each in document(runs, request(None, None, ignore_progress)).pictures}
     wanted = {
         plot.title
         for each in VIEWS

@@ -7,11 +7,10 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.captions import Told
-from graddiag.analysis.optimization.norms import NormHistory, finite_norms, norm_history
-from graddiag.analysis.optimization.spikes import find_spikes
+from graddiag.analysis.captions import Caption
+from graddiag.analysis.optimization.norms import NormHistory, find_spikes, finite_norms, norm_history
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.values import Ints, Result, Source, nonfinite
+from graddiag.analysis.values import Ints, Result, Source, is_nonfinite
 from graddiag.analysis.words import number, plural
 from graddiag.clipping.registry import kind_of
 from graddiag.run import Run
@@ -81,10 +80,10 @@ class ClipStatistics(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         if not self.source.clipped:
             found = {"": "none", "largest gradient norm": number(self.norm_max)}
         elif self.inside:
@@ -99,7 +98,7 @@ class ClipStatistics(Result):
             }
         if self.nonfinite_steps:
             found["NaN or inf, which clipping cannot help, at"] = plural(self.nonfinite_steps, "step")
-        return Told("Clipping", found)
+        return Caption("Clipping", found)
 
     @property
     def role_sentence(self) -> str:
@@ -132,7 +131,7 @@ def statistics_of(history: NormHistory, thresholds: Thresholds | None = None) ->
     share = float(clipped.sum() / known) if known else None
     starts, lengths = stretches_of(clipped)
     longest = int(lengths.argmax()) if len(lengths) else None
-    bad = (history.nonfinite > 0) | nonfinite(history.before.states)
+    bad = (history.nonfinite > 0) | is_nonfinite(history.before.states)
     norms, norm_steps = finite_norms(history)
     spikes = find_spikes(steps, history.before.values, thresholds or Thresholds()).steps if len(norms) else None
     return ClipStatistics(

@@ -8,18 +8,53 @@ from typing import Any, Final
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.comparison.differences import Difference, differences
-from graddiag.analysis.comparison.effects import Effect, Paired, effect_of, success_effect
-from graddiag.analysis.comparison.first_divergence import Parting, parting
-from graddiag.analysis.comparison.metrics import FINAL_LOSS, METRICS, STEPS_TO_TARGET, RunSummary, summary_of
-from graddiag.analysis.comparison.pairing import Key, key_of, one_of_each
-from graddiag.analysis.comparison.sentences import TWO_MODES, in_brackets, loss_sentence
+from graddiag.analysis.comparison.differences import Difference, FirstDivergence, differences, first_divergence
+from graddiag.analysis.comparison.effects import (
+    TWO_MODES,
+    Effect,
+    Paired,
+    effect_of,
+    in_brackets,
+    loss_sentence,
+    success_effect,
+)
+from graddiag.analysis.comparison.metrics import (
+    FINAL_LOSS,
+    METRICS,
+    STEPS_TO_TARGET,
+    RunSummary,
+    Target,
+    steps_to,
+    summary_of,
+    target_loss,
+)
 from graddiag.analysis.comparison.success import Criterion, SuccessRates, criterion_of, success_rates
-from graddiag.analysis.comparison.target import Target, steps_to, target_loss
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, source_of
 from graddiag.analysis.words import number
+from graddiag.deprecation import renamed_attribute
 from graddiag.run import Run
+
+Key = tuple[int | None, int | None]
+
+
+def key_of(run: Run) -> Key:
+    """Seed and length: what the runs of a pair have in common."""
+    return run.manifest.seed, run.length
+
+
+def one_of_each(runs: Sequence[Run]) -> tuple[list[Run], list[Run]]:
+    """Of the runs of one arm those to compare, in their order, and those left out.
+
+    Of several with the same seed and length one is taken: the first that is finished, else the first. Runs without a
+    seed are all taken, as nothing says that one is another's repetition.
+    """
+    first: dict[Key, Run] = {}
+    for run in sorted(runs, key=lambda run: run.manifest.status != "finished"):
+        first.setdefault(key_of(run), run)
+    taken = [run for run in runs if run.manifest.seed is None or first[key_of(run)] is run]
+    return taken, [run for run in runs if not any(run is other for other in taken)]
+
 
 _COLUMNS: Final = (
     "quantity",
@@ -60,7 +95,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; where pairs part.
+    """Arms, the first being the baseline; pairs by seed; effects; what differs in the settings; the first
+    divergence of pairs.
 
     left_out: runs that are not compared, since their arm has another one of the same seed and length.
     target: the loss that the steps to a target are counted to, None where there is none; target_note: where it comes
@@ -73,13 +109,15 @@ class Comparison(Result):
     pairs: tuple[Pair, ...]
     effects: tuple[Effect, ...]
     differences: tuple[Difference, ...]
-    parting: tuple[Parting, ...]
+    first_divergence: tuple[FirstDivergence, ...]
     missing: str | None = None
     target: float | None = None
     left_out: tuple[str, ...] = ()
     target_note: str = ""
     criterion: Criterion | None = None
     success: tuple[SuccessRates, ...] = ()
+
+    parting = renamed_attribute("parting", "first_divergence")
 
     @property
     def broken(self) -> Mapping[str, tuple[str, ...]]:
@@ -189,7 +227,7 @@ def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None, target
         tuple(_pair(*pair) for each in against for pair in each.pairs),
         tuple(effect for each in against for effect in each.effects(aim, criterion, success.get(each.arm))),
         differences([(arm, run.manifest) for arm, of_arm in members.items() for run, _ in of_arm]),
-        tuple(parting(one, other) for each in against for (one, _), (other, _) in each.pairs),
+        tuple(first_divergence(one, other) for each in against for (one, _), (other, _) in each.pairs),
         _what_is_missing(arms),
         aim.loss,
         tuple(run.name for _, left in chosen.values() for run in left),

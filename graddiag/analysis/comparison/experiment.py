@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.comparison.intervals import Interval
-from graddiag.analysis.comparison.proportions import exact_interval
+from graddiag.analysis.intervals import Interval, exact_interval
 from graddiag.analysis.optimization.curves import logged_scalars
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, plural, scalar_title

@@ -24,13 +24,12 @@ from graddiag.analysis.flow.depth import Depth, depth
 from graddiag.analysis.flow.fading import Fading, fading
 from graddiag.analysis.flow.reach import Reach, reach
 from graddiag.analysis.flow.truncation import Truncation, truncation
-from graddiag.analysis.gates.dead_units import DeadUnits, dead_units
-from graddiag.analysis.gates.kinds import RecordedCell, cell_of
+from graddiag.analysis.gates.time_constants import RecordedCell, cell_of
+from graddiag.analysis.gates.units import DeadUnits, dead_units
 from graddiag.analysis.optimization.loss import LossDynamics, loss_dynamics
-from graddiag.analysis.optimization.nonfinite import NonfiniteOrigin, nonfinite_origin
-from graddiag.analysis.optimization.norms import NormHistory, norm_history
-from graddiag.analysis.optimization.spikes import Spikes, find_spikes
-from graddiag.analysis.selection import Selection, looked_at, recorded_steps, selections
+from graddiag.analysis.optimization.norms import NormHistory, Spikes, find_spikes, norm_history
+from graddiag.analysis.optimization.numerics import NonfiniteOrigin, nonfinite_origin
+from graddiag.analysis.selection import Selection, evenly_spaced, recorded_steps, selections
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
@@ -40,7 +39,7 @@ _EARLY: Final = 10  # steps in which a norm that grows tenfold was driven up by 
 
 
 @dataclass(frozen=True)
-class Measured:
+class DiagnosticContext:
     """A run, the thresholds, and what the analyses make of it. What a rule does not ask for is not computed."""
 
     run: Run
@@ -60,10 +59,10 @@ class Measured:
         return recorded_steps(self.run)
 
     @cached_property
-    def looked_at(self) -> Ints:
+    def sampled_steps(self) -> Ints:
         """Of the recorded steps those that the rules about gates and cuts look at: enough for a median and for a
         beginning."""
-        return looked_at(self.recorded)
+        return evenly_spaced(self.recorded)
 
     @cached_property
     def history(self) -> NormHistory:
@@ -181,7 +180,7 @@ class Measured:
 
     def cell(self, selection: Selection) -> RecordedCell:
         """What kind of cell a layer is and what its gates do, by its gates at the recorded steps."""
-        return cell_of(self.run, selection, self.looked_at)
+        return cell_of(self.run, selection, self.sampled_steps)
 
     def severity(self, *, severe: bool = False, certain: bool = False) -> Severity:
         """How much a finding of this run matters: of a training that failed a warning, or ``severe``; else information,
@@ -205,6 +204,6 @@ def _optimizer(run: Run) -> str | None:
 
 
 @remembered
-def measured_of(run: Run, thresholds: Thresholds) -> Measured:
+def diagnostic_context(run: Run, thresholds: Thresholds) -> DiagnosticContext:
     """A run as the rules look at it; what one judgement measured, the next one finds."""
-    return Measured(run, thresholds)
+    return DiagnosticContext(run, thresholds)

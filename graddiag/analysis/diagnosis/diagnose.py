@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from graddiag.analysis.diagnosis.findings import (
-    CALM,
     FINDING_NAMES,
+    NEUTRAL_FINDINGS,
     OUTCOME_FINDINGS,
     STRENGTHS,
     WIDTH,
@@ -18,10 +18,11 @@ from graddiag.analysis.diagnosis.findings import (
     in_order,
 )
 from graddiag.analysis.diagnosis.outcome import Outcome
-from graddiag.analysis.diagnosis.timeline import Story
+from graddiag.analysis.diagnosis.timeline import Timeline
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source
 from graddiag.analysis.words import plural
+from graddiag.deprecation import renamed_attribute
 
 # faults of the training loop come before anything that they may lead to; what large steps or inputs made of the
 # activations comes before the gradient that fades in them
@@ -79,8 +80,8 @@ class Diagnosis(Result):
     verdict: one word for lists, in the names of earlier versions: that of the cause where it has one, else by the
     outcome (healthy, plateau, diverging, overfitting, non-finite; of an unknown one not-judged where the gradient's way
     through time was measured, else not-measured), or the name of a rule of the user's.
-    summary: outcome, cause and first advice in sentences. notes: what could not be known. story: the findings that may
-    explain each other, in the order in which they began.
+    summary: outcome, cause and first advice in sentences. notes: what could not be known. timeline: the findings that
+    may explain each other, in the order in which they began.
     """
 
     source: Source
@@ -93,9 +94,12 @@ class Diagnosis(Result):
     summary: str
     findings: tuple[Finding, ...]
     notes: tuple[Note, ...]
-    story: Story
+    timeline: Timeline
     basis: Basis
     thresholds: Thresholds
+
+    story = renamed_attribute("story", "timeline")
+    told = renamed_attribute("told", "worded_findings")
 
     @property
     def lead(self) -> Finding:
@@ -139,11 +143,13 @@ class Diagnosis(Result):
     def others(self) -> tuple[Finding, ...]:
         """The findings beside the leading one and those that repeat the outcome."""
         return tuple(
-            each for each in self.findings if each is not self.lead and each.name not in (*OUTCOME_FINDINGS, *CALM)
+            each
+            for each in self.findings
+            if each is not self.lead and each.name not in (*OUTCOME_FINDINGS, *NEUTRAL_FINDINGS)
         )
 
     @property
-    def told(self) -> list[tuple[Finding, str]]:
+    def worded_findings(self) -> list[tuple[Finding, str]]:
         """The findings, each with its words; of the one that the account ends with those that it leaves out."""
         return [(each, "" if self.causes and each is self.lead else each.sentence) for each in self.findings]
 
@@ -182,10 +188,10 @@ class Diagnosis(Result):
         return "\n".join([head, "", *(line for name, text in rows for line in _row(name, text))])
 
     def full(self) -> str:
-        """``short``, then every finding with its evidence and rule, the story, and what was not measured."""
-        parts = [self.short(), *(finding.in_full(words) for finding, words in self.told)]
-        if self.story.missing is None:
-            parts.append(str(self.story))
+        """``short``, then every finding with its evidence and rule, the timeline, and what was not measured."""
+        parts = [self.short(), *(finding.in_full(words) for finding, words in self.worded_findings)]
+        if self.timeline.missing is None:
+            parts.append(str(self.timeline))
         if self.notes:
             parts.append("\n".join(["What was not measured", *(str(note) for note in self.notes)]))
         return "\n\n".join(parts)
@@ -199,7 +205,7 @@ def diagnosis(
     outcome: Outcome,
     found: list[Finding],
     notes: tuple[Note, ...],
-    story: Story,
+    timeline: Timeline,
     basis: Basis,
     thresholds: Thresholds,
 ) -> Diagnosis:
@@ -214,7 +220,19 @@ def diagnosis(
     parts = [outcome.sentence, *([lead.sentence] if causes else []), basis.sentence]
     parts += [f"Do first: {first.text}"] if first is not None else []
     return Diagnosis(
-        source, outcome, cause, causes, first, then, verdict, " ".join(parts), findings, notes, story, basis, thresholds
+        source,
+        outcome,
+        cause,
+        causes,
+        first,
+        then,
+        verdict,
+        " ".join(parts),
+        findings,
+        notes,
+        timeline,
+        basis,
+        thresholds,
     )
 
 
@@ -235,7 +253,7 @@ def _lead(findings: Sequence[Finding]) -> Finding:
 
 def _advice(causes: Sequence[Finding], findings: Sequence[Finding]) -> list[Advice]:
     """Of the causes in their order, then of the outcome; each action once."""
-    of_outcome = [each for each in findings if each.name in (*OUTCOME_FINDINGS, *CALM)]
+    of_outcome = [each for each in findings if each.name in (*OUTCOME_FINDINGS, *NEUTRAL_FINDINGS)]
     own = [each for each in findings if each.alarming and each.name not in FINDING_NAMES]
     weak = [each for each in findings if each.alarming and each.strength is not None and each not in causes]
     order = [*own, *causes, *of_outcome, *weak]

@@ -39,6 +39,7 @@ NoteName = Literal[
     "few-steps",
     "one-seed",
     "recording-stopped",
+    "rows-missing",
     "no-timesteps",
     "no-immediate-gradient",
     "no-gates",
@@ -56,7 +57,7 @@ FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
 NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 STRENGTHS: Final[tuple[Strength, ...]] = get_args(Strength)
-CALM: Final = ("not-measured", "not-judged", "healthy")
+NEUTRAL_FINDINGS: Final = ("not-measured", "not-judged", "healthy")
 # what the outcome is called in lists and by older programs, where no cause of an older name is found
 OUTCOME_FINDINGS: Final = ("overfitting", "diverging", "plateau")
 
@@ -89,7 +90,8 @@ _END: Final = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")  # of a sentence
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a run a number stands. None: at all of them, or it has no such place. ``last_step``: of a range."""
+    """Where in a run a number was measured. None: at all of them, or it has no such place.
+    ``last_step``: of a range."""
 
     step: int | None = None
     last_step: int | None = None
@@ -104,13 +106,13 @@ class Place:
 
 def place_in(selection: Selection, step: int | None = None, last_step: int | None = None) -> Place:
     """The place of a number about one layer, at a step or over a range of steps."""
-    layer = (selection.module, selection.layer, selection.direction, selection.call)
-    return Place(step, last_step, *layer)
+    module, layer, direction, call = selection.module, selection.layer, selection.direction, selection.call
+    return Place(step, last_step, module=module, layer=layer, direction=direction, call=call)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured number and where in the run it stands, in words and for programs."""
+    """One measured number and where in the run it was measured, in words and for programs."""
 
     name: str
     value: float

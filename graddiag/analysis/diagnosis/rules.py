@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from graddiag.analysis.diagnosis.causes.clipping import clipping_always, clipping_never, threshold_above_all
-from graddiag.analysis.diagnosis.causes.dead import dead
 from graddiag.analysis.diagnosis.causes.exploding import exploding
 from graddiag.analysis.diagnosis.causes.faults import (
     clip_before_unscale,
@@ -16,15 +15,15 @@ from graddiag.analysis.diagnosis.causes.faults import (
     parameters_not_updated,
 )
 from graddiag.analysis.diagnosis.causes.nonfinite import nonfinite
-from graddiag.analysis.diagnosis.causes.saturated import saturated
 from graddiag.analysis.diagnosis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.causes.truncated import truncated
+from graddiag.analysis.diagnosis.causes.units import dead, saturated
 from graddiag.analysis.diagnosis.causes.vanishing import vanishing
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding
 from graddiag.errors import SettingError
 
-Check = Callable[[Measured], Finding | None]
+Check = Callable[[DiagnosticContext], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
 RULES_VERSION: Final = 7
@@ -39,7 +38,7 @@ class Rule:
     name: str
     check: Check
 
-    def __call__(self, measured: Measured) -> Finding | None:
+    def __call__(self, measured: DiagnosticContext) -> Finding | None:
         """The finding, or None.
 
         Raises:
@@ -89,7 +88,7 @@ RULES: Final[tuple[Rule, ...]] = (
 )
 
 
-def findings_of(measured: Measured, own: Sequence[Rule] = ()) -> list[Finding]:
+def findings_of(measured: DiagnosticContext, own: Sequence[Rule] = ()) -> list[Finding]:
     """What graddiag's rules and the user's ``own`` find, in the order of the rules.
 
     Raises:
@@ -101,7 +100,7 @@ def findings_of(measured: Measured, own: Sequence[Rule] = ()) -> list[Finding]:
     rules = (*RULES, *own)
     twice = _twice(each.name for each in rules)
     if twice is not None:
-        raise SettingError(f"rules: two of them are named {twice!r}; a name stands for one rule.")
+        raise SettingError(f"rules: two of them are named {twice!r}; a name is of one rule.")
     return [finding for finding in (each(measured) for each in rules) if finding is not None]
 
 

@@ -9,13 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.flow import transport
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.grid import Grid
-from graddiag.analysis.timesteps.means import SomeSteps, StepMeans
+from graddiag.analysis.timesteps.grid import Grid, StepMeans, StepReservoir, chunks
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number
 from graddiag.run import Run
@@ -50,14 +48,14 @@ class CellPath(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.ratio is not None
         found = {"median": number(self.ratio), "rest": f"{number(abs(1 - self.ratio))} to {number(1 + self.ratio)}"}
         note = "The rest came through the gates and h; norms do not add, so only its bounds are known."
-        return Told(f"Gradient along the cell over ‖dL/dc‖, {self.selection.short}", found, note)
+        return Caption(f"Gradient along the cell over ‖dL/dc‖, {self.selection.short}", found, note)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""
@@ -71,7 +69,7 @@ def cell_path(run: Run, selection: Selection) -> CellPath:
 
     Source: Hochreiter & Schmidhuber (1997), the constant error carousel; Gers et al. (2000) for the forget gate.
     """
-    parts, some, absent = [], SomeSteps(), StepMeans()
+    parts, some, absent = [], StepReservoir(), StepMeans()
     for grid in chunks(run, selection, _NAMES):
         part, ratio, missing = _ratios(grid, selection)
         parts.append(part)

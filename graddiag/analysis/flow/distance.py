@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from graddiag.analysis.captions import Told
-from graddiag.analysis.comparison.intervals import Interval
+from graddiag.analysis.captions import Caption
+from graddiag.analysis.intervals import Interval
 from graddiag.analysis.words import number, plural
 from graddiag.run import RunManifest
 
@@ -54,13 +54,13 @@ class Coverage:
         return f"The horizon {horizon} ({self._interval}) {self.verb} {self._distance}{least}."
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         """The same in the parts of a caption."""
         horizon = "without end" if math.isinf(self.horizon) else f"{number(self.horizon)} timesteps"
         least = "Later losses join the gradient on the way, so part of it may go farther." if self._falls_short else ""
         least = f"tbptt:{self.window} cuts the gradient before." if self._cut else least
         of = f"Memory horizon (to 1/e) against {self._distance}"
-        return Told(of, {"": f"{horizon} ({self._interval}), which {self.verb} them"}, least)
+        return Caption(of, {"": f"{horizon} ({self._interval}), which {self.verb} them"}, least)
 
     @property
     def _cut(self) -> bool:
@@ -107,7 +107,7 @@ def coverage(
 
 
 def task_distance(manifest: RunManifest) -> int | None:
-    """How far back the run's task has to look, in timesteps: ``config["distance"]``, None where the run does not say.
+    """How far back the run's task has to look, in timesteps: ``config["distance"]``, None where the run gives none.
 
     A number below 1, or anything that is not a finite number, says nothing.
     """

@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.snapshots import NO_SNAPSHOTS, snapshot_steps
-from graddiag.analysis.values import Ints, Result, Series, Source, known, nonfinite, series, source_of
+from graddiag.analysis.values import Ints, Result, Series, Source, is_nonfinite, known, series, source_of
 from graddiag.analysis.words import number, plural, span
 from graddiag.run import Run, numbers
 
@@ -58,15 +58,15 @@ class LyapunovHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = f"Largest Lyapunov exponent of {self.selection.short}, {span(int(self.steps[0]), int(self.steps[-1]))}"
         largest = self.exponents[0]
         shown = np.flatnonzero(np.isfinite(largest.mean.values))
         if not len(shown):
-            return Told(of, {"": "nowhere finite"})
+            return Caption(of, {"": "nowhere finite"})
         first, last = (number(float(largest.mean.values[at])) for at in shown[[0, -1]])
         low, high = (number(known(each.values[shown[-1]])) for each in (largest.low, largest.high))
         found = {
@@ -74,9 +74,9 @@ class LyapunovHistory(Result):
             f"at last over {plural(int(self.samples[shown[-1]]), 'sample')}": f"{low} to {high}",
             "above 0 at": f"{self.growing or 'none'} of {plural(len(self.steps), 'snapshot')}",
         }
-        if lost := int(nonfinite(largest.mean.states).sum()):
+        if lost := int(is_nonfinite(largest.mean.states).sum()):
             found["NaN or inf at"] = str(lost)
-        return Told(of, found, "In nats per timestep.")
+        return Caption(of, found, "In nats per timestep.")
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step of an exponent, the largest first."""

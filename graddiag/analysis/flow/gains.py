@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from graddiag import schema
 from graddiag.analysis.flow import transport
-from graddiag.analysis.optional import optional_scalars
-from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.grid import Grid, read_grid
+from graddiag.analysis.selection import Selection, optional_scalars, recorded_steps
+from graddiag.analysis.timesteps.grid import Grid, chunks, read_grid
 from graddiag.analysis.values import Floats
 from graddiag.clipping.registry import read
 from graddiag.run import Run

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.gains import Gains, gains
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import StepMeans
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent
 from graddiag.errors import SettingError
@@ -74,10 +74,10 @@ class Omega(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         known = self.per_timestep.values[np.isfinite(self.per_timestep.values)]
         found = {"median": number(self.usual)}
         if len(known) > 1:
@@ -88,7 +88,7 @@ class Omega(Result):
             found["{} of the gains NaN or inf"] = f"{self.nonfinite_gains:,}"
         if self.underflowed_gains:
             found["{} of the gains left out, since the gradient underflows"] = f"{self.underflowed_gains:,}"
-        return Told(f"Omega per timestep, by {self.words}, {self.selection.short}", found)
+        return Caption(f"Omega per timestep, by {self.words}, {self.selection.short}", found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""

@@ -12,16 +12,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told, told_together
-from graddiag.analysis.clipping.inside_backward import InsideClipping, Let, inside_clipping, let_through
-from graddiag.analysis.comparison.intervals import Interval, over_steps, why_none_over_steps
+from graddiag.analysis.captions import Caption, joint_captions
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.distance import Coverage, coverage, task_distance
 from graddiag.analysis.flow.gains import Gains, gains, type_of, window_of
+from graddiag.analysis.flow.inside_backward import InsideClipping, PolicyShares, inside_clipping, policy_shares
 from graddiag.analysis.frames import indexed, stacked
+from graddiag.analysis.intervals import Interval, over_steps, why_none_over_steps
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.thresholds import Thresholds
-from graddiag.analysis.timesteps.means import SomeSteps, StepMeans
+from graddiag.analysis.timesteps.grid import StepMeans, StepReservoir
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import number, percent, plural
 from graddiag.run import Run, remembered
@@ -46,7 +46,7 @@ class Reach(Result):
     says how fast a fresh gradient fades and is a lower bound of how far some of it goes.
     ratio_by_step [S]: ||dL/dh|| at the first timestep over the last; ratio: their median. A run stores norms as
     float32: where one of the two is at its bounds and the loss enters at the last timestep alone, the product of the
-    gains stands in (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
+    gains replaces it (in an LSTM that of (h, c)); otherwise such a ratio is a bound.
     arriving_by_step [S]: smallest share of the loss's gradient that reaches a timestep. growth_by_step [S]:
     the largest product of gains over any part of the sequence or, if that is less, the largest ||dL/dh|| over the
     largest immediate one: a gradient that dips and recovers has not grown, nor has one that only adds up.
@@ -97,10 +97,10 @@ class Reach(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.exponent is not None
         length = plural(self.length, "timestep")
         found = {"mean": number(math.exp(self.exponent))}
@@ -114,7 +114,7 @@ class Reach(Result):
             note = "A fresh gradient joins it at every timestep, so part of it may go farther." if self.dense else ""
         limits = (note, self.underflow, "" if self.inside is None else self.inside.sentence)
         note = " ".join(filter(None, limits))
-        return Told(f"Gain of the gradient per timestep back through time, {self.selection.short}", found, note)
+        return Caption(f"Gain of the gradient per timestep back through time, {self.selection.short}", found, note)
 
     @property
     def underflow(self) -> str:
@@ -128,9 +128,9 @@ class Reach(Result):
         )
 
     @property
-    def coverages(self) -> tuple[Told, ...]:
+    def coverages(self) -> tuple[Caption, ...]:
         """In the caption of the horizon: whether it covers the sequence, and the task where its distance is known."""
-        return tuple(one.told for one in (self.over_sequence, self.over_task) if one is not None)
+        return tuple(one.caption_parts for one in (self.over_sequence, self.over_task) if one is not None)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""
@@ -154,7 +154,7 @@ class Reach(Result):
 def horizon_captions(reaches: Sequence[Reach]) -> tuple[str, ...]:
     """The captions of the memory horizons: whether each covers the sequence and the task, as far as these are known."""
     told = [(each.source, one) for each in reaches for one in each.coverages]
-    return told_together([source for source, _ in told], [one for _, one in told])
+    return joint_captions([source for source, _ in told], [one for _, one in told])
 
 
 def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = None) -> Reach:
@@ -233,14 +233,14 @@ class _Travels:
     recorded: bool
     underflowed: int
     underflow: Ints
-    let: Let | None
+    let: PolicyShares | None
 
 
 class _Gains:
     """The gains of all steps by timestep, in bounded memory."""
 
     def __init__(self) -> None:
-        self._means, self._some = StepMeans(), SomeSteps()
+        self._means, self._some = StepMeans(), StepReservoir()
 
     def add(self, logs: Floats) -> None:
         self._means.add(logs, np.isnan(logs))
@@ -272,7 +272,7 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         _row_means(above_zero),
         _ratios(total, present, logs, touched),
         np.exp(transport.arrival(logs, total, touched, found.column(schema.MEMORY_ENDED) >= 1)),
-        transport.multiples(_growth(found, logs, transport.swell(total, injected))),
+        transport.multiples(_growth(found, logs, transport.max_amplification(total, injected))),
         _touched_shares(touched, present),
         int(np.isfinite(above_zero).sum()),
         int((own == transport.LN_ZERO).sum()),
@@ -281,17 +281,17 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         recorded,
         int(found.underflowed.sum()),
         _nearest_underflow(found, selection),
-        let_through(found, total, touched, own) if found.limited else None,
+        policy_shares(found, total, touched, own) if found.limited else None,
     )
     return part, above_zero[:, found.order]
 
 
-def _growth(found: Gains, logs: Floats, swell: Floats) -> Floats:
+def _growth(found: Gains, logs: Floats, max_amplification: Floats) -> Floats:
     """ln of the growth on the way back at each step, [S]: by the gains and against what the loss puts in. Of a tapped
     state no gain is known: there it is what the totals grow by beyond what a loss at each of T timesteps may add, T."""
     if found.unmeasured.all() and len(found.grid.timesteps) > 1:
-        return np.asarray(swell - math.log(len(found.grid.timesteps)))
-    return np.asarray(np.minimum(transport.stretch(logs), swell))
+        return np.asarray(max_amplification - math.log(len(found.grid.timesteps)))
+    return np.asarray(np.minimum(transport.stretch(logs), max_amplification))
 
 
 def _nearest_underflow(found: Gains, selection: Selection) -> Ints:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.snapshots import NO_SNAPSHOTS, nearest, snapshot_steps
@@ -61,13 +61,13 @@ class WeightSpectrum(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         found = {gate_name(block.gate): _sizes(block) for block in self.blocks}
         when = "" if self.step is None else f" at step {self.step}"
-        return Told(f"Largest singular value and spectral radius of {self.parameter}{when}", found)
+        return Caption(f"Largest singular value and spectral radius of {self.parameter}{when}", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row an eigenvalue and singular value of a gate, by index."""
@@ -107,17 +107,17 @@ class SpectrumHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         found = {}
         for each in self.weights:
             found[f"{each.parameter} largest singular value"] = _ends(each.norm)
             found[f"{each.parameter} spectral radius"] = _ends(each.radius)
         when = span(int(self.steps[0]), int(self.steps[-1]))
         alone = " alone" if len(self.steps) == 1 else ""
-        return Told(f"Recurrent weights, {when}{alone}", found)
+        return Caption(f"Recurrent weights, {when}{alone}", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step of a weight."""

@@ -65,7 +65,7 @@ def stretch(logs: Floats) -> Floats:
     return np.where(np.isnan(logs), -np.inf, gained).max(axis=1)
 
 
-def swell(total: Floats, direct: Floats) -> Floats:
+def max_amplification(total: Floats, direct: Floats) -> Floats:
     """ln of the largest total gradient of a sequence over the largest immediate one, [S]: how far it outgrows all that
     the loss puts in at once; -inf where either is not known, inf where one of them is beyond what float32 holds."""
     largest = [np.where(np.isfinite(each), each, 0.0).max(axis=1, initial=0.0) for each in (total, direct)]
@@ -95,9 +95,9 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_], ended: NDAr
 
     Each timestep gets its gradient from the nearest later one that the loss touches, by the product of the gains in
     between; a timestep that the loss touches itself has all of it (ln 1 = 0). Where more is left than these gains
-    say, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
+    give, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
     both ends is taken instead; a total of exactly 0 at a timestep is a share of 0. Where a total is at the bounds of
-    float32 the ratio says nothing, and the product of the gains stands alone if it is known. A total of exactly 0 at a
+    float32 the ratio says nothing, and the product of the gains is used alone if it is known. A total of exactly 0 at a
     timestep that is ``ended``, since every sample's memory ends behind it, is no share at all.
     """
     if not total.size:

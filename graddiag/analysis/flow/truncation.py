@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.flow.distance import task_distance
 from graddiag.analysis.flow.gains import Gains, gains, window_of
-from graddiag.analysis.selection import Selection, looked_at
+from graddiag.analysis.selection import Selection, evenly_spaced
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
@@ -107,14 +107,16 @@ class Truncation(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         calls = f"A step has {self.calls} separate sequences of this module." if self.calls > 1 else ""
         whole = f"not cut short within the {plural(self.window, 'timestep')}"
         notes = " ".join(filter(None, (*self.found, calls)))
-        return Told(f"Back-propagation in {self.selection.short}", {"": "ends early" if self.found else whole}, notes)
+        return Caption(
+            f"Back-propagation in {self.selection.short}", {"": "ends early" if self.found else whole}, notes
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row: where back-propagation ends, and at what share of the steps."""
@@ -177,7 +179,7 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
 
 def _begins_attached(run: Run, selection: Selection, steps: Ints) -> bool:
     """Whether at some of the recorded steps the sequence begins from a state that a gradient goes through."""
-    some = looked_at(steps)
+    some = evenly_spaced(steps)
     if not len(some) or run.manifest.schema_version < _SINCE:
         return False
     where = {**selection.where, schema.STEP: some.tolist()}
@@ -269,7 +271,7 @@ def _share(held: NDArray[np.bool_], of: NDArray[np.bool_]) -> float | None:
 
 def _calls(run: Run, selection: Selection, steps: Ints) -> int:
     """How many sequences of the same module, layer and direction there are, by some of the steps."""
-    looked = looked_at(steps)
+    looked = evenly_spaced(steps)
     where = {name: value for name, value in selection.where.items() if name != schema.CALL}
     rows = run.read(schema.TABLE_TIMESTEPS, columns=[schema.CALL], where={**where, schema.STEP: looked.tolist()})
     return int(rows[schema.CALL].nunique())

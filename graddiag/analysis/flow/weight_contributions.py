@@ -12,32 +12,31 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.grid import Grid
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import Grid, StepMeans, chunks
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural
+from graddiag.deprecation import renamed_attribute
 from graddiag.run import Run
 
 _NAMES = (schema.GRAD_W_HH, schema.GRAD_W_HH_COSINE)
 
 
 @dataclass(frozen=True)
-class WeightsInTime(Result):
+class WeightContributions(Result):
     """How the gradient of W_hh is made up, in one layer and call; units of the loss, before clipping.
 
     By timestep [T], over the steps at which all of a sequence is finite: share: mean of a_t / sum a (shares of a step
     add up to 1); cosine: mean of cos_t over the steps where it is known.
     By recorded step [S]: cancellation: ||sum G_t|| / sum ||G_t||, 1 where all timesteps pull the same way, 0 where they
     undo one another; the norm of the sum is sum_t a_t cos_t, exactly, so no other column is needed (they are stored in
-    float32, so below about 1e-7 it is rounding). teaching: the effective number of timesteps, (sum a)^2 / sum a^2, a
-    participation ratio: T where all contribute alike, 1 where one alone does; it counts equal shares, whatever way
-    they pull.
-    A step with a NaN or inf among its G_t is non-finite in both; one whose G_t are all exactly 0 is missing: nothing
-    taught the weight, and there is no share of nothing; ``untaught`` counts these. Medians are over the other steps.
+    float32, so below about 1e-7 it is rounding). effective_timesteps: the effective number of timesteps,
+    (sum a)^2 / sum a^2, a participation ratio: T where all contribute alike, 1 where one alone does; it counts equal
+    shares, whatever way they pull.
+    A step with a NaN or inf among its G_t is non-finite in both; one whose G_t are all exactly 0 is missing: the
+    weight has no gradient to share; ``steps_without_gradient`` counts these. Medians are over the other steps.
     Where a step ran the module several times on separate sequences, this is one call's part of the weight's gradient.
     """
 
@@ -49,38 +48,42 @@ class WeightsInTime(Result):
     share: Series
     cosine: Series
     cancellation: Series
-    teaching: Series
+    effective_timesteps: Series
     median_cancellation: float | None
-    median_teaching: float | None
-    untaught: int
+    median_effective_timesteps: float | None
+    steps_without_gradient: int
     missing: str | None = None
+
+    teaching = renamed_attribute("teaching", "effective_timesteps")
+    median_teaching = renamed_attribute("median_teaching", "median_effective_timesteps")
+    untaught = renamed_attribute("untaught", "steps_without_gradient")
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = f"Timesteps that contribute to the recurrent weight of {self.selection.short}"
-        if self.median_teaching is None:
-            return Told(of, {"": "at no recorded step is its gradient finite and above 0"})
+        if self.median_effective_timesteps is None:
+            return Caption(of, {"": "at no recorded step is its gradient finite and above 0"})
         most = int(np.nanargmax(self.share.values))
-        found = {f"{{}} of {self.length:,} (effective number, median)": number(self.median_teaching)}
+        found = {f"{{}} of {self.length:,} (effective number, median)": number(self.median_effective_timesteps)}
         if self.median_cancellation is not None:
             found["{} of their summed length is left after cancellation"] = percent(self.median_cancellation)
         found["most by"] = f"timestep {most}, {percent(float(self.share.values[most]))}"
-        if self.untaught:
-            found["none at"] = plural(self.untaught, "step")
-        return Told(of, found)
+        if self.steps_without_gradient:
+            found["none at"] = plural(self.steps_without_gradient, "step")
+        return Caption(of, found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""
-        over = indexed({schema.STEP: self.steps}, self.teaching, self.cancellation)
+        over = indexed({schema.STEP: self.steps}, self.effective_timesteps, self.cancellation)
         along = indexed({schema.TIMESTEP: self.timesteps}, self.share, self.cosine)
         return stacked(over, along, names=(schema.STEP, schema.TIMESTEP))
 
 
-def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:
+def weight_contributions(run: Run, selection: Selection) -> WeightContributions:
     """What each timestep adds to the gradient of the recurrent weight of one layer.
 
     Source: the sum over timesteps is that of back-propagation through time (Werbos 1990); the participation ratio is
@@ -94,10 +97,10 @@ def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:
         share.add(part.shares, absent)
         cosine.add(grid.values[schema.GRAD_W_HH_COSINE], grid.missing[schema.GRAD_W_HH_COSINE])
         parts.append(replace(part, shares=np.zeros((0, 0))))
-    steps, cancellation, teaching = (np.concatenate([p[at] for p in map(_lines, parts)]) for at in range(3))
+    steps, cancellation, effective_timesteps = (np.concatenate([p[at] for p in map(_lines, parts)]) for at in range(3))
     nothing, unmeasured = (np.concatenate([p[at] for p in map(_flags, parts)]) for at in range(2))
     length, title = share.length, "cosine of G with the sum of G"
-    return WeightsInTime(
+    return WeightContributions(
         source_of(run),
         selection,
         length,
@@ -106,26 +109,26 @@ def weights_in_time(run: Run, selection: Selection) -> WeightsInTime:
         series("share", "share of Σ‖G‖", "share, mean over steps", *share.mean(length)),
         series(schema.GRAD_W_HH_COSINE, title, "1, mean over steps", *cosine.mean(length)),
         series("cancellation", "‖ΣG‖ / Σ‖G‖", "1: all timesteps pull the same way", cancellation, unmeasured),
-        series("teaching", "effective number of timesteps", "timesteps", teaching, nothing),
+        series("effective_timesteps", "effective number of timesteps", "timesteps", effective_timesteps, nothing),
         _median(cancellation[~unmeasured]),
-        _median(teaching),
-        sum(part.untaught for part in parts),
+        _median(effective_timesteps),
+        sum(part.steps_without_gradient for part in parts),
         _what_is_missing(parts, selection),
     )
 
 
 @dataclass(frozen=True)
 class _Contributions:
-    """Of a chunk of steps [S]: shares [S, T], NaN in a step that is not finite; cancellation and teaching [S]; where
-    there is nothing to share, and where the cancellation was not measured, [S]."""
+    """Of a chunk of steps [S]: shares [S, T], NaN in a step that is not finite; cancellation and effective_timesteps
+    [S]; where there is nothing to share, and where the cancellation was not measured, [S]."""
 
     steps: Ints
     shares: Floats
     cancellation: Floats
-    teaching: Floats
+    effective_timesteps: Floats
     nothing: NDArray[np.bool_]
     unmeasured: NDArray[np.bool_]
-    untaught: int
+    steps_without_gradient: int
     recorded: bool
 
 
@@ -153,7 +156,7 @@ def _contributions(grid: Grid) -> _Contributions:
 
 
 def _lines(part: _Contributions) -> tuple[NDArray[np.generic], Floats, Floats]:
-    return part.steps, part.cancellation, part.teaching
+    return part.steps, part.cancellation, part.effective_timesteps
 
 
 def _flags(part: _Contributions) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -9,11 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
-from graddiag.analysis.gates.grids import gate_grids, in_order, recorded_gate_steps
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.means import StepMeans
+from graddiag.analysis.timesteps.grid import StepMeans, gate_grids, gates_in_order, recorded_gate_steps
 from graddiag.analysis.timesteps.profile import Asked, steps_asked_for
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_name, gate_title, number, recorded_span
@@ -51,12 +50,12 @@ class GateHistory(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         step = recorded_span(int(self.steps[-1]), int(self.steps[-1]))
-        return Told(f"Mean activation at {step}, the last", _last(self.gates))
+        return Caption(f"Mean activation at {step}, the last", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step."""
@@ -77,12 +76,12 @@ class GateProfile(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         when = recorded_span(int(self.steps[0]), int(self.steps[-1]))
-        return Told(f"Mean activation at the last timestep, {when}", _last(self.gates))
+        return Caption(f"Mean activation at the last timestep, {when}", _last(self.gates))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per timestep."""
@@ -116,7 +115,7 @@ def gate_history(run: Run, selection: Selection) -> GateHistory:
             lines = means.setdefault(gate, {name: _unmeasured(len(steps)) for name in _TITLES})
             for name, (values, missing) in lines.items():
                 values[part], missing[part] = _over_timesteps(grid.values[name], grid.missing[name])
-    gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
+    gates = tuple(_gate(gate, means[gate]) for gate in gates_in_order(list(means)))
     return GateHistory(source_of(run), selection, steps, gates, _what_is_missing(gates, selection))
 
 
@@ -135,7 +134,7 @@ def gate_profile(run: Run, step: Asked, selection: Selection) -> GateProfile:
                 total.add(grid.values[name], grid.missing[name])
     length = max((total.length for each in sums.values() for total in each.values()), default=0)
     means = {gate: {name: total.mean(length) for name, total in each.items()} for gate, each in sums.items()}
-    gates = tuple(_gate(gate, means[gate]) for gate in in_order(list(means)))
+    gates = tuple(_gate(gate, means[gate]) for gate in gates_in_order(list(means)))
     missing = _what_is_missing(gates, selection)
     return GateProfile(source_of(run), selection, step, found, np.arange(length), gates, missing)
 

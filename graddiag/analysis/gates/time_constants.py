@@ -7,16 +7,52 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed, stacked
-from graddiag.analysis.gates.grids import gate_grids, recorded_gate_steps
 from graddiag.analysis.selection import Selection
-from graddiag.analysis.timesteps.means import StepMeans, UnitMeans
+from graddiag.analysis.timesteps.grid import StepMeans, UnitMeans, gate_grids, recorded_gate_steps
 from graddiag.analysis.timesteps.snapshots import snapshot_parts
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import gate_name, gate_title, number, plural
-from graddiag.kinds import GATES, KEEPING, keeping_gates
+from graddiag.kinds import GATES, KEEPING, CellType, keeping_gates, type_by_gates
 from graddiag.run import Run, numbers
+
+
+@dataclass(frozen=True)
+class RecordedCell:
+    """type: None where no gate was recorded, or gates of no known cell; is_relu: it is an RNN whose activation has no
+    high side. carried: mean activation of the gate that keeps the state. saturated: share of a plain RNN's activations
+    that are saturated. Both are means over the timesteps of the later half of the recorded steps, None where the cell
+    has no such number."""
+
+    type: CellType | None = None
+    is_relu: bool = False
+    carried: float | None = None
+    saturated: float | None = None
+
+
+def cell_of(run: Run, selection: Selection, steps: Ints) -> RecordedCell:
+    """The cell of one layer, by its gates at ``steps``."""
+    columns = [schema.STEP, schema.GATE, schema.MEAN, schema.SATURATED_LOW, schema.SATURATED_HIGH]
+    where = {**selection.where, schema.STEP: [int(step) for step in steps]}
+    rows = run.read(schema.TABLE_GATES, columns=columns, where=where) if len(steps) else None
+    if rows is None or not len(rows):
+        return RecordedCell()
+    kind = type_by_gates(set(rows[schema.GATE]))
+    late = rows[rows[schema.STEP] >= int(steps[len(steps) // 2])]
+    if kind is None:
+        return RecordedCell()
+    if kind.keeping is None:
+        (low, no_low), (high, no_high) = (numbers(late[name]) for name in columns[3:])
+        relu = len(late) > 0 and bool(no_high.all()) and not bool(no_low.all())
+        return RecordedCell(kind, relu, saturated=None if relu else _mean(low + high))
+    keeping = late[late[schema.GATE] == kind.keeping.name]
+    return RecordedCell(kind, carried=_mean(numbers(keeping[schema.MEAN])[0]))
+
+
+def _mean(values: np.ndarray) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else None
 
 
 @dataclass(frozen=True)
@@ -45,17 +81,17 @@ class TimeConstants(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         assert self.gate is not None
         found = {"{} timesteps, over all recorded steps": number(self.usual)}
         known = self.by_unit[~np.isnan(self.by_unit)]
         if len(known):
             found[f"longest of {plural(len(known), 'unit')}"] = number(float(known.max()))
         of = f"How long {self.selection.short} keeps a state, to 1/e, by its mean {gate_name(self.gate)}"
-        return Told(of, found)
+        return Caption(of, found)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step, then one row per timestep."""

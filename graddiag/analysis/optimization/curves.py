@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, scalar_title, scalar_unit
@@ -25,17 +25,17 @@ class Curves(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         line = next(each for each in self.series if (each.states != CellState.MISSING).any())
         at = np.flatnonzero(np.isfinite(line.values))
         if not len(at):
-            return Told(line.title, {"": "NaN or inf throughout"})
+            return Caption(line.title, {"": "NaN or inf throughout"})
         first, last, best = at[0], at[-1], at[line.values[at].argmin()]
         course = f"{number(float(line.values[first]))} to {number(float(line.values[last]))}"
-        return Told(
+        return Caption(
             line.title, {"from": course, "lowest": f"{number(float(line.values[best]))} at step {self.steps[best]}"}
         )
 

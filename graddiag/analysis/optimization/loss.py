@@ -1,23 +1,161 @@
-"""How the loss moves over training: its level, whether it falls, since when it is flat, jumps, and the edge of
-stability."""
+"""How the loss moves over training: its level, whether it falls, since when it is flat, and where it jumps."""
 
+import math
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
-from graddiag.analysis.optimization.levels import Course, course_of, flat_from, levels_of, risen_from
-from graddiag.analysis.optional import optional_scalars
+from graddiag.analysis.selection import optional_scalars
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
 from graddiag.run import Run, numbers
+
+Course = Literal["falling", "flat", "flat after falling", "risen", "risen after falling", "ended in NaN or inf"]
+
+# how finely a training is divided, which moves no limit: the error of a level takes its block's size into account
+_BLOCKS: Final = 20
+
+# a level is a median, whose standard error is so many times that of a mean; a mean deviation falls short of the
+# standard deviation by the same factor (of a normal sample)
+_MEDIAN: Final = 1.2533
+
+
+@dataclass(frozen=True)
+class Levels:
+    """steps, values [B]: the first step and the median of each of up to 20 blocks of equally many steps.
+
+    first: the median of the first three losses, None where there is none. error, first_error: the standard error of a
+    level and of ``first``, from the spread within blocks.
+    """
+
+    steps: Ints
+    values: Floats
+    first: float | None
+    error: float
+    first_error: float
+
+    @property
+    def start(self) -> float | None:
+        """The lower of the first level and ``first``."""
+        return None if self.first is None else min(float(self.values[0]), self.first)
+
+    @property
+    def end(self) -> float | None:
+        return float(self.values[-1]) if len(self.values) else None
+
+    @property
+    def lowest(self) -> int | None:
+        """The index of the lowest level."""
+        return int(self.values.argmin()) if len(self.values) else None
+
+    @property
+    def fall(self) -> float | None:
+        """(start - end) / |start|; None where start is 0."""
+        return (self.start - self.values[-1]) / abs(self.start) if self.start else None
+
+    @property
+    def lasting(self) -> float:
+        """Where it ends, by the lower of the last two levels: what one of them alone says may pass."""
+        return float(self.values[-2:].min())
+
+
+def levels_of(steps: Ints, values: Floats) -> Levels:
+    """The levels of the finite losses ``values`` [S] at ``steps`` [S]."""
+    if not len(values):
+        return Levels(steps, values, None, 0.0, 0.0)
+    blocks = _blocks(len(values))
+    levels = np.array([np.median(values[block]) for block in blocks])
+    spread = np.median([np.abs(values[b] - level).mean() for b, level in zip(blocks, levels, strict=True)])
+    error, first_error = (_MEDIAN**2 * float(spread) / np.sqrt(count) for count in (len(values) / len(blocks), 3))
+    first = float(np.median(values[:3]))
+    return Levels(steps[[block[0] for block in blocks]], levels, first, float(error), float(first_error))
+
+
+def course_of(found: Levels, thresholds: Thresholds) -> Course:
+    """Where the levels lead, by the whole of them and by the second half."""
+    assert found.start is not None
+    assert found.end is not None
+    if _given_back(found, thresholds):
+        return "risen after falling"
+    # a last level that lies far above the one before is a jump that may pass
+    jumped = found.end - found.lasting > _change(found, thresholds)
+    if found.start - (found.lasting if jumped else found.end) > _change(found, thresholds):
+        flat = flat_from(found, thresholds) is not None
+        return "flat after falling" if flat and not _still_falling(found.values, thresholds) else "falling"
+    if _risen(found, thresholds):
+        return "risen"
+    return "falling" if _still_falling(found.values, thresholds) else "flat"
+
+
+def flat_from(found: Levels, thresholds: Thresholds) -> int | None:
+    """The first step from which on all levels stay together, by the noise or a share of the whole range."""
+    levels = found.values
+    if len(levels) < 4:
+        return None
+    most = max(2 * thresholds.loss_noise * found.error, thresholds.loss_fall * float(np.ptp(levels)))
+    backwards = levels[::-1]
+    together = (np.maximum.accumulate(backwards) - np.minimum.accumulate(backwards)) <= most
+    first = len(levels) - int(together.sum())
+    return int(found.steps[first]) if first <= (1 - thresholds.loss_flat) * len(levels) else None
+
+
+def risen_from(found: Levels, steps: Ints, values: Floats, thresholds: Thresholds) -> int:
+    """The first step from which on the levels, and within their block the losses, stay above the lowest level."""
+    low = float(found.values.min())
+    limit = low + min(_change(found, thresholds), (found.lasting - low) / 2)
+    last = int(np.flatnonzero(found.values <= limit)[-1])
+    blocks = _blocks(len(values))[last : last + 2]
+    at = [int(i) for block in blocks for i in block if values[i] <= limit]
+    return int(steps[min(max(at, default=int(blocks[0][0])) + 1, len(steps) - 1)])
+
+
+def _blocks(count: int) -> list[Ints]:
+    return np.array_split(np.arange(count), min(_BLOCKS, count))
+
+
+def _change(found: Levels, thresholds: Thresholds) -> float:
+    """What a level must change by, from the first, to count as another one."""
+    assert found.start is not None
+    return max(thresholds.loss_fall * abs(found.start), thresholds.loss_noise * found.error)
+
+
+def _risen(found: Levels, thresholds: Thresholds) -> bool:
+    """Whether it ends for good above where it began; the first three losses lie low by chance more than a level."""
+    assert found.first is not None
+    least, rise = thresholds.loss_fall * abs(found.first), found.lasting - found.first
+    above_first = rise > max(least, thresholds.loss_noise * found.first_error)
+    return above_first or found.lasting - found.values[0] > _change(found, thresholds)
+
+
+def _given_back(found: Levels, thresholds: Thresholds) -> bool:
+    """Whether it had fallen, and then for good gave back a good part of that: the lowest of many levels lies low by
+    chance too, so twice the usual noise is asked for."""
+    assert found.start is not None
+    low = float(found.values.min())
+    fall, rise = found.start - low, found.lasting - low
+    needed = max(thresholds.loss_rise * fall, 2 * thresholds.loss_noise * found.error)
+    return fall > _change(found, thresholds) and rise > needed
+
+
+def _still_falling(levels: Floats, thresholds: Thresholds) -> bool:
+    """Whether the last levels go down, by a slope below 0 that is more than noise."""
+    late = levels[int(len(levels) * (1 - thresholds.loss_late)) :]
+    if len(late) < 4:
+        return bool(late[-1] < late[0])
+    x = np.arange(len(late)) - (len(late) - 1) / 2
+    slope = float((x * late).sum() / (x * x).sum())
+    rest = late - late.mean() - slope * x
+    error = float(np.sqrt((rest**2).sum() / (len(late) - 2) / (x * x).sum()))
+    return slope < -thresholds.loss_slope * error and slope < 0
+
 
 SHARPNESS: Final = "sharpness"  # what a user logs as the largest eigenvalue of the Hessian of the loss
 
@@ -105,12 +243,12 @@ class LossDynamics(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         if self.course == "ended in NaN or inf":
-            return Told("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
+            return Caption("Loss", {"": f"ended in NaN or inf, which {plural(self.nonfinite, 'step')} held"})
         way = f" by way of {number(self.best)}" if self.course == "risen after falling" else ""
         found = {"": _WORDS.get(str(self.course), "falls"), "level": f"{number(self.start)}{way} to {number(self.end)}"}
         if self.risen_from is not None:
@@ -120,10 +258,12 @@ class LossDynamics(Result):
         if len(self.jumps):
             found["jumps at"] = plural(len(self.jumps), "step")
         if self.stability is None:
-            return Told("Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged.")
+            return Caption(
+                "Loss", found, f"The edge of stability was not measured: no scalar {SHARPNESS!r} was logged."
+            )
         s = self.stability
         found["sharpness times learning rate at or above 2 at"] = f"{percent(s.share)} of {plural(s.steps, 'step')}"
-        return Told("Loss", found)
+        return Caption("Loss", found)
 
     def to_frame(self) -> pd.DataFrame:
         """A row a step."""
@@ -184,14 +324,22 @@ def _broken_from(steps: Ints, finite: NDArray[np.bool_]) -> int | None:
 
 
 def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30, say."""
-    found = _CHANCE.fullmatch(str(run.manifest.config.get("chance_loss", "")).strip())
+    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
+    return number_of(run.manifest.config.get("chance_loss"))
+
+
+def number_of(text: object) -> float | None:
+    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
+    if text is None:
+        return None
+    found = _CHANCE.fullmatch(str(text).strip())
     if found is None or not (found["factor"] or found["log"]):
         return None
     factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        chance = float(np.float64(factor) * (np.log(log) if found["log"] else 1.0) / divisor)
-    return chance if np.isfinite(chance) else None
+    if divisor == 0 or (found["log"] and log <= 0):
+        return None
+    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
+    return value if math.isfinite(value) else None
 
 
 def _jumps(values: Floats, thresholds: Thresholds) -> tuple[Ints, Ints, int]:

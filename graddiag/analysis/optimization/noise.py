@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
-from graddiag.analysis.comparison.intervals import Interval, over_neighbours
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
+from graddiag.analysis.intervals import Interval, over_neighbours
 from graddiag.analysis.values import Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import number, percent, plural, scalar_title, scalar_unit
 from graddiag.clipping.registry import kind_of
@@ -49,8 +49,8 @@ class GradientNoise(Result):
 
     The norms are those before clipping; of ``value:C`` and ``agc:C``, which change the direction as well, those after.
 
-    Source: McCandlish et al. (2018), an empirical model of large-batch training, section 2.2; successive steps stand in
-    for their two batch sizes.
+    Source: McCandlish et al. (2018), an empirical model of large-batch training, section 2.2; successive steps
+    replace their two batch sizes.
     """
 
     source: Source
@@ -68,14 +68,14 @@ class GradientNoise(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = "Cosine between successive gradients"
         cosines = plural(int(np.isfinite(self.cosine.values).sum()), "step")
         if self.signal is None or self.noise_scale is None:
-            return Told(of, {"mean": number(self.mean_cosine), "": self._hidden, "over": cosines})
+            return Caption(of, {"mean": number(self.mean_cosine), "": self._hidden, "over": cosines})
         samples = f", {number(self.noise_scale * self.batch)} samples" if self.batch else ""
         found = {
             "{} of a gradient's square is signal": percent(self.signal),
@@ -83,7 +83,7 @@ class GradientNoise(Result):
             "twice the batch would make a step {} times as useful": number(self.gain[2]),
             "over": cosines,
         }
-        return Told(of, found)
+        return Caption(of, found)
 
     @property
     def _hidden(self) -> str:

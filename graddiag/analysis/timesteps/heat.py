@@ -10,11 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import chunks, ends_of
-from graddiag.analysis.timesteps.grid import Grid
+from graddiag.analysis.timesteps.grid import Grid, chunks, ends_of
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, known, source_of, states_of
 from graddiag.analysis.words import SIGNED, number, plural, recorded_span, signal_title, signal_unit
 from graddiag.errors import SettingError
@@ -63,19 +62,19 @@ class Heat(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         of = f"{self.title}, {recorded_span(int(self.steps[0]), int(self.steps[-1]))}"
         if self.low is None or self.high is None or self.signed:
-            return Told(of, {"": self._signed}, self._bins)
+            return Caption(of, {"": self._signed}, self._bins)
         found = {"{} decades": f"{math.log10(self.high) - math.log10(self.low):.1f}"}
         for state in (CellState.ZERO, CellState.NAN, CellState.INF):
             if count := self.counts[state.name.lower()]:
                 found[f"{{}} {state.words}"] = plural(count, "cell")
         scale = "Purple below 1, green above." if self.signal == schema.TRANSPORT_GAIN else "The darker, the smaller."
-        return Told(of, found, " ".join(filter(None, (scale, self._bins))))
+        return Caption(of, found, " ".join(filter(None, (scale, self._bins))))
 
     @property
     def _signed(self) -> str:

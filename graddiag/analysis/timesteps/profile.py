@@ -8,11 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Told
+from graddiag.analysis.captions import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import chunks
-from graddiag.analysis.timesteps.means import added
+from graddiag.analysis.timesteps.grid import added, chunks
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of
 from graddiag.analysis.words import SIGNED, number, recorded_span, signal_title, signal_unit, span
 from graddiag.run import Run
@@ -34,16 +33,16 @@ class Profile(Result):
 
     @property
     def caption(self) -> str:
-        return self.missing or self.told.caption(self.source)
+        return self.missing or self.caption_parts.caption(self.source)
 
     @property
-    def told(self) -> Told:
+    def caption_parts(self) -> Caption:
         line = self.series[0]
         ends = np.flatnonzero(np.isfinite(line.values))
         of = f"{line.title} at {recorded_span(int(self.steps[0]), int(self.steps[-1]))}"
         if not len(ends):
-            return Told(of, {"": "no finite value"})
-        return Told(of, {f"{{}} at timestep {t}": number(float(line.values[t])) for t in ends[[0, -1]]})
+            return Caption(of, {"": "no finite value"})
+        return Caption(of, {f"{{}} at timestep {t}": number(float(line.values[t])) for t in ends[[0, -1]]})
 
     def to_frame(self) -> pd.DataFrame:
         """One row per timestep."""

@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from graddiag import schema
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
-from graddiag.analysis.timesteps.chunks import NO_STEP, ends_of
-from graddiag.analysis.timesteps.grid import Grid, read_grid
+from graddiag.analysis.timesteps.grid import NO_STEP, Grid, ends_of, read_grid
 from graddiag.analysis.timesteps.heat import Reduce, binned, bins, counted, longest
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Source, States, source_of
-from graddiag.analysis.words import SIGNED, number, signal_title, signal_unit
+from graddiag.analysis.words import SIGNED, before_clipping, number, signal_title
 from graddiag.errors import SettingError
 from graddiag.run import Run
 
@@ -52,7 +51,7 @@ class HeatRatio(Result):
     def caption(self) -> str:
         if self.missing or self.median is None:
             return self.missing or "There is no cell in which both runs have a number above 0."
-        when = ", both before clipping" if signal_unit(self.signal).endswith("before clipping") else ""
+        when = ", both before clipping" if before_clipping(self.signal) else ""
         return (
             f"{signal_title(self.signal)} of {self.treated.label} over that of {self.baseline.label}, at the same step "
             f"and timestep{when}: {number(self.median)} in the median. At 1 they are equal."

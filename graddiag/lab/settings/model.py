@@ -26,7 +26,7 @@ class ModelSettings(BaseModel):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="Share dropped of the embedding, between layers, and before the output."
     )
-    output: str = Field("softmax", description=f"Output layer of text and words: {heads.known_forms()}.")
+    output: str = Field("softmax", description=f"Output layer of text and words: {heads.known_heads()}.")
     init_std: float | None = Field(
         None, gt=0, allow_inf_nan=False, description="Draw weights from N(0, STD^2), with biases 0; none keeps torch's."
     )
@@ -53,7 +53,7 @@ class ModelSettings(BaseModel):
     @field_validator("output")
     @classmethod
     def _known(cls, output: str) -> str:
-        return str(heads.parse(output))
+        return str(heads.parse_head(output))
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> "ModelSettings":

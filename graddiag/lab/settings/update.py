@@ -15,7 +15,7 @@ OmegaForm = Literal["squared", "norm"]
 class UpdateSettings(BaseModel):
     """From a loss to an update."""
 
-    optimizer: str = Field("sgd", description=f"Optimizer: {optimizers.known_forms()}.")
+    optimizer: str = Field("sgd", description=f"Optimizer: {optimizers.known_optimizers()}.")
     lr: Annotated[float, Shown("Learning rate (SGD)")] = Field(
         gt=0, allow_inf_nan=False, description="Learning rate at the start."
     )
@@ -52,7 +52,7 @@ class UpdateSettings(BaseModel):
     @field_validator("optimizer")
     @classmethod
     def _optimizer(cls, optimizer: str) -> str:
-        return str(optimizers.parse(optimizer))
+        return str(optimizers.parse_optimizer(optimizer))
 
     @field_validator("schedule")
     @classmethod

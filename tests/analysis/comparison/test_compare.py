@@ -179,13 +179,13 @@ def test_without_seeds_the_only_run_of_each_arm_makes_a_pair() -> None:
 
 
 def test_a_pair_parts_at_the_first_clipped_step() -> None:
-    (found,) = compare(pairs(1)).parting
+    (found,) = compare(pairs(1)).first_divergence
     assert (found.first_different_step, found.first_clipped_step, found.compared_steps) == (1, 1, 3)
 
 
 def test_a_pair_that_never_parts() -> None:
     a, b = run_of("a", "x", "none", 0, [NAN, 1, 1]), run_of("b", "y", "none", 0, [NAN, 1, 1])
-    assert compare([a, b]).parting[0].first_different_step is None
+    assert compare([a, b]).first_divergence[0].first_different_step is None
 
 
 def test_settings_that_differ_are_told_by_arm() -> None:

@@ -68,7 +68,7 @@ def test_the_diagnosis_as_json_has_stable_keys() -> None:
     found = json.loads(diagnose(stuck(0.7)).to_json())
     assert set(found) >= {
         *("source", "outcome", "cause", "causes", "do_first", "verdict", "summary"),
-        *("findings", "notes", "story", "thresholds"),
+        *("findings", "notes", "timeline", "thresholds"),
     }
     assert (found["verdict"], found["cause"], found["outcome"]["name"]) == ("vanishing", "vanishing", "stuck")
     assert found["outcome"]["detail"] == "at-chance"

@@ -225,7 +225,7 @@ def test_broken_by_nan_or_inf() -> None:
     assert judged(falling(), norm=norms).name != "broken"
 
 
-# the same training told otherwise
+# the same training in other units
 
 CURVES = {
     "learned": falling(LN4, 0.05),
@@ -240,7 +240,7 @@ CURVES = {
 @pytest.mark.parametrize("name", CURVES)
 @pytest.mark.parametrize("known", ["chance", "explained", "nothing"])
 def test_the_unit_of_the_loss_does_not_matter(name: str, known: str) -> None:
-    def told(scale: float) -> tuple[Any, ...]:
+    def at_scale(scale: float) -> tuple[Any, ...]:
         loss = scale * CURVES[name]
         if known == "explained":
             found = explaining(loss, scale * LN4)
@@ -248,7 +248,7 @@ def test_the_unit_of_the_loss_does_not_matter(name: str, known: str) -> None:
             found = judged(loss, **({"chance_loss": scale * LN4} if known == "chance" else {}))
         return found.name, found.detail, found.since
 
-    assert told(1) == told(1000) == told(1e-3)
+    assert at_scale(1) == at_scale(1000) == at_scale(1e-3)
 
 
 @pytest.mark.parametrize("name", CURVES)

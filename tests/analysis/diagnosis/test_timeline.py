@@ -3,8 +3,8 @@
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis import NOTE_NAMES, Moment, Source, diagnose
-from graddiag.analysis.diagnosis.timeline import LINKS, tell
+from graddiag.analysis import NOTE_NAMES, Source, TimelineEvent, diagnose
+from graddiag.analysis.diagnosis.timeline import LINKS, timeline_of
 from graddiag.run import Run
 from tests.analysis.runs import (
     CHANCE,
@@ -22,17 +22,19 @@ from tests.analysis.runs import (
 SOURCE = Source("run")
 
 
-def names(*moments: tuple[str, int]) -> list[str]:
-    return [each.name for each in tell(SOURCE, [Moment(step, name, name) for name, step in moments]).moments]
+def names(*events: tuple[str, int]) -> list[str]:
+    return [
+        each.name for each in timeline_of(SOURCE, [TimelineEvent(step, name, name) for name, step in events]).events
+    ]
 
 
 def test_a_spike_then_saturated_gates_then_a_flat_loss() -> None:
-    told = tell(
+    told = timeline_of(
         SOURCE,
         [
-            Moment(80, "loss", "the loss is flat at 14.7"),
-            Moment(40, "exploding", "the norm jumps"),
-            Moment(60, "saturated-gates", "gates are saturated"),
+            TimelineEvent(80, "loss", "the loss is flat at 14.7"),
+            TimelineEvent(40, "exploding", "the norm jumps"),
+            TimelineEvent(60, "saturated-gates", "gates are saturated"),
         ],
     )
     assert told.caption == (
@@ -53,8 +55,8 @@ def test_what_is_linked_to_nothing_is_left_out() -> None:
     assert names(("vanishing", 0), ("exploding", 3), ("loss", 4)) == ["vanishing", "exploding", "loss"]
     assert names(("vanishing", 0), ("exploding", 3)) == []
     assert names(("non-finite", 0)) == []
-    found = tell(SOURCE, [])
-    assert (found.moments, found.missing) == ((), "No two findings of this run follow one another in time.")
+    found = timeline_of(SOURCE, [])
+    assert (found.events, found.missing) == ((), "No two findings of this run follow one another in time.")
 
 
 def test_of_one_step_the_cause_is_told_first() -> None:
@@ -70,7 +72,7 @@ def test_links_name_findings_or_the_loss() -> None:
 def test_the_story_of_a_run_is_in_its_full_text() -> None:
     loss = [*FALLING[:101], *(5 + NOISE[101:])]
     found = diagnose(run_of(loss, [1.0] * 100 + [2e4] + [1.0] * 199, config=CHANCE))
-    assert found.story.moments[0].name == "exploding"
+    assert found.timeline.events[0].name == "exploding"
     assert "In order of time\n  - step 100" in found.full()
     assert "In order of time" not in str(found)
 
@@ -86,25 +88,25 @@ def test_a_spike_then_dead_units_then_a_loss_that_rises() -> None:
     found = diagnose(
         Run.from_frames(manifest(config=CHANCE), timesteps=run.timesteps, steps=run.steps, snapshots=frame)
     )
-    assert [(each.name, each.step) for each in found.story.moments] == [
+    assert [(each.name, each.step) for each in found.timeline.events] == [
         ("exploding", 149),
         ("loss-jump", 150),
         ("dead-units", 150),
         ("loss", 150),
     ]
-    assert "the loss rises to" in found.story.caption
+    assert "the loss rises to" in found.timeline.caption
 
 
 def test_a_loss_that_ends_in_nan_after_it_rose() -> None:
     loss = [2.0] * 150 + np.geomspace(2, 1e6, 100).tolist() + [NAN] * 50
     norms = [1.0] * 150 + np.geomspace(1, 1e5, 100).tolist() + [NAN] * 50
-    told = diagnose(run_of(loss, norms)).story
-    assert [each.name for each in told.moments if each.name != "loss-jump"] == ["exploding", "loss", "non-finite"]
+    told = diagnose(run_of(loss, norms)).timeline
+    assert [each.name for each in told.events if each.name != "loss-jump"] == ["exploding", "loss", "non-finite"]
 
 
 def test_nan_in_the_gradient_before_one_in_the_loss() -> None:
     found = diagnose(run_of([2.0] * 151 + [NAN] * 49, [1.0] * 150 + [NAN] * 50))
-    assert [(each.name, each.step) for each in found.story.moments] == [("non-finite", 150), ("loss-broken", 151)]
+    assert [(each.name, each.step) for each in found.timeline.events] == [("non-finite", 150), ("loss-broken", 151)]
 
 
 def note_names(run: Run) -> list[str]:

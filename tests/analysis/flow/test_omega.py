@@ -145,7 +145,7 @@ def test_a_shorter_sequence_is_its_own() -> None:
 def test_steps_may_come_in_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     gains = np.random.default_rng(0).uniform(0.5, 1.5, (7, 6))
     whole = omega(of_gains(gains), LAYER).to_dict()
-    monkeypatch.setattr("graddiag.analysis.timesteps.chunks._AT_ONCE", 2)
+    monkeypatch.setattr("graddiag.analysis.timesteps.grid._AT_ONCE", 2)
     parts = omega(of_gains(gains), LAYER).to_dict()
     assert parts.pop("from_growth") == pytest.approx(whole.pop("from_growth"))
     np.testing.assert_allclose(parts.pop("by_timestep")["values"][1:], whole.pop("by_timestep")["values"][1:])

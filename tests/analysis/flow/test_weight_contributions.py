@@ -8,7 +8,7 @@ import torch
 
 import graddiag
 from graddiag import schema
-from graddiag.analysis import CellState, Selection, weights_in_time
+from graddiag.analysis import CellState, Selection, weight_contributions
 from graddiag.run import Run
 from tests.analysis.runs import INF, LAYER, NAN, manifest, timesteps_frame
 
@@ -20,50 +20,52 @@ def run_of(norms: object, cosines: object = None) -> Run:
 
 def test_by_hand() -> None:
     """G = 3 e1, 4 e2: their sum is 5 long, the cosines .6 and .8."""
-    found = weights_in_time(run_of([[3.0, 4.0]], [[0.6, 0.8]]), LAYER)
+    found = weight_contributions(run_of([[3.0, 4.0]], [[0.6, 0.8]]), LAYER)
     np.testing.assert_allclose(found.cancellation.values, [5 / 7])
-    np.testing.assert_allclose(found.teaching.values, [49 / 25])
+    np.testing.assert_allclose(found.effective_timesteps.values, [49 / 25])
     np.testing.assert_allclose(found.share.values, [3 / 7, 4 / 7])
     np.testing.assert_allclose(found.cosine.values, [0.6, 0.8])
-    assert (found.median_cancellation, found.median_teaching) == pytest.approx((5 / 7, 49 / 25))
+    assert (found.median_cancellation, found.median_effective_timesteps) == pytest.approx((5 / 7, 49 / 25))
 
 
-@pytest.mark.parametrize(("norms", "teaching"), [([2.0] * 8, 8.0), ([0.0] * 7 + [1e-30], 1.0), ([1e30] * 4, 4.0)])
-def test_the_effective_number_of_timesteps(norms: list[float], teaching: float) -> None:
-    found = weights_in_time(run_of([norms], [[1.0] * len(norms)]), LAYER)
-    assert found.median_teaching == pytest.approx(teaching)
+@pytest.mark.parametrize(
+    ("norms", "effective_timesteps"), [([2.0] * 8, 8.0), ([0.0] * 7 + [1e-30], 1.0), ([1e30] * 4, 4.0)]
+)
+def test_the_effective_number_of_timesteps(norms: list[float], effective_timesteps: float) -> None:
+    found = weight_contributions(run_of([norms], [[1.0] * len(norms)]), LAYER)
+    assert found.median_effective_timesteps == pytest.approx(effective_timesteps)
     assert found.median_cancellation == pytest.approx(1.0)
 
 
 def test_contributions_that_undo_one_another_leave_nothing() -> None:
     cosines = np.array([[None, None]], dtype=object)
-    found = weights_in_time(run_of([[1.0, 1.0]], [[0.0, 0.0]]), LAYER)
+    found = weight_contributions(run_of([[1.0, 1.0]], [[0.0, 0.0]]), LAYER)
     assert found.cancellation.states.tolist() == [CellState.ZERO]
-    unknown = weights_in_time(run_of([[1.0, 1.0]], cosines), LAYER)
+    unknown = weight_contributions(run_of([[1.0, 1.0]], cosines), LAYER)
     assert unknown.cancellation.states.tolist() == [CellState.MISSING]
-    assert unknown.median_teaching == 2.0
+    assert unknown.median_effective_timesteps == 2.0
 
 
 def test_nan_inf_zero_and_missing_stay_apart() -> None:
     norms = np.array([[1.0, 1.0], [NAN, 1.0], [INF, 1.0], [0.0, 0.0], [None, None]], dtype=object)
-    found = weights_in_time(run_of(norms, np.ones((5, 2))), LAYER)
+    found = weight_contributions(run_of(norms, np.ones((5, 2))), LAYER)
     expected = [CellState.VALUE, CellState.NAN, CellState.NAN, CellState.MISSING, CellState.MISSING]
-    assert found.teaching.states.tolist() == expected
-    assert found.untaught == 1
+    assert found.effective_timesteps.states.tolist() == expected
+    assert found.steps_without_gradient == 1
     np.testing.assert_allclose(found.share.values, [0.5, 0.5])
     assert "none at 1 step." in found.caption
 
 
 def test_shorter_sequences_share_among_their_own_timesteps() -> None:
     norms = np.array([[1.0, 1.0, None], [1.0, 1.0, 2.0]], dtype=object)
-    found = weights_in_time(run_of(norms, np.ones((2, 3))), LAYER)
+    found = weight_contributions(run_of(norms, np.ones((2, 3))), LAYER)
     np.testing.assert_allclose(found.share.values, [(0.5 + 0.25) / 2, (0.5 + 0.25) / 2, 0.5])
-    np.testing.assert_allclose(found.teaching.values, [2.0, 16 / 6])
+    np.testing.assert_allclose(found.effective_timesteps.values, [2.0, 16 / 6])
 
 
 def test_a_weight_that_nothing_ever_taught_is_said() -> None:
-    assert "got no gradient from any timestep" in (weights_in_time(run_of([[0.0, 0.0]]), LAYER).missing or "")
-    assert "not recorded" in (weights_in_time(Run.from_frames(manifest(), timesteps=timesteps_frame(
+    assert "got no gradient from any timestep" in (weight_contributions(run_of([[0.0, 0.0]]), LAYER).missing or "")
+    assert "not recorded" in (weight_contributions(Run.from_frames(manifest(), timesteps=timesteps_frame(
         {schema.GRAD_H: np.ones((1, 2))})), LAYER).missing or "")  # fmt: skip
 
 
@@ -74,11 +76,12 @@ def test_against_autograd_with_a_weight_of_its_own_at_each_timestep(kind: str, t
     T, N, I, H = 6, 3, 2, 4
     net = getattr(torch.nn, kind)(I, H).double()
     x, target = torch.randn(T, N, I).double(), torch.randn(N, H).double()
-    with graddiag.watch(net, torch.optim.SGD(net.parameters(), lr=0.0), run="run", root=tmp_path) as recorder:
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
+    with graddiag.watch(net, optimizer, run="run", root=tmp_path) as recorder:
         loss = (net(x)[0][-1] - target).square().mean()
         loss.backward()
         recorder.log(loss=loss)
-        recorder._optimizer.step()
+        optimizer.step()
     cell = getattr(torch.nn, f"{kind}Cell")(I, H).double()
     weights = [net.weight_hh_l0.detach().clone().requires_grad_() for _ in range(T)]
     state = None
@@ -93,7 +96,7 @@ def test_against_autograd_with_a_weight_of_its_own_at_each_timestep(kind: str, t
     h = state[0] if kind == "LSTM" else state
     G = torch.stack(torch.autograd.grad((h - target).square().mean(), weights))
     a = G.flatten(1).norm(dim=1)
-    found = weights_in_time(graddiag.load_run(recorder.path), Selection("", 0, "forward"))
+    found = weight_contributions(graddiag.load_run(recorder.path), Selection("", 0, "forward"))
     np.testing.assert_allclose(found.share.values, (a / a.sum()).numpy(), rtol=1e-6)
     np.testing.assert_allclose(found.cancellation.values, [float(G.sum(0).norm() / a.sum())], rtol=1e-6)
-    np.testing.assert_allclose(found.teaching.values, [float(a.sum() ** 2 / a.square().sum())], rtol=1e-6)
+    np.testing.assert_allclose(found.effective_timesteps.values, [float(a.sum() ** 2 / a.square().sum())], rtol=1e-6)

@@ -5,15 +5,15 @@ from typing import Final
 import numpy as np
 
 from graddiag.analysis.diagnosis.causes.exploding import growth_of
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
-from graddiag.analysis.optimization.spikes import Spikes, find_spikes
+from graddiag.analysis.optimization.norms import Spikes, find_spikes
 from graddiag.analysis.words import number, percent, plural
 
 _HEURISTIC: Final = "Pascanu et al. 2013, section 3.2"
 
 
-def clipping_always(measured: Measured) -> Finding | None:
+def clipping_always(measured: DiagnosticContext) -> Finding | None:
     """Clipping engages at nearly every step: the threshold, not the gradient, sets the length of the update. Under an
     optimizer that scales gradients by their own size (Adam) that hardly matters; where the gradient explodes through
     time, its norms are no measure of a better threshold."""
@@ -58,7 +58,7 @@ def clipping_always(measured: Measured) -> Finding | None:
     )
 
 
-def clipping_never(measured: Measured) -> Finding | None:
+def clipping_never(measured: DiagnosticContext) -> Finding | None:
     """A policy is set and engaged at no step; ``threshold-above-all`` says so where it could not have engaged."""
     if not _idle(measured) or _out_of_reach(measured) is not None:
         return None
@@ -72,7 +72,7 @@ def clipping_never(measured: Measured) -> Finding | None:
     return Finding("clipping-never", "info", sentence, evidence, rule, (advice,), ("history",))
 
 
-def threshold_above_all(measured: Measured) -> Finding | None:
+def threshold_above_all(measured: DiagnosticContext) -> Finding | None:
     """The threshold lies above everything seen by far, or above jumps that clipping is there to catch."""
     spikes = _out_of_reach(measured) if _idle(measured) else None
     if spikes is None:
@@ -102,7 +102,7 @@ def threshold_above_all(measured: Measured) -> Finding | None:
     )
 
 
-def _idle(measured: Measured) -> bool:
+def _idle(measured: DiagnosticContext) -> bool:
     """Whether a policy is set, the coefficient known at enough steps, and 1 at all of them."""
     known = int(np.isfinite(measured.history.coefficient.values).sum())
     return (
@@ -113,7 +113,7 @@ def _idle(measured: Measured) -> bool:
     )
 
 
-def _out_of_reach(measured: Measured) -> Spikes | None:
+def _out_of_reach(measured: DiagnosticContext) -> Spikes | None:
     """The spikes (there may be none) of a run whose threshold norm:C is out of reach; None where it is not."""
     found, t = measured.clipping, measured.thresholds
     if found.threshold is None or not found.norm_max:
@@ -123,14 +123,14 @@ def _out_of_reach(measured: Measured) -> Spikes | None:
     return spikes if above or (found.threshold > found.norm_max and len(spikes.steps)) else None
 
 
-def _largest(measured: Measured) -> Evidence:
+def _largest(measured: DiagnosticContext) -> Evidence:
     found = measured.clipping
     assert found.norm_max is not None
     place, norm = Place(step=found.norm_max_step), "(L2 over all parameters)"
     return Evidence("largest norm before clipping", found.norm_max, norm, f"step {found.norm_max_step}", place)
 
 
-def _loosen(measured: Measured, hard: bool, explodes: bool) -> tuple[Advice, ...]:
+def _loosen(measured: DiagnosticContext, hard: bool, explodes: bool) -> tuple[Advice, ...]:
     meant = Advice(
         "Leave it if steps of one length are meant (normalized gradient descent).",
         "Zhang et al. 2020, why gradient clipping accelerates training",

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import (
     PRACTICE,
     Advice,
@@ -18,8 +18,7 @@ from graddiag.analysis.diagnosis.findings import (
     place_in,
 )
 from graddiag.analysis.flow.reach import Reach
-from graddiag.analysis.optimization.norms import NormHistory
-from graddiag.analysis.optimization.spikes import Spikes, find_high, leads_up_from
+from graddiag.analysis.optimization.norms import NormHistory, Spikes, find_high, leads_up_from
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints
 from graddiag.analysis.words import number, percent, plural, span
@@ -52,7 +51,7 @@ class GrowthThroughTime:
     first_step: int
 
 
-def exploding(measured: Measured) -> Finding | None:
+def exploding(measured: DiagnosticContext) -> Finding | None:
     """The finding, or None: growth through time by ``growth`` at ``growth_share`` of the recorded steps, or spikes of
     the norm before clipping, a share of ``spike_share`` of the steps or a single one of ``spike_severe``.
 
@@ -82,7 +81,7 @@ def exploding(measured: Measured) -> Finding | None:
     )
 
 
-def _across_depth(measured: Measured) -> Finding | None:
+def _across_depth(measured: DiagnosticContext) -> Finding | None:
     """The gradient grows from layer to layer and not through time."""
     ratios, across, t = measured.depth.ratios, measured.depth.across, measured.thresholds
     steep = bool(ratios) and (max(each.typical for each in ratios) >= t.growth or (across or 0.0) >= 10 * t.growth)
@@ -114,7 +113,7 @@ def growth_of(reaches: Sequence[Reach], thresholds: Thresholds) -> GrowthThrough
     return max(often, key=lambda each: each.typical, default=None)
 
 
-def _harmful(measured: Measured) -> bool:
+def _harmful(measured: DiagnosticContext) -> bool:
     """Whether the training failed, and its loss jumped or got worse at the spikes or after them."""
     o, spikes = measured.outcome, measured.spikes
     if not o.failed or not len(spikes.steps):
@@ -170,7 +169,7 @@ def _many(found: Spikes, thresholds: Thresholds) -> bool:
     return found.share >= thresholds.spike_share or bool(found.ratios.max() >= thresholds.spike_severe)
 
 
-def _severity(measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Severity:
+def _severity(measured: DiagnosticContext, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Severity:
     t = measured.thresholds
     by_growth = growth is not None and growth.typical >= t.growth_severe
     by_norm = spikes is not None and bool(spikes.ratios.max() >= t.spike_severe or spikes.share >= t.spike_share_severe)
@@ -178,7 +177,7 @@ def _severity(measured: Measured, growth: GrowthThroughTime | None, spikes: Spik
     return measured.severity(severe=by_growth or by_norm or early)
 
 
-def _strength(measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Strength:
+def _strength(measured: DiagnosticContext, growth: GrowthThroughTime | None, spikes: Spikes | None) -> Strength:
     """Strong where the gradient was measured to grow through time; moderate by spikes of the norm alone."""
     t = measured.thresholds
     if growth is not None and growth.typical >= t.growth:
@@ -262,7 +261,7 @@ def _rule(thresholds: Thresholds) -> str:
 
 
 def _advice(
-    measured: Measured, growth: GrowthThroughTime | None, spikes: Spikes | None, held: bool
+    measured: DiagnosticContext, growth: GrowthThroughTime | None, spikes: Spikes | None, held: bool
 ) -> tuple[Advice, ...]:
     """The recurrent weight first where the gradient grows from the first step on; else clipping, then the rate; the
     rate first where no norm tells a threshold."""

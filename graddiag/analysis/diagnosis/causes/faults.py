@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity
 from graddiag.analysis.diagnosis.outcome.untrained import in_float16, underflowed
 from graddiag.analysis.optimization.numerics import AMP_SCALE
@@ -20,7 +20,7 @@ _HALF: Final = ("float16", "bfloat16")
 _NAMED: Final = 3  # parameters named in a sentence
 
 
-def no_gradient(measured: Measured) -> Finding | None:
+def no_gradient(measured: DiagnosticContext) -> Finding | None:
     """A recurrent layer ran at most steps and no gradient reached it."""
     steps, unreached = measured.scalar(schema.UNREACHED_MODULES)
     without = unreached > 0
@@ -51,7 +51,7 @@ def no_gradient(measured: Measured) -> Finding | None:
     )
 
 
-def _underflow(measured: Measured, *, nothing: bool) -> Finding | None:
+def _underflow(measured: DiagnosticContext, *, nothing: bool) -> Finding | None:
     """Gradients that are too small for float16, all of them or most entries of a recurrent matrix."""
     found = (1.0, "all parameters") if nothing else underflowed(measured.run)
     if found is None or any((each.share or 0.0) >= _MOST for each in measured.dead):
@@ -79,7 +79,7 @@ def _underflow(measured: Measured, *, nothing: bool) -> Finding | None:
     )
 
 
-def parameters_not_updated(measured: Measured) -> Finding | None:
+def parameters_not_updated(measured: DiagnosticContext) -> Finding | None:
     """Parameters that get a gradient at every recorded step and are never changed by an update."""
     still = _never_updated(measured)
     if not still:
@@ -112,14 +112,14 @@ def parameters_not_updated(measured: Measured) -> Finding | None:
     return Finding("parameters-not-updated", _certain(measured), sentence, found, rule, advice, (), 0, "strong")
 
 
-def _half_weights(measured: Measured) -> str:
+def _half_weights(measured: DiagnosticContext) -> str:
     """float16 or bfloat16 where the parameters are of that type and the learning rate is above 0; else empty."""
     kinds = measured.run.manifest.environment.get("dtype", "").split(",")
     rates = measured.scalar(schema.LR)[1]
     return next((kind.strip() for kind in kinds if kind.strip() in _HALF), "") if (rates > 0).any() else ""
 
 
-def _never_updated(measured: Measured) -> set[str]:
+def _never_updated(measured: DiagnosticContext) -> set[str]:
     columns = [schema.STEP, schema.PARAMETER, schema.GRAD_NORM_CLIPPED, schema.WEIGHT_NORM, schema.UPDATE_RATIO]
     rows = measured.run.read(schema.TABLE_PARAMETERS, columns=columns, where={schema.STEP: _some(measured.recorded)})
     if not len(rows):
@@ -149,14 +149,14 @@ def _some(steps: Ints) -> list[int]:
     return [int(step) for step in steps[np.unique(np.linspace(0, len(steps) - 1, min(64, len(steps))).astype(int))]]
 
 
-def _parameters(measured: Measured) -> int:
+def _parameters(measured: DiagnosticContext) -> int:
     rows = measured.run.read(
         schema.TABLE_PARAMETERS, columns=[schema.PARAMETER], where={schema.STEP: _some(measured.recorded[:1])}
     )
     return int(rows[schema.PARAMETER].nunique())
 
 
-def gradients_not_zeroed(measured: Measured) -> Finding | None:
+def gradients_not_zeroed(measured: DiagnosticContext) -> Finding | None:
     """The backward pass adds to gradients that an update has used already, at most steps."""
     steps, counts = measured.scalar(schema.GRADIENTS_NOT_ZEROED)
     if len(steps) < 2 or (counts[1:] > 0).mean() < _MOST:
@@ -176,7 +176,7 @@ def gradients_not_zeroed(measured: Measured) -> Finding | None:
     return Finding("gradients-not-zeroed", severity, sentence, found, rule, (advice,), (), int(steps[0]), "strong")
 
 
-def clip_before_unscale(measured: Measured) -> Finding | None:
+def clip_before_unscale(measured: DiagnosticContext) -> Finding | None:
     """Clipping acts on gradients that still carry the scale of a GradScaler."""
     message = measured.events.get(schema.EVENT_CLIP_BEFORE_UNSCALE)
     if message is None:
@@ -191,7 +191,7 @@ def clip_before_unscale(measured: Measured) -> Finding | None:
     return Finding("clip-before-unscale", _certain(measured), message, (), rule, (advice,), (), onset, "strong")
 
 
-def clip_misplaced(measured: Measured) -> Finding | None:
+def clip_misplaced(measured: DiagnosticContext) -> Finding | None:
     """Clipping that comes too late or too early to act on the update."""
     message = measured.events.get(schema.EVENT_CLIP_MISPLACED)
     if message is None:
@@ -205,15 +205,15 @@ def clip_misplaced(measured: Measured) -> Finding | None:
     return Finding("clip-misplaced", _certain(measured), message, (), rule, (advice,), (), onset, "strong")
 
 
-def _certain(measured: Measured, *, severe: bool = False) -> Severity:
+def _certain(measured: DiagnosticContext, *, severe: bool = False) -> Severity:
     return measured.severity(severe=severe, certain=True)
 
 
-def _onset(measured: Measured, kind: str) -> int | None:
+def _onset(measured: DiagnosticContext, kind: str) -> int | None:
     rows = measured.run.read(schema.TABLE_EVENTS, columns=[schema.STEP], where={schema.KIND: kind})
     return int(rows[schema.STEP].min()) if len(rows) else None
 
 
-def _where(measured: Measured, kind: str) -> str | None:
+def _where(measured: DiagnosticContext, kind: str) -> str | None:
     rows = measured.run.read(schema.TABLE_EVENTS, columns=[schema.WHERE], where={schema.KIND: kind})
     return str(rows[schema.WHERE].iloc[0]) if len(rows) else None

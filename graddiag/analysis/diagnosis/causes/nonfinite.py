@@ -5,15 +5,15 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.diagnosis.causes.exploding import growth_of
 from graddiag.analysis.diagnosis.causes.step_size import grew
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Severity, Strength
 from graddiag.analysis.diagnosis.outcome.untrained import skipped_updates
-from graddiag.analysis.optimization.spikes import find_high
+from graddiag.analysis.optimization.norms import find_high
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
 
 
-def nonfinite(measured: Measured) -> Finding | None:
+def nonfinite(measured: DiagnosticContext) -> Finding | None:
     """Any NaN or inf in the loss, the gradient or its norm, but for what a GradScaler skips."""
     origin, steps, rare = measured.origin, len(measured.history.steps), measured.thresholds.nonfinite_rare
     skipped = skipped_updates(measured.run)
@@ -41,7 +41,7 @@ def nonfinite(measured: Measured) -> Finding | None:
     return Finding("non-finite", severity, _sentence(measured), evidence, rule, advice, used, origin.step, strength)
 
 
-def _skips(measured: Measured, skipped: int, made: int, since: int) -> Finding:
+def _skips(measured: DiagnosticContext, skipped: int, made: int, since: int) -> Finding:
     """A GradScaler that finds NaN or inf at every scale and makes no update."""
     sentence = (
         f"The GradScaler skipped {plural(skipped, 'update')} and {made:,} were made: the scaled gradient holds NaN or "
@@ -59,13 +59,13 @@ def _skips(measured: Measured, skipped: int, made: int, since: int) -> Finding:
     return Finding("non-finite", "severe", sentence, evidence, rule, (guard, batch), (), since, "strong")
 
 
-def _exploded(measured: Measured) -> bool:
+def _exploded(measured: DiagnosticContext) -> bool:
     """Whether the gradient grew through time at a recorded step before."""
     growth, step = growth_of(measured.reaches, measured.thresholds), measured.origin.step
     return growth is not None and step is not None and growth.first_step <= step
 
 
-def _sentence(measured: Measured) -> str:
+def _sentence(measured: DiagnosticContext) -> str:
     origin, steps = measured.origin, len(measured.history.steps)
     message = f" {origin.message}" if origin.message else ""
     where = f" in {origin.where}" if origin.where else ""
@@ -75,14 +75,14 @@ def _sentence(measured: Measured) -> str:
     return f"NaN or inf began at step {origin.step:,}{where}.{message}{held}{raised}"
 
 
-def _went_on(measured: Measured) -> bool:
+def _went_on(measured: DiagnosticContext) -> bool:
     """Whether such steps are rare and the last step is free of it."""
     origin, steps = measured.origin, len(measured.history.steps)
     rare = origin.steps < max(1, steps) * measured.thresholds.nonfinite_rare
     return origin.last_step is not None and rare and origin.last_step < steps - 1
 
 
-def _grown(measured: Measured) -> tuple[Evidence, ...]:
+def _grown(measured: DiagnosticContext) -> tuple[Evidence, ...]:
     """The largest norm of the ``recent`` steps before, if it is many times the usual one."""
     origin, history, t = measured.origin, measured.history, measured.thresholds
     high = find_high(history.steps, history.before.values, t)
@@ -96,7 +96,7 @@ def _grown(measured: Measured) -> tuple[Evidence, ...]:
     return (Evidence(name, float(high.ratios[at]), "times", f"step {place.step}", place),)
 
 
-def _advice(measured: Measured, rarely: bool, grown: bool) -> tuple[Advice, ...]:
+def _advice(measured: DiagnosticContext, rarely: bool, grown: bool) -> tuple[Advice, ...]:
     """Smaller steps first where the norm grew before; else the operation that made it."""
     step = measured.origin.step
     look = Advice(
@@ -115,7 +115,7 @@ def _advice(measured: Measured, rarely: bool, grown: bool) -> tuple[Advice, ...]
     return guard, look
 
 
-def _guard(measured: Measured) -> Advice:
+def _guard(measured: DiagnosticContext) -> Advice:
     anomaly = "torch.autograd.set_detect_anomaly(True) names it"
     where = _place(measured)
     if where == "the loss":
@@ -133,7 +133,7 @@ def _guard(measured: Measured) -> Advice:
     return Advice(text, "torch.autograd.set_detect_anomaly", "guard-operation")
 
 
-def _place(measured: Measured) -> str:
+def _place(measured: DiagnosticContext) -> str:
     """Where it began, as far as the loss and the recorded timesteps of that step tell."""
     origin = measured.origin
     frame = measured.run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LOSS], where={schema.STEP: origin.step})

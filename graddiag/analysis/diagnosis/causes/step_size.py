@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Strength
 from graddiag.analysis.words import number
@@ -16,7 +16,7 @@ _FADED: Final = 1e-3  # of its highest: a learning rate that a schedule took to 
 _RATE_USED: Final = ("large_update", "slow_update", "spike")
 
 
-def learning_rate_high(measured: Measured) -> Finding | None:
+def learning_rate_high(measured: DiagnosticContext) -> Finding | None:
     """The loss got worse for good, or the first updates threw it up; strong where the updates were large too. Or it
     jumps in a training that failed, under large updates."""
     o, t, rate = measured.outcome, measured.thresholds, measured.rate
@@ -60,14 +60,14 @@ def learning_rate_high(measured: Measured) -> Finding | None:
     )  # fmt: skip
 
 
-def _large_before(measured: Measured) -> bool:
+def _large_before(measured: DiagnosticContext) -> bool:
     """Whether the last updates recorded before the loss got worse were large in the median, or one ten times that."""
     steps, ratios = measured.scalar(schema.UPDATE_RATIO)
     before, large = ratios[steps < (measured.outcome.since or 0)][-_LAST:], measured.thresholds.large_update
     return len(before) > 0 and bool(np.median(before) >= large or before.max() >= 10 * large)
 
 
-def _thrown(measured: Measured) -> bool:
+def _thrown(measured: DiagnosticContext) -> bool:
     """Whether its own updates threw the training off course: one larger than the weights; or the norm climbed in the
     first steps and the loss with it, or both stayed up in a training that ends at a constant prediction: there one
     batch may have made the norm."""
@@ -80,7 +80,7 @@ def _thrown(measured: Measured) -> bool:
     return len(after) > 0 and float(np.nanmedian(after)) >= measured.thresholds.spike / 2 * norms[0]
 
 
-def grew(measured: Measured) -> bool:
+def grew(measured: DiagnosticContext) -> bool:
     """Whether just before the first NaN or inf the norm was far above the usual one, or an update larger than the
     weights."""
     step, norms, steps = measured.origin.step, measured.history.before.values, measured.history.steps
@@ -92,7 +92,7 @@ def grew(measured: Measured) -> bool:
     return len(before) > 2 and bool(before[-3:].max() >= measured.thresholds.spike * np.median(before))
 
 
-def _high_sentence(measured: Measured, thrown: bool) -> str:
+def _high_sentence(measured: DiagnosticContext, thrown: bool) -> str:
     o = measured.outcome
     if thrown and measured.early_climb is None:
         largest = f"{number(measured.rate.largest)} times"
@@ -113,12 +113,12 @@ def _high_sentence(measured: Measured, thrown: bool) -> str:
     return f"The loss gets worse{since}{_update_words(measured)}."
 
 
-def _update_words(measured: Measured) -> str:
+def _update_words(measured: DiagnosticContext) -> str:
     largest = measured.rate.largest
     return "" if largest is None else f", and an update reaches {number(largest)} of the weights"
 
 
-def _update_evidence(measured: Measured) -> tuple[Evidence, ...]:
+def _update_evidence(measured: DiagnosticContext) -> tuple[Evidence, ...]:
     rate, found = measured.rate, []
     if rate.update is not None and rate.largest is not None:
         found += [
@@ -130,7 +130,7 @@ def _update_evidence(measured: Measured) -> tuple[Evidence, ...]:
     return tuple(found)
 
 
-def learning_rate_low(measured: Measured) -> Finding | None:
+def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
     """The loss falls slowly and steadily, or not at all, while updates are small and point the same way."""
     o, t, ratio = measured.outcome, measured.thresholds, measured.rate.update
     if not (o.name == "stuck" or o.detail == "slow") or ratio is None or measured.early_climb is not None:
@@ -171,7 +171,7 @@ def learning_rate_low(measured: Measured) -> Finding | None:
     )
 
 
-def _faded(measured: Measured) -> tuple[str, Advice] | None:
+def _faded(measured: DiagnosticContext) -> tuple[str, Advice] | None:
     """A learning rate that a schedule took to next to nothing, and what to do; None where it did not."""
     steps, rates = measured.scalar(schema.LR)
     if not len(rates) or rates[-1] >= _FADED * rates.max():
@@ -183,7 +183,7 @@ def _faded(measured: Measured) -> tuple[str, Advice] | None:
     return sentence, Advice(text, PRACTICE, "raise-learning-rate")
 
 
-def changed_during_training(measured: Measured) -> Finding | None:
+def changed_during_training(measured: DiagnosticContext) -> Finding | None:
     """What else changed at the step at which the loss got worse: the learning rate, the batch size, the length."""
     o = measured.outcome
     if (
@@ -228,14 +228,14 @@ def changed_during_training(measured: Measured) -> Finding | None:
     return _loss_first(measured, o.since)
 
 
-def _rate_jump(measured: Measured, since: int) -> tuple[int, float, float] | None:
+def _rate_jump(measured: DiagnosticContext, since: int) -> tuple[int, float, float] | None:
     steps, rates = measured.scalar(schema.LR)
     near = np.flatnonzero((steps[1:] <= since) & (steps[1:] >= since - max(20, len(steps) // 20)))
     jumps = [i for i in near if rates[i] > 0 and rates[i + 1] >= 3 * rates[i]]
     return (int(steps[jumps[0] + 1]), float(rates[jumps[0]]), float(rates[jumps[0] + 1])) if jumps else None
 
 
-def _loss_first(measured: Measured, since: int) -> Finding | None:
+def _loss_first(measured: DiagnosticContext, since: int) -> Finding | None:
     """The loss jumped in one step while the norm and the updates before it were as usual: the data or the task."""
     course = measured.loss_course
     if course is None or since not in course.steps:

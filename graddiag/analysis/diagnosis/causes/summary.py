@@ -5,7 +5,7 @@ from typing import Final
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, FindingName, Severity
 from graddiag.analysis.flow.fading import Fading
@@ -13,7 +13,7 @@ from graddiag.analysis.flow.reach import Reach
 from graddiag.analysis.words import number, percent, plural
 
 
-def not_measured(measured: Measured) -> Finding:
+def not_measured(measured: DiagnosticContext) -> Finding:
     """The way through time was measured in no layer; why, and what it takes."""
     reach = next(iter(measured.reaches), None)
     steps, recorded, layers = len(measured.history.steps), len(measured.recorded), len(measured.selections)
@@ -39,7 +39,7 @@ def not_measured(measured: Measured) -> Finding:
     )
 
 
-def _why_nothing(measured: Measured, steps: int) -> tuple[str, str]:
+def _why_nothing(measured: DiagnosticContext, steps: int) -> tuple[str, str]:
     if not steps:
         return "The run holds no step.", (
             "record a few steps of training with graddiag.watch, and let backward() run through the recurrent layer."
@@ -47,10 +47,10 @@ def _why_nothing(measured: Measured, steps: int) -> tuple[str, str]:
     return "The run holds no timestep of any recurrent layer.", _FOLLOWED
 
 
-def _why_not(measured: Measured, reach: Reach) -> tuple[str, str]:
+def _why_not(measured: DiagnosticContext, reach: Reach) -> tuple[str, str]:
     """Of the first layer: the reason, and what to do about it."""
     label = reach.selection.label
-    not_followed = measured.events.get(schema.EVENT_STATE_NOT_FOLLOWED)
+    not_followed = measured.events.get(schema.EVENT_GAIN_MISSING)
     if not_followed is not None and not reach.n_gains:
         return not_followed, _FOLLOW_IT
     if len(reach.timesteps) == 1 and any(each.attached for each in measured.truncations):
@@ -89,7 +89,7 @@ _REACH_IT: Final = (
 )
 
 
-def of_outcome(measured: Measured) -> Finding | None:
+def of_outcome(measured: DiagnosticContext) -> Finding | None:
     """The finding that an outcome which is not fine is listed by, for want of a cause or beside one."""
     o = measured.outcome
     if o.name == "overfits":
@@ -128,13 +128,15 @@ def of_outcome(measured: Measured) -> Finding | None:
     return None
 
 
-def _stuck(measured: Measured) -> tuple[Advice, ...]:
+def _stuck(measured: DiagnosticContext) -> tuple[Advice, ...]:
     if measured.outcome.detail == "constant-prediction":
         return CHECK_DATA, OVERFIT_ONE_BATCH, LONGER
     return OVERFIT_ONE_BATCH, CHECK_DATA, LONGER
 
 
-def _outcome(name: str, severity: Severity, measured: Measured, advice: tuple[Advice, ...], rule: str) -> Finding:
+def _outcome(
+    name: str, severity: Severity, measured: DiagnosticContext, advice: tuple[Advice, ...], rule: str
+) -> Finding:
     o = measured.outcome
     found = [
         Evidence(f"{o.measure}, {what}", value, "", where)
@@ -151,7 +153,7 @@ def _outcome(name: str, severity: Severity, measured: Measured, advice: tuple[Ad
     return Finding(name, severity, o.sentence, tuple(found), rule, advice, used, o.since)
 
 
-def healthy(measured: Measured) -> Finding:
+def healthy(measured: DiagnosticContext) -> Finding:
     """A training that demonstrably learned or is learning, of which no rule gave more than information."""
     advice = Advice("Nothing to do about the gradient. Compare seeds with `graddiag compare`.", PRACTICE, "continue")
     if not measured.faded:
@@ -164,7 +166,7 @@ def healthy(measured: Measured) -> Finding:
 _HEALTHY: Final = "the training learned or is learning, and no other rule gave a warning or worse."
 
 
-def unknown(measured: Measured) -> Finding:
+def unknown(measured: DiagnosticContext) -> Finding:
     """Success was not measured, or too few steps of it; the gradient's way was, as far as there is one."""
     o = measured.outcome
     advice = Advice("Log a validation metric: `recorder.log(val_loss=...)`.", PRACTICE, "log-metric")

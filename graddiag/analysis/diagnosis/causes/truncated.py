@@ -1,14 +1,14 @@
 """The rule for truncated back-propagation: cut inside a step, or with a window shorter than what the task needs."""
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.context import Measured
+from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, place_in
 from graddiag.analysis.flow.truncation import Truncation
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.words import number, plural, span
 
 
-def truncated(measured: Measured) -> Finding | None:
+def truncated(measured: DiagnosticContext) -> Finding | None:
     """The layer that is cut nearest to the loss; one whose state is cut between its calls within a step; one whose
     window is too short for the task's distance; else, as information, one that begins from a carried state."""
     if measured.cuts:
@@ -29,7 +29,7 @@ def _reached(found: Truncation) -> int:
     return found.cut_timestep + 1 if found.selection.reverse else found.window - found.cut_timestep
 
 
-def _cut(measured: Measured, found: Truncation) -> Finding:
+def _cut(measured: DiagnosticContext, found: Truncation) -> Finding:
     thresholds = measured.thresholds
     assert found.cut_timestep is not None
     assert found.cut_share is not None
@@ -57,7 +57,7 @@ def _cut(measured: Measured, found: Truncation) -> Finding:
     )
 
 
-def _inside(measured: Measured, message: str) -> Finding:
+def _inside(measured: DiagnosticContext, message: str) -> Finding:
     advice = (
         Advice("Remove the detach() of the state between the calls of one step (or .data).", PRACTICE, "remove-detach"),
         _LONGER,
@@ -75,7 +75,7 @@ def _inside(measured: Measured, message: str) -> Finding:
     )
 
 
-def _short(measured: Measured, found: Truncation) -> Finding:
+def _short(measured: DiagnosticContext, found: Truncation) -> Finding:
     thresholds = measured.thresholds
     assert found.distance is not None
     label = found.selection.label
@@ -93,7 +93,7 @@ def _short(measured: Measured, found: Truncation) -> Finding:
     )
 
 
-def _carried(measured: Measured, found: Truncation) -> Finding:
+def _carried(measured: DiagnosticContext, found: Truncation) -> Finding:
     thresholds = measured.thresholds
     assert found.carried_share is not None
     label, first, last = found.selection.label, int(found.steps[0]), int(found.steps[-1])

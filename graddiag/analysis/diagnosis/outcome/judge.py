@@ -27,14 +27,14 @@ from graddiag.analysis.diagnosis.outcome.levels import (
 )
 from graddiag.analysis.diagnosis.outcome.measures import (
     Measure,
-    chance_of,
     constant_loss,
     explained_of,
     goal_of,
     loss_of,
+    no_measure,
 )
-from graddiag.analysis.diagnosis.outcome.no_measure import no_measure
 from graddiag.analysis.diagnosis.outcome.untrained import partly_trained, skipped_updates, without_gradient
+from graddiag.analysis.optimization.loss import chance_of
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source, source_of
 from graddiag.run import Run, numbers, remembered

@@ -1,5 +1,5 @@
 """Which scalar of a run says whether it learned: the goal that the user named, one that was logged under a usual name,
-what the model explains beyond a constant prediction, or the loss."""
+what the model explains beyond a constant prediction, or the loss; and whether that loss measures success."""
 
 import math
 import re
@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
+from graddiag.analysis.diagnosis.outcome import words
+from graddiag.analysis.diagnosis.outcome.course import Course
+from graddiag.analysis.optimization.loss import chance_of, number_of
 from graddiag.analysis.values import Floats, Ints
 from graddiag.run import Run, numbers, remembered
 
 Kind = Literal["goal", "explained", "loss"]
-
-_NUMBER: Final = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
-_CHANCE: Final = re.compile(rf"(?P<factor>{_NUMBER})?\s*(?:ln (?P<log>{_NUMBER}))?(?:\s*/\s*(?P<divisor>{_NUMBER}))?")
 
 # names under which people log what they want, the better evidence first, and whether more is better
 _HELD_OUT: Final = r"(?:val|valid|validation|test|eval|dev|held_?out)"
@@ -151,20 +151,27 @@ def scalar(run: Run, name: str) -> tuple[Ints, Floats]:
     return frame[schema.STEP].to_numpy(dtype=np.int64)[finite], values[finite]
 
 
-def chance_of(run: Run) -> float | None:
-    """The loss of guessing that the configuration names: ``chance_loss`` is 0.25, 1/24, ln 4 or 10 ln 5 / 30."""
-    return number_of(run.manifest.config.get("chance_loss"))
+def no_measure(run: Run, found: Course) -> Literal["not-a-measure"] | None:
+    """Why this loss does not measure success: it crosses 0 within its noise, or moves with a weight that was logged."""
+    if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
+        return "not-a-measure"
+    return "not-a-measure" if _weighed(run, found) else None
 
 
-def number_of(text: object) -> float | None:
-    """A number as people write chance levels: 0.25, 1/24, ln 4, 10 ln 5 / 30; None for anything else."""
-    if text is None:
-        return None
-    found = _CHANCE.fullmatch(str(text).strip())
-    if found is None or not (found["factor"] or found["log"]):
-        return None
-    factor, log, divisor = (float(found[name] or 1) for name in ("factor", "log", "divisor"))
-    if divisor == 0 or (found["log"] and log <= 0):
-        return None
-    value = factor * (math.log(log) if found["log"] else 1.0) / divisor
-    return value if math.isfinite(value) else None
+def _weighed(run: Run, found: Course) -> bool:
+    """Whether a logged weight of the loss (beta, temperature, ...) changes and the loss rises with it."""
+    if found.last <= found.best + 2 * found.error:
+        return False
+    for name in words.WEIGHTS:
+        steps, values = scalar(run, name)
+        if len(values) > 3 and np.ptp(values) > 1e-3 * np.abs(values).max() and _together(found, steps, values):
+            return True
+    return False
+
+
+def _together(found: Course, steps: Ints, values: Floats) -> bool:
+    along = np.interp(found.block_steps[found.best_block :], steps, values)
+    levels = found.levels[found.best_block :]
+    if len(levels) < 3 or np.ptp(along) == 0 or np.ptp(levels) == 0:
+        return False
+    return abs(float(np.corrcoef(along, levels)[0, 1])) > 0.7

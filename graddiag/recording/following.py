@@ -1,0 +1,82 @@
+"""What a recording follows of a model, and what it does not: reported once, with what to do about it."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from torch import nn
+
+from graddiag import schema
+from graddiag.recording.events import (
+    Event,
+    gain_missing_event,
+    layer_added_event,
+    not_followed_event,
+    nothing_followed_event,
+)
+from graddiag.recording.layers import LayerMeter
+from graddiag.tracing.unfollowed import described, unfollowed_parts
+
+_WAYS: Final = (
+    'Name the module whose call takes a state and gives the next one, watch(..., cells="NAME"), or call '
+    'recorder.tap("NAME", state) at each timestep of the loop.'
+)
+
+
+class Following:
+    """Notices, step by step, what is not followed; ``silent``: the user has said that there is nothing to follow."""
+
+    def __init__(self, model: nn.Module, layers: LayerMeter, *, silent: bool) -> None:
+        self._model = model
+        self._layers = layers
+        self._silent = silent
+        self._parts: Mapping[str, str] = {} if silent else unfollowed_parts(model, layers.cells)
+        self._reported: set[str] = set()
+        self._first = True
+
+    def at_attach(self, step: int) -> list[Event]:
+        """The parts that look recurrent and are not followed, as events."""
+        return [self._not_followed(step, name, reason) for name, reason in self._parts.items()]
+
+    def found(self, step: int) -> Iterator[Event]:
+        """Layers that the model has got since the last recorded step; they are followed from now on."""
+        for name in self._layers.find():
+            yield layer_added_event(step, name)
+
+    def of_step(self, step: int) -> list[Event]:
+        """What was not followed in a recorded step that is about to end, before its traces are taken."""
+        first, self._first = self._first, False
+        if self._silent:
+            return []
+        unheard = {name: reason for name, reason in self._layers.unheard.items() if self._is_new(name)}
+        if first and self._layers.nothing_ran:
+            return [nothing_followed_event(step, self._message({**self._parts, **unheard}))]
+        return [self._not_followed(step, name, reason) for name, reason in unheard.items()]
+
+    def of_gains(self, step: int) -> Iterator[Event]:
+        """An event for each cell whose transport gain is missing, at the first step that has it."""
+        for name, reason in self._layers.reasons.items():
+            if self._is_new(f"gain {name}"):
+                yield gain_missing_event(step, name, reason)
+
+    def _not_followed(self, step: int, name: str, reason: str) -> Event:
+        part = described(self._model, {name: reason})
+        return not_followed_event(step, name, f"graddiag does not follow {part}. {_WAYS}")
+
+    def _message(self, unheard: Mapping[str, str]) -> str:
+        what = f"Nothing of {type(self._model).__name__} is followed through time: "
+        ran = (
+            "no RNN, LSTM, GRU or cell of torch.nn ran in it with gradients on, no cell was named, nothing was tapped. "
+        )
+        looks = f"It looks recurrent here: {described(self._model, unheard)}. " if unheard else ""
+        return f"{what}{ran}{looks}{_WAYS} Pass cells=() if there is no recurrence."
+
+    def _is_new(self, what: str) -> bool:
+        new = what not in self._reported
+        self._reported.add(what)
+        return new
+
+
+def warn_of(event: Event) -> None:
+    """A warning with the message of an event."""
+    warnings.warn(event[schema.MESSAGE], RuntimeWarning, stacklevel=2)

@@ -1,0 +1,259 @@
+"""One backward pass through the calls of followed cells: each call is measured once all of its gradient is there.
+
+Calls are measured from the last to the first of a sequence, since what a call sends back belongs to the one before. A
+call behind which operations change the state is measured the moment before the pass goes through these operations, the
+others when the pass has ended.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from graddiag.errors import UnsupportedError
+from graddiag.tracing.backward import current_pass
+from graddiag.tracing.credit import loss_timesteps
+from graddiag.tracing.custom.cell_call import tensors_in
+from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey
+from graddiag.tracing.custom.replay import Replica, generators_kept
+from graddiag.tracing.custom.sequence import CallJacobian, CellStep, less
+from graddiag.tracing.norms import norm, rows_of
+from graddiag.tracing.state_graph import Way
+
+_CLOSE: Final = {torch.float16: 1e-2, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.complex64: 1e-4}
+_SEVERAL: Final = "the state that a call was given depends on several earlier ones at once"
+
+
+@dataclass
+class _Sent:
+    """What a call sends to the one before it: to the state that one returned, and past it to the state that it was
+    given. None where it is not known. rows: the same of the gradients of single loss timesteps, [K, ...]."""
+
+    onward: tuple[Tensor, ...] | None
+    past: tuple[Tensor, ...] | None
+    rows: tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None = None
+
+
+class CellPass:
+    """The calls that one backward pass reaches."""
+
+    def __init__(
+        self, modules: Mapping[str, nn.Module], guard: Callable[[str, Callable[[], None]], None], *, credit: bool
+    ) -> None:
+        self.number = current_pass()
+        self._modules = modules
+        self._guard = guard
+        self._credit = credit
+        self._replicas: dict[str, Replica] = {}
+        self._waiting: dict[CellRecord, ObservedCellCall] = {}
+        self._sent: dict[CellRecord, _Sent] = {}
+        self._measured: list[tuple[ObservedCellCall, frozenset[int]]] = []
+        self._at: dict[CellRecord, tuple[int, ...]] = {}
+
+    def reach(self, call: ObservedCellCall) -> None:
+        """A gradient has come to ``call``; more may come."""
+        self._waiting[call.record] = call
+
+    def measure_down_to(self, call: ObservedCellCall) -> None:
+        """Measures ``call`` and those behind it of its sequence: the gradient of all these is complete."""
+        own, sequence = call.record, call.record.sequence
+        behind = [each for each in self._waiting if each.index >= own.index and each.name == own.name]
+        self._measure([self._waiting[each] for each in behind if each.sequence is sequence])
+
+    def finish(self) -> None:
+        """Measures what is left. A call that got more gradient after it was measured is not known."""
+        self._measure(list(self._waiting.values()))
+        for call, seen in self._measured:
+            if seen != call.grads.keys() and call.record.step is not None:
+                reason = "a gradient came to a part of the state after the rest had been sent back"
+                call.record.step = replace(call.record.step, reason=reason, onward=None)
+            call.grads = {}
+
+    def _measure(self, calls: Sequence[ObservedCellCall]) -> None:
+        if not calls:
+            return
+        with torch.no_grad(), generators_kept(calls[0].leaves[0].device):
+            for call in sorted(calls, key=lambda each: each.record.index, reverse=True):
+                self._guard(call.record.name, partial(self._measure_one, call))
+
+    def _measure_one(self, call: ObservedCellCall) -> None:
+        del self._waiting[call.record]
+        self._measured.append((call, frozenset(call.grads)))
+        step, before = self._step(call), call.record.step
+        call.record.step = step if before is None else before.plus(step)
+
+    def _step(self, call: ObservedCellCall) -> CellStep:
+        """What a call has got and sends; where it cannot be called again, what it has got alone."""
+        states = [call.leaves[part] for part in call.parts]
+        total = tuple(call.grads.get(part, torch.zeros_like(call.leaves[part])) for part in call.parts)
+        rms = tuple(_rms(state) for state in states)
+        came = self._sent.pop(call.record, None)
+        reason = _why_not(call)
+        if reason is None:
+            try:
+                return self._known(call, states, total, rms, came)
+            except Exception as error:  # the user's own forward may do anything when it is called again
+                reason = f"calling it again failed with {type(error).__name__}: {error}"
+        if call.record.source is not None:
+            self._sent[call.record.source] = _Sent(None, None)
+        return CellStep(rms, total, total, None, None, reason=reason)
+
+    def _known(
+        self,
+        call: ObservedCellCall,
+        states: Sequence[Tensor],
+        total: tuple[Tensor, ...],
+        rms: tuple[Tensor, ...],
+        came: _Sent | None,
+    ) -> CellStep:
+        jacobian, exact = self._again(call, states)
+        came = came or _Sent((), ())
+        outside, past = jacobian.outside(total), came.past
+        immediate = None if came.onward is None else less(outside, came.onward)
+        given = None if past is None else _added(jacobian.sent(outside), past)
+        step = CellStep(rms, total, outside, immediate, came.onward, past or (), given, None, exact)
+        sent = _sent_on(call, given)
+        rows = self._rows(call, jacobian, immediate, came)
+        if call.record.source is not None:
+            if rows is not None and sent.onward is not None:
+                sent.rows = _rows_along(call, rows)
+            self._sent[call.record.source] = sent
+        if sent.onward is None:
+            reason = "the call was given no state" if not call.given else _way_reason(call)
+            return replace(step, reason=reason)
+        return replace(step, onward=(*sent.onward, *(sent.past or ())))
+
+    def _again(self, call: ObservedCellCall, states: Sequence[Tensor]) -> tuple[CallJacobian, Tensor]:
+        """The call once more, with the graph from the state it was given to the one it returns."""
+        name = call.record.name
+        replica = self._replicas.get(name) or self._replicas.setdefault(name, Replica(self._modules[name]))
+        given = [_leaf(each) for each in call.given]
+        leaves = tensors_in(replica(call.form.replaced(call.bound, given), call.surroundings))
+        if len(leaves) != len(call.leaves):
+            raise UnsupportedError(f"it returned {len(leaves)} tensors, and {len(call.leaves)} the first time")
+        again = [leaves[part] if part in call.live else leaves[part].detach() for part in call.parts]
+        return CallJacobian(again, given), _same(again, states)
+
+    def _rows(
+        self, call: ObservedCellCall, jacobian: CallJacobian, immediate: tuple[Tensor, ...] | None, came: _Sent
+    ) -> tuple[Tensor, ...] | None:
+        """The gradients of single loss timesteps that the call sends to the state it was given, [K, ...]; their norms
+        are kept in its record. None where they are not known."""
+        record = call.record
+        if not self._credit or not call.given or immediate is None or (came.onward and came.rows is None):
+            record.credit.append(None)
+            return None
+        record.at = self._at.pop(record, ()) or loss_timesteps(record.position + 1, "forward")
+        onward, past = came.rows or ((), ())
+        if record.position in record.at:
+            first = tuple(each.unsqueeze(0) for each in immediate)
+            onward = tuple(torch.cat((one, rest)) for one, rest in zip(first, onward, strict=True)) if onward else first
+            past = tuple(torch.cat((torch.zeros_like(each[:1]), each)) for each in past)
+        if record.source is not None:
+            self._at[record.source] = record.at
+        total = jacobian.within(onward, record.first)
+        record.credit.append(norm(total.flatten(1) if not total.is_complex() else torch.view_as_real(total).flatten(1)))
+        return _added(jacobian.sent(onward, batched=True), past)
+
+
+def _why_not(call: ObservedCellCall) -> str | None:
+    """Why a call cannot be called again."""
+    return "an argument of the call was changed in place after it" if call.changed else None
+
+
+def _leaf(tensor: Tensor) -> Tensor:
+    leaf = tensor.detach()
+    return leaf.requires_grad_() if leaf.is_floating_point() or leaf.is_complex() else leaf
+
+
+def _sent_on(call: ObservedCellCall, given: tuple[Tensor, ...] | None) -> _Sent:
+    """What reaches the call before, through the operations that lie between."""
+    if not call.given:
+        return _Sent(None, ())
+    if given is None:
+        return _Sent(None, None)
+    if call.record.source is None or call.way is None:
+        return _Sent(given, ())  # to a state that no call of the sequence has returned
+    try:
+        return _Sent(*_along(call.record.source, call.way, given))
+    except UnsupportedError:
+        beside = any(key.side == "given" for key in _keys(call.way) if key.record is call.record.source)
+        return _Sent(None, None if beside else ())
+
+
+def _along(source: CellRecord, way: Way, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """``given`` sent along the way: to the state that the source returned, and past it to the one it was given."""
+    if unwanted := several(source, way):
+        raise UnsupportedError(unwanted)
+    found: dict[tuple[str, int], Tensor] = {}
+    for key, grad in way.send_back(list(given)).items():
+        assert isinstance(key, StateKey)
+        if key.record is source:
+            found[key.side, key.leaf] = grad
+    onward = tuple(_or_zeros(found.get(("returned", leaf)), shape, given[0]) for leaf, shape in source.returned)
+    if not any(key.side == "given" and key.record is source for key in _keys(way)):
+        return onward, ()
+    past = (_or_zeros(found.get(("given", leaf)), shape, given[0]) for leaf, shape in enumerate(source.given))
+    return onward, tuple(past)
+
+
+def several(source: CellRecord, way: Way) -> str | None:
+    """Why a way that leads to more than one call gives no gain; None where it leads to ``source`` alone."""
+    state = {leaf for leaf, _ in source.returned}
+    for keys in way.ends.values():
+        own = [key for key in keys if isinstance(key, StateKey) and key.record is source]
+        if not any(key.side == "given" or key.leaf in state for key in own):
+            return _SEVERAL
+    return None
+
+
+def _keys(way: Way) -> list[StateKey]:
+    return [key for key in way.sources if isinstance(key, StateKey)]
+
+
+def _rows_along(
+    call: ObservedCellCall, rows: tuple[Tensor, ...]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
+    """``_along`` for several gradients at once, [K, ...] each."""
+    source, way = call.record.source, call.way
+    if source is None or way is None:
+        return None
+    each = [_along(source, way, row) for row in zip(*(part.unbind() for part in rows), strict=True)]
+    onward, past = (tuple(torch.stack(part) for part in zip(*side, strict=True)) for side in zip(*each, strict=True))
+    return onward, past
+
+
+def _or_zeros(found: Tensor | None, shape: torch.Size, like: Tensor) -> Tensor:
+    return like.new_zeros(shape) if found is None else found
+
+
+def _added(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple(one + other for one, other in zip(a, b, strict=True)) if b else a
+
+
+def _way_reason(call: ObservedCellCall) -> str:
+    source, way = call.record.source, call.way
+    if source is None or way is None:
+        return "what the next call sends past this one is not known"
+    return several(source, way) or way.missing or "what the next call sends past this one is not known"
+
+
+def _rms(state: Tensor) -> Tensor:
+    rows = rows_of(state)
+    return norm(norm(rows)) / max(rows.numel(), 1) ** 0.5
+
+
+def _same(again: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
+    """Whether the state is the same but for rounding, 0-dim; NaN is the same as NaN."""
+    found = [
+        torch.isclose(
+            one.detach(), other, rtol=(close := _CLOSE.get(other.dtype, 1e-9)), atol=close, equal_nan=True
+        ).all()
+        if one.shape == other.shape
+        else torch.zeros((), dtype=torch.bool, device=other.device)
+        for one, other in zip(again, before, strict=True)
+    ]
+    return torch.stack(found).all()
