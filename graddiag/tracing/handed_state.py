@@ -26,7 +26,7 @@ FINALS: Final[tuple[Place, ...]] = ("h_n", "c_n")
 GIVENS: Final[tuple[Place, ...]] = ("h0", "c0")
 
 
-class StateKey(NamedTuple):
+class HandedKey(NamedTuple):
     """A state of a call: what it returned (output, h_n, c_n) or what it was given (h0, c0)."""
 
     call: int
@@ -46,7 +46,7 @@ class HandedState:
     this call. follows: the call that it carries on from, None where none is known. reason: why none is, although the
     state is attached. gap: why the transport gain across the way is not known. ended: [N] samples whose state does not
     depend on the call before (a mask that ends an episode), None where not known of any; absent: [N] samples that the
-    *next* call's state passes by (padding), likewise. sums: what earlier calls have got, by ``StateKey``, and by
+    *next* call's state passes by (padding), likewise. sums: what earlier calls have got, by ``HandedKey``, and by
     ``("moved", layer)`` the carried gradient of each layer behind the way.
     """
 
@@ -74,7 +74,7 @@ class HandedState:
     def sources(self) -> set[int]:
         """The calls whose results the state depends on, at once."""
         keys = () if self._way is None else self._way.sources
-        return {key.call for key in keys if isinstance(key, StateKey) and key.place not in GIVENS}
+        return {key.call for key in keys if isinstance(key, HandedKey) and key.place not in GIVENS}
 
     def reaches(self, call: int) -> bool:
         """Whether the state depends on what that call returned, at once."""
@@ -123,7 +123,7 @@ class HandedState:
             for key, grad in found.items():
                 arrived[key] = grad if key not in arrived else arrived[key] + grad
         for key, grad in arrived.items():
-            assert isinstance(key, StateKey)
+            assert isinstance(key, HandedKey)
             if key.place in GIVENS:
                 self._pass_by(key, grad)
             else:
@@ -207,7 +207,7 @@ class HandedState:
         h: Tensor | None = None
         c: Tensor | None = None
         for key, grad in found.items():
-            assert isinstance(key, StateKey)
+            assert isinstance(key, HandedKey)
             if key.place not in places:
                 continue
             if key.call != self.follows:
@@ -253,7 +253,7 @@ class HandedState:
             held |= (grad != 0).any(-1).flatten(0, -2).any(0) if grad.dim() > 2 else (grad != 0).any(-1)
         return held
 
-    def _pass_by(self, key: StateKey, grad: Tensor) -> None:
+    def _pass_by(self, key: HandedKey, grad: Tensor) -> None:
         """What goes past the call before goes on from the state that it was given."""
         before = None if self._before is None else self._before()
         if before is None or key.call != before.call:
@@ -274,9 +274,9 @@ def follow_back(
     way = graph.way(module, given)
     # a state that one call returned and the next was given is the former
     for edge, keys in way.ends.items():
-        returned: Sequence[Hashable] = [k for k in keys if isinstance(k, StateKey) and k.place not in GIVENS]
+        returned: Sequence[Hashable] = [k for k in keys if isinstance(k, HandedKey) and k.place not in GIVENS]
         way.ends[edge] = returned or keys
-    finals = {key.call for key in way.sources if isinstance(key, StateKey) and key.place not in GIVENS}
+    finals = {key.call for key in way.sources if isinstance(key, HandedKey) and key.place not in GIVENS}
     if way.missing is not None and not finals:
         handed.reason = way.missing
         return way, None
@@ -296,8 +296,8 @@ def _past(way: Way, before: HandedState) -> None:
     passed = dict(zip(FINALS, GIVENS, strict=True))
     for edge, keys in way.ends.items():
         way.ends[edge] = [
-            StateKey(before.call, passed[key.place])
-            if isinstance(key, StateKey) and key.call == before.follows and key.place in passed
+            HandedKey(before.call, passed[key.place])
+            if isinstance(key, HandedKey) and key.call == before.follows and key.place in passed
             else key
             for key in keys
         ]
@@ -316,7 +316,7 @@ def _line(handed: HandedState, calls: Mapping[int, HandedState]) -> set[int]:
 def _places(way: Way) -> list[tuple[Place, int]]:
     """Of a direct way, what each state was."""
     keys = [way.ends[root][0] for root in way.roots if root is not None]
-    return [(key.place, key.call) for key in keys if isinstance(key, StateKey)]
+    return [(key.place, key.call) for key in keys if isinstance(key, HandedKey)]
 
 
 def _rows(grads: Sequence[Tensor | None]) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graddiag.cells import Immediate, States
 from graddiag.tracing.differences import ROUNDING, difference
-from graddiag.tracing.handed_state import FINALS, GIVENS, HandedState, StateKey
+from graddiag.tracing.handed_state import FINALS, GIVENS, HandedKey, HandedState
 from graddiag.tracing.trace import Trace
 
 Calls = Mapping[tuple[str, int], HandedState]
@@ -95,6 +95,9 @@ def _joined(chain: Sequence[Trace], calls: Calls) -> Trace:
         states = replace(states, given_h=_cat([trace.h_before for trace in chain]), given_c=given_c)
     if all(trace.grad_h is None for trace in chain):
         return states
+    if any(trace.grad_h is not None and trace.grad_h_direct is None for trace in chain):
+        # through the layer's own gradient: the totals alone are known
+        return replace(states, grad_h=torch.cat([_zeros_like_h(t) if t.grad_h is None else t.grad_h for t in chain]))
     known = [trace if trace.grad_h is not None else _without_gradient(trace) for trace in chain]
     crossings = [_crossing(trace, each) for trace, each in zip(known[1:], handed[1:], strict=True)]
     direct = [_less(trace, _arrived(trace, known, handed)) for trace in known]
@@ -127,7 +130,7 @@ def _arrived(trace: Trace, chain: Sequence[Trace], handed: Sequence[HandedState]
         if not state.known and state.reaches(trace.call):
             found.known = False
         for place in ("output", *FINALS):
-            grad = state.sums.get(StateKey(trace.call, place))
+            grad = state.sums.get(HandedKey(trace.call, place))
             if grad is None:
                 continue
             if place == "output":
@@ -155,7 +158,7 @@ def _crossing(trace: Trace, handed: HandedState) -> _Crossing:
     if handed.direct:
         return _Crossing(sent_h, sent_c, sent_h, sent_c)
     zeros_h, zeros_c = torch.zeros_like(sent_h), None if sent_c is None else torch.zeros_like(sent_c)
-    output, h, c = (handed.sums.get(StateKey(handed.follows or 0, place)) for place in ("output", *FINALS))
+    output, h, c = (handed.sums.get(HandedKey(handed.follows or 0, place)) for place in ("output", *FINALS))
     at_h = zeros_h if h is None else _of_layer(h, trace.layer)
     if output is not None and trace.layer + 1 == len(handed.layers):
         at_h = at_h + output[-1]
@@ -302,6 +305,10 @@ def _without_gradient(trace: Trace) -> Trace:
     h, gates = torch.zeros_like(trace.h), torch.cat(list(trace.gates.values()), dim=-1)
     c, grad_a = None if trace.c is None else torch.zeros_like(trace.c), torch.zeros_like(gates)
     return replace(trace, grad_h=h, grad_h_direct=h, sent_h=h, grad_c=c, sent_c=c, grad_a=grad_a, grad_a_hh=grad_a)
+
+
+def _zeros_like_h(trace: Trace) -> Tensor:
+    return torch.zeros_like(trace.h)
 
 
 def _of_layer(grad: Tensor, layer: int) -> Tensor:

@@ -51,6 +51,8 @@ class LayerCall:
         self._versions = _versions(call.weights)
         self._gradients = ByPass(passes)
         self._held = False
+        # whether a loss reached it through its own gradient: then the total alone is known
+        self.beyond = False
 
     def add(self, immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
         """Takes the gradients of the backward pass under way, in the order of processing; ``commit`` ends the pass."""
@@ -60,6 +62,13 @@ class LayerCall:
             self._held = True
             self._on_reached(self)
         self._gradients.stage(0, PassGradients(immediate, adjoint, grad_w_hh))
+
+    def add_beyond(self, total: Tensor) -> None:
+        """What the pass brought to h_t through the layer's own gradient, [T, N, P], in the order of processing."""
+        if not self._held:
+            self._held = True
+            self._on_reached(self)
+        self._gradients.stage(1, total)
 
     def sent_in_pass(self) -> tuple[Tensor, Tensor | None] | None:
         """What it sends back to its initial state in the pass under way, [N, S] each; None where nothing reached it."""
@@ -81,7 +90,7 @@ class LayerCall:
 
     @property
     def reached(self) -> bool:
-        return self._gradients.get(0) is not None
+        return bool(self._gradients.sums())
 
     def own_weights(self, copies: "WeightCopies") -> None:
         """Keeps the weights as they are now, whatever the update will make of them."""
@@ -120,6 +129,10 @@ class LayerCall:
             weights=call.weights if _versions(call.weights) == self._versions else None,
             ran_in=call.ran_in,
         )
+        beyond: Tensor | None = self._gradients.get(1)
+        if beyond is not None or (found is not None and self.beyond):
+            parts = [None if found is None else found.adjoint.grad_h, beyond]
+            return replace(trace, grad_h=ordered(_sum(*parts)))
         if found is None:
             return trace
         adj = found.adjoint
@@ -196,7 +209,11 @@ def _added(a: Gradients, b: Gradients) -> Gradients:
     return replace(a, **total)  # type: ignore[arg-type]
 
 
-def _together(a: PassGradients, b: PassGradients) -> PassGradients:
+def _together(a: PassGradients | Tensor, b: PassGradients | Tensor) -> PassGradients | Tensor:
+    if isinstance(a, Tensor) or isinstance(b, Tensor):
+        assert isinstance(a, Tensor)
+        assert isinstance(b, Tensor)
+        return a + b
     return PassGradients(_added(a.immediate, b.immediate), _added(a.adjoint, b.adjoint), a.grad_w_hh + b.grad_w_hh)
 
 

@@ -44,7 +44,10 @@ def signals(trace: Trace) -> Signals:
     if trace.c is not None:
         columns[schema.C_RMS] = _rms(trace.c, real)
     columns |= _handed_on(trace, missing)
-    if trace.grad_h is not None:
+    if trace.grad_h is not None and trace.grad_h_direct is None:
+        by_sample = norm(trace.grad_h)
+        columns |= {schema.GRAD_H: norm(by_sample), schema.GRAD_H_MAX: by_sample.amax(-1)}
+    elif trace.grad_h is not None:
         columns |= _gradient_norms(trace) | _weight_contributions(trace)
         columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
         if trace.unclipped_h is not None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from graddiag.tracing.backward import EndOfBackward
-from graddiag.tracing.handed_state import FINALS, GIVENS, HandedState, StateKey, follow_back
+from graddiag.tracing.handed_state import FINALS, GIVENS, HandedKey, HandedState, follow_back
 from graddiag.tracing.passes import Passes
 from graddiag.tracing.state_graph import StateGraph
 
@@ -60,9 +60,9 @@ class StateLinks:
         if not self._sizes.get((module, call)):
             return
         if output is not None:
-            self._graph.note(module, StateKey(call, "output"), output)
+            self._graph.note(module, HandedKey(call, "output"), output)
         for place, state in zip(FINALS, finals, strict=False):
-            self._graph.note(module, StateKey(call, place), state)
+            self._graph.note(module, HandedKey(call, place), state)
         self._ends.setdefault(module, set()).update(_at(state) for state in finals)
 
     def _follow(
@@ -79,7 +79,7 @@ class StateLinks:
         handed.follow(way, before, partial(_send, guard, end))
         if not handed.direct:
             for place, state in zip(GIVENS, states, strict=False):
-                self._graph.note(module, StateKey(handed.call, place), state)
+                self._graph.note(module, HandedKey(handed.call, place), state)
 
     def _cut(self, module: str, states: Sequence[Tensor]) -> None:
         """Counts a state that was cut off; zeros may lie where a state that was freed had been."""

@@ -26,7 +26,9 @@ class Trace:
         kind: lstm, gru, rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, rnn_truncated-relu, the same with rnn_residual_.
         h: [T, N, P]; h0: [N, P]; c: [T, N, H] and c0: [N, H] for an LSTM.
         gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN; phi(a) in a residual one).
-        grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n.
+        grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n. Where the
+            loss depends on the layer's own gradient (a gradient penalty) the total alone is known, and the others are
+            None.
         grad_c: total dL/dc_t, [T, N, H]; grad_c_direct: the gradient into c_n, or None if there was none.
         grad_a: dL/da_t, [T, N, gates*H], rows in torch's order, at the input side.
         grad_a_hh: the same at the recurrent side; a GRU's n block carries r_t there. G_t = grad_a_hh_t^T h_{t-1}.
