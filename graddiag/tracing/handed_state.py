@@ -76,10 +76,6 @@ class HandedState:
         keys = () if self._way is None else self._way.sources
         return {key.call for key in keys if isinstance(key, HandedKey) and key.place not in GIVENS}
 
-    def reaches(self, call: int) -> bool:
-        """Whether the state depends on what that call returned, at once."""
-        return call in self.sources
-
     def follow(self, way: Way, before: "HandedState", on_gradient: Callable[["HandedState"], None]) -> None:
         """Carries on from the call ``before`` along ``way``; ``on_gradient`` is called at the moment to ``send``."""
         self._way, self._before, self.follows = way, weakref.ref(before), before.call

@@ -25,13 +25,11 @@ _ROUNDING_OF_OPERATIONS: Final = 256
 
 @dataclass
 class _Arrived:
-    """What a call gets from the calls behind it: at the output [T, N, S] and at its last h and c, [N, S]; and whether
-    all of it is known."""
+    """What a call gets from the calls behind it: at the output [T, N, S] and at its last h and c, [N, S]."""
 
     output: Tensor | None = None
     h: Tensor | None = None
     c: Tensor | None = None
-    known: bool = True
     rounding: int = ROUNDING
 
 
@@ -100,7 +98,8 @@ def _joined(chain: Sequence[Trace], calls: Calls) -> Trace:
         return replace(states, grad_h=torch.cat([_zeros_like_h(t) if t.grad_h is None else t.grad_h for t in chain]))
     known = [trace if trace.grad_h is not None else _without_gradient(trace) for trace in chain]
     crossings = [_crossing(trace, each) for trace, each in zip(known[1:], handed[1:], strict=True)]
-    direct = [_less(trace, _arrived(trace, known, handed)) for trace in known]
+    behind = _behind_each(known, handed)
+    direct = [_less(trace, _arrived(trace, behind.get(trace.call, ()))) for trace in known]
     grad_a = _cat([trace.grad_a for trace in known])
     shared = all(trace.grad_a_hh is trace.grad_a for trace in known)
     joined = replace(
@@ -116,19 +115,25 @@ def _joined(chain: Sequence[Trace], calls: Calls) -> Trace:
     return _with_gains(_with_sent(joined, known, crossings), known, handed, crossings)
 
 
-def _arrived(trace: Trace, chain: Sequence[Trace], handed: Sequence[HandedState]) -> _Arrived:
+def _behind_each(chain: Sequence[Trace], handed: Sequence[HandedState]) -> dict[int, list[tuple[Trace, HandedState]]]:
+    """By call those behind it whose state depends on what it returned, at once."""
+    found: dict[int, list[tuple[Trace, HandedState]]] = {}
+    for later, state in zip(chain, handed, strict=True):
+        for call in {state.follows} if state.direct else state.sources:
+            if call is not None:
+                found.setdefault(call, []).append((later, state))
+    return found
+
+
+def _arrived(trace: Trace, behind: Sequence[tuple[Trace, HandedState]]) -> _Arrived:
     """All that the calls behind ``trace`` send to what it returned."""
     found = _Arrived()
-    for later, state in zip(chain, handed, strict=True):
+    for later, state in behind:
         if state.direct:
-            if state.follows == trace.call:
-                sent_h, sent_c = _sent_directly(later, state)
-                found.h, found.c = _sum(found.h, sent_h), _sum(found.c, sent_c)
+            sent_h, sent_c = _sent_directly(later, state)
+            found.h, found.c = _sum(found.h, sent_h), _sum(found.c, sent_c)
             continue
-        if state.reaches(trace.call):
-            found.rounding = _ROUNDING_OF_OPERATIONS
-        if not state.known and state.reaches(trace.call):
-            found.known = False
+        found.rounding = _ROUNDING_OF_OPERATIONS
         for place in ("output", *FINALS):
             grad = state.sums.get(HandedKey(trace.call, place))
             if grad is None:

@@ -1,9 +1,9 @@
 """What a loss adds to the gradient at the timesteps of a layer when it depends on the layer's own gradient.
 
 A gradient penalty, or MAML, differentiates with ``create_graph`` and puts the result into the loss. The second backward
-pass goes through the graph of the first one, in which the states of the layer are no tensors that a hook could see. It is
-computed on a copy of the layer, unrolled under autograd: with u what the first pass brought to the layer's results, g
-what it made of that for the layer's inputs, and v the gradient of the loss with respect to g, it is the gradient of
+pass goes through the graph of the first one, in which the states of the layer are no tensors that a hook could see.
+It is computed on a copy of the layer, unrolled under autograd: with u what the first pass brought to the results, g
+what it made of that for the inputs, and v the gradient of the loss with respect to g, it is the gradient of
 sum(v * g) with respect to each h_t.
 """
 

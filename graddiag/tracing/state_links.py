@@ -41,8 +41,9 @@ class StateLinks:
     ) -> HandedState:
         """A call begins with these states. ``joins``: whether its sequence can be one with that of other calls."""
         handed = HandedState(call, states, self._passes)
-        calls = self._calls.setdefault(module, weakref.WeakValueDictionary())
-        calls[call] = handed
+        if module not in self._calls:
+            self._calls[module] = weakref.WeakValueDictionary()
+        self._calls[module][call] = handed
         self._sizes[module, call] = states[0].shape[-2:]
         if not joins:
             handed.reason = (
