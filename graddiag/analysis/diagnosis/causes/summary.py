@@ -119,7 +119,7 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "diverging",
             "warning",
             measured,
-            (measured.rate.lower(), stop) if o.best_step else (measured.rate.lower(),),
+            (_changed(o.since), measured.rate.lower(), *((stop,) if o.best_step else ())),
             "the measure of success got worse for good.",
         )
     if o.name == "stuck":
@@ -131,6 +131,13 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "the measure of success is not better than a constant prediction, or than at the start.",
         )
     return None
+
+
+def _changed(since: int | None) -> Advice:
+    """Of a training that got worse, in which no step was too large: what else was other than before."""
+    at = f" at about step {since:,}" if since else ""
+    text = f"Check what changed{at}: inputs, targets, the sign and the weights of the loss."
+    return Advice(text, PRACTICE, "check-data")
 
 
 def _stuck(measured: DiagnosticContext) -> tuple[Advice, ...]:
