@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from graddiag.errors import SettingError
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
-from graddiag.recorder import Recorder
+from graddiag.recorder import Cells, Recorder
 
 try:
     from lightning.pytorch import Callback, LightningModule, Trainer
@@ -47,10 +47,11 @@ class GraddiagCallback(Callback):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
+        cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses: list[torch.Tensor] = []
         self.recorder: Recorder | None = None
 

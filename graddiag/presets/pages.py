@@ -8,7 +8,6 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from graddiag import analysis, figures, schema
-from graddiag.analysis import number
 from graddiag.report.content import ReportGrid
 from graddiag.report.plots import FigurePlace, Picture
 from graddiag.run import Run
@@ -47,8 +46,7 @@ def folders(runs: Sequence[Run]) -> tuple[Path, ...]:
 
 def grid(caption: str, frame: pd.DataFrame) -> ReportGrid:
     """A table with numbers as people write them; the first column names the row."""
-    rows = frame.itertuples(index=False, name=None)
-    return ReportGrid(caption, tuple(map(str, frame.columns)), tuple(tuple(map(_cell, row)) for row in rows))
+    return ReportGrid.of(caption, frame)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -59,9 +57,3 @@ def listed(words: Sequence[str]) -> str:
 _CELLS: Final = 20_000  # of all panels of a heatmap together
 _NORM: Final = "The norm of all gradients together at each step, before clipping above and after it below; log scale."
 _TIME: Final = "How large dL/dh is at each timestep, from step to step, before clipping; log scale."
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA:
-        return "-"
-    return number(value) if isinstance(value, float) else str(value)

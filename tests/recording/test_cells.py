@@ -1,6 +1,7 @@
 """``watch(cells=...)``: the training is the same to the bit, and the run holds what the cell did."""
 
 import copy
+import gc
 import io
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import graddiag
 from graddiag import schema
 from graddiag.errors import SettingError, UnsupportedError
+from graddiag.tracing.custom.observed import ObservedCellCall
 from tests.tracing.custom.cells import CASES, Case, Dropped, H, I, Leaky, N, T, inputs, loss_of, real, unroll
 from tests.tracing.models import hooks_of
 
@@ -494,7 +497,7 @@ def test_copies_of_a_watched_cell_are_plain(tmp_path: Path) -> None:
         twin(torch.randn(T, N, I)).sum().backward()
         model(torch.randn(T, N, I)).sum().backward()
         optimizer.step()
-    assert b"graddiag" not in kept.getvalue()
+    assert b"FollowedForward" not in kept.getvalue()
     kept.seek(0)
     loaded = torch.load(kept, weights_only=False)
     loaded(torch.randn(T, N, I))
@@ -533,6 +536,98 @@ def test_a_forward_that_was_replaced_on_the_object_is_refused(tmp_path: Path) ->
     model.cell.forward = lambda x, h: 0.5 * h  # type: ignore[method-assign]
     with pytest.raises(UnsupportedError, match=r"the forward of 'cell' \(Leaky\) was replaced on the object"):
         graddiag.watch(model, run="r", root=tmp_path, cells="cell")
+
+
+def test_two_recordings_of_one_cell_end_in_any_order(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    first = graddiag.watch(model, optimizer, run="first", root=tmp_path, cells="cell")
+    second = graddiag.watch(model, optimizer, run="second", root=tmp_path, cells="cell")
+    model(torch.randn(T, N, I)).sum().backward()
+    optimizer.step()
+    first.close()
+    second.close()
+    rows = [graddiag.load_run(tmp_path / name).timesteps for name in ("first", "second")]
+    assert rows[0].equals(rows[1])
+    assert len(rows[0]) == T
+    assert "forward" not in vars(model.cell)
+
+
+def test_a_pass_that_is_thrown_away_holds_nothing(tmp_path: Path) -> None:
+    """An evaluation with gradients on is held by its graph alone, and a training step until its loss is gone."""
+
+    def held() -> int:
+        return sum(type(each) is ObservedCellCall for each in gc.get_objects())
+
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_once() -> None:
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+            output = model(torch.randn(T, N, I))
+            assert held() == T
+            del output
+            assert held() == 0
+            train_once()
+            assert held() == 0
+    finally:
+        gc.enable()
+
+
+def test_per_sample_gradients_and_compiled_cells_run_as_they_are(tmp_path: Path) -> None:
+    model = ByName()
+    x = torch.randn(T, N, I)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(own: dict[str, Tensor], sample: Tensor) -> Tensor:
+        return torch.func.functional_call(model, own, (sample.unsqueeze(1),)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 1))
+    bare = each(parameters, x)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        watched = each(parameters, x)
+        compiled = torch.compile(model.cell, backend="eager", fullgraph=True)
+        compiled(x[0], torch.zeros(N, H)).sum().backward()
+        model.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_round_the_cell(reentrant: bool, tmp_path: Path) -> None:
+    """Totals and gains are exact where the graph is there; what runs again in the backward pass is no second call."""
+    rows = {}
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        cell, head = Leaky(), nn.Linear(H, 1)
+        model = nn.ModuleDict({"cell": cell, "head": head})
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(checkpointed)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            h = torch.zeros(N, H, requires_grad=True)
+            for x_t in torch.randn(T, N, I):
+                h = checkpoint(cell, x_t, h, use_reentrant=reentrant) if checkpointed else cell(x_t, h)
+            head(h).sum().backward()
+            if checkpointed and reentrant:
+                with pytest.warns(RuntimeWarning, match="Nothing of ModuleDict is followed"):
+                    optimizer.step()
+            else:
+                optimizer.step()
+        rows[checkpointed] = graddiag.load_run(root / "r").timesteps
+    if reentrant:
+        assert not len(rows[True])
+        return
+    for name in (schema.GRAD_H, schema.TRANSPORT_GAIN):
+        assert rows[True][name].tolist() == pytest.approx(rows[False][name].tolist(), rel=1e-5)
 
 
 def test_the_diagnosis_of_a_cell_says_that_its_gradient_vanishes(tmp_path: Path) -> None:

@@ -30,7 +30,8 @@ Guard = Callable[[str, Callable[[], None]], None]
 class CellHooks:
     """Follows the cells of a model between ``start`` and ``take``; owns its hooks until ``close``.
 
-    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``.
+    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``. filled: whether the backward pass of a
+    number filled the gradients of parameters; the others count only where none did.
     """
 
     def __init__(
@@ -40,7 +41,9 @@ class CellHooks:
         guard: Guard,
         calls: Calls,
         stale: Callable[[], bool] = lambda: False,
+        filled: Callable[[int], bool] = lambda number: True,
     ) -> None:
+        self._filled = filled
         self._modules = {name: model.get_submodule(name) for name in forms}
         self._forms = forms
         self._guard = guard
@@ -93,9 +96,12 @@ class CellHooks:
 
     def take(self) -> list[CellTrace]:
         """The sequences since ``start`` that a gradient reached, in the order in which they began; forgets them."""
+        filled = any(True in record.steps for record in self._reached)
+        for record in self._reached:
+            record.choose(filled=filled)
         chains: dict[CellRecord, list[CellRecord]] = {}
         for record in sorted(self._reached, key=lambda each: (each.name, each.index)):
-            if record.name not in self._muted:
+            if record.name not in self._muted and record.step is not None:
                 chains.setdefault(record.sequence, []).append(record)
         numbers: Counter[str] = Counter()
         traces = []
@@ -103,11 +109,7 @@ class CellHooks:
             name = first.name
             traces.append(trace_of(TraceKey(name, 0, "forward", numbers[name]), chain))
             numbers[name] += 1
-        self.reasons = {
-            record.name: record.step.reason
-            for record in self._reached
-            if record.step is not None and record.step.reason is not None and record.source is not None
-        }
+        self.reasons = {name: reason for each in traces if (reason := _reason(each)) for name in (each.key.module,)}
         detached = self.detached
         self._forget()
         self.detached = detached
@@ -123,6 +125,7 @@ class CellHooks:
 
     def _forget(self) -> None:
         for record in getattr(self, "_reached", ()):
+            record.drop()
             record.step, record.gates, record.source = None, {}, None
         self._reached: dict[CellRecord, None] = {}
         self._order: dict[CellRecord, int] = {}
@@ -156,8 +159,9 @@ class CellHooks:
         form, record = self._forms[name], CellRecord(name, self._counts[name], self._forms[name].call.first)
         bound = form.bound(args, kwargs)
         given = form.given(bound)
-        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in given):
-            return
+        every = tensors_in(list(bound.arguments.values()))
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in every):
+            return  # of vmap or torch.func.grad: it has no storage to keep
         self._counts[name] += 1
         self._order[record] = len(self._order)
         way = self._link(record, given)
@@ -233,7 +237,7 @@ class CellHooks:
     def _end_pass(self) -> None:
         ended, self._pass = self._pass, None
         if ended is not None:
-            ended.finish()
+            ended.finish(filled=self._filled(ended.number))
 
 
 class _RunningCalls(threading.local):
@@ -253,6 +257,19 @@ class _Crossing:
         call = self._call()
         if call is not None:
             self._hooks._cross(call)
+
+
+def _reason(trace: CellTrace) -> str | None:
+    """Why the gain is missing somewhere in a sequence; on the CPU alone, whether calling it again was exact."""
+    for step in trace.steps[1:]:
+        if step.reason is not None:
+            return step.reason
+    if not trace.exact.is_cpu or bool(trace.exact.all()):
+        return None
+    return (
+        "calling it again gave another state; it uses a generator, an attribute that changes, or a hook that changes "
+        "what it is given or returns"
+    )
 
 
 def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
+from graddiag.analysis.diagnosis.causes.reach import evidence_of
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity
@@ -66,15 +66,15 @@ def _why_not(reach: Reach) -> tuple[str, str]:
         )
     if not reach.n_gains and not reach.zero_gains and not reach.nonfinite_gains:
         return reach.missing, (
-            "hand the layer sequences of at least two timesteps, and watch the layer itself: of a state given to "
-            "recorder.tap, or of rows from another tool, the transport gain may not be known."
+            "hand the layer sequences of at least two timesteps. Of rows from another tool, and of a state that goes "
+            "through a custom autograd function or a checkpoint, the transport gain is not known."
         )
     return reach.missing, _REACH_IT
 
 
 _FOLLOWED: Final = (
-    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or recorder.tap in "
-    "a custom loop), and that it runs forward and backward at a recorded step."
+    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, a cell named with "
+    "watch(cells=...), or recorder.tap in a custom loop), and that it runs forward and backward at a recorded step."
 )
 _REACH_IT: Final = (
     "see whether the loss depends on this layer, and whether it is finite: look for a detach(), for dead units, or for "
