@@ -202,7 +202,7 @@ def test_refusals(tmp_path: Path) -> None:
         clipping.counterfactual(model, opt, loss, [0.0])
     with pytest.raises(SettingError, match="LBFGS makes many passes"):
         clipping.counterfactual(model, torch.optim.LBFGS(model.parameters()), loss)
-    with graddiag.watch(model, run="none", root=tmp_path) as recorder:
+    with graddiag.watch(model, run="none", root=tmp_path, cells=()) as recorder:
         with pytest.raises(SettingError, match=r"try_thresholds\(\): it makes updates; give watch"):
             recorder.try_thresholds(loss)
         recorder.step()

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
+from graddiag.analysis.diagnosis.causes.reach import evidence_of
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity
