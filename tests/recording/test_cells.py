@@ -110,6 +110,82 @@ def test_dropout_and_batch_norm_are_what_they_were_in_the_call(tmp_path: Path) -
     assert rows[schema.TRANSPORT_GAIN].tolist() == pytest.approx((sent / total).tolist(), rel=1e-6)
 
 
+def penalized(model: Model, x: Tensor, loss: Tensor, states: list[Tensor]) -> Tensor:
+    """A gradient penalty: the loss goes through a gradient of the outputs, whose traces at ``states`` are cleared."""
+    leaf = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(model(leaf).sum(), leaf, create_graph=True)
+    for each in states:
+        each.grad = None
+    return loss + grad.square().sum()
+
+
+@pytest.mark.parametrize("extra", ["grad", "parameters", "inputs", "thrown away"])
+def test_the_passes_that_fill_the_gradients_count(extra: str, tmp_path: Path) -> None:
+    """GradNorm, an inner loop, a saliency map, and a pass whose gradients are zeroed add nothing."""
+    rows = []
+    for more in (False, True):
+        torch.manual_seed(0)
+        model = Model(Leaky())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(more)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            x = torch.randn(T, N, I, requires_grad=True)
+            loss = model(x).square().sum()
+            if more and extra == "grad":
+                torch.autograd.grad(loss, x, retain_graph=True)
+            elif more and extra == "parameters":
+                torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+            elif more and extra == "inputs":
+                loss.backward(inputs=[x], retain_graph=True)
+            elif more:
+                loss.backward(retain_graph=True)
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        rows.append(graddiag.load_run(root / "r").timesteps)
+    assert rows[0].equals(rows[1])
+
+
+def test_gradients_that_the_loop_assigns_are_recorded(tmp_path: Path) -> None:
+    """Where no pass fills a gradient all of them count."""
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        own = list(model.parameters())
+        grads = torch.autograd.grad(model(torch.randn(T, N, I)).square().sum(), own)
+        for parameter, grad in zip(own, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+def test_the_total_of_a_loss_that_goes_through_a_gradient_is_that_of_autograd(tmp_path: Path) -> None:
+    """Its double backward pass reaches the states a second time."""
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    x = torch.randn(T, N, I)
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        output.retain_grad()
+        states.append(output)
+
+    handle = model.cell.register_forward_hook(keep)
+    penalized(model, x, model(x).square().sum(), states).backward()
+    handle.remove()
+    totals = [0.0 if h.grad is None else h.grad.norm().item() for h in states]
+    model.zero_grad()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        penalized(model, x, model(x).square().sum(), []).backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    first = rows[rows[schema.CALL] == 0]
+    assert first[schema.GRAD_H].tolist() == pytest.approx(totals[:T], rel=1e-5)
+    second = rows[rows[schema.CALL] == 1]
+    assert second[schema.GRAD_H].tolist() == pytest.approx(totals[T:-1], rel=1e-4), "the last state has no part in it"
+
+
 class Stateful(nn.Module):
     """Keeps things on the module while it runs: a counter, a history, a generator of its own."""
 

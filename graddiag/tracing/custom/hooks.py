@@ -14,7 +14,7 @@ from torch import Tensor, is_grad_enabled, nn
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
-from graddiag.tracing.calls import Calls
+from graddiag.tracing.calls import Calls, holds_gradient
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
 from graddiag.tracing.custom.forward import FollowedForward
 from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey, trace_of, versions_of
@@ -30,8 +30,8 @@ Guard = Callable[[str, Callable[[], None]], None]
 class CellHooks:
     """Follows the cells of a model between ``start`` and ``take``; owns its hooks until ``close``.
 
-    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``. filled: whether the backward pass of a
-    number filled the gradients of parameters; the others count only where none did.
+    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``. Backward passes that fill no gradient of
+    a parameter (``torch.autograd.grad``) count only where none of the step does.
     """
 
     def __init__(
@@ -41,9 +41,8 @@ class CellHooks:
         guard: Guard,
         calls: Calls,
         stale: Callable[[], bool] = lambda: False,
-        filled: Callable[[int], bool] = lambda number: True,
     ) -> None:
-        self._filled = filled
+        self._model = model
         self._modules = {name: model.get_submodule(name) for name in forms}
         self._forms = forms
         self._guard = guard
@@ -224,9 +223,14 @@ class CellHooks:
         self._guard(call.record.name, partial(self._reached_by, call))
 
     def _reached_by(self, call: ObservedCellCall) -> None:
-        self._reached[call.record] = None
         if self._pass is None or self._pass.number != current_pass():  # one that failed never ended
-            self._pass = CellPass(self._modules, self._guard, credit=self._credit)
+            filled = _fills_gradients(self._model)
+            self._pass = CellPass(self._modules, self._guard, filled=filled, credit=self._credit)
+        if self._pass.begins(call.record.name) and not _holds_any(self._modules[call.record.name]):
+            for record in self._reached:  # zero_grad() has thrown away what the passes before brought
+                if record.name == call.record.name:
+                    record.drop()
+        self._reached[call.record] = None
         self._pass.reach(call)
         self._end.schedule("cells", self._end_pass)
 
@@ -237,7 +241,7 @@ class CellHooks:
     def _end_pass(self) -> None:
         ended, self._pass = self._pass, None
         if ended is not None:
-            ended.finish(filled=self._filled(ended.number))
+            ended.finish()
 
 
 class _RunningCalls(threading.local):
@@ -278,6 +282,22 @@ def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:
     keys = () if root is None else way.ends.get(root, ())
     own = (key for key in keys if isinstance(key, StateKey) and key.record is source and key.side == "returned")
     return next((key.leaf for key in own), None)
+
+
+def _fills_gradients(model: nn.Module) -> bool:
+    """Whether the backward pass under way adds to the gradient of a parameter, as ``torch.autograd.grad`` does not."""
+    own = (p for p in model.parameters() if p.requires_grad and p.is_leaf)
+    nodes = [torch.autograd.graph.get_gradient_edge(parameter).node for parameter in own]
+    try:
+        return any(torch._C._will_engine_execute_node(node) for node in nodes)
+    except RuntimeError:  # torch.autograd.grad is asked for a parameter's gradient, and torch says no more than that
+        return False
+
+
+def _holds_any(module: nn.Module) -> bool:
+    """Whether a parameter of a module has a gradient from an earlier pass; so it has if it trains none."""
+    own = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return not own or any(holds_gradient(parameter) for parameter in own)
 
 
 def _at(state: Tensor) -> tuple[int, int]:

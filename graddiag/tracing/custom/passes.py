@@ -37,15 +37,22 @@ class _Sent:
 
 
 class CellPass:
-    """The calls that one backward pass reaches."""
+    """The calls that one backward pass reaches. ``filled``: whether it fills the gradients of parameters."""
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], guard: Callable[[str, Callable[[], None]], None], *, credit: bool
+        self,
+        modules: Mapping[str, nn.Module],
+        guard: Callable[[str, Callable[[], None]], None],
+        *,
+        filled: bool,
+        credit: bool,
     ) -> None:
         self.number = current_pass()
         self._modules = modules
         self._guard = guard
+        self._filled = filled
         self._credit = credit
+        self._began: set[str] = set()
         self._replicas: dict[str, Replica] = {}
         self._waiting: dict[CellRecord, ObservedCellCall] = {}
         self._sent: dict[CellRecord, _Sent] = {}
@@ -53,6 +60,12 @@ class CellPass:
         self._norms: dict[CellRecord, Tensor] = {}
         self._measured: list[tuple[ObservedCellCall, frozenset[int]]] = []
         self._at: dict[CellRecord, tuple[int, ...]] = {}
+
+    def begins(self, name: str) -> bool:
+        """Whether it is the first time that the pass reaches the cell ``name``."""
+        first = name not in self._began
+        self._began.add(name)
+        return first
 
     def reach(self, call: ObservedCellCall) -> None:
         """A gradient has come to ``call``; more may come."""
@@ -64,16 +77,16 @@ class CellPass:
         behind = [each for each in self._waiting if each.index >= own.index and each.name == own.name]
         self._measure([self._waiting[each] for each in behind if each.sequence is sequence])
 
-    def finish(self, *, filled: bool) -> None:
+    def finish(self) -> None:
         """Measures what is left, and adds everything to the records. What a call sends back is not known where it got
-        more gradient after it was measured. ``filled``: whether the pass filled the gradients of parameters."""
+        more gradient after it was measured."""
         self._measure(list(self._waiting.values()))
         late = "a gradient came to a part of the state after the rest had been sent back"
         for call, seen in self._measured:
             step, credit = self._steps.get(call.record), self._norms.get(call.record)
             if step is not None:
                 step = step if seen == call.grads.keys() else replace(step, reason=late, onward=None)
-                call.record.add(step, credit, filled=filled)
+                call.record.add(step, credit, filled=self._filled)
             call.grads = {}
 
     def _measure(self, calls: Sequence[ObservedCellCall]) -> None:
