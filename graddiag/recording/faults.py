@@ -67,9 +67,10 @@ class Faults:
         columns, self._columns = self._columns, {}
         return columns | {name: logged.get(name, size) for name, size in sizes.items()}
 
-    def totals(self, step: int) -> list[Event]:
-        """At the end of a run: in how many steps no gradient reached what was reported."""
-        return [
+    def totals(self, step: int, skipped: int = 0) -> list[Event]:
+        """At the end of a run: updates ``skipped`` since the last one, and in how many steps no gradient reached what
+        was reported."""
+        return [skipped_event(step, skipped)] * bool(skipped) + [
             no_gradient_event(step, where, count, self._steps) for where, count in self._unreached.items() if count > 1
         ]
 

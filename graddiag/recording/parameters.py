@@ -14,6 +14,7 @@ from graddiag.recording.used_gradients import UsedGradients
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import holds_gradient
 from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.model_hook import ModelHook
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 
@@ -186,8 +187,8 @@ class GradientMeter:
         # parameters may be frozen at first and thawed later
         for name, parameter in self._parameters.items():
             if parameter.requires_grad and name not in self._handles:
-                before = parameter.register_hook(_BeforeAccumulation(self, name))
-                after = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self, name))
+                before = parameter.register_hook(ModelHook(self.computed, name))
+                after = parameter.register_post_accumulate_grad_hook(ModelHook(self.accumulated, name))
                 self._handles[name] = [before, after]
 
     def updated(self, names: Collection[str] | None = None) -> None:
@@ -195,11 +196,11 @@ class GradientMeter:
         self._scale.updated()
         self._used.updated(names)
 
-    def computed(self, name: str) -> None:
+    def computed(self, name: str, _gradient: Tensor | None = None) -> None:
         """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
         self._guard(lambda: self._computed(name))
 
-    def accumulated(self, name: str) -> None:
+    def accumulated(self, name: str, _parameter: Tensor | None = None) -> None:
         """A parameter has got its gradient: what all have is measured when the pass has ended."""
         self._guard(lambda: self._accumulated(name))
 
@@ -257,39 +258,6 @@ class _Taken(NamedTuple):
     before: Tensor
     after: Tensor
     nonfinite: Tensor | None
-
-
-class _AfterAccumulation:
-    """A gradient hook that stays behind when the parameter is copied or pickled."""
-
-    def __init__(self, meter: GradientMeter, name: str) -> None:
-        self._meter = meter
-        self._name = name
-
-    def __call__(self, parameter: Tensor) -> None:
-        self._meter.accumulated(self._name)
-
-    def __deepcopy__(self, memo: object) -> "_NoHook":
-        return _NoHook()
-
-    def __reduce__(self) -> "tuple[type[_NoHook], tuple[()]]":
-        return _NoHook, ()
-
-
-class _BeforeAccumulation(_AfterAccumulation):
-    """The same, called with the new gradient before it is added to the old one; autograd.grad calls it too."""
-
-    __torch_unserializable__ = True
-
-    def __call__(self, gradient: Tensor) -> None:
-        self._meter.computed(self._name)
-
-
-class _NoHook:
-    """What is left of a hook in a copy of the parameter."""
-
-    def __call__(self, parameter: Tensor) -> None:
-        return None
 
 
 def total_norm(norms: Iterable[Tensor]) -> Tensor | None:
