@@ -23,7 +23,8 @@ from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter, ending
-from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom import Cells as Cells
+from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.support import check_supported
 

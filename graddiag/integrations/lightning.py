@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
-from graddiag.recorder import Recorder
+from graddiag.recorder import Cells, Recorder
 
 
 def _installed() -> list[Any]:
@@ -77,10 +77,11 @@ class GraddiagCallback(_Base):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
+        cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses: list[torch.Tensor] = []
         self._watched = _Watched()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
-from graddiag.recorder import Recorder
+from graddiag.recorder import Cells, Recorder
 from graddiag.schema import Status
 
 try:
@@ -55,10 +55,11 @@ class GraddiagCallback(TrainerCallback):
         better: Literal["lower", "higher"] | None = None,
         chance: float | None = None,
         chance_loss: float | str | None = None,
+        cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses = _Losses()
         self._open = ExitStack()
         self.recorder: Recorder | None = None

@@ -53,8 +53,8 @@ class LayerMeter:
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Of the step taken last: why the transport gain of a followed cell is missing, by cell."""
-        return self._cells.reasons
+        """Of the step taken last: why the transport gain is missing somewhere, by layer or cell."""
+        return {**self._cells.reasons, **self.hooks.reasons}
 
     def start(self, *, own_weights: bool, credit: bool = False) -> None:
         """From here on layers are observed and tensors tapped; see ``ModuleHooks.start`` for ``own_weights``.

@@ -13,7 +13,7 @@ z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit 
 
 import math
 import weakref
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -58,10 +58,11 @@ class _Output:
 class OutputMeter:
     """Follows the linear layers of a model outside its recurrent ones, between ``start`` and ``take``.
 
-    half: the types narrower than float32 that outputs had.
+    half: the types narrower than float32 that outputs had. cells: names of modules that are recurrent besides.
     """
 
     model: nn.Module
+    cells: Collection[str] = ()
     half: set[str] = field(default_factory=set)
     _calls: dict[str, list[_Output]] = field(default_factory=dict)
     _active: bool = False
@@ -72,7 +73,9 @@ class OutputMeter:
 
     def __post_init__(self) -> None:
         recurrent = (nn.RNNBase, nn.RNNCellBase)
-        inside = {id(child) for each in self.model.modules() if isinstance(each, recurrent) for child in each.modules()}
+        cells = [self.model.get_submodule(name) for name in self.cells]
+        found = [*cells, *(each for each in self.model.modules() if isinstance(each, recurrent))]
+        inside = {id(child) for each in found for child in each.modules()}
         for name, module in self.model.named_modules():
             if isinstance(module, nn.Linear) and id(module) not in inside:
                 self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))

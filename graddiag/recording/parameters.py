@@ -28,6 +28,8 @@ class GradientNorms:
     updates it skipped since the step before; ``before_unscale``: the norm of the scaled gradient just before it was
     unscaled, where it was changed between ``backward()`` and there. ``reached``: the parameters that a backward pass of
     this step gave a gradient, by id; ``not_zeroed``: those where it was added to the gradient of the update before.
+    ``changed_between``: the accumulated gradient was changed between two backward passes of the step (clipped, for
+    example); what it was before is then not known, and ``before`` is empty.
     """
 
     before: Mapping[str, Tensor]
@@ -39,6 +41,7 @@ class GradientNorms:
     before_unscale: Tensor | None = None
     reached: frozenset[int] = frozenset()
     not_zeroed: Sequence[str] = ()
+    changed_between: bool = False
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
@@ -83,6 +86,8 @@ class GradientMeter:
         self._before_unscale: Tensor | None = None
         self._pass = -1
         self.passes = self.discarded = 0
+        self._left: dict[str, tuple[int, int]] = {}
+        self._changed_between = False
         self._end = EndOfBackward(guard, after_others=True)
         self._handles: dict[str, list[torch.utils.hooks.RemovableHandle]] = {}
         self._attach()
@@ -93,6 +98,8 @@ class GradientMeter:
         if scale is not None:
             self.unscaling(names)
         self.passes = self.discarded = 0
+        for name in self._parameters if names is None else names:  # clipped before its update, which is no fault
+            self._left.pop(name, None)
         if names is None:
             self._taken = {}
         for name, size in self._norms(names).items():
@@ -113,7 +120,7 @@ class GradientMeter:
         others = {name: _Taken(self._before[name], now[name], self._nonfinite.get(name)) for name in now}
         each = {name: (self._taken | others)[name] for name in self._before if name in self._taken or name in others}
         return GradientNorms(
-            {name: one.before for name, one in each.items()},
+            {} if self._changed_between else {name: one.before for name, one in each.items()},
             {name: one.after for name, one in each.items()},
             [one.nonfinite for one in each.values() if one.nonfinite is not None],
             self._changed,
@@ -122,12 +129,14 @@ class GradientMeter:
             self._before_unscale,
             frozenset(self._reached),
             tuple(self._not_zeroed),
+            self._changed_between,
         )
 
     def next_step(self) -> None:
         """Forgets what was measured: the step has ended."""
         self._before, self._nonfinite, self._before_unscale, self._versions = {}, {}, None, {}
         self._taken, self._not_zeroed, self._changed = {}, {}, False
+        self._left, self._changed_between = {}, False
         self._reached = set()
         self.passes = self.discarded = 0
         self._attach()
@@ -189,21 +198,30 @@ class GradientMeter:
 
     def computed(self, name: str, _gradient: Tensor | None = None) -> None:
         """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
-        self._guard(lambda: self._computed(self._parameters[name]))
+        self._guard(lambda: self._computed(name))
 
     def accumulated(self, name: str, _parameter: Tensor | None = None) -> None:
         """A parameter has got its gradient: what all have is measured when the pass has ended."""
-        self._guard(lambda: self._accumulated(self._parameters[name]))
+        self._guard(lambda: self._accumulated(name))
 
-    def _computed(self, parameter: nn.Parameter) -> None:
+    def _computed(self, name: str) -> None:
+        parameter = self._parameters[name]
         self._used.before_accumulation(parameter)
         if self._pass != current_pass():
             self._pass = current_pass()
             self.discarded += id(parameter) in self._reached and not holds_gradient(parameter)
+        left, grad = self._left.get(name), parameter.grad
+        if left is None or grad is None or grad.is_sparse or left[0] != id(grad) or left[1] == grad._version:
+            return
+        # what was zeroed in place was thrown away, and not changed; asked once at most in a step
+        self._changed_between = self._changed_between or bool(grad.any())
 
-    def _accumulated(self, parameter: nn.Parameter) -> None:
+    def _accumulated(self, name: str) -> None:
+        parameter = self._parameters[name]
         self._reached.add(id(parameter))
         self._used.accumulated(parameter)
+        if parameter.grad is not None:
+            self._left[name] = (id(parameter.grad), parameter.grad._version)
         self._end.schedule("norms", self._measure)
 
     def _measure(self) -> None:
@@ -213,6 +231,8 @@ class GradientMeter:
         if scale is not None:
             self._versions = {name: grad._version for name, grad in self._gradients().items()}
         self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
+        held = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
+        self._left = {name: (id(grad), grad._version) for name, grad in held.items()}
         # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
         if all(size.is_cpu for size in self._before.values()) and all(
             size.isfinite() for size in self._before.values()

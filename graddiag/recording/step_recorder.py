@@ -103,7 +103,7 @@ class StepRecorder:
             attached.callback(self.gradients.close)
             self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
-            self._outputs = OutputMeter(module)
+            self._outputs = OutputMeter(module, cells or ())
             attached.callback(self._outputs.close)
             self._updates = UpdateListener(watched, self)
             attached.callback(self._updates.close)

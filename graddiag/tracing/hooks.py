@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -13,9 +13,11 @@ from torch import is_grad_enabled, nn
 from graddiag.cells import Instrumented
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
+from graddiag.tracing.joined import join
 from graddiag.tracing.model_hook import ModelHook, is_transformed
 from graddiag.tracing.observed_calls import ModuleCallObserver, ObservedCalls
-from graddiag.tracing.state_links import StateLinks, join
+from graddiag.tracing.passes import Passes, owners
+from graddiag.tracing.state_links import StateLinks
 from graddiag.tracing.trace import Trace
 
 # why calls of a module cannot be observed
@@ -56,13 +58,16 @@ class ModuleHooks:
         self._active = False
         self._calls: Counter[str] = Counter()
         self.calls = Calls()
-        self._links = StateLinks()
-        self._observed = ObservedCalls(keep_all=keep_all)
+        self._passes = Passes(model, self._zeroed)
+        self._links = StateLinks(self._passes)
+        self._observed = ObservedCalls(self._passes, keep_all=keep_all)
         self._muted: set[str] = set()
         self._running = _Running()
         self._handles: list[Any] = []
         self.left_out = self._observed.left_out
-        self.detached: dict[str, int] = {}  # of the step taken last: states cut off between calls, by module
+        # of the step taken last, by module: states cut off between calls; why the gain is missing
+        self.detached: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}
         self._model = model
         self._without = frozenset(without)
         self._followed: dict[str, nn.Module] = {}
@@ -108,10 +113,12 @@ class ModuleHooks:
         """
         self._forget()
         self._observed.start(own_weights=own_weights)
+        self._passes.start()
         self._active = True
 
     def stop(self) -> None:
         self._active = False
+        self._passes.stop()
 
     def mute(self, module: str) -> None:
         """Observes ``module`` no longer, and leaves out what was observed of it in this step."""
@@ -123,8 +130,9 @@ class ModuleHooks:
         Without ``keep_all`` those that a gradient reached. Calls that carry on from one another are one; they are
         counted in the order in which they began. What cannot be recovered is named in ``left_out``, with the reason.
         """
-        traces = join(self._observed.traces(self._muted), self._links.links)
+        traces = join(self._observed.traces(self._muted), self._observed.handed())
         self.detached = dict(self._links.detached)
+        self.reasons = self._reasons(traces)
         self._forget()
         return _renumbered(traces)
 
@@ -133,13 +141,33 @@ class ModuleHooks:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._passes.stop()
         self._forget()
         self._active = False
 
     def _forget(self) -> None:
         self._observed.forget()
         self._calls.clear()
-        self._links = StateLinks()
+        self._passes.forget()
+        self._links = StateLinks(self._passes)
+
+    def _reasons(self, traces: Sequence[Trace]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for (module, _), handed in self._observed.handed().items():
+            if handed.attached and handed.reason is not None:
+                found.setdefault(module, handed.reason)
+        for trace in traces:
+            for reason in trace.gaps.values():
+                found.setdefault(trace.module, reason)
+        return found
+
+    def _zeroed(self, parameter: int) -> None:
+        """The gradient that an earlier pass of the step left in a parameter was thrown away before another pass."""
+        by_parameter = owners(self._followed)
+        frozen = {name for name in self._followed if not any(name in names for names in by_parameter.values())}
+        modules = by_parameter.get(parameter, set()) | frozen
+        if modules:
+            self._observed.drop(modules)
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stack = ExitStack()
@@ -152,24 +180,20 @@ class ModuleHooks:
             return
         self._guard(name, partial(self.calls.note, name, module, args, kwargs))
         if self._active:
-            self._guard(name, partial(self._observe, stack, name, module, args, kwargs))
+            self._guard(name, partial(self._observe, stack, name, module))
 
-    def _observe(self, stack: ExitStack, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+    def _observe(self, stack: ExitStack, name: str, module: nn.Module) -> None:
         """Observes the call that begins, until ``stack`` is closed."""
         if self._observed and self._stale():
             self._forget()
         index = self._calls[name]
         self._calls[name] += 1
-        self._links.starts(name, index, module, args, kwargs)
-        observer = ModuleCallObserver(self._observed, partial(self._guard, name), name, index)
+        observer = ModuleCallObserver(self._observed, self._links, partial(self._guard, name), name, index)
         stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self._running.stacks:
-            stack = self._running.stacks.pop()
-            if self._active and name not in self._muted and not is_transformed():
-                self._guard(name, partial(self._links.ends, name, module, output))
-            stack.close()
+            self._running.stacks.pop().close()
 
 
 def _cannot_observe(module: nn.Module) -> str | None:

@@ -1,6 +1,7 @@
 """``watch(cells=...)``: the training is the same to the bit, and the run holds what the cell did."""
 
 import copy
+import gc
 import io
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -10,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import graddiag
 from graddiag import schema
 from graddiag.errors import SettingError, UnsupportedError
+from graddiag.tracing.custom.observed import ObservedCellCall
 from tests.tracing.custom.cells import CASES, Case, Dropped, H, I, Leaky, N, T, inputs, loss_of, real, unroll
 from tests.tracing.models import hooks_of
 
@@ -105,6 +108,82 @@ def test_dropout_and_batch_norm_are_what_they_were_in_the_call(tmp_path: Path) -
     sent = torch.tensor([alias.grad.norm() for alias in aliases])
     assert rows[schema.GRAD_H].tolist() == pytest.approx(total.tolist(), rel=1e-6)
     assert rows[schema.TRANSPORT_GAIN].tolist() == pytest.approx((sent / total).tolist(), rel=1e-6)
+
+
+def penalized(model: Model, x: Tensor, loss: Tensor, states: list[Tensor]) -> Tensor:
+    """A gradient penalty: the loss goes through a gradient of the outputs, whose traces at ``states`` are cleared."""
+    leaf = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(model(leaf).sum(), leaf, create_graph=True)
+    for each in states:
+        each.grad = None
+    return loss + grad.square().sum()
+
+
+@pytest.mark.parametrize("extra", ["grad", "parameters", "inputs", "thrown away"])
+def test_the_passes_that_fill_the_gradients_count(extra: str, tmp_path: Path) -> None:
+    """GradNorm, an inner loop, a saliency map, and a pass whose gradients are zeroed add nothing."""
+    rows = []
+    for more in (False, True):
+        torch.manual_seed(0)
+        model = Model(Leaky())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(more)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            x = torch.randn(T, N, I, requires_grad=True)
+            loss = model(x).square().sum()
+            if more and extra == "grad":
+                torch.autograd.grad(loss, x, retain_graph=True)
+            elif more and extra == "parameters":
+                torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+            elif more and extra == "inputs":
+                loss.backward(inputs=[x], retain_graph=True)
+            elif more:
+                loss.backward(retain_graph=True)
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        rows.append(graddiag.load_run(root / "r").timesteps)
+    assert rows[0].equals(rows[1])
+
+
+def test_gradients_that_the_loop_assigns_are_recorded(tmp_path: Path) -> None:
+    """Where no pass fills a gradient all of them count."""
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        own = list(model.parameters())
+        grads = torch.autograd.grad(model(torch.randn(T, N, I)).square().sum(), own)
+        for parameter, grad in zip(own, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+def test_the_total_of_a_loss_that_goes_through_a_gradient_is_that_of_autograd(tmp_path: Path) -> None:
+    """Its double backward pass reaches the states a second time."""
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    x = torch.randn(T, N, I)
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        output.retain_grad()
+        states.append(output)
+
+    handle = model.cell.register_forward_hook(keep)
+    penalized(model, x, model(x).square().sum(), states).backward()
+    handle.remove()
+    totals = [0.0 if h.grad is None else h.grad.norm().item() for h in states]
+    model.zero_grad()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        penalized(model, x, model(x).square().sum(), []).backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    first = rows[rows[schema.CALL] == 0]
+    assert first[schema.GRAD_H].tolist() == pytest.approx(totals[:T], rel=1e-5)
+    second = rows[rows[schema.CALL] == 1]
+    assert second[schema.GRAD_H].tolist() == pytest.approx(totals[T:-1], rel=1e-4), "the last state has no part in it"
 
 
 class Stateful(nn.Module):
@@ -494,7 +573,7 @@ def test_copies_of_a_watched_cell_are_plain(tmp_path: Path) -> None:
         twin(torch.randn(T, N, I)).sum().backward()
         model(torch.randn(T, N, I)).sum().backward()
         optimizer.step()
-    assert b"graddiag" not in kept.getvalue()
+    assert b"FollowedForward" not in kept.getvalue()
     kept.seek(0)
     loaded = torch.load(kept, weights_only=False)
     loaded(torch.randn(T, N, I))
@@ -533,6 +612,98 @@ def test_a_forward_that_was_replaced_on_the_object_is_refused(tmp_path: Path) ->
     model.cell.forward = lambda x, h: 0.5 * h  # type: ignore[method-assign]
     with pytest.raises(UnsupportedError, match=r"the forward of 'cell' \(Leaky\) was replaced on the object"):
         graddiag.watch(model, run="r", root=tmp_path, cells="cell")
+
+
+def test_two_recordings_of_one_cell_end_in_any_order(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    first = graddiag.watch(model, optimizer, run="first", root=tmp_path, cells="cell")
+    second = graddiag.watch(model, optimizer, run="second", root=tmp_path, cells="cell")
+    model(torch.randn(T, N, I)).sum().backward()
+    optimizer.step()
+    first.close()
+    second.close()
+    rows = [graddiag.load_run(tmp_path / name).timesteps for name in ("first", "second")]
+    assert rows[0].equals(rows[1])
+    assert len(rows[0]) == T
+    assert "forward" not in vars(model.cell)
+
+
+def test_a_pass_that_is_thrown_away_holds_nothing(tmp_path: Path) -> None:
+    """An evaluation with gradients on is held by its graph alone, and a training step until its loss is gone."""
+
+    def held() -> int:
+        return sum(type(each) is ObservedCellCall for each in gc.get_objects())
+
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_once() -> None:
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+            output = model(torch.randn(T, N, I))
+            assert held() == T
+            del output
+            assert held() == 0
+            train_once()
+            assert held() == 0
+    finally:
+        gc.enable()
+
+
+def test_per_sample_gradients_and_compiled_cells_run_as_they_are(tmp_path: Path) -> None:
+    model = ByName()
+    x = torch.randn(T, N, I)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(own: dict[str, Tensor], sample: Tensor) -> Tensor:
+        return torch.func.functional_call(model, own, (sample.unsqueeze(1),)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 1))
+    bare = each(parameters, x)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        watched = each(parameters, x)
+        compiled = torch.compile(model.cell, backend="eager", fullgraph=True)
+        compiled(x[0], torch.zeros(N, H)).sum().backward()
+        model.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_round_the_cell(reentrant: bool, tmp_path: Path) -> None:
+    """Totals and gains are exact where the graph is there; what runs again in the backward pass is no second call."""
+    rows = {}
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        cell, head = Leaky(), nn.Linear(H, 1)
+        model = nn.ModuleDict({"cell": cell, "head": head})
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(checkpointed)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            h = torch.zeros(N, H, requires_grad=True)
+            for x_t in torch.randn(T, N, I):
+                h = checkpoint(cell, x_t, h, use_reentrant=reentrant) if checkpointed else cell(x_t, h)
+            head(h).sum().backward()
+            if checkpointed and reentrant:
+                with pytest.warns(RuntimeWarning, match="Nothing of ModuleDict is followed"):
+                    optimizer.step()
+            else:
+                optimizer.step()
+        rows[checkpointed] = graddiag.load_run(root / "r").timesteps
+    if reentrant:
+        assert not len(rows[True])
+        return
+    for name in (schema.GRAD_H, schema.TRANSPORT_GAIN):
+        assert rows[True][name].tolist() == pytest.approx(rows[False][name].tolist(), rel=1e-5)
 
 
 def test_the_diagnosis_of_a_cell_says_that_its_gradient_vanishes(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_format_that_is_not_known_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("each", FORMATS, ids=lambda each: each.name)
 def test_each_format_has_its_writer_and_is_in_the_help_of_the_command(each: ReportFormat) -> None:
-    assert list(signature(each.load()).parameters) == ["document", "target", "tell"]
+    assert list(signature(each.load()).parameters) == ["document", "target", "on_progress"]
     assert each.title in (report.__doc__ or "")
     (option,) = (
         given for given in get_args(get_type_hints(report, include_extras=True)["out"]) if hasattr(given, "help")
