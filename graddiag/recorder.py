@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
@@ -15,20 +16,23 @@ from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
-from graddiag.recording.manifest import check_every, check_model, checked_seed, new_manifest, open_writer
+from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_buffer import Scalar
 from graddiag.recording.step_recorder import StepRecorder
+from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter, ending
-from graddiag.tracing.custom import Cells, followed_cells
+from graddiag.tracing.custom import Cells as Cells
+from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
+from graddiag.tracing.support import check_supported
 
 
 def watch(
     module: nn.Module,
     /,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: Optimizer | Sequence[Optimizer] | None = None,
     *,
     run: str,
     root: str | Path = "runs",
@@ -61,7 +65,9 @@ def watch(
 
     Args:
         module: the model; its torch.nn (or graddiag.nn) RNN, LSTM and GRU layers are found by themselves.
-        optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update.
+        optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update. Wrappers of
+            accelerate, Lightning and fastai, schedules, and SAM's kind are opened. Of a list a step is a round: it ends
+            when each optimizer has made an update, and of several updates by one the last is recorded.
         run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
         every: record the timesteps of every so many steps, from step 0 on.
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
@@ -90,7 +96,8 @@ def watch(
     """
     check_every(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
-    check_model(module, optimizer)
+    check_supported(module)
+    watched = watched_optimizers(module, optimizer)
     followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
@@ -103,8 +110,12 @@ def watch(
         "snapshot_every": snapshot_every,
         "config": settings,
     }
-    writer = open_writer(root, new_manifest(module, optimizer, run, every, about))
-    return Recorder(module, optimizer, writer, every, scaler, followed)
+    writer = open_writer(root, new_manifest(module, watched, run, every, about))
+    try:
+        return Recorder(module, watched, writer, every, scaler, followed)
+    except BaseException:
+        writer.discard()
+        raise
 
 
 class Recorder:
@@ -113,17 +124,16 @@ class Recorder:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer | None,
+        watched: Sequence[WatchedOptimizer],
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
-        self._optimizer = optimizer
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, optimizer, writer, every, scaler, cells)
+        self._steps = StepRecorder(module, watched, writer, every, scaler, cells)
         atexit.register(self._abandon)
         try:
             self._steps.warn()
@@ -186,11 +196,14 @@ class Recorder:
             SettingError: no optimizer is watched, its gradients are scaled, they were changed since ``backward()``, or
                 what ``counterfactual`` refuses.
         """
-        if self._optimizer is None:
-            raise SettingError("try_thresholds(): it makes updates; give watch(model, optimizer, ...) the optimizer.")
+        if len(self._steps.optimizers) != 1:
+            raise SettingError(
+                "try_thresholds(): it tries the update of one optimizer, and this run watches "
+                f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
+            )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)
-        sweep = counterfactual(self._module, self._optimizer, loss, thresholds, own=own)
+        sweep = counterfactual(self._module, self._steps.optimizers[0], loss, thresholds, own=own)
         columns = counterfactual_columns(self._steps.step, sweep.norm, sweep.loss_before, sweep.tried)
         self._writer.append(schema.TABLE_COUNTERFACTUALS, columns)
         return sweep
@@ -203,7 +216,7 @@ class Recorder:
         Raises:
             SettingError: the run watches an optimizer, whose ``step()`` does this.
         """
-        if self._optimizer is not None:
+        if self._steps.optimizers:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
         self._steps.end_step()
 

@@ -1,6 +1,6 @@
 """The values that cross from the disk to everything downstream: a run's manifest, and the run itself."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import wraps
@@ -34,6 +34,14 @@ class MissingRows(BaseModel):
         if self.last_step != self.first_step:
             steps = f"steps {self.first_step} to {self.last_step}"
         return f"{self.rows:,} rows of table {self.table}, {steps}, could not be written: {self.reason}"
+
+
+def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
 
 
 class RunManifest(BaseModel):
@@ -87,6 +95,16 @@ class RunManifest(BaseModel):
         if moment.year not in range(1970, 2262):
             raise ValueError(f"a time of the year {moment.year}")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Everything it says, a row a ``setting`` with its ``value``; one inside another is named ``config.lr``."""
+        rows = list(_flat(self.model_dump(mode="json")))
+        return pd.DataFrame(
+            {
+                "setting": pd.Series([name for name, _ in rows], dtype=object),
+                "value": pd.Series([value for _, value in rows], dtype=object),
+            }
+        )
 
 
 class TableReader(Protocol):

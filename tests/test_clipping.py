@@ -164,12 +164,11 @@ def test_a_policy_writes_itself_as_its_spec(spec: str) -> None:
     [
         (
             "nrom:1",
-            r"clip 'nrom:1': there is no policy 'nrom'; use one of none, norm:C, value:C, bptt:C, tbptt:K, auto:P, "
-            r"zclip, agc:C\.",
+            r"clip 'nrom:1': there is no policy 'nrom'; use one of none, norm:C, .*agc:C.*\.",
         ),
         (
             "",
-            r"clip '': there is no policy ''; use one of none, norm:C, value:C, bptt:C, tbptt:K, auto:P, zclip, .*",
+            r"clip '': there is no policy ''; use one of none, norm:C, .*",
         ),
         ("norm", r"clip 'norm': norm needs a threshold, a number, and found nothing; write norm:1\.0, for example\."),
         (

@@ -35,12 +35,14 @@ def test_what_a_run_says_first_is_enough_to_know_the_policy() -> None:
 
 @EVERY_POLICY
 def test_a_policy_keeps_the_direction_where_it_says_so(kind: PolicyKind) -> None:
-    policy, weight = clipping.parse(example(kind)), torch.nn.Parameter(torch.ones(2, 1, dtype=torch.float64))
-    for gradient in [(0.6, 0.8)] * 30 + [(30.0, 0.01)]:
-        weight.grad = torch.tensor(gradient, dtype=torch.float64).unsqueeze(1)
-        before = weight.grad.clone()
-        policy([weight])
-    cosine = torch.cosine_similarity(before.flatten(), weight.grad.flatten(), dim=0).item()
+    policy = clipping.parse(example(kind))
+    weights = [torch.nn.Parameter(torch.ones(1, 1, dtype=torch.float64)) for _ in range(2)]
+    for before in [(0.6, 0.8)] * 30 + [(30.0, 0.01)]:
+        for weight, gradient in zip(weights, before, strict=True):
+            weight.grad = torch.full_like(weight, gradient)
+        policy(weights)
+    after = torch.cat([weight.grad.flatten() for weight in weights if weight.grad is not None])
+    cosine = torch.cosine_similarity(torch.tensor(before, dtype=torch.float64), after, dim=0).item()
     assert (cosine == pytest.approx(1.0, abs=1e-9)) == (kind.keeps_direction is not False)
     assert hasattr(policy, "transform_gradient") == kind.acts_inside
 

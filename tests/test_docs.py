@@ -2,8 +2,6 @@
 
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from typer.main import get_command
 
 from graddiag import schema
 from graddiag.cli import app
+from tests.fresh_process import run_code
 from tests.needs import needs
 
 ROOT = Path(__file__).parent.parent
@@ -48,9 +47,9 @@ def test_python_blocks_run(code: str, tmp_path: Path) -> None:
     used = [library for library in OPTIONAL if f"graddiag.integrations.{library}" in code]
     for library in used:
         needs(library, library)
-    warned = "error::RuntimeWarning" if used else "error"  # a library's own warnings are its own
-    done = subprocess.run([sys.executable, "-W", warned, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    # a library's own warnings are its own
+    status, stderr = run_code(code, tmp_path, "error::RuntimeWarning" if used else "error")
+    assert status == 0, stderr
 
 
 @pytest.mark.parametrize("line", list(command_lines()))

@@ -48,7 +48,7 @@ TERMS: Final = {
     r"\bwithout being (told|asked)\b": "automatically",
     r"\brooms?\b": "package, module",
     r", say,|\bsay, \d|\bsay\.|\bsay\)": "e.g.",
-    r"\bstands?\b": "is; means; follows",
+    r"\bstands?\b(?! in for)": "is; means; follows",
     r"\bgoes on\b|\bwent on\b|\bgo on\b": "continues",
     r"\bcomes? of\b|\bcame of\b": "results from; is caused by",
     r"\bof (its|your|their|one's|our|my) own\b": "custom; separate",

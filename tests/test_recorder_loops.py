@@ -215,3 +215,6 @@ def test_steps_end_where_the_watched_optimizer_ends_them(tmp_path: Path) -> None
     steps = graddiag.load_run(tmp_path / "r").steps
     assert steps[schema.STEP].tolist() == [0, 1, 2]
     assert all(a < b for a, b in pairwise(steps[schema.WALL_TIME]))
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.timesteps.call.nunique() == 1
+    assert not len(run.events)

@@ -15,6 +15,7 @@ from graddiag.analysis import numerics
 from tests.nn.nets import Net, name, one_step, projection_warning, thinned
 
 STEPS = 20
+EVERY = (1, 7)
 I, H, T, N = 3, 4, 6, 5
 pytestmark = projection_warning
 Loss = Callable[[nn.Module, Tensor], Tensor]
@@ -36,34 +37,44 @@ def trained(model: nn.Module, loss: Loss, root: Path | None, every: int = 1, par
     return [p.detach().clone() for p in model.parameters()] + moments + [torch.get_rng_state()]
 
 
-def check(build: Callable[[], nn.Module], loss: Loss, root: Path, every: int, parts: int = 1) -> graddiag.Run:
-    found = []
-    for place in (None, root):
+def check(build: Callable[[], nn.Module], loss: Loss, root: Path, parts: int = 1) -> graddiag.Run:
+    """Trains without and with a recording, at every step and at some; gives the run of every step."""
+
+    def found(place: Path | None, every: int = 1) -> list[Tensor]:
         torch.manual_seed(0)
-        found.append(trained(build(), loss, place, every, parts))
-    assert len(found[0]) == len(found[1])
-    assert all(torch.equal(alone, watched) for alone, watched in zip(*found, strict=True))
-    run = graddiag.load_run(root / "r")
-    assert not (run.events.kind == "recording_stopped").any()
-    assert sorted(run.timesteps.step.unique()) == list(range(0, STEPS, every))
-    assert run.timesteps.grad_h.notna().any()
-    return run
+        return trained(build(), loss, place, every, parts)
+
+    alone = found(None)
+    for every in EVERY:
+        watched = found(root / str(every), every)
+        assert len(alone) == len(watched)
+        assert all(torch.equal(one, other) for one, other in zip(alone, watched, strict=True)), every
+        run = graddiag.load_run(root / str(every) / "r")
+        assert not (run.events.kind == "recording_stopped").any()
+        assert sorted(run.timesteps.step.unique()) == list(range(0, STEPS, every))
+        assert run.timesteps.grad_h.notna().any()
+    return graddiag.load_run(root / str(EVERY[0]) / "r")
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("net", thinned(stride=53), ids=name)
-def test_every_setting_of_torchs_layers(net: Net, every: int, tmp_path: Path) -> None:
-    found = []
-    for root in (None, tmp_path):
+def test_every_setting_of_torchs_layers(net: Net, tmp_path: Path) -> None:
+    def found(every: int | None) -> dict[str, Tensor]:
         module = net.build(torch.nn)
         optimizer = torch.optim.SGD(module.parameters(), lr=1e-4, momentum=0.9)
-        watched = nullcontext() if root is None else graddiag.watch(module, optimizer, run="r", root=root, every=every)
+        place = tmp_path / str(every)
+        watched = (
+            nullcontext() if every is None else graddiag.watch(module, optimizer, run="r", root=place, every=every)
+        )
         with watched:
             for _ in range(STEPS):
                 step = one_step(net, module)
                 optimizer.step()
-        found.append(step)
-    assert [key for key, value in found[0].items() if not torch.equal(found[1][key], value)] == []
+        return step
+
+    alone = found(None)
+    for every in EVERY:
+        watched = found(every)
+        assert [key for key, value in alone.items() if not torch.equal(watched[key], value)] == [], every
 
 
 class Stacked(nn.Module):
@@ -118,23 +129,20 @@ def with_an_evaluation(model: Stacked, x: Tensor) -> Tensor:
     return plain(model.train(), x)
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("loss", [plain, autocast, checkpointed, checkpointed_reentrant, with_an_evaluation])
-def test_every_way_to_run_it(kind: str, loss: Loss, every: int, tmp_path: Path) -> None:
-    check(lambda: Stacked(kind), loss, tmp_path, every)
+def test_every_way_to_run_it(kind: str, loss: Loss, tmp_path: Path) -> None:
+    check(lambda: Stacked(kind), loss, tmp_path)
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("loss", [in_windows, one_by_one])
-def test_windows_and_decoders(loss: Loss, every: int, tmp_path: Path) -> None:
-    check(Stacked, loss, tmp_path, every)
+def test_windows_and_decoders(loss: Loss, tmp_path: Path) -> None:
+    check(Stacked, loss, tmp_path)
 
 
-@pytest.mark.parametrize("every", [1, 7])
-def test_accumulated_gradients_and_low_precision(every: int, tmp_path: Path) -> None:
-    check(Stacked, plain, tmp_path / "parts", every, parts=3)
-    check(lambda: Stacked(dtype=torch.bfloat16), plain, tmp_path / "bfloat16", every)
+def test_accumulated_gradients_and_low_precision(tmp_path: Path) -> None:
+    check(Stacked, plain, tmp_path / "parts", parts=3)
+    check(lambda: Stacked(dtype=torch.bfloat16), plain, tmp_path / "bfloat16")
 
 
 class Cells(nn.Module):
@@ -150,10 +158,9 @@ class Cells(nn.Module):
         return torch.stack(outputs)
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("kind", ["RNNCell", "LSTMCell", "GRUCell"])
-def test_cells_in_a_loop(kind: str, every: int, tmp_path: Path) -> None:
-    assert sorted(check(lambda: Cells(kind), plain, tmp_path, every).timesteps.timestep.unique()) == list(range(T))
+def test_cells_in_a_loop(kind: str, tmp_path: Path) -> None:
+    assert sorted(check(lambda: Cells(kind), plain, tmp_path).timesteps.timestep.unique()) == list(range(T))
 
 
 def weight_norm() -> nn.Module:
@@ -194,16 +201,14 @@ class WeightDrop(Stacked):
         return super().forward(x)
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.parametrize("build", [weight_norm, orthogonal, shared, frozen])
-def test_weights_reparametrised_shared_or_frozen(build: Callable[[], nn.Module], every: int, tmp_path: Path) -> None:
-    check(build, plain, tmp_path, every)
+def test_weights_reparametrised_shared_or_frozen(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+    check(build, plain, tmp_path)
 
 
-@pytest.mark.parametrize("every", [1, 7])
 @pytest.mark.filterwarnings("ignore:RNN module weights are not part of single contiguous chunk")
-def test_weights_dropped_anew_at_every_step(every: int, tmp_path: Path) -> None:
-    check(WeightDrop, plain, tmp_path, every)
+def test_weights_dropped_anew_at_every_step(tmp_path: Path) -> None:
+    check(WeightDrop, plain, tmp_path)
 
 
 @pytest.mark.parametrize(("loss", "activations"), [(plain, "float32"), (autocast, "bfloat16")])

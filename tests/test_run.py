@@ -54,3 +54,10 @@ def test_what_is_remembered_is_made_once_for_each_run_and_its_settings() -> None
     analysis(other, 2)
     analysis(replace(one), 2)  # a run of its own
     assert asked == [("one", 2), ("one", 3), ("one", -2), ("other", 2), ("one", 2)]
+
+
+def test_a_manifest_is_a_table_with_nested_settings_by_path() -> None:
+    frame = manifest(config={"lr": 0.1, "model": {"hidden": 3}}, tags=("a", "b"), seed=0).to_frame()
+    said = dict(zip(frame["setting"], frame["value"], strict=True))
+    assert (said["config.lr"], said["config.model.hidden"], said["tags"], said["seed"]) == (0.1, 3, ["a", "b"], 0)
+    assert said["clip"] is None or isinstance(said["clip"], str)

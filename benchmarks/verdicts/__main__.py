@@ -1,4 +1,4 @@
-"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|fresh|all]``.
+"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|fresh|unseen|all]``.
 
 Trainings are kept under ``--root`` and are not repeated; ``--judge-only`` judges what is there. Of the parts that
 are not looked at the tables are all that is printed, unless ``--show`` asks for the cases.
@@ -49,6 +49,7 @@ def tables(found: list[Judged]) -> str:
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
     titles = {
+        "unseen": "Unseen: written last, by one who had not read the rules",
         "fresh": "Fresh: written after the rules",
         "held-out": "Held out while the rules were written",
         "tune": "Tune: the rules were written on it",
@@ -72,7 +73,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--root", type=Path, default=Path("runs/verdict-suite"), help="where trainings are kept")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes")
     parser.add_argument("--judge-only", action="store_true", help="judge what was trained, train nothing")
-    parser.add_argument("--show", action="store_true", help="print cases of the held-out and fresh parts too")
+    parser.add_argument("--show", action="store_true", help="print cases of the other parts too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="put the tables between the markers of this page")
     return parser.parse_args()
 

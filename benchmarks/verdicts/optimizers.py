@@ -10,7 +10,8 @@ Before = Callable[[int, nn.Module, Optimizer], None]
 
 
 def optimizer(spec: str, parameters: object) -> Optimizer:
-    """Of ``sgd:0.1``, ``momentum:0.1``, ``nesterov:0.1``, ``adam:0.01``, ``adamw:0.01`` or ``rmsprop:0.001``."""
+    """Of ``sgd:0.1``, ``momentum:0.1``, ``nesterov:0.1``, ``adam:0.01``, ``adamw:0.01``, ``rmsprop:0.001``, others of
+    torch by their name in small letters, ``amsgrad`` and ``heavy``, a momentum of 0.99."""
     name, _, lr = spec.partition(":")
     rate = float(lr)
     if isinstance(parameters, nn.Module):
@@ -23,6 +24,13 @@ def optimizer(spec: str, parameters: object) -> Optimizer:
         "adamw": lambda: optim.AdamW(parameters, rate),
         "rmsprop": lambda: optim.RMSprop(parameters, rate),
         "adagrad": lambda: optim.Adagrad(parameters, rate),
+        "nadam": lambda: optim.NAdam(parameters, rate),
+        "radam": lambda: optim.RAdam(parameters, rate),
+        "adamax": lambda: optim.Adamax(parameters, rate),
+        "amsgrad": lambda: optim.AdamW(parameters, rate, amsgrad=True),
+        "adadelta": lambda: optim.Adadelta(parameters, rate),
+        "asgd": lambda: optim.ASGD(parameters, rate),
+        "heavy": lambda: optim.SGD(parameters, rate, momentum=0.99),
     }
     return makers[name]()
 

@@ -18,8 +18,13 @@ from benchmarks.verdicts.judge import Answer, judge
 from benchmarks.verdicts.training import Numbers, train
 from benchmarks.verdicts.truth import contradictions
 
-MODULES: Final[dict[Split, str]] = {"tune": "tune_", "held-out": "held_out_", "fresh": "fresh_"}
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh")
+MODULES: Final[dict[Split, str]] = {
+    "tune": "tune_",
+    "held-out": "held_out_",
+    "fresh": "fresh_",
+    "unseen": "unseen_",
+}
+SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen")
 
 
 @dataclass(frozen=True)

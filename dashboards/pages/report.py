@@ -5,7 +5,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.errors import GraddiagError
-from graddiag.report import FORMS, SECTIONS, Form, Packed, pack_report
+from graddiag.report import FORMATS, FORMS, SECTIONS, Packed, pack_report
 from ui.opening import opened
 from ui.preview import preview as draw
 from ui.results import OpenRun, read
@@ -15,11 +15,7 @@ from ui.text import as_label, heading, muted, refusal, sentence
 
 KEPT: Final = "report made"  # in the session: what was asked for, and what was made of it
 HTML: Final = "html"
-ABOUT: Final = {
-    HTML: "One file with interactive figures.",
-    "md": "A ZIP with the text and its figures as PNG.",
-    "pdf": "One file to print or send.",
-}
+ABOUT: Final = {each.name: each.help for each in FORMATS}
 MEGABYTE: Final = 1e6
 
 
@@ -40,7 +36,7 @@ def page() -> None:
     show(asked, preview=preview)
 
 
-def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, Form]:
+def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, str]:
     """Draws the form; gives the runs and their revisions, the sections, the title and the format."""
     cells = st.columns([3, 2])
     sections = cells[0].pills(
@@ -64,7 +60,7 @@ def choose(runs: list[OpenRun]) -> tuple[tuple[str, ...], tuple[str, ...], str, 
     return tuple(f"{run.link}@{run.revision}" for run in runs), ordered, title, form
 
 
-def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, Form]) -> None:
+def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str, str]) -> None:
     """Makes the report and keeps it for this visitor, until another one is made."""
     _, sections, title, form = asked
     st.session_state[KEPT] = (None, None)
@@ -83,7 +79,7 @@ def make(runs: list[OpenRun], asked: tuple[tuple[str, ...], tuple[str, ...], str
     st.session_state[KEPT] = (asked, packed)
 
 
-def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, Form], *, preview: bool) -> None:
+def show(asked: tuple[tuple[str, ...], tuple[str, ...], str, str], *, preview: bool) -> None:
     """The report that was made, as long as it is of what is asked for now."""
     made, packed = st.session_state.get(KEPT, (None, None))
     if made is None:

@@ -1,13 +1,13 @@
 """A figure on the page: its caption first, then the picture, with the table behind it to take away."""
 
 from collections.abc import Callable
-from html import unescape
 from typing import Any, Final
 
 import streamlit as st
 from plotly.graph_objects import Figure
 from streamlit.components.v2 import component
 
+from graddiag.figures import why_empty
 from graddiag.figures.picking import PICKED
 from graddiag.figures.plotly_component import PROGRAM, packed
 from ui import plotlyjs
@@ -52,8 +52,8 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str, csv: Csv) -> boo
         Whether there is anything to draw.
     """
     if not figure.data:
-        notes = [unescape(note.text.replace("<br>", " ")) for note in figure.layout.annotations if note.text]
-        muted(*dict.fromkeys((*captions, *notes)))
+        why = why_empty(figure)
+        muted(*dict.fromkeys(captions if why is None else (*captions, why)))
         return False
     figure.update_layout(font_family=PAGE_FONT)
     # of two columns the shorter one makes up for it here, so that the pictures of both stand level

@@ -34,8 +34,8 @@ def _events(run: Run) -> Any:
 
 def show_differences(comparison: Comparison) -> None:
     with st.expander("What differs in their configurations"):
-        rows = [{"setting": difference.key, **difference.values} for difference in comparison.differences]
-        _table(rows or [{"setting": "nothing"}], "What differs in the configurations")
+        found = comparison.differences_table()
+        _table(found if len(found) else [{"setting": "nothing"}], "What differs in the configurations")
 
 
 def _about(manifest: RunManifest) -> dict[str, str | None]:
@@ -49,7 +49,7 @@ def _about(manifest: RunManifest) -> dict[str, str | None]:
     }
 
 
-def _table(rows: list[dict[str, Any]], alt: str) -> None:
+def _table(rows: Any, alt: str) -> None:
     st.dataframe(rows, hide_index=True, width="stretch", height="content", alt=alt)
 
 

@@ -27,6 +27,12 @@ def numbers(values: NDArray[Any], states: NDArray[np.int8]) -> FloatingArray:
     return FloatingArray(shown, np.asarray(states == CellState.MISSING))
 
 
+def nullable(values: Sequence[float | None]) -> FloatingArray:
+    """``values`` with NaN and inf as they are; NA where None."""
+    known = [np.nan if value is None else value for value in values]
+    return FloatingArray(np.array(known, dtype=np.float64), np.array([value is None for value in values], dtype=bool))
+
+
 def cells(
     rows: tuple[str, NDArray[Any]],
     columns: tuple[str, NDArray[Any]],

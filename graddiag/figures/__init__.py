@@ -16,7 +16,7 @@ from graddiag.figures.effects import effects
 from graddiag.figures.events import events
 from graddiag.figures.experiment import multiples, success
 from graddiag.figures.exponents import lyapunov_history
-from graddiag.figures.frame import axis_roles
+from graddiag.figures.frame import axis_roles, why_empty
 from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap, shared_limits
 from graddiag.figures.horizon import horizon, layers
@@ -99,6 +99,7 @@ __all__ = [
     "updates",
     "weight_contributions",
     "what_if",
+    "why_empty",
 ]
 
 

@@ -16,6 +16,7 @@ from graddiag.figures.theme import FONT, FONT_SIZE, PALETTES, Palette, Theme, sa
 BODY: Final = 280
 PANEL: Final = 200
 AXIS_ROLES: Final = "axis_roles"  # in the layout's metadata
+EMPTY: Final = "empty"  # the same: why there is nothing to see
 
 _TITLE, _LEGEND, _ROW, _HEAD, _NOTHING = 32, 26, 21, 24, 64
 _NARROWEST, _MOST_ROWS = 320, 5  # pixels of a legend on a phone; rows of it that room is kept for
@@ -68,7 +69,7 @@ def index_axis(
     select = figure.select_xaxes if letter == "x" else figure.select_yaxes
     update(title_text=role, row=row, col=col, **more)
     roles = {axis.plotly_name: role for axis in select(row=row, col=col)}
-    figure.layout.meta = {AXIS_ROLES: axis_roles(figure) | roles}
+    figure.layout.meta = {**(figure.layout.meta or {}), AXIS_ROLES: axis_roles(figure) | roles}
 
 
 def axis_roles(figure: go.Figure) -> dict[str, str]:
@@ -111,7 +112,7 @@ def _title(text: str) -> dict[str, Any]:
 
 
 def empty_figure(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
-    """A figure that says why there is nothing to see."""
+    """A figure that says why there is nothing to see, and has the sentence in its metadata (``why_empty``)."""
     figure = apply_layout(go.Figure(), theme, title=title, body=_NOTHING, legend=False)
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
@@ -119,7 +120,14 @@ def empty_figure(sentence: str, theme: Theme, *, title: str | None) -> go.Figure
         text="<br>".join(_broken(safe(sentence))), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
     )
     figure.update_annotations(font={"size": FONT_SIZE + 1, "color": PALETTES[theme].muted})
+    figure.layout.meta = {EMPTY: sentence}
     return figure
+
+
+def why_empty(figure: go.Figure) -> str | None:
+    """Why there is nothing to see in it; None where there is."""
+    found: str | None = (figure.layout.meta or {}).get(EMPTY)
+    return found
 
 
 def log_axis(values: Sequence[float]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme
 
 PICKED: Final = "steps"  # the name of the marks
 MOST_MARKS: Final = 600
+_CHOSEN: Final = "chosen step"
 
 
 def pickable(
@@ -57,13 +58,13 @@ def mark_step(figure: go.Figure, step: int, x: str, y: str, theme: Theme = "ligh
     if on_colors:
         figure.add_shape(type="line", layer=layer, line={"color": palette.hover, "width": 4}, **ends)
     figure.add_shape(type="line", layer=layer, line={"color": color, "width": 1.5}, **ends)
-    if any(note.text == words for note in figure.layout.annotations):
+    if any(note.name == _CHOSEN for note in figure.layout.annotations):
         return
     side = "right" if step > _center(figure, x) else "left"
     place = {"x": step, "xref": x, "xanchor": side, "y": 1, "yref": f"{y} domain", "yanchor": "top"}
     ground = palette.hover if on_colors else palette.veil
     look = {"font": {"size": FONT_SIZE - 1, "color": color}, "borderpad": 1, "bgcolor": ground}
-    figure.add_annotation(text=words, showarrow=False, **look, **place)
+    figure.add_annotation(name=_CHOSEN, text=words, showarrow=False, **look, **place)
 
 
 def _center(figure: go.Figure, x: str) -> float:

@@ -1,13 +1,13 @@
 """The settings of the run that a trainer's callback will record, until the model and the optimizer are there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
-from graddiag.recorder import Recorder, watch
+from graddiag.recorder import Cells, Recorder, watch
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +30,7 @@ class RunSettings:
     better: Literal["lower", "higher"] | None = None
     chance: float | None = None
     chance_loss: float | str | None = None
+    cells: Cells | None = None
 
     def __post_init__(self) -> None:
         with_goal(self.config, **self._goal)
@@ -39,7 +40,7 @@ class RunSettings:
     def watch(
         self,
         module: "torch.nn.Module",
-        optimizer: "torch.optim.Optimizer",
+        optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]",
         *,
         clip: str | None,
         scaler: "torch.amp.GradScaler | None",
@@ -53,6 +54,7 @@ class RunSettings:
             root=self.root,
             every=self.every,
             scaler=scaler,
+            cells=self.cells,
             experiment=self.experiment,
             arm=self.arm,
             seed=self.seed,

@@ -8,11 +8,11 @@ from typing import Any, Final, TypeVar
 import pandas as pd
 
 from graddiag import analysis, figures, schema
-from graddiag.analysis import number
 from graddiag.report.content import ReportGrid
 from graddiag.report.plots import FigurePlace, Picture
 from graddiag.run import Run
 from graddiag.store import slug
+from graddiag.views import view
 from graddiag.views.table import table_of, to_csv
 
 R = TypeVar("R")
@@ -30,9 +30,8 @@ def picture(title: str, caption: str, draw: Callable[..., Any], /, *results: Any
 def recorded(runs: Sequence[Run]) -> tuple[Picture, ...]:
     """What most presets show of their runs: the norm before and after clipping, and where in the sequence the gradient
     is large, a picture a layer with a panel a run."""
-    found = [
-        picture("Norm of the gradient", _NORM, figures.norms, [analysis.norm_history(run) for run in runs], title=False)
-    ]
+    norms = [analysis.norm_history(run) for run in runs]
+    found = [picture(view("norms").title, _NORM, figures.norms, norms, title=False)]
     for selection in analysis.common_selections(runs):
         heats = [analysis.heat(run, schema.GRAD_H, selection, max_cells=_CELLS // len(runs)) for run in runs]
         name = f"Gradient through time, {selection.label}"
@@ -47,8 +46,7 @@ def folders(runs: Sequence[Run]) -> tuple[Path, ...]:
 
 def grid(caption: str, frame: pd.DataFrame) -> ReportGrid:
     """A table with numbers as people write them; the first column names the row."""
-    rows = frame.itertuples(index=False, name=None)
-    return ReportGrid(caption, tuple(map(str, frame.columns)), tuple(tuple(map(_cell, row)) for row in rows))
+    return ReportGrid.of(caption, frame)
 
 
 def listed(words: Sequence[str]) -> str:
@@ -59,9 +57,3 @@ def listed(words: Sequence[str]) -> str:
 _CELLS: Final = 20_000  # of all panels of a heatmap together
 _NORM: Final = "The norm of all gradients together at each step, before clipping above and after it below; log scale."
 _TIME: Final = "How large dL/dh is at each timestep, from step to step, before clipping; log scale."
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA:
-        return "-"
-    return number(value) if isinstance(value, float) else str(value)

@@ -29,6 +29,7 @@ from graddiag.presets.bench import Bench
 from graddiag.presets.pages import folders, grid, listed, picture, recorded
 from graddiag.presets.preset import Preset, PresetSummary, Settings
 from graddiag.report.content import ReportPart
+from graddiag.views import view
 
 
 class Tied(Settings):
@@ -89,7 +90,7 @@ def summarize(settings: Tied, bench: Bench) -> PresetSummary:
             "Over training",
             pictures=(
                 picture("Contributions and their sum", _COURSE, weight_contributions, courses, title=False),
-                picture("Contributing timesteps and cancellation", _TEACH, effective_timesteps, courses, title=False),
+                picture(view("effective-timesteps").title, _EFFECTIVE, effective_timesteps, courses, title=False),
             ),
         ),
         ReportPart("The gradient", pictures=recorded(runs)),
@@ -146,7 +147,7 @@ def _chart(found: list[Sums]) -> Chart:
 
 _ADDS: Final = "How much each timestep adds to the gradient of W_hh, on random inputs before training; log scale."
 _COURSE: Final = "What the timesteps add in all, and what is left when it is summed: the gap between is what cancels."
-_TEACH: Final = "How large the contribution of each timestep is: where it is dark, nothing is learned from it."
+_EFFECTIVE: Final = "How large the contribution of each timestep is: where it is dark, nothing is learned from it."
 
 PRESETS: Final = {
     "tied": Preset(

@@ -112,6 +112,26 @@ def detached_event(step: int, where: str, cuts: int) -> Event:
     return _event(step, schema.EVENT_STATE_DETACHED, where or "(model)", cuts, message)
 
 
+def replaced_event(step: int, old: str, new: str) -> Event:
+    """Another optimizer has updated the parameters of a watched one, and is followed from here on."""
+    message = (
+        f"An optimizer that watch() was not given ({new}) updated the parameters of {old}. Each of its steps ends a "
+        "step of the run from here on; of this one the size of the update is missing."
+    )
+    return _event(step, schema.EVENT_OPTIMIZER_REPLACED, new, None, message)
+
+
+def no_update_event(step: int, passes: int, optimizers: str) -> Event:
+    """Backward passes came, and the watched optimizers made no update."""
+    plural = "es" if passes != 1 else ""
+    message = (
+        f"{passes:,} backward pass{plural} came and optimizer.step() was never called on {optimizers}, so no "
+        "step ended and nothing is kept of them. Pass the optimizer whose step() updates the model to watch(), or none "
+        "and call recorder.step() after each update."
+    )
+    return _event(step, schema.EVENT_NO_UPDATE, optimizers, passes, message)
+
+
 def gradient_changed_event(step: int) -> Event:
     """The accumulated gradient was changed between two backward passes of one step."""
     message = (

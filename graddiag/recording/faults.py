@@ -1,7 +1,7 @@
 """Faults of the training loop that show in the gradients, step by step."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from torch import nn
@@ -33,9 +33,14 @@ class Faults:
         self._unreached: Counter[str] = Counter()
         self._columns: dict[str, int] = {}
 
-    def of_step(self, step: int, norms: GradientNorms, calls: Calls) -> list[Event]:
-        """The events of a step that is about to end; ``columns`` belongs to the same step."""
-        unreached = calls.unreached(norms.reached)
+    def of_step(
+        self, step: int, norms: GradientNorms, calls: Calls, updated: Collection[int] | None = None
+    ) -> list[Event]:
+        """The events of a step that is about to end; ``columns`` belongs to the same step.
+
+        updated: ids of the parameters that the step updates; None for all.
+        """
+        unreached = calls.unreached(norms.reached, updated)
         self._columns = {schema.UNREACHED_MODULES: len(unreached), schema.UPDATES_SKIPPED: norms.skipped}
         events = [skipped_event(step, norms.skipped)] if norms.skipped else []
         if norms.changed_after_update and self._is_new(schema.EVENT_CLIP_MISPLACED):
@@ -62,9 +67,10 @@ class Faults:
         columns, self._columns = self._columns, {}
         return columns | {name: logged.get(name, size) for name, size in sizes.items()}
 
-    def totals(self, step: int) -> list[Event]:
-        """At the end of a run: in how many steps no gradient reached what was reported."""
-        return [
+    def totals(self, step: int, skipped: int = 0) -> list[Event]:
+        """At the end of a run: updates ``skipped`` since the last one, and in how many steps no gradient reached what
+        was reported."""
+        return [skipped_event(step, skipped)] * bool(skipped) + [
             no_gradient_event(step, where, count, self._steps) for where, count in self._unreached.items() if count > 1
         ]
 

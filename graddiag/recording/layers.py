@@ -7,9 +7,10 @@ from torch import Tensor, nn
 
 from graddiag.errors import SettingError
 from graddiag.kinds import NONLINEARITIES, Nonlinearity
-from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot
+from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot, is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
-from graddiag.tracing.hooks import Guard, ModuleHooks, recurrent_modules
+from graddiag.tracing.hooks import COMPILED, Guard, ModuleHooks, recurrent_modules
+from graddiag.tracing.model_hook import is_transformed
 from graddiag.tracing.signals import Signals, signals, unscaled
 from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
 from graddiag.tracing.taps import Taps
@@ -48,7 +49,7 @@ class LayerMeter:
     @property
     def unheard(self) -> dict[str, str]:
         """Recurrent modules that ran since ``start`` and of which nothing was observed, with the reason."""
-        return self.hooks.unheard
+        return {**self.hooks.unheard, **dict.fromkeys(self._cells.traced, COMPILED)}
 
     @property
     def reasons(self) -> Mapping[str, str]:
@@ -73,6 +74,11 @@ class LayerMeter:
         self._cells.stop()
         self._taps.stop()
 
+    def forget(self) -> None:
+        """Lets go of what was observed, and observes nothing until the next ``start``."""
+        self.start(own_weights=False)
+        self.stop()
+
     def mute(self, part: str) -> None:
         """Observes the module ``part`` no longer."""
         self.hooks.mute(part)
@@ -88,6 +94,8 @@ class LayerMeter:
         """Notes ``tensor`` as the next timestep of ``name`` and returns it; SettingError for the name of a module."""
         if name in self._modules:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
+        if torch.compiler.is_dynamo_compiling() or is_transformed() or is_replaying():
+            return tensor
         return self._taps.tap(name, tensor)
 
     def gate(self, name: str, values: Tensor, activation: Nonlinearity, of: str | None) -> Tensor:
@@ -96,6 +104,8 @@ class LayerMeter:
         Raises:
             SettingError: ``of`` is neither a followed cell nor a tapped name, or the activation has no such name.
         """
+        if is_replaying():
+            return values
         if activation not in NONLINEARITIES:
             raise SettingError(f"gate({name!r}, activation={activation!r}): choose one of {list(NONLINEARITIES)}.")
         if of is not None and of not in self._cells.names and of not in self._taps.names and self._taps.is_active:

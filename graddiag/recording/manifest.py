@@ -3,7 +3,7 @@
 import operator
 import platform
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,17 +15,17 @@ from torch import nn
 from graddiag import __version__
 from graddiag.errors import SettingError
 from graddiag.recording.optimizers import not_updated, optimizer_settings
-from graddiag.recording.ranks import RANKS, announce, announced, next_key, rank
+from graddiag.recording.ranks import RANKS, announce, announced, rank, withdraw
+from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
 from graddiag.store import RunWriter
-from graddiag.tracing.support import check_supported
 
 
 def new_manifest(
-    module: nn.Module, optimizer: torch.optim.Optimizer | None, name: str, every: int, about: Mapping[str, Any]
+    module: nn.Module, watched: Sequence[WatchedOptimizer], name: str, every: int, about: Mapping[str, Any]
 ) -> RunManifest:
     """The manifest of a run of ``module`` that begins now. ``about``: the fields that only the user can fill in."""
-    declared = {**about, **not_updated(module, optimizer)}
+    declared = {**about, **not_updated(module, [each.optimizer for each in watched])}
     return RunManifest(
         graddiag_version=__version__,
         id=uuid.uuid4().hex,
@@ -34,20 +34,21 @@ def new_manifest(
         versions=_versions(),
         environment=_environment(module),
         created=datetime.now(UTC),
-        optimizer=optimizer_settings(optimizer),
+        optimizer=optimizer_settings(watched),
         **declared,
     )
 
 
 def open_writer(root: str | Path, manifest: RunManifest) -> RunWriter:
     """The run's folder; in a distributed training that of rank 0, with one for each other rank inside it."""
-    key = next_key()
+    name = f"{manifest.experiment or ''}/{manifest.name}"
     if rank() == 0:
         writer = RunWriter(root, manifest)
-        announce(key, writer.path)
+        key = announce(name, writer.path)
+        writer.at_end(lambda: withdraw(key))
         return writer
     own = manifest.model_copy(update={"name": f"rank-{rank()}", "experiment": None})
-    return RunWriter(announced(key) / RANKS, own)
+    return RunWriter(announced(name) / RANKS, own)
 
 
 def check_every(every: int, snapshot_every: int | None) -> None:
@@ -78,20 +79,6 @@ def checked_seed(seed: int | None) -> int | None:
 
 def _short(number: int) -> str:
     return hex(number) if number.bit_length() < 200 else f"a number of {number.bit_length()} bits"
-
-
-def check_model(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-    """Raises UnsupportedError for a model that cannot be measured exactly, and SettingError for an optimizer that
-    updates none of its parameters."""
-    check_supported(module)
-    if optimizer is None:
-        return
-    own = {id(parameter) for parameter in module.parameters()}
-    if not any(id(parameter) in own for group in optimizer.param_groups for parameter in group["params"]):
-        raise SettingError(
-            f"watch({type(module).__name__}, {type(optimizer).__name__}): the optimizer holds none of the model's "
-            "parameters. Pass the optimizer that trains this model, or none and call recorder.step()."
-        )
 
 
 def _versions() -> dict[str, str]:

@@ -1,38 +1,75 @@
-"""The optimizer of a run: its settings, the parameters that it does not update, and its calls with a closure."""
+"""The optimizers of a run: their settings and rates, the parameters that they hold, and calls with a closure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
 
-import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from graddiag import schema
+from graddiag.recording.unwrapping import WatchedOptimizer, held_by
+
+_MOST_GROUPS: Final = 64  # whose rates are columns
 
 
-def optimizer_settings(optimizer: torch.optim.Optimizer | None) -> dict[str, Any] | None:
-    """The class, how many parameter groups there are, and the settings of the first group that are numbers, truth
-    values or pairs of numbers (lr, momentum, betas, ...); None without an optimizer."""
-    if optimizer is None:
+def optimizer_settings(watched: Sequence[WatchedOptimizer]) -> dict[str, Any] | None:
+    """What the manifest says of the optimizers; None without one.
+
+    The class, how many parameter groups there are, and the settings of the first group that are numbers, truth values
+    or pairs of numbers (lr, momentum, betas, ...); ``rates``: the learning rate of every group, of several groups.
+    Of several optimizers this is of the first, and ``others`` holds it of each further one. ``wrapper`` is the class
+    that an optimizer was taken out of; ``steps``: what ends a step, where that is not the optimizer's ``step()`` alone.
+    """
+    if not watched:
         return None
+    first, *others = map(_settings, watched)
+    return first | ({"others": others} if others else {})
+
+
+def _settings(watched: WatchedOptimizer) -> dict[str, Any]:
+    optimizer = watched.optimizer
     own = {name: _plain(value) for name, value in optimizer.param_groups[0].items() if name != "params"}
     known = {name: value for name, value in own.items() if value is not None}
+    rates = learning_rates([optimizer])
+    known |= {"rates": [_plain(rate) for rate in rates]} if len(rates) > 1 else {}
+    known |= {"wrapper": watched.wrapper} if watched.wrapper else {}
+    known |= {"steps": watched.ends_a_step} if watched.ends_a_step else {}
     return {"class": type(optimizer).__name__, "groups": len(optimizer.param_groups), **known}
 
 
-def not_updated(module: nn.Module, optimizer: torch.optim.Optimizer | None) -> dict[str, tuple[str, ...] | None]:
-    """Fields of the manifest: trainable parameters that the optimizer does not hold (None without one), and frozen
-    parameters, by name."""
+def not_updated(module: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, tuple[str, ...] | None]:
+    """Fields of the manifest: trainable parameters that no optimizer holds (None without one), and frozen parameters,
+    by name."""
     named = dict(module.named_parameters())
     frozen = tuple(name for name, parameter in named.items() if not parameter.requires_grad)
-    if optimizer is None:
+    if not optimizers:
         return {"not_in_optimizer": None, "frozen": frozen}
-    held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    held = held_by(optimizers)
     outside = tuple(name for name, p in named.items() if p.requires_grad and id(p) not in held)
     return {"not_in_optimizer": outside, "frozen": frozen}
 
 
-def learning_rate(optimizer: torch.optim.Optimizer | None) -> Any:
-    """Of the first parameter group, a number or a 0-dim tensor; None without an optimizer."""
-    return None if optimizer is None else optimizer.param_groups[0]["lr"]
+def held_names(module: nn.Module, optimizer: Optimizer) -> frozenset[str]:
+    """The model's parameters that ``optimizer`` holds, by name."""
+    held = held_by([optimizer])
+    return frozenset(name for name, parameter in module.named_parameters() if id(parameter) in held)
+
+
+def learning_rates(optimizers: Iterable[Optimizer]) -> list[Any]:
+    """Of every parameter group of every optimizer, in their order: numbers, or 0-dim tensors."""
+    return [group["lr"] for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
+
+
+def rate_columns(optimizers: Iterable[Optimizer]) -> dict[str, Any]:
+    """Columns of the steps table: ``lr`` is that of the first group, ``lr_1``, ``lr_2`` ... of the further ones."""
+    rates = learning_rates(optimizers)[:_MOST_GROUPS]
+    return {f"{schema.LR}_{i}" if i else schema.LR: _copied(rate) for i, rate in enumerate(rates)}
+
+
+def _copied(rate: Any) -> Any:
+    """A rate as a row may keep it: a tensor may be changed in place by a scheduler before the row is written."""
+    return rate.detach().clone() if isinstance(rate, Tensor) else rate
 
 
 def with_observed_closure(

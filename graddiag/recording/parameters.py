@@ -1,6 +1,6 @@
 """Gradients by parameter: after ``backward()``, and once more just before the update, whoever clipped in between."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,8 +11,10 @@ from graddiag import schema
 from graddiag.errors import SettingError
 from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
 from graddiag.recording.used_gradients import UsedGradients
-from graddiag.tracing.backward import EndOfBackward
+from graddiag.tracing.backward import EndOfBackward, current_pass
+from graddiag.tracing.calls import holds_gradient
 from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.model_hook import ModelHook
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 
@@ -58,60 +60,99 @@ class GradientMeter:
     """Measures every gradient as ``backward()`` leaves it; owns its hooks until ``close``.
 
     Where gradients accumulate over several backward passes the accumulated one counts. The gradients themselves are
-    neither changed nor kept.
+    neither changed nor kept. ``discarded``: the backward passes since the last update whose gradients were zeroed, or
+    let go of, before any update used them; ``passes``: all of them.
     """
 
-    def __init__(self, model: nn.Module, guard: Callable[[Callable[[], None]], None], scale: Scale) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        guard: Callable[[Callable[[], None]], None],
+        scale: Scale,
+        after_pass: Callable[[], None] = lambda: None,
+    ) -> None:
         self._guard = guard
         self._scale = scale
+        self._after_pass = after_pass
         self._parameters = dict(model.named_parameters())
         self._before: dict[str, Tensor] = {}
-        self._nonfinite: list[Tensor] = []
+        self._nonfinite: dict[str, Tensor] = {}
+        self._taken: dict[str, _Taken] = {}
+        self._not_zeroed: dict[str, None] = {}
+        self._changed = False
         self._reached: set[int] = set()
         self._used = UsedGradients(self._parameters)
         self._versions: dict[str, int] = {}
         self._before_unscale: Tensor | None = None
+        self._pass = -1
+        self.passes = self.discarded = 0
         self._left: dict[str, tuple[int, int]] = {}
         self._changed_between = False
         self._end = EndOfBackward(guard, after_others=True)
         self._handles: dict[str, list[torch.utils.hooks.RemovableHandle]] = {}
         self._attach()
 
-    def take(self) -> GradientNorms:
-        """The norms of the step that is about to end (or has just ended); the next step starts empty."""
+    def take(self, names: Collection[str] | None = None) -> None:
+        """Notes the norms of ``names`` (None: of all), which an update is about to use or has just used."""
         scale = self._scale.at_update()
         if scale is not None:
-            self.unscaling()
-        after = {name: _divided(size, scale) for name, size in self._norms().items() if name in self._before}
-        norms = GradientNorms(
-            {} if self._changed_between else self._before,
-            after,
-            self._nonfinite,
-            self._used.changed,
+            self.unscaling(names)
+        self.passes = self.discarded = 0
+        for name in self._parameters if names is None else names:  # clipped before its update, which is no fault
+            self._left.pop(name, None)
+        if names is None:
+            self._taken = {}
+        for name, size in self._norms(names).items():
+            if name in self._before:
+                after = _divided(size, scale)
+                self._taken[name] = _Taken(self._before[name], after, self._nonfinite.get(name))
+        self._changed |= self._used.changed
+        self._used.changed = False
+        self._not_zeroed |= dict.fromkeys(self._used.not_zeroed(names))
+
+    def norms(self, without: Collection[str] = ()) -> GradientNorms:
+        """The norms of the step: what its updates took, and of parameters that nobody updates what is there now.
+
+        ``without``: parameters of a watched optimizer that makes no update in this step.
+        """
+        rest = {name for name in self._before if name not in self._taken and name not in without}
+        now = self._norms(rest) if rest else {}
+        others = {name: _Taken(self._before[name], now[name], self._nonfinite.get(name)) for name in now}
+        each = {name: (self._taken | others)[name] for name in self._before if name in self._taken or name in others}
+        return GradientNorms(
+            {} if self._changed_between else {name: one.before for name, one in each.items()},
+            {name: one.after for name, one in each.items()},
+            [one.nonfinite for one in each.values() if one.nonfinite is not None],
+            self._changed,
             self._scale.seen,
             self._scale.skipped,
             self._before_unscale,
             frozenset(self._reached),
-            tuple(self._used.not_zeroed),
+            tuple(self._not_zeroed),
             self._changed_between,
         )
-        self._used.changed, self._used.not_zeroed = False, []
+
+    def next_step(self) -> None:
+        """Forgets what was measured: the step has ended."""
+        self._before, self._nonfinite, self._before_unscale, self._versions = {}, {}, None, {}
+        self._taken, self._not_zeroed, self._changed = {}, {}, False
         self._left, self._changed_between = {}, False
-        self._before, self._nonfinite, self._before_unscale, self._versions = {}, [], None, {}
         self._reached = set()
+        self.passes = self.discarded = 0
         self._attach()
-        return norms
 
     def follow_scaler(self, scaler: torch.amp.GradScaler) -> None:
         """Divides the scale of a scaler that nobody named out of what was measured, in this step and from here on."""
         scale = self._scale.follow(scaler)
         self._before = {name: _divided(size, scale) for name, size in self._before.items()}
 
-    def unscaling(self) -> None:
-        """The GradScaler is about to unscale the gradients: whatever changed them until now, saw scaled ones."""
-        grads = self._gradients()
+    def unscaling(self, names: Collection[str] | None = None) -> None:
+        """The GradScaler is about to unscale the gradients of ``names`` (None: of all): whatever changed them until
+        now, saw scaled ones."""
+        grads = self._gradients(names)
         if any(name in self._versions and grad._version > self._versions[name] for name, grad in grads.items()):
-            self._before_unscale = total_norm([size for name, size in self._norms().items() if name in self._before])
+            sizes = self._norms(names)
+            self._before_unscale = total_norm([size for name, size in sizes.items() if name in self._before])
 
     def check_used(self) -> None:
         """Checks whether the gradients that the last update used have been changed since."""
@@ -146,30 +187,36 @@ class GradientMeter:
         # parameters may be frozen at first and thawed later
         for name, parameter in self._parameters.items():
             if parameter.requires_grad and name not in self._handles:
-                before = parameter.register_hook(_BeforeAccumulation(self, name))
-                after = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self, name))
+                before = parameter.register_hook(ModelHook(self.computed, name))
+                after = parameter.register_post_accumulate_grad_hook(ModelHook(self.accumulated, name))
                 self._handles[name] = [before, after]
 
-    def updated(self) -> None:
-        """An update has been made; what is done to its gradient from here on has no effect."""
+    def updated(self, names: Collection[str] | None = None) -> None:
+        """An update of ``names`` (None: of all) has been made; what is done to its gradient later has no effect."""
         self._scale.updated()
-        self._used.updated()
+        self._used.updated(names)
 
-    def computed(self, name: str) -> None:
+    def computed(self, name: str, _gradient: Tensor | None = None) -> None:
         """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
-        self._guard(lambda: self._compare(name))
+        self._guard(lambda: self._computed(name))
 
-    def _compare(self, name: str) -> None:
+    def accumulated(self, name: str, _parameter: Tensor | None = None) -> None:
+        """A parameter has got its gradient: what all have is measured when the pass has ended."""
+        self._guard(lambda: self._accumulated(name))
+
+    def _computed(self, name: str) -> None:
         parameter = self._parameters[name]
         self._used.before_accumulation(parameter)
+        if self._pass != current_pass():
+            self._pass = current_pass()
+            self.discarded += id(parameter) in self._reached and not holds_gradient(parameter)
         left, grad = self._left.get(name), parameter.grad
         if left is None or grad is None or grad.is_sparse or left[0] != id(grad) or left[1] == grad._version:
             return
         # what was zeroed in place was thrown away, and not changed; asked once at most in a step
         self._changed_between = self._changed_between or bool(grad.any())
 
-    def accumulated(self, name: str) -> None:
-        """A parameter has got its gradient: what all have is measured when the pass has ended."""
+    def _accumulated(self, name: str) -> None:
         parameter = self._parameters[name]
         self._reached.add(id(parameter))
         self._used.accumulated(parameter)
@@ -178,61 +225,39 @@ class GradientMeter:
         self._end.schedule("norms", self._measure)
 
     def _measure(self) -> None:
+        self.passes += 1
         scale = self._scale.at_backward()
         self._before_unscale = None
         if scale is not None:
             self._versions = {name: grad._version for name, grad in self._gradients().items()}
         self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
-        self._left = {name: (id(grad), grad._version) for name, grad in self._held().items()}
+        held = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
+        self._left = {name: (id(grad), grad._version) for name, grad in held.items()}
         # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
         if all(size.is_cpu for size in self._before.values()) and all(
             size.isfinite() for size in self._before.values()
         ):
-            self._nonfinite = []
+            self._nonfinite = {}
         else:
-            self._nonfinite = [(~_entries(grad).isfinite()).sum() for grad in self._gradients().values()]
+            grads = self._gradients()
+            self._nonfinite = {name: (~entries_of(grad).isfinite()).sum() for name, grad in grads.items()}
+        self._after_pass()
 
-    def _held(self) -> dict[str, Tensor]:
-        return {name: p.grad for name, p in self._parameters.items() if p.grad is not None}
+    def _gradients(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        own = self._parameters.items() if names is None else ((n, p) for n, p in self._parameters.items() if n in names)
+        return {name: p.grad.detach() for name, p in own if p.grad is not None}
 
-    def _gradients(self) -> dict[str, Tensor]:
-        return {name: grad.detach() for name, grad in self._held().items()}
-
-    def _norms(self) -> dict[str, Tensor]:
-        return {name: _norm(grad) for name, grad in self._gradients().items()}
-
-
-class _AfterAccumulation:
-    """A gradient hook that stays behind when the parameter is copied or pickled."""
-
-    def __init__(self, meter: GradientMeter, name: str) -> None:
-        self._meter = meter
-        self._name = name
-
-    def __call__(self, parameter: Tensor) -> None:
-        self._meter.accumulated(self._name)
-
-    def __deepcopy__(self, memo: object) -> "_NoHook":
-        return _NoHook()
-
-    def __reduce__(self) -> "tuple[type[_NoHook], tuple[()]]":
-        return _NoHook, ()
+    def _norms(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
+        return {name: norm_of(grad) for name, grad in self._gradients(names).items()}
 
 
-class _BeforeAccumulation(_AfterAccumulation):
-    """The same, called with the new gradient before it is added to the old one; autograd.grad calls it too."""
+class _Taken(NamedTuple):
+    """Norms of one parameter's gradient as its update used it, and how many entries of it were NaN or inf before; None
+    where all are known to be finite."""
 
-    __torch_unserializable__ = True
-
-    def __call__(self, gradient: Tensor) -> None:
-        self._meter.computed(self._name)
-
-
-class _NoHook:
-    """What is left of a hook in a copy of the parameter."""
-
-    def __call__(self, parameter: Tensor) -> None:
-        return None
+    before: Tensor
+    after: Tensor
+    nonfinite: Tensor | None
 
 
 def total_norm(norms: Iterable[Tensor]) -> Tensor | None:
@@ -241,51 +266,6 @@ def total_norm(norms: Iterable[Tensor]) -> Tensor | None:
     if not each:
         return None
     return torch.linalg.vector_norm(torch.stack([norm.to(each[0].device) for norm in each]))
-
-
-class WeightCopy:
-    """A copy of the parameters before an update, to measure the update by. Costs as much memory as the parameters."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-        with torch.no_grad():
-            self._before = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
-
-    def norms(self) -> dict[str, Tensor]:
-        """L2 norm of each parameter before the update."""
-        return {name: _norm(before) for name, before in self._before.items()}
-
-    def updates(self) -> dict[str, Tensor]:
-        """L2 norm of what the update changed in each parameter."""
-        now = dict(self._model.named_parameters())
-        with torch.no_grad():
-            return {name: _norm(now[name].detach() - before) for name, before in self._before.items() if name in now}
-
-    def zeros(self) -> dict[str, Tensor]:
-        """Share of exact zeros in the gradient that the update used, of each parameter that has one."""
-        held = {name: p.grad for name, p in self._model.named_parameters() if name in self._before}
-        return {name: _zeros(grad.detach()) for name, grad in held.items() if grad is not None and grad.numel()}
-
-
-def update_sizes(
-    weights: WeightCopy, norms: GradientNorms | None
-) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
-    """Update over weight, for all parameters together and as columns by parameter, after the update."""
-    sizes, updates = weights.norms(), weights.updates()
-    size, change = total_norm(sizes.values()), total_norm(updates.values())
-    columns = {
-        schema.GRAD_NORM: {} if norms is None else dict(norms.before),
-        schema.GRAD_NORM_CLIPPED: {} if norms is None else dict(norms.after),
-        schema.ZEROS: weights.zeros(),
-        schema.WEIGHT_NORM: sizes,
-        schema.UPDATE_RATIO: {name: _relative(updates[name], sizes[name]) for name in updates},
-    }
-    return None if size is None or change is None else _relative(change, size), columns
-
-
-def _relative(change: Tensor, size: Tensor) -> Tensor:
-    """change / size; a parameter that did not change did so by 0, be its norm 0 as well."""
-    return torch.where(change == 0, change, change / size)
 
 
 class Spectrum(NamedTuple):
@@ -320,17 +300,9 @@ def _divided(norm: Tensor, scale: Tensor | None) -> Tensor:
     return norm if scale is None else norm / scale.to(norm.device)
 
 
-def _entries(grad: Tensor) -> Tensor:
+def entries_of(grad: Tensor) -> Tensor:
     return grad.coalesce().values() if grad.is_sparse else grad
 
 
-def _zeros(grad: Tensor) -> Tensor:
-    """Share of exact zeros, 0-dim float64; entries that a sparse gradient leaves out are zeros, NaN is none."""
-    entries = _entries(grad)
-    # as numbers of the gradient's own type, which are summed many times faster than truth values
-    zero = torch.eq(entries, 0, out=torch.empty_like(entries))
-    return (zero.sum(dtype=torch.float32).double() + grad.numel() - entries.numel()) / grad.numel()
-
-
-def _norm(tensor: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(_entries(tensor).detach(), dtype=torch.float64)
+def norm_of(tensor: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(entries_of(tensor).detach(), dtype=torch.float64)

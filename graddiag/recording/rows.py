@@ -45,7 +45,7 @@ def gate_columns(step: int, signals: Signals) -> Columns:
 
 
 def parameter_columns(step: int, norms: Tree, spectra: Mapping[str, Spectrum]) -> Columns:
-    """One row per parameter. ``norms``: columns by parameter name, on the host, as ``update_sizes`` lays them out."""
+    """One row per parameter. ``norms``: columns by parameter name, on the host, from ``UpdateSizes.columns``."""
     names = list(norms[schema.WEIGHT_NORM])
     columns: Columns = {schema.STEP: step, schema.PARAMETER: names}
     for column, by_name in norms.items():

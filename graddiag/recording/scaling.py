@@ -1,10 +1,12 @@
 """Gradients of a scaled loss in units of the loss itself."""
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 AMP_SCALE: Final = "amp_scale"
 """The scalar under which a GradScaler's scale is recorded."""
@@ -18,9 +20,11 @@ _FRAMES: Final = 12  # between GradScaler.step and a hook of the optimizer there
 class Scale:
     """What a GradScaler multiplies the loss by, as a tensor on its device; None without a scaler."""
 
-    def __init__(self, scaler: torch.amp.GradScaler | None, optimizer: torch.optim.Optimizer | None) -> None:
+    def __init__(
+        self, scaler: torch.amp.GradScaler | None, optimizers: Callable[[], Sequence[Optimizer]] = tuple
+    ) -> None:
         self._scaler = scaler
-        self._optimizer = optimizer
+        self._optimizers = optimizers
         self.seen: Tensor | None = None
         self.skipped = 0
 
@@ -55,7 +59,8 @@ class Scale:
 
     def at_update(self) -> Tensor | None:
         """The factor still in the gradients when the optimizer is called: a fused one unscales them by itself."""
-        return getattr(self._optimizer, "grad_scale", None)
+        scales = (getattr(optimizer, "grad_scale", None) for optimizer in self._optimizers())
+        return next((scale for scale in scales if scale is not None), None)
 
 
 def calling_scaler() -> torch.amp.GradScaler | None:

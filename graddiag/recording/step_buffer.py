@@ -33,8 +33,8 @@ Scalar = Tensor | float | int | None
 
 @dataclass(frozen=True)
 class StepMeasures:
-    """What was measured of one step beside its scalars, still on its device. parameters: as ``update_sizes`` lays them
-    out. outputs: as ``OutputMeter.take`` gives them."""
+    """What was measured of one step beside its scalars, still on its device. parameters: as ``UpdateSizes.columns``
+    gives them. outputs: as ``OutputMeter.take`` gives them."""
 
     step: int | None = None
     signals: Sequence[Signals] = ()

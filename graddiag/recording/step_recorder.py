@@ -1,35 +1,40 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import Event, skipped_event
+from graddiag.recording.events import Event, no_update_event, replaced_event
 from graddiag.recording.faults import Faults
 from graddiag.recording.following import Following, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
-from graddiag.recording.optimizers import learning_rate, not_updated, with_observed_closure
+from graddiag.recording.optimizers import held_names, not_updated, rate_columns, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
     GradientMeter,
     GradientNorms,
     Spectrum,
-    WeightCopy,
     recurrent_spectra,
-    update_sizes,
 )
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
+from graddiag.recording.unwrapping import WatchedOptimizer, held_by
+from graddiag.recording.updates import Arguments, UpdateListener
+from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
+from graddiag.tracing.custom import is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
@@ -40,9 +45,20 @@ from graddiag.tracing.trace import Trace
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
 
+# gradients thrown away, and backward passes in all, after which a step that no update ends is given up
+_DISCARDED: Final = 8
+_PASSES: Final = 1000
+# of several optimizers: updates of one in a step, after which the others are not waited for until they make one again
+_MOST_UPDATES: Final = 10
+
 
 class StepRecorder:
     """Measures the steps of one training and hands them to the writer of its run; owns every hook until ``close``.
+
+    A step ends with the update of the watched optimizer. With several it is a round: it ends when each has made an
+    update, whatever their order. What belongs to a parameter is measured at the update of the optimizer that holds it;
+    of several updates in one round (of a critic, for example) the last one counts. An optimizer that makes none while
+    another makes ten is not waited for until it makes one again.
 
     layers: the recurrent modules and tapped tensors; gradients: the meter of the parameters' gradients.
     """
@@ -50,22 +66,24 @@ class StepRecorder:
     def __init__(
         self,
         module: nn.Module,
-        optimizer: torch.optim.Optimizer | None,
+        watched: Sequence[WatchedOptimizer],
         writer: RunWriter,
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
     ) -> None:
         self._module = module
-        self._optimizer = optimizer
         self._writer = writer
         self._buffer = StepBuffer(writer)
         self._every = every
         self._step = 0
+        self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
+        self._awaited = set(range(len(watched)))
+        self._measured = self._given_up = self._recording = False
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
-        self._weights: WeightCopy | None = None
+        self._weights = UpdateMeter(module)
         self._norms: GradientNorms | None = None
         self._gradient_cosine = GradientCosine(module)
         self._cosine: Tensor | None = None
@@ -73,22 +91,27 @@ class StepRecorder:
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
         self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
+        scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._scaled = scaler is not None
-        scale = Scale(scaler, optimizer)
-        self.gradients = GradientMeter(module, partial(self._guard, Part.PARAMETERS), scale)
-        self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
-        self._following = Following(module, self.layers, silent=cells is not None and not cells)
-        self._outputs = OutputMeter(module)
+        self._handles: list[Handle] = []
         self._output_sums: Tree = {}
         self._warnings: list[Event] = []
-        self._handles: list[Handle] = []
-        if optimizer is not None:
-            self._handles.append(optimizer.register_step_pre_hook(self._on_step))
-            self._handles.append(optimizer.register_step_post_hook(lambda *_: self._after_update()))
-            self._handles.append(Interception(optimizer, "zero_grad", self._zeroing))
-        if scaler is not None:
-            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
-        self._log_events(self._following.at_attach(0), warn=True)
+        scale = Scale(scaler, lambda: self._updates.optimizers)
+        with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
+            guard = partial(self._guard, Part.PARAMETERS)
+            self.gradients = GradientMeter(module, guard, scale, after_pass=self._check_for_updates)
+            attached.callback(self.gradients.close)
+            self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
+            attached.callback(self.layers.close)
+            self._outputs = OutputMeter(module, cells or ())
+            attached.callback(self._outputs.close)
+            self._updates = UpdateListener(watched, self)
+            attached.callback(self._updates.close)
+            if scaler is not None:
+                self._handles.append(Interception(scaler, "unscale_", self._unscaling))
+            attached.pop_all()
+        self._following = Following(module, self.layers, silent=cells is not None and not cells)
+        self._guard(Part.FOLLOWING, self._log_unfollowed)
         self._begin()
 
     @property
@@ -96,14 +119,20 @@ class StepRecorder:
         """The step that is under way."""
         return self._step
 
+    @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers that are watched."""
+        return self._updates.optimizers
+
     def log(self, scalars: Mapping[str, Scalar]) -> None:
         """Keeps scalars of the step that the next update ends."""
-        self._logged |= scalars
+        if not is_replaying():
+            self._logged |= scalars
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
-        self._before_update()
-        self._after_update()
+        self._before(None)
+        self._end()
 
     def warn(self) -> None:
         """Warns of the events that wait for it."""
@@ -115,87 +144,192 @@ class StepRecorder:
         """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         for handle in self._handles:
             handle.remove()
+        self._updates.close()
+        if self._made:
+            self._finish()
         self.layers.close()
         self._outputs.close()
+        if status == "finished" and not self._step and self.gradients.passes and not self._given_up:
+            self._guard(Part.STEPS, self._say_that_no_update_came)
         self.gradients.close()
-        self._weights = self._norms = None
+        self._norms = None
+        self._weights.forget()
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
         self._guard(Part.STEPS, self._buffer.write)
         self._guard(Part.STEPS, self._log_totals)
         self._guard(Part.END, partial(self._writer.close, status, error))
 
-    def _log_totals(self) -> None:
-        left_out = self.gradients.left_out()
-        if left_out:
-            self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
-        for event in self._faults.totals(self._step - 1):
-            self._writer.append(schema.TABLE_EVENTS, event)
+    # what the optimizers and the scaler call
 
-    @property
-    def _recording(self) -> bool:
-        return self._step % self._every == 0
+    def before_update(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
+        """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
+        if self._step == 0 and not self._scaled:
+            self._guard(Part.PARAMETERS, self._recognize_scaler)
+        replaced = with_observed_closure(args, kwargs, self._begin, partial(self._before, index))
+        if replaced is None:
+            self._before(index)
+        return replaced
+
+    def after_update(self, index: int) -> None:
+        """After ``optimizer.step()``."""
+        self._guard(Part.PARAMETERS, self._weights.after)
+        self._guard(Part.PARAMETERS, lambda: self.gradients.updated(self._names_of(index)))
+        self._made[index] += 1
+        self._awaited.add(index)
+        if self._made[index] >= _MOST_UPDATES:
+            self._awaited &= self._made.keys()
+        if self._awaited <= self._made.keys():
+            self._finish()
+
+    def used_elsewhere(self) -> None:
+        """An optimizer that is not watched has updated parameters of a watched one: what led to it is no step."""
+        self._guard(Part.PARAMETERS, lambda: self.gradients.updated())
+        self._guard(Part.PARAMETERS, self.gradients.next_step)
+        if not self._made:
+            self._begin()
+
+    def replaced(self, index: int, old: Optimizer, new: Optimizer) -> None:
+        """An optimizer that was not watched has updated the parameters of the one at ``index`` twice in succession."""
+        self._buffer.log_event(replaced_event(self._step, type(old).__name__, type(new).__name__))
+        self._before(index, copy=False)
+        self.after_update(index)
+
+    def before_other(self, optimizer: Optimizer) -> None:
+        """Before the update of an optimizer that is not watched and holds other parameters."""
+        if self._recording:
+            self._guard(Part.PARAMETERS, lambda: self._weights.before(optimizer))
+
+    def after_other(self) -> None:
+        """After that update."""
+        self._guard(Part.PARAMETERS, self._weights.after)
+
+    def zeroing(self, *_: Any, **__: Any) -> None:
+        """Before ``optimizer.zero_grad()``."""
+        self._guard(Part.PARAMETERS, self.gradients.check_used)
+
+    def _unscaling(self, optimizer: Any) -> None:
+        index = self._updates.place_of(optimizer)
+        if index is not None:
+            self._guard(Part.PARAMETERS, lambda: self.gradients.unscaling(self._names_of(index)))
+
+    def _recognize_scaler(self) -> None:
+        """A scaler that ``watch`` was not given, at the first update that comes through it."""
+        scaler = calling_scaler()
+        if scaler is not None and scaler.is_enabled():
+            self._scaled = True
+            self.gradients.follow_scaler(scaler)
+            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
+
+    # the course of a step
+
+    def _begin(self) -> None:
+        self._recording = self._step % self._every == 0
+        if not self._recording:
+            return
+        self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
+        # without an optimizer the update comes before the traces are taken, with several a part of it does
+        own_weights = self._snapshotting and len(self._updates.watched) != 1
+        self.layers.start(own_weights=own_weights, credit=self._snapshotting)
+        self._outputs.start()
+        if not self._updates.watched:
+            self._guard(Part.PARAMETERS, self._weights.before)
+
+    def _before(self, index: int | None, *, copy: bool = True) -> None:
+        """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
+        names = None if index is None else self._names_of(index)
+        self._guard(Part.PARAMETERS, lambda: self.gradients.take(names))
+        made = {*self._made} if index is None else {*self._made, index}
+        if made >= self._awaited:
+            self._measure_step(made)
+        if self._recording and index is not None and copy:
+            self._guard(Part.PARAMETERS, lambda: self._weights.before(self.optimizers[index]))
+
+    def _measure_step(self, made: set[int]) -> None:
+        """What the updates of a step have used: norms, faults, traces and outputs."""
+        self._measured = True
+        self._guard(Part.PARAMETERS, lambda: self._take_norms(made))
+        if not self._recording:
+            return
+        self.layers.stop()
+        self._outputs.stop()
+        if not self._given_up:
+            self._guard(Part.OUTPUTS, self._take_outputs)
+            self._guard(Part.FOLLOWING, self._take_unfollowed)
+            self._guard(Part.SIGNALS, self._take_signals)
+        self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
+
+    def _finish(self) -> None:
+        """Ends a step whose updates have been measured, and begins the next."""
+        if not self._measured:
+            self._measure_step({*self._made})
+        self._end()
+
+    def _end(self) -> None:
+        self._guard(Part.GRADIENT_COSINE, self._take_cosine)
+        self._guard(Part.STEPS, self._keep_step)
+        self._guard(Part.PARAMETERS, self.gradients.next_step)
+        if not self._updates.watched:
+            self._guard(Part.PARAMETERS, self.gradients.updated)
+        self._made, self._measured, self._given_up = Counter(), False, False
+        self._weights.forget()
+        self._norms, self._signals, self._snapshots, self._logged, self._output_sums = None, [], [], {}, {}
+        self.layers.hooks.calls.clear()
+        self._step += 1
+        self._begin()
+        self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
+
+    # a step that nothing ends
+
+    def _check_for_updates(self) -> None:
+        """After each backward pass: whether one update at least may still come."""
+        given_up = self.gradients.discarded >= _DISCARDED or self.gradients.passes >= _PASSES
+        if not given_up or self._given_up or self._made or not self._updates.watched:
+            return
+        self._given_up = True
+        self.layers.forget()
+        self._outputs.forget()
+        self._say_that_no_update_came()
+
+    def _say_that_no_update_came(self) -> None:
+        names = " and ".join(type(each).__name__ for each in self.optimizers)
+        if not self.optimizers:
+            return
+        event = no_update_event(self._step, self.gradients.passes, names)
+        self._writer.append(schema.TABLE_EVENTS, event)
+        with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
+            warn_of(event)
+
+    # what is measured
 
     @property
     def _snapshotting(self) -> bool:
         each = self._writer.manifest.snapshot_every
         return each is not None and self._step % each == 0
 
-    def _begin(self) -> None:
-        if not self._recording:
-            return
-        self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
-        # without an optimizer the update comes before the traces are taken
-        own_weights = self._snapshotting and self._optimizer is None
-        self.layers.start(own_weights=own_weights, credit=self._snapshotting)
-        self._outputs.start()
-        if self._optimizer is None:
-            self._guard(Part.PARAMETERS, self._copy_weights)
+    def _names_of(self, index: int) -> frozenset[str] | None:
+        """The parameters that one of several optimizers updates; None where there is one: its step is all there is."""
+        watched = self._updates.watched
+        return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
 
-    def _on_step(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
-        if self._step == 0 and not self._scaled:
-            self._guard(Part.PARAMETERS, self._recognize_scaler)
-        replaced = with_observed_closure(args, kwargs, self._begin, self._before_update)
-        if replaced is None:
-            self._before_update()
-        return replaced
-
-    def _before_update(self) -> None:
-        self._guard(Part.PARAMETERS, self._take_norms)
-        if self._recording:
-            self.layers.stop()
-            self._outputs.stop()
-            self._guard(Part.OUTPUTS, self._take_outputs)
-            self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.of_step(self._step), warn=True))
-            self._guard(Part.SIGNALS, self._take_signals)
-            if self._optimizer is not None:
-                self._guard(Part.PARAMETERS, self._copy_weights)
-            self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self._optimizer)))
-
-    def _zeroing(self, *_: Any, **__: Any) -> None:
-        self._guard(Part.PARAMETERS, self.gradients.check_used)
-
-    def _unscaling(self, optimizer: torch.optim.Optimizer) -> None:
-        if optimizer is self._optimizer:
-            self._guard(Part.PARAMETERS, self.gradients.unscaling)
-
-    def _recognize_scaler(self) -> None:
-        """A scaler that ``watch`` was not given, at the first update that comes through it."""
-        scaler = calling_scaler()
-        if scaler is not None and scaler.is_enabled():
-            self.gradients.follow_scaler(scaler)
-            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
-
-    def _take_norms(self) -> None:
-        self._norms = self.gradients.take()
-        for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls):
+    def _take_norms(self, made: set[int]) -> None:
+        optimizers, updated, idle = self.optimizers, None, set[str]()
+        if len(optimizers) > 1:
+            updated = held_by(optimizers[index] for index in made)
+            still = [held_names(self._module, each) for i, each in enumerate(optimizers) if i not in made]
+            idle = set().union(*still)
+        self._norms = self.gradients.norms(idle)
+        for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
             self._buffer.log_event(event)
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
         if self._outputs.half:
             self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
+
+    def _take_unfollowed(self) -> None:
+        reached = frozenset[int]() if self._norms is None else self._norms.reached
+        self._log_events(self._following.of_step(self._step, reached), warn=True)
 
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
@@ -214,42 +348,35 @@ class StepRecorder:
             if warn:
                 self._warnings.append(event)
 
+    def _log_unfollowed(self) -> None:
+        """Written at once: a run that never makes a step says it too."""
+        self._warnings = self._following.at_attach(0)
+        for event in self._warnings:
+            self._writer.append(schema.TABLE_EVENTS, event)
+
     def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
         self._snapshots = self.layers.snapshots(traces, scale)
 
-    def _copy_weights(self) -> None:
-        self._weights = WeightCopy(self._module)
-
     def _take_cosine(self) -> None:
-        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone."""
+        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
+        several optimizers a step's gradient is of several losses, and it is missing."""
+        if len(self._updates.watched) > 1:
+            return
         self._cosine = self._gradient_cosine.cosine() if self._recording else None
         if (self._step + 1) % self._every == 0:
             self._gradient_cosine.keep()
         else:
             self._gradient_cosine.forget()
 
-    def _after_update(self) -> None:
-        self._guard(Part.GRADIENT_COSINE, self._take_cosine)
-        self._guard(Part.STEPS, self._keep_step)
-        self._guard(Part.PARAMETERS, self.gradients.updated)
-        self._weights, self._norms, self._signals, self._snapshots, self._logged = None, None, [], [], {}
-        self._output_sums = {}
-        self.layers.hooks.calls.clear()
-        self._step += 1
-        self._begin()
-        self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
-
     def _keep_step(self) -> None:
-        row: dict[str, Scalar] = {schema.STEP: self._step, **self._logged}
+        row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
-        row[schema.LR] = self._logged.get(schema.LR, learning_rate(self._optimizer))
-        parameters: Tree = {}
+        if len(self._updates.watched) > 1:
+            row |= {f"updates_{i}": self._made[i] for i in range(len(self._updates.watched))}
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
-        if self._weights is not None:
-            ratio, parameters = update_sizes(self._weights, self._norms)
-            row[schema.UPDATE_RATIO] = ratio
+        row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
         self._buffer.add(row)
@@ -262,9 +389,12 @@ class StepRecorder:
             self._guard(Part.SPECTRA, self._write_spectra)
 
     def _write_spectra(self) -> None:
-        spectra = full_spectra(self._module)
-        if spectra:
+        if spectra := full_spectra(self._module):
             self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
 
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
+
+    def _log_totals(self) -> None:
+        for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):
+            self._writer.append(schema.TABLE_EVENTS, event)

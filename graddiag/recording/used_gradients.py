@@ -1,6 +1,6 @@
 """Gradients after an update has used them: zeroed, changed without effect, or added to again."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,15 +22,20 @@ class UsedGradients:
         self._used: dict[int, tuple[int, int]] = {}
         self._added_to: set[int] = set()
         self._smallest: tuple[Tensor, int] | None = None
+        self._not_zeroed: dict[str, None] = {}
         self.changed = False
-        self.not_zeroed: list[str] = []
 
-    def updated(self) -> None:
-        """An update has been made with the gradients there are."""
-        self.changed, self.not_zeroed = False, []
-        self._added_to.clear()
-        held = [(p, p.grad) for p in self._parameters.values() if p.grad is not None and p.requires_grad]
-        self._used = {id(parameter): (id(grad), grad._version) for parameter, grad in held}
+    def updated(self, names: Collection[str] | None = None) -> None:
+        """An update of the parameters ``names`` (None: of all) has been made with the gradients there are."""
+        of_all = names is None
+        own = {name: p for name, p in self._parameters.items() if names is None or name in names}
+        for name in own:
+            self._not_zeroed.pop(name, None)
+        self.changed = False
+        self._added_to -= {id(parameter) for parameter in own.values()}
+        held = [(p, p.grad) for p in own.values() if p.grad is not None and p.requires_grad]
+        used = {id(parameter): (id(grad), grad._version) for parameter, grad in held}
+        self._used = used if of_all else self._used | used
         # a single one is kept alive, so that letting go of it does not hide what was done to it before
         smallest = min((grad for _, grad in held if grad.is_cpu), key=torch.numel, default=None)
         self._smallest = None if smallest is None else (smallest, smallest._version)
@@ -45,11 +50,17 @@ class UsedGradients:
             self._added_to.add(id(parameter))
         else:
             self._added_to.discard(id(parameter))
+            if not holds_gradient(parameter):  # what was added to the used gradient has been zeroed since
+                self._not_zeroed.pop(self._names[id(parameter)], None)
 
     def accumulated(self, parameter: nn.Parameter) -> None:
         """The gradient has been added to what the parameter had."""
         if self._used.pop(id(parameter), None) is not None and id(parameter) in self._added_to:
-            self.not_zeroed.append(self._names[id(parameter)])
+            self._not_zeroed[self._names[id(parameter)]] = None
+
+    def not_zeroed(self, names: Collection[str] | None = None) -> list[str]:
+        """Of ``names`` (None: of all) the parameters whose used gradient was added to."""
+        return [name for name in self._not_zeroed if names is None or name in names]
 
     def check(self) -> None:
         """Notes whether the gradient that was used has been changed; zeroing it, in place or by letting go of it, is no
@@ -63,4 +74,4 @@ class UsedGradients:
 
     def forget(self) -> None:
         self._smallest = None
-        self._used = {}
+        self._used, self._not_zeroed = {}, {}

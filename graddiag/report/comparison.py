@@ -1,8 +1,11 @@
 """The comparison of a chapter's runs: effects with their intervals, what differs, and where pairs part."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from graddiag.analysis import Comparison, Effect, FirstDivergence, number
+import pandas as pd
+
+from graddiag.analysis import METRICS, Comparison, FirstDivergence, number
 from graddiag.report.content import ReportGrid, ReportPart
 from graddiag.report.pictures import comparison_pictures
 from graddiag.report.words import UNKNOWN
@@ -24,57 +27,40 @@ def sentences(compared: Comparison) -> tuple[str, ...]:
 def tables(compared: Comparison) -> tuple[ReportGrid, ...]:
     """A table of effects for each arm but the baseline, and one of the settings that differ."""
     effects = tuple(_effects(compared, arm.arm) for arm in compared.arms[1:])
-    return (*effects, _differences(compared)) if compared.differences else effects
+    if not compared.differences:
+        return effects
+    differences = compared.differences_table().rename(columns={"setting": "Setting"})
+    return (*effects, ReportGrid.of("What differs in the settings", differences))
 
 
 def runs_table(compared: Comparison) -> ReportGrid:
     """The runs of all arms with their verdicts."""
-    rows = [
-        (run.source.run, arm.arm, run.source.seed, run.verdict, f"{run.steps:,}", run.metrics["final_loss"])
-        for arm in compared.arms
-        for run in arm.runs
-    ]
-    columns = ("Run", "Arm", "Seed", "Verdict", "Steps", "Final loss")
-    return ReportGrid("The runs", columns, tuple(tuple(map(_shown, row)) for row in rows))
-
-
-def _shown(value: str | float | None) -> str:
-    if value is None:
-        return UNKNOWN
-    return number(value) if isinstance(value, float) else str(value)
+    runs = compared.runs_table()
+    steps = runs["steps"].map("{:,}".format)
+    loss, _ = METRICS["final_loss"]
+    shown = runs.assign(steps=steps)[["run", "arm", "seed", "verdict", "steps", loss]]
+    return ReportGrid.of("The runs", shown.set_axis(["Run", "Arm", "Seed", "Verdict", "Steps", "Final loss"], axis=1))
 
 
 def _effects(compared: Comparison, arm: str) -> ReportGrid:
+    found = compared.to_frame()
+    found = found[found["arm"] == arm]
     baseline = compared.arms[0].arm
     columns = ("Quantity", baseline, arm, "Difference", "Interval", "Pairs", "Unit")
-    rows = tuple(_effect(effect) for effect in compared.effects if effect.arm == arm)
-    return ReportGrid(f"{arm} against {baseline}: medians over the pairs, and the median difference", columns, rows)
+    shown = [
+        *(found[name] for name in ("quantity", "baseline median", "arm median", "difference")),
+        found.apply(_interval, axis=1),
+        *(found[name] for name in ("pairs", "unit")),
+    ]
+    frame = pd.concat(shown, axis=1).set_axis(columns, axis=1)
+    return ReportGrid.of(f"{arm} against {baseline}: medians over the pairs, and the median difference", frame)
 
 
-def _effect(effect: Effect) -> tuple[str, ...]:
-    return (
-        effect.title,
-        _known(effect.baseline_center),
-        _known(effect.center),
-        _known(effect.difference),
-        _joined(effect.range if effect.interval else "", effect.note),
-        str(effect.n),
-        effect.unit,
-    )
-
-
-def _joined(*words: str) -> str:
-    return "; ".join(word for word in words if word) or UNKNOWN
-
-
-def _known(value: float | None) -> str:
-    return UNKNOWN if value is None else number(value)
-
-
-def _differences(compared: Comparison) -> ReportGrid:
-    arms = tuple(arm.arm for arm in compared.arms)
-    rows = tuple((each.key, *(each.values.get(arm, UNKNOWN) for arm in arms)) for each in compared.differences)
-    return ReportGrid("What differs in the settings", ("Setting", *arms), rows)
+def _interval(effect: "pd.Series[Any]") -> str:
+    """``[-2.3, -1.2] (94%, n=5)``, where there is an interval, and the note."""
+    low, high, level, n = (effect[name] for name in ("low", "high", "level", "pairs"))
+    interval = "" if level is pd.NA else f"[{number(low)}, {number(high)}] ({level:.0%}, n={n})"
+    return "; ".join(word for word in (interval, effect["note"]) if word) or UNKNOWN
 
 
 def _first_divergence(first_divergence: FirstDivergence) -> str:

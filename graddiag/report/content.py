@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
-from graddiag.analysis import Diagnosis
+import pandas as pd
+
+from graddiag.analysis import Diagnosis, number
 from graddiag.report.plots import Picture
+from graddiag.report.words import UNKNOWN
 
 Section = Literal["verdict", "evidence", "comparison", "methods", "configuration"]
 Tone = Literal["good", "warn", "bad", "none"]
@@ -21,6 +24,12 @@ class ReportGrid:
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(cls, caption: str, frame: pd.DataFrame) -> "ReportGrid":
+        """``frame`` with numbers as people write them; NaN and inf are said, what is missing is a dash."""
+        rows = zip(*(_cells(frame.iloc[:, place]) for place in range(frame.shape[1])), strict=True)
+        return cls(caption, tuple(map(str, frame.columns)), tuple(rows))
 
 
 @dataclass(frozen=True)
@@ -128,3 +137,15 @@ class Document:
         methods = [ReportEntry("methods", "Methods")] if self.methods else []
         configuration = [ReportEntry("configuration", "Appendix: configuration")] if self.configuration else []
         return (*chapters, *methods, *configuration)
+
+
+def _cells(column: "pd.Series[Any]") -> list[str]:
+    """In a column of text NaN is how pandas writes None; elsewhere it is a finding."""
+    values = column.astype(object)
+    if isinstance(column.dtype, pd.StringDtype):
+        values = values.where(column.notna(), None)
+    return [UNKNOWN if value is None or value is pd.NA else _cell(value) for value in values]
+
+
+def _cell(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)

@@ -1,7 +1,7 @@
 """The methods section and the appendix: what every number means, and under which conditions it came about."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from graddiag import schema
 from graddiag.report.content import Methods, ReportGrid
@@ -94,18 +94,10 @@ def _versions(runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def _settings(runs: Sequence[Run]) -> ReportGrid:
-    said = [dict(_flat(run.manifest.model_dump(mode="json"))) for run in runs]
+    said = [dict(run.manifest.to_frame().itertuples(index=False, name=None)) for run in runs]
     names = sorted({name for settings in said for name in settings})
     rows = tuple((name, *(_text(settings.get(name)) for settings in said)) for name in names)
     return ReportGrid("Settings of each run", ("Setting", *(run.name for run in runs)), rows)
-
-
-def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{name}.")
-        else:
-            yield f"{before}{name}", value
 
 
 def _text(value: object) -> str:

@@ -6,15 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Literal
+from typing import Final
 
+from graddiag.errors import SettingError
+from graddiag.report.formats import FORMATS, FORMS
 from graddiag.report.request import OnProgress, ignore_progress
 from graddiag.report.write import write_report
 from graddiag.run import Run
 
-Form = Literal["html", "md", "pdf"]
-FORMS: Final[dict[Form, str]] = {"html": "HTML", "md": "Markdown", "pdf": "PDF"}
-_MIMES: Final[dict[Form, str]] = {"html": "text/html", "md": "application/zip", "pdf": "application/pdf"}
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # so that equal reports give equal bytes
 
 
@@ -29,23 +28,27 @@ class Packed:
 
 def pack_report(
     runs: Sequence[Run],
-    form: Form,
+    form: str,
     *,
     sections: Collection[str] | None = None,
     title: str | None = None,
     on_progress: OnProgress = ignore_progress,
 ) -> Packed:
-    """``write_report``, but the report is given instead of written; Markdown comes as a ZIP with its figures.
+    """``write_report``, but the report is given instead of written; Markdown comes as a ZIP with its figures. ``form``:
+    html, md or pdf.
 
     Raises:
         SettingError, RunFormatError, MissingLibraryError, BrowserError: as ``write_report``.
     """
+    known = next((each for each in FORMATS if each.name == form), None)
+    if known is None:
+        raise SettingError(f"a report was asked for as {form!r}, which is no format; use one of {', '.join(FORMS)}.")
     with TemporaryDirectory(prefix="graddiag-") as folder:
         path = write_report(
             runs, Path(folder) / f"report.{form}", sections=sections, title=title, on_progress=on_progress
         )
-        content = _zipped(Path(folder)) if form == "md" else path.read_bytes()
-    return Packed("report.zip" if form == "md" else path.name, _MIMES[form], content)
+        content = _zipped(Path(folder)) if known.several else path.read_bytes()
+    return Packed("report.zip" if known.several else path.name, known.mime, content)
 
 
 def _zipped(folder: Path) -> bytes:

@@ -1,6 +1,7 @@
 """A document as a PDF for A4: contents and outline with links, page numbers, figures as vectors."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from graddiag.chromium import Chromium, chromium
@@ -9,9 +10,22 @@ from graddiag.report.html import NO_PAGES, footer, page
 from graddiag.report.paging import pages_of
 from graddiag.report.plots import printable, script_json
 from graddiag.report.request import OnProgress
+from graddiag.store import replace_file
 
 WIDTH: Final = 672  # CSS pixels, 96 an inch, between the margins of 16 mm
 LOWER: Final = 0.78  # of its height on the screen: so most pages hold two figures
+
+
+def write_pdf(document: Document, target: Path, on_progress: OnProgress) -> None:
+    """Writes ``document`` to ``target``.
+
+    Raises:
+        MissingLibraryError: kaleido or Chromium is not installed.
+        BrowserError: Chromium failed.
+        OSError: it cannot be written.
+    """
+    printed = print_pdf(document, on_progress)
+    replace_file(target, lambda aside: aside.write_bytes(printed))
 
 
 def print_pdf(document: Document, on_progress: OnProgress) -> bytes:

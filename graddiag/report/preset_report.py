@@ -75,7 +75,7 @@ def write_preset_report(
 
 def render_preset_report(report: PresetReport) -> str:
     """``report`` as HTML. Whatever came from a user is text in it; nothing is fetched."""
-    return page("preset_report", report, figures_json(report.pictures))
+    return page("preset_report", report, figures_json(report.pictures), packs=True)
 
 
 def _draw(pictures: Sequence[Picture], folder: Path, on_progress: OnProgress) -> None:

@@ -1,21 +1,14 @@
 """write_report: runs in, a report out, in the format that the suffix says."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Final
 
 from graddiag.deprecation import renamed_argument
 from graddiag.errors import InputError, SettingError
 from graddiag.report.chapters import document
-from graddiag.report.content import Document
-from graddiag.report.html import render
-from graddiag.report.markdown import write_markdown
-from graddiag.report.paper import print_pdf
+from graddiag.report.formats import SUFFIXES, ReportFormat, format_of
 from graddiag.report.request import OnProgress, ignore_progress, request
 from graddiag.run import Run
-from graddiag.store import replace_file, replace_text
-
-SUFFIXES: Final = (".html", ".md", ".pdf")
 
 
 @renamed_argument("tell", "on_progress")
@@ -51,9 +44,9 @@ def write_report(
     """
     target = Path(path)
     asked = request(sections, title, on_progress)
-    _check(runs, target)
+    form = _checked(runs, target)
     try:
-        _WRITERS[target.suffix.lower()](document(runs, asked), target, on_progress)
+        form.load()(document(runs, asked), target, on_progress)
     except OSError as error:
         raise InputError(
             f"the report cannot be written to {target}: {error.strerror or error}; name a place that can be written"
@@ -61,10 +54,12 @@ def write_report(
     return target
 
 
-def _check(runs: Sequence[Run], target: Path) -> None:
+def _checked(runs: Sequence[Run], target: Path) -> ReportFormat:
+    """The format of ``target``, which can be written."""
     if not runs:
         raise SettingError(f"a report was asked for, {target}, but no run was given; name at least one run folder")
-    if target.suffix.lower() not in SUFFIXES:
+    form = format_of(target)
+    if form is None:
         raise SettingError(
             f"a report was asked for as {target.name!r}, and its suffix has to be one of {', '.join(SUFFIXES)}: "
             f"{target.stem or 'report'}.html"
@@ -72,19 +67,4 @@ def _check(runs: Sequence[Run], target: Path) -> None:
     if target.is_dir() or not target.parent.is_dir():
         what = "is a folder" if target.is_dir() else f"lies in {target.parent}, which is not a folder"
         raise InputError(f"the report cannot be written to {target}: it {what}; name a file in a folder that exists")
-
-
-def _write_html(said: Document, target: Path, on_progress: OnProgress) -> None:
-    replace_text(target, render(said))
-
-
-def _write_pdf(said: Document, target: Path, on_progress: OnProgress) -> None:
-    printed = print_pdf(said, on_progress)
-    replace_file(target, lambda aside: aside.write_bytes(printed))
-
-
-_WRITERS: Final[dict[str, Callable[[Document, Path, OnProgress], None]]] = {
-    ".html": _write_html,
-    ".md": write_markdown,
-    ".pdf": _write_pdf,
-}
+    return form

@@ -1,12 +1,13 @@
 """RunWriter: owns a run folder while it is written. What it has flushed survives kill -9 and can be read meanwhile."""
 
 import os
+import shutil
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +62,7 @@ class RunWriter:
         self._waiting: deque[Future[None]] = deque()
         self._process = os.getpid()
         self._closed = False
+        self._at_end: Callable[[], None] = lambda: None
         self._warned = False
         self._manifest_due = False  # what the manifest says is not on the disk yet
 
@@ -129,6 +131,23 @@ class RunWriter:
             ended = {"status": status, "error": error, "finished": datetime.now(UTC), "writer": None}
             self.manifest = self.manifest.model_copy(update={**ended, "missing": self._parts.missing})
             self._write_manifest()
+            self._at_end()
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """``action`` is called once the run is closed or discarded."""
+        self._at_end = action
+
+    def discard(self) -> None:
+        """Removes the run's folder, nothing having been recorded into it; of a closed run nothing is removed."""
+        if self._closed:
+            return
+        self._closed = True
+        self._thread.shutdown()
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._at_end()
+        with suppress(OSError):  # the experiment's folder goes too where it holds no other run
+            if self.manifest.experiment is not None:
+                self.path.parent.rmdir()
 
     def __enter__(self) -> Self:
         return self

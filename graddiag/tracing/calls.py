@@ -55,16 +55,19 @@ class Calls:
     def __len__(self) -> int:
         return len(self._ran)
 
-    def unreached(self, reached: Collection[int]) -> list[str]:
+    def unreached(self, reached: Collection[int], updated: Collection[int] | None = None) -> list[str]:
         """Names of the modules in training mode that ran although none of their trainable parameters got a gradient.
 
-        reached: ids of the parameters that did.
+        reached: ids of the parameters that did. updated: ids of those that the step updates; None for all.
         """
-        return [name for name, ran in self._ran.items() if ran.module.training and _is_unreached(ran.module, reached)]
+        ran = [(name, each.module) for name, each in self._ran.items() if each.module.training]
+        return [name for name, module in ran if _is_unreached(module, reached, updated)]
 
 
-def _is_unreached(module: nn.Module, reached: Collection[int]) -> bool:
+def _is_unreached(module: nn.Module, reached: Collection[int], updated: Collection[int] | None) -> bool:
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if updated is not None:
+        trainable = [parameter for parameter in trainable if id(parameter) in updated]
     return bool(trainable) and not any(id(p) in reached or holds_gradient(p) for p in trainable)
 
 

@@ -2,7 +2,7 @@
 the end of the pass its states are recovered and the adjoint is run once."""
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,6 +20,7 @@ from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
 from graddiag.tracing.passes import Passes
 from graddiag.tracing.second_order import GraphPass, InputGradients, second_order_gradient, weights_by_name
+from graddiag.tracing.storage import check_readable
 from graddiag.tracing.trace import Trace
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -177,6 +178,7 @@ class ObservedFusedLayer:
     def _recovered(self) -> Call:
         layer = self._layer
         assert layer is not None
+        check_readable(self.key.module, (layer.x, layer.h0, layer.c0, layer.output, *_all_tensors(layer.weights)))
         run_dtype = layer.output.dtype
         changed = {name for name, version in _versions(layer).items() if version != self._versions[name]}
         if changed - {"output"} or (changed and run_dtype in _HALF):
@@ -231,6 +233,10 @@ def _versions(layer: FusedLayer) -> dict[str, int]:
         versions["c0"] = layer.c0._version
     versions["weights"] = sum(w._version for ws in layer.weights for w in _tensors(ws) if w is not None)
     return versions
+
+
+def _all_tensors(weights: Sequence[Weights]) -> list[Tensor | None]:
+    return [tensor for each in weights for tensor in _tensors(each)]
 
 
 def _tensors(weights: Weights) -> tuple[Tensor | None, ...]:

@@ -12,6 +12,7 @@ from graddiag.cells.sequences import flip
 from graddiag.schema import TraceKey
 from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.passes import ByPass, Passes
+from graddiag.tracing.storage import check_readable
 from graddiag.tracing.trace import Trace
 
 Gradients = TypeVar("Gradients", Adjoint, Immediate)
@@ -95,6 +96,7 @@ class LayerCall:
     def own_weights(self, copies: "WeightCopies") -> None:
         """Keeps the weights as they are now, whatever the update will make of them."""
         if self.call is not None and _versions(self.call.weights) == self._versions:
+            check_readable(self.key.module, vars(self.call.weights).values())
             self.call = replace(self.call, weights=copies.of(self.call.weights))
             self._versions = _versions(self.call.weights)
 

@@ -49,8 +49,10 @@ class Taps:
         """Notes ``tensor`` [N, ...] as the next timestep of ``name`` and returns it, unchanged."""
         if self._active and tensor.requires_grad and torch.is_grad_enabled():
             taps = self._tapped.pop(name, [])  # the name tapped last comes last
-            way = self._graph.way(name, [tensor])
+            way = None if name in self._branched else self._graph.way(name, [tensor])
             tap = _Tap(tensor, way, len(taps))
+            if way is not None and way.sources and not tap.has_way:
+                self._branched.add(name)  # nor will the next one's: a walk over the whole graph each time is spared
             self._graph.note(name, _TapKey(len(taps)), tensor)
             self._tapped[name] = [*taps, tap]
         return tensor
@@ -70,6 +72,7 @@ class Taps:
     def _forget(self) -> None:
         self._tapped: dict[str, list[_Tap]] = {}
         self._graph = StateGraph()
+        self._branched: set[str] = set()  # names whose tensors depend on several of those tapped before
 
 
 class _TapKey(NamedTuple):
@@ -82,7 +85,7 @@ class _Tap:
     sent: J^T G, None where that is not known; it is computed while the backward pass stands at the tensor.
     """
 
-    def __init__(self, tensor: Tensor, way: Way, timestep: int) -> None:
+    def __init__(self, tensor: Tensor, way: Way | None, timestep: int) -> None:
         rows = rows_of(tensor.detach())
         self.shape, self.dtype = tensor.shape, tensor.dtype
         self.rms = norm(norm(rows)) / max(rows.numel(), 1) ** 0.5
@@ -91,12 +94,18 @@ class _Tap:
         self.gates: dict[str, _Gate] = {}
         self._before = _TapKey(timestep - 1)
         # of a state that several earlier ones lead to, J of the last of these is not all of its way
-        self._way = way if way.missing is None and way.sources == [self._before] else None
+        known = way is not None and way.missing is None and way.sources == [self._before]
+        self._way = way if known else None
         if tensor.grad_fn is None:
             tensor.register_hook(_method(self, _Tap._add))
         else:
             # at the node that made it, where the user's own hooks have been applied
             tensor.grad_fn.register_prehook(_at_node(_method(self, _Tap._add), tensor.output_nr))
+
+    @property
+    def has_way(self) -> bool:
+        """Whether what it sends back can be known."""
+        return self._way is not None
 
     def _add(self, grad: Tensor) -> None:
         grad = grad.detach()

@@ -1,5 +1,6 @@
 """What of a model graddiag does not follow by itself, although it looks recurrent: named before a training begins."""
 
+import contextlib
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -21,14 +22,17 @@ def unfollowed_parts(model: nn.Module, followed: Collection[str] = ()) -> dict[s
     these. The model itself is not judged by its name: its loop may call ``recorder.tap``.
     """
     known = _with_ancestors(model, {*recurrent_modules(model), *followed})
-    found: dict[str, str] = {}
+    special: dict[str, str] = {}
+    named: dict[str, str] = {}
     for name, module in model.named_modules():
-        inside = any(name == each or name.startswith(f"{each}.") for each in (*followed, *found) if each)
-        if not inside and (reason := _special(module)) is not None:
-            found[name] = reason
-        elif not inside and name and name not in known and _looks_recurrent(module):
-            found[name] = "its class is none of torch's, so its equations are not known"
-    return {name: reason for name, reason in found.items() if not any(each.startswith(f"{name}.") for each in found)}
+        if any(name == each or name.startswith(f"{each}.") for each in (*followed, *special) if each):
+            continue
+        if (reason := _special(module)) is not None:
+            special[name] = reason
+        elif name and name not in known and _looks_recurrent(module):
+            named[name] = "its class is none of torch's, so its equations are not known"
+    innermost = {name: why for name, why in named.items() if not any(each.startswith(f"{name}.") for each in named)}
+    return special | innermost
 
 
 def described(model: nn.Module, parts: Mapping[str, str]) -> str:
@@ -67,10 +71,10 @@ def _special(module: nn.Module) -> str | None:
 
 
 def _graphs(module: torch.jit.ScriptModule) -> Iterator[str]:
-    try:
+    """What ``module`` does, as far as torch tells: a module may have no forward, or several."""
+    yield str(getattr(module, "original_name", "")).lower()
+    with contextlib.suppress(RuntimeError, AttributeError):
         yield str(module.inlined_graph)
-    except RuntimeError:  # a module without a forward
-        return
 
 
 def _looks_recurrent(module: nn.Module) -> bool:

@@ -21,9 +21,9 @@ STEPS, TIMESTEPS = 24, 6
 WHOLE = "whole"
 
 
-@cache
-def whole() -> Run:
-    """An LSTM in both directions, recorded at every second step, with snapshots and a looked-at step."""
+def record_whole(root: Path) -> Path:
+    """Records an LSTM in both directions at every second step, with snapshots, and one step at which thresholds were
+    tried; gives the folder of the run."""
     torch.manual_seed(0)
     model = torch.nn.ModuleList([torch.nn.LSTM(2, 3, bidirectional=True), torch.nn.Linear(6, 1)])
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -32,19 +32,25 @@ def whole() -> Run:
         return model[1](model[0](torch.ones(TIMESTEPS, 2, 2))[0]).square().mean()
 
     settings = {"every": 2, "snapshot_every": 8, "clip": "norm:0.1", "loss_reduction": "mean"}
+    about = {"arm": "clipped", "seed": 0, "config": {"distance": 3, "chance_loss": 1.0}}
+    with graddiag.watch(model, optimizer, run="whole", root=root, **settings, **about) as recorder:
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            now = loss()
+            now.backward()
+            if step == 8:
+                recorder.try_thresholds(loss)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+            recorder.log(loss=now, ppl=now.exp(), sharpness=3.0)
+            optimizer.step()
+    return recorder.path
+
+
+@cache
+def whole() -> Run:
+    """The run of ``record_whole``, in memory."""
     with tempfile.TemporaryDirectory() as folder:
-        about = {"arm": "clipped", "seed": 0, "config": {"distance": 3, "chance_loss": 1.0}}
-        with graddiag.watch(model, optimizer, run="whole", root=folder, **settings, **about) as recorder:
-            for step in range(STEPS):
-                optimizer.zero_grad()
-                now = loss()
-                now.backward()
-                if step == 8:
-                    recorder.try_thresholds(loss)
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 0.1)
-                recorder.log(loss=now, ppl=now.exp(), sharpness=3.0)
-                optimizer.step()
-        run = graddiag.load_run(Path(folder) / "whole")
+        run = graddiag.load_run(record_whole(Path(folder)))
         tables = {name: run.read(name) for name in schema.TABLES}
     assert all(len(frame) for frame in tables.values()), {name: len(frame) for name, frame in tables.items()}
     return Run.from_frames(run.manifest, **tables)

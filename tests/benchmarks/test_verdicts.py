@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from benchmarks.verdicts.labels import AT_CHANCE, FADES, HEALTHY
 from benchmarks.verdicts.nets import Net, keep
 from benchmarks.verdicts.optimizers import cosine, optimizer
 from benchmarks.verdicts.rules import accused, falsely_healthy, global_norm, outcome_right, tuned
+from benchmarks.verdicts.sequences import leaky, rare_key, sinks, stream, sums
 from benchmarks.verdicts.suite import SPLITS, Judged, cases, judged, record, recorded
 from benchmarks.verdicts.tables import report, shown
 from benchmarks.verdicts.tasks import autoregression, echo, markov, mse
@@ -61,11 +63,12 @@ def test_no_case_is_there_twice_and_both_parts_are_large() -> None:
 
 
 def test_no_family_is_in_two_parts() -> None:
-    tune, held, fresh = ({each.source for each in cases((split,))} for split in SPLITS)
-    assert not tune & held
-    assert not fresh & (tune | held)
+    sources = [{each.source for each in cases((split,))} for split in SPLITS]
     names = [{each.family for each in cases((split,))} for split in SPLITS]
-    assert not names[0] & (names[1] | names[2])
+    for one, other in combinations(range(len(SPLITS)), 2):
+        assert not sources[one] & sources[other]
+    assert not names[0] & (names[1] | names[2] | names[3])
+    assert not names[3] & (names[1] | names[2])
 
 
 def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
@@ -80,6 +83,33 @@ def test_the_fresh_part_has_long_trainings_that_learn_and_that_fail() -> None:
     ends = [each.label for each in found if each.at == 1.0]
     assert len(ends) == len(found) / 3 >= 20
     assert min(sum(label.failed for label in ends), sum(label.healthy for label in ends)) >= 10
+
+
+def test_the_unseen_part_has_short_and_long_trainings_that_learn_and_that_fail() -> None:
+    found = cases(("unseen",))
+    long = [each for each in found if each.training]
+    assert Counter(each.at for each in long) == {0.1: len(long) / 3, 0.5: len(long) / 3, 1.0: len(long) / 3}
+    assert len(long) / 3 >= 24
+    assert len(found) - len(long) >= 24
+    assert sum(each.label.healthy for each in found) >= 24
+    assert min(sum(each.label.failed for each in part) for part in (long, found)) >= 20
+
+
+def test_chance_of_the_tasks_of_the_unseen_part_is_what_it_is_said_to_be() -> None:
+    x, y = sums(6, 4000, 1)(0)
+    assert float(y[1:].mean()) == pytest.approx(0.5, abs=0.05)
+    digits = (x > 0).long()
+    weights = 2 ** torch.arange(6)[:, None]
+    whole = (digits.sum(-1) * weights).sum(0)
+    assert torch.equal(whole % 64, (y[..., 0].long() * weights).sum(0))
+    x, y = leaky(30, 2000, 1, noise=0.5)(0)
+    assert float((y[1:] - 0.8 * y[:-1] - x[1:]).var()) == pytest.approx(0.25 * (1 + 0.8**2), rel=0.05)
+    assert float(sinks(8, 4000, 1)(0)[1].mean()) == pytest.approx(0.5, abs=0.08)
+    _, labels = rare_key(10, 20000, 0.06, 1)(0)
+    assert float(labels.mean()) == pytest.approx(0.06, abs=0.01)
+    batch = stream(8, 5, 4, 3, 1)
+    inputs, targets = zip(*(batch(step) for step in range(4)), strict=True)
+    assert torch.equal(torch.cat(inputs)[:-8], torch.cat(targets)[8:])
 
 
 def test_labels_use_the_identifiers_of_the_diagnosis() -> None:

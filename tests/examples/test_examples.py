@@ -13,9 +13,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 pytestmark = pytest.mark.slow
 
 
-def run(name: str, folder: Path) -> str:
+def run(name: str, folder: Path, *arguments: str) -> str:
     """What the example prints; graddiag's own warnings are errors."""
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name)]
+    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -72,3 +72,26 @@ def test_custom_cell(tmp_path: Path) -> None:
         arrived[name] = norms[0] / norms[39]
     assert arrived["half-open"] < 1e-6
     assert 0.1 < arrived["nearly-closed"] < 1
+
+
+@pytest.mark.parametrize("cell", ["leaky", "conv-lstm", "min-gru", "s-lstm"])
+def test_any_cell(cell: str, tmp_path: Path) -> None:
+    printed = run("any_cell.py", tmp_path, cell)
+    assert "gradient gain per timestep" in printed
+    rows = load(tmp_path, cell).timesteps
+    assert rows.module.unique().tolist() == ["cell"]
+    assert rows[rows.step == 0].timestep.tolist() == list(range(30))
+    assert rows[["grad_h", "grad_h_direct", "transport_gain"]].notna().all(axis=None)
+    # the loss is at the last timestep alone
+    assert not rows[rows.timestep < 29].grad_h_direct.any()
+
+
+def test_recurrent_policy(tmp_path: Path) -> None:
+    printed = run("recurrent_policy.py", tmp_path)
+    assert "one sequence of 24 timesteps" in printed
+    found = load(tmp_path, "policy")
+    rows = found.timesteps
+    assert rows.call.unique().tolist() == [0], "an episode that ends begins no sequence"
+    assert rows[rows.timestep < 23].transport_gain.gt(0.05).all(), "what has ended is left out of the gain"
+    assert found.steps.reward.iloc[-5:].mean() > found.steps.reward.iloc[:5].mean()
+    assert "state_detached" not in found.events.kind.tolist()

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from graddiag import analysis, diagnose, figures, schema
-from graddiag.figures.theme import PALETTES, Theme
+from graddiag.figures.theme import PALETTES, Theme, safe
 from graddiag.run import Run
 from tests.analysis import damaged as damages
 from tests.analysis.damaged import damaged
@@ -112,6 +112,7 @@ def test_no_figure_is_forgotten() -> None:
     assert drawing - called == NO_FIGURE_OF_A_RUN
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FIGURES, *DAMAGED])
 def test_a_damaged_run_is_drawn_all_the_same(name: str) -> None:
     for case, run in damaged().items():
@@ -151,6 +152,7 @@ def test_of_an_empty_run_it_says_why(name: str) -> None:
     assert len(figure.data) == 0
     assert figure.layout.title.text is None
     assert len(figure.layout.annotations[0].text) > 10
+    assert " ".join(figure.layout.annotations[0].text.split("<br>")) == safe(figures.why_empty(figure) or "")
 
 
 @pytest.mark.parametrize("name", ["heatmap", "profile", "curves", "norms", "gates", "gate profile", "reach", "effects"])

@@ -91,7 +91,7 @@ def test_half_precision_counts_exactly(tmp_path: Path) -> None:
     model = nn.Linear(100, 100, dtype=torch.float16)
     model.weight.grad = torch.zeros_like(model.weight)
     model.weight.grad[:3] = 1e-7
-    share = graddiag.recording.parameters.WeightCopy(model).zeros()["weight"]
+    share = graddiag.recording.weights.WeightCopy(model).sizes().zeros["weight"]
     assert float(share) == pytest.approx(0.97)
 
 

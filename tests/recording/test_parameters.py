@@ -7,12 +7,21 @@ import torch
 from torch import Tensor, nn
 
 from graddiag import schema
-from graddiag.recording.parameters import GradientMeter, WeightCopy, recurrent_spectra, total_norm, update_sizes
+from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra, total_norm
 from graddiag.recording.scaling import Scale
+from graddiag.recording.weights import WeightCopy
 
 
 def meter_of(model: nn.Module) -> GradientMeter:
-    return GradientMeter(model, lambda task: task(), Scale(None, None))
+    return GradientMeter(model, lambda task: task(), Scale(None))
+
+
+def take(meter: GradientMeter) -> GradientNorms:
+    """The norms of a step with one update of all parameters; the next step begins."""
+    meter.take()
+    norms = meter.norms()
+    meter.next_step()
+    return norms
 
 
 def set_gradient(p: nn.Parameter, *values: float) -> None:
@@ -34,7 +43,7 @@ def test_norms_before_and_after_by_parameter_and_in_total() -> None:
     set_gradient(model.b, 12.0)
     with torch.no_grad():
         model.a.grad *= 0.5
-    norms = meter.take()
+    norms = take(meter)
     assert {name: norm.item() for name, norm in norms.before.items()} == {"a": 5.0, "b": 12.0}
     assert {name: norm.item() for name, norm in norms.after.items()} == {"a": 2.5, "b": 12.0}
     totals = norms.totals()
@@ -47,12 +56,12 @@ def test_the_next_step_starts_empty_and_close_ends_it() -> None:
     model = Two()
     meter = meter_of(model)
     set_gradient(model.a, 1.0, 1.0)
-    assert list(meter.take().before) == ["a"]
+    assert list(take(meter).before) == ["a"]
     empty = {schema.GRAD_NORM: None, schema.GRAD_NORM_CLIPPED: None, schema.NONFINITE: 0}
-    assert meter.take().totals() == empty | {schema.GRADIENTS_NOT_ZEROED: 0}
+    assert take(meter).totals() == empty | {schema.GRADIENTS_NOT_ZEROED: 0}
     meter.close()
     set_gradient(model.a, 1.0, 1.0)
-    assert meter.take().before == {}
+    assert take(meter).before == {}
 
 
 def test_gradients_that_accumulate_count_as_their_sum() -> None:
@@ -60,7 +69,7 @@ def test_gradients_that_accumulate_count_as_their_sum() -> None:
     meter = meter_of(model)
     for _ in range(3):
         set_gradient(model.a, 3.0, 4.0)
-    assert meter.take().before["a"].item() == 15.0
+    assert take(meter).before["a"].item() == 15.0
 
 
 @pytest.mark.parametrize(("bad", "norm"), [(math.nan, math.nan), (math.inf, math.inf), (-math.inf, math.inf)])
@@ -70,7 +79,7 @@ def test_entries_that_are_not_finite_are_counted(bad: float, norm: float) -> Non
     model.a.register_hook(lambda gradient: torch.full_like(gradient, bad))
     set_gradient(model.a, 1.0, 1.0)
     set_gradient(model.b, 1.0)
-    norms = meter.take()
+    norms = take(meter)
     assert int(norms.totals()[schema.NONFINITE]) == 2
     assert norms.before["a"].item() == pytest.approx(norm, nan_ok=True)
     assert norms.totals()[schema.GRAD_NORM].item() == pytest.approx(norm, nan_ok=True)
@@ -86,14 +95,14 @@ def test_a_gradient_that_is_finite_again_is_not_counted() -> None:
     handle.remove()
     model.zero_grad()
     set_gradient(model.a, 1.0, 1.0)
-    assert int(meter.take().totals()[schema.NONFINITE]) == 0
+    assert int(take(meter).totals()[schema.NONFINITE]) == 0
 
 
 def test_sparse_gradients_of_an_embedding() -> None:
     embedding = nn.Embedding(10, 3, sparse=True)
     meter = meter_of(embedding)
     embedding(torch.tensor([1, 1, 7])).sum().backward()
-    norms = meter.take()
+    norms = take(meter)
     assert embedding.weight.grad.is_sparse
     assert norms.before["weight"].item() == pytest.approx(math.sqrt(3 * (2**2 + 1)), rel=1e-12)
     assert norms.after["weight"].item() == norms.before["weight"].item()
@@ -104,7 +113,7 @@ def test_tiny_and_huge_gradients() -> None:
     for size in (1e-30, 1e30):
         meter = meter_of(model)
         set_gradient(model.a, 3 * size, 4 * size)
-        assert meter.take().before["a"].item() == pytest.approx(5 * size, rel=1e-6)
+        assert take(meter).before["a"].item() == pytest.approx(5 * size, rel=1e-6)
         meter.close()
         model.zero_grad()
 
@@ -119,7 +128,7 @@ def test_update_over_weight() -> None:
     weights = WeightCopy(model)
     with torch.no_grad():
         model.a += torch.tensor([0.3, 0.4])
-    ratio, columns = update_sizes(weights, None)
+    ratio, columns = weights.sizes().columns(None)
     assert ratio.item() == pytest.approx(0.5 / 13, rel=1e-6)
     assert columns[schema.WEIGHT_NORM]["a"].item() == 5.0
     assert columns[schema.UPDATE_RATIO]["a"].item() == pytest.approx(0.1, rel=1e-6)
@@ -155,7 +164,7 @@ def test_neither_generator_nor_gradient_is_touched() -> None:
     rnn.zero_grad()
     meter, state = meter_of(rnn), torch.get_rng_state()
     rnn(x)[0].sum().backward()
-    meter.take()
+    take(meter)
     recurrent_spectra(rnn)
     found: list[Tensor] = [p.grad for p in rnn.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))

@@ -1,4 +1,8 @@
+import pandas as pd
+
 from graddiag import schema
+from graddiag.analysis.frames import nullable
+from graddiag.report.content import ReportGrid
 from graddiag.report.methods import configuration, methods
 from graddiag.run import Run
 from tests.store.runs import manifest
@@ -46,3 +50,8 @@ def test_configurations_stand_side_by_side_with_nested_settings_by_path() -> Non
 def test_many_runs_are_several_tables() -> None:
     grids = configuration([run(name=str(n)) for n in range(5)])
     assert [grid.columns for grid in grids] == [("Setting", "0", "1", "2", "3"), ("Setting", "4")]
+
+
+def test_a_table_of_numbers_tells_nan_from_what_is_missing() -> None:
+    frame = pd.DataFrame({"name": ["a", "b", None], "value": nullable([float("nan"), 0.123456, None])})
+    assert ReportGrid.of("Values", frame).rows == (("a", "nan"), ("b", "0.123"), ("\N{EN DASH}", "\N{EN DASH}"))

@@ -2,13 +2,17 @@
 
 import io
 import zipfile
+from inspect import signature
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
 from graddiag import write_report
+from graddiag.cli.report import report
 from graddiag.errors import SettingError
-from graddiag.report import pack_report
+from graddiag.report import FORMATS, pack_report
+from graddiag.report.formats import ReportFormat
 from graddiag.store import load_run
 from tests.dashboards.synthetic import pair, write_all
 from tests.needs import needs, needs_chromium
@@ -42,3 +46,18 @@ def test_markdown_and_its_figures_are_one_file(tmp_path: Path) -> None:
         assert archive.testzip() is None
     assert "report.md" in names
     assert any(name.startswith("report-figures/") and name.endswith(".png") for name in names)
+
+
+def test_a_format_that_is_not_known_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="as 'docx', which is no format; use one of html, md, pdf"):
+        pack_report(runs(tmp_path), "docx")
+
+
+@pytest.mark.parametrize("each", FORMATS, ids=lambda each: each.name)
+def test_each_format_has_its_writer_and_is_in_the_help_of_the_command(each: ReportFormat) -> None:
+    assert list(signature(each.load()).parameters) == ["document", "target", "on_progress"]
+    assert each.title in (report.__doc__ or "")
+    (option,) = (
+        given for given in get_args(get_type_hints(report, include_extras=True)["out"]) if hasattr(given, "help")
+    )
+    assert f"{each.suffix}:" in option.help

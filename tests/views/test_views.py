@@ -84,6 +84,7 @@ def test_an_awkward_run_has_a_table_captions_and_a_reason(each: View, case: str)
         assert read is None or list(read.columns) == list(plot.to_frame().columns)
 
 
+@pytest.mark.slow
 @EVERY_VIEW
 def test_a_damaged_run_has_a_table_all_the_same(each: View) -> None:
     for case, run in damaged().items():

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -29,6 +29,7 @@ from graddiag.analysis.comparison.metrics import (
     target_loss,
 )
 from graddiag.analysis.comparison.success import Criterion, SuccessRates, criterion_of, success_rates
+from graddiag.analysis.frames import nullable
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, source_of
 from graddiag.analysis.words import number
@@ -172,31 +173,40 @@ class Comparison(Result):
         return self.table()
 
     def table(self) -> pd.DataFrame:
-        """The effects, a row each: numbers as numbers, missing where not known; of success the rates, not medians."""
-        rows = [
-            (
-                e.title,
-                e.unit,
-                e.baseline_arm,
-                e.baseline_center,
-                e.arm,
-                e.center,
-                e.difference,
-                *(e.interval or (None, None)),
-                e.level,
-                e.n,
-                e.note,
-            )
-            for e in self.effects
-        ]
-        return pd.DataFrame(rows, columns=list(_COLUMNS))
+        """The effects, a row each: numbers as numbers, missing (NA) where not known; of success rates, not medians."""
+        effects, ends = self.effects, [each.interval or (None, None) for each in self.effects]
+        columns = (
+            [each.title for each in effects],
+            [each.unit for each in effects],
+            [each.baseline_arm for each in effects],
+            nullable([each.baseline_center for each in effects]),
+            [each.arm for each in effects],
+            nullable([each.center for each in effects]),
+            nullable([each.difference for each in effects]),
+            nullable([low for low, _ in ends]),
+            nullable([high for _, high in ends]),
+            nullable([each.level for each in effects]),
+            [each.n for each in effects],
+            [each.note for each in effects],
+        )
+        return pd.DataFrame(dict(zip(_COLUMNS, columns, strict=True)))
 
     def runs_table(self) -> pd.DataFrame:
-        """The runs, a row each: arm, seed, verdict, steps and every metric."""
-        rows = [_run_row(arm.arm, run) for arm in self.arms for run in arm.runs]
-        return pd.DataFrame(
-            rows, columns=["run", "arm", "seed", "verdict", "steps", *(title for title, _ in METRICS.values())]
-        )
+        """The runs, a row each: arm, seed, verdict, steps and every metric; NaN and inf stay, what is not known is
+        missing (NA)."""
+        rows = [
+            (run.source.run, arm.arm, run.source.seed, run.verdict, run.steps) for arm in self.arms for run in arm.runs
+        ]
+        found = [run.metrics for arm in self.arms for run in arm.runs]
+        metrics = {title: nullable([each[name] for each in found]) for name, (title, _) in METRICS.items()}
+        frame = pd.DataFrame(rows, columns=["run", "arm", "seed", "verdict", "steps"])
+        return frame.astype({"seed": "Int64"}).assign(**metrics)
+
+    def differences_table(self) -> pd.DataFrame:
+        """The settings that are not the same in all arms, a row each, with a column for each arm."""
+        arms = [arm.arm for arm in self.arms]
+        rows = [(each.key, *(each.values.get(arm) for arm in arms)) for each in self.differences]
+        return pd.DataFrame(rows, columns=["setting", *arms])
 
 
 def compare(runs: Sequence[Run], *, thresholds: Thresholds | None = None, target: float | None = None) -> Comparison:
@@ -308,11 +318,6 @@ def _pair(baseline: Member, treated: Member) -> Pair:
 def _is_broken(run: RunSummary) -> bool:
     loss = run.metrics[FINAL_LOSS]
     return loss is not None and not math.isfinite(loss)
-
-
-def _run_row(arm: str, run: RunSummary) -> tuple[Any, ...]:
-    metrics: Mapping[str, float | None] = run.metrics
-    return (run.source.run, arm, run.source.seed, run.verdict, run.steps, *(metrics[name] for name in METRICS))
 
 
 def _what_is_missing(arms: Sequence[ArmSummary]) -> str | None:

@@ -52,11 +52,13 @@ _TERMINAL: Final = 80
 
 @dataclass(frozen=True)
 class Basis:
-    """What a diagnosis is based on: steps recorded, steps of them with timesteps, layers."""
+    """What a diagnosis is based on: steps recorded, steps of them with timesteps, layers; and what ended a step, where
+    that is not plain."""
 
     steps: int
     recorded: int
     layers: int
+    ended_by: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -173,6 +175,8 @@ class Diagnosis(Result):
         """Outcome, cause and what to do first: ten lines of a terminal are enough to act on."""
         o = self.outcome
         rows = [("Outcome", f"{o.headline}: {o.sentence}")]
+        if self.basis.ended_by is not None:
+            rows.insert(0, ("Steps", f"each ended by {self.basis.ended_by}"))
         if self.causes:
             first = self.causes[0]
             rows.append(("Cause", f"{first.title} ({first.strength}): {first.sentence}"))

@@ -15,10 +15,9 @@ from graddiag.analysis.diagnosis.causes.faults import (
     parameters_not_updated,
 )
 from graddiag.analysis.diagnosis.causes.nonfinite import nonfinite
+from graddiag.analysis.diagnosis.causes.reach import truncated, vanishing
 from graddiag.analysis.diagnosis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
-from graddiag.analysis.diagnosis.causes.truncated import truncated
 from graddiag.analysis.diagnosis.causes.units import dead, saturated
-from graddiag.analysis.diagnosis.causes.vanishing import vanishing
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding
 from graddiag.errors import SettingError

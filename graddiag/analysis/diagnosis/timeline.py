@@ -29,6 +29,8 @@ _TITLES: Final = {
     schema.EVENT_GRADIENTS_NOT_ZEROED: "gradients not zeroed",
     schema.EVENT_NO_GRADIENT: "no gradient reaches the layer",
     schema.EVENT_STATE_DETACHED: "hidden state detached",
+    schema.EVENT_OPTIMIZER_REPLACED: "optimizer replaced",
+    schema.EVENT_NO_UPDATE: "no update followed",
     schema.EVENT_ROWS_LOST: "rows not written",
     schema.EVENT_NOTHING_FOLLOWED: "nothing followed through time",
     schema.EVENT_NOT_FOLLOWED: "module not followed",

@@ -121,7 +121,8 @@ def diagnosis_of(measured: DiagnosticContext, rules: Sequence[Rule] = ()) -> Dia
     elif not findings or measured.outcome.name == "unknown":
         findings.append(unknown(measured))
     source = source_of(measured.run)
-    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)))
+    ended_by = (measured.run.manifest.optimizer or {}).get("steps")
+    basis = Basis(len(measured.history.steps), len(measured.recorded), len(_layers(measured)), ended_by)
     timeline = timeline_of(source, _timeline_events(measured, findings))
     return diagnosis(source, measured.outcome, findings, notes_on(measured), timeline, basis, measured.thresholds)
 

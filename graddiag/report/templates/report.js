@@ -13,8 +13,20 @@
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
-  const held = document.getElementById("figures");
-  const figures = JSON.parse(held.dataset.packed === undefined ? held.textContent : await unpacked(held.textContent));
+  if (typeof DecompressionStream === "undefined") {
+    document.querySelectorAll(".plot").forEach((plot) => {
+      plot.textContent = "Open this file in a browser of 2023 or later to see the figure.";
+    });
+    return;
+  }
+  // a script whose text has the hash that the page's policy names; in a preview it is fetched instead
+  const program = document.getElementById("plotly");
+  if (program !== null) {
+    const script = document.createElement("script");
+    script.textContent = await unpacked(program.textContent);
+    document.head.append(script);
+  }
+  const figures = JSON.parse(await unpacked(document.getElementById("figures").textContent));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Set();
 

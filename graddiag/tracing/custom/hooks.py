@@ -1,4 +1,4 @@
-"""Follows cells while a step is being recorded: hooks on them, and the traces of what they did."""
+"""Follows cells while a step is being recorded: their calls, and the traces of what they did."""
 
 import threading
 import weakref
@@ -14,8 +14,9 @@ from torch import Tensor, is_grad_enabled, nn
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
-from graddiag.tracing.calls import Calls
+from graddiag.tracing.calls import Calls, holds_gradient
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
+from graddiag.tracing.custom.forward import FollowedForward
 from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey, trace_of, versions_of
 from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
@@ -29,7 +30,8 @@ Guard = Callable[[str, Callable[[], None]], None]
 class CellHooks:
     """Follows the cells of a model between ``start`` and ``take``; owns its hooks until ``close``.
 
-    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``.
+    calls: notes which of them ran, on how much. stale: as in ``ModuleHooks``. Backward passes that fill no gradient of
+    a parameter (``torch.autograd.grad``) count only where none of the step does.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class CellHooks:
         calls: Calls,
         stale: Callable[[], bool] = lambda: False,
     ) -> None:
+        self._model = model
         self._modules = {name: model.get_submodule(name) for name in forms}
         self._forms = forms
         self._guard = guard
@@ -50,14 +53,15 @@ class CellHooks:
         self._running = _RunningCalls()
         self._watches = {name: CallWatch(module) for name, module in self._modules.items()}
         self._end = EndOfBackward(lambda task: task())
-        self._handles = []
+        self._handles: list[FollowedForward] = []
         self.reasons: dict[str, str] = {}  # of the step taken last: why a gain is missing, by cell
         self.detached: Counter[str] = Counter()  # states cut off between two calls, by cell
         self._forget()
+        self._forwards: dict[str, FollowedForward] = {}
         for name, module in self._modules.items():
-            self._handles.append(module.register_forward_pre_hook(_CellHook(self._enter, name), with_kwargs=True))
-            leave = _CellHook(self._leave, name)
-            self._handles.append(module.register_forward_hook(leave, with_kwargs=True, always_call=True))
+            enter, leave = partial(self._enter, name, module), partial(self._leave, name)
+            self._forwards[name] = FollowedForward(module, enter, leave)
+            self._handles.append(self._forwards[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,6 +71,11 @@ class CellHooks:
     def ran(self) -> set[str]:
         """The cells that ran with gradients since ``start``."""
         return {name for name, count in self._counts.items() if count}
+
+    @property
+    def traced(self) -> list[str]:
+        """The cells that ran inside of torch.compile, where they are not followed."""
+        return [name for name, forward in self._forwards.items() if forward.traced]
 
     def start(self, *, credit: bool = False) -> None:
         """From here on every call with gradients is followed; what was before is forgotten. ``credit``: with the
@@ -93,9 +102,12 @@ class CellHooks:
 
     def take(self) -> list[CellTrace]:
         """The sequences since ``start`` that a gradient reached, in the order in which they began; forgets them."""
+        filled = any(True in record.steps for record in self._reached)
+        for record in self._reached:
+            record.choose(filled=filled)
         chains: dict[CellRecord, list[CellRecord]] = {}
         for record in sorted(self._reached, key=lambda each: (each.name, each.index)):
-            if record.name not in self._muted:
+            if record.name not in self._muted and record.step is not None:
                 chains.setdefault(record.sequence, []).append(record)
         numbers: Counter[str] = Counter()
         traces = []
@@ -103,11 +115,7 @@ class CellHooks:
             name = first.name
             traces.append(trace_of(TraceKey(name, 0, "forward", numbers[name]), chain))
             numbers[name] += 1
-        self.reasons = {
-            record.name: record.step.reason
-            for record in self._reached
-            if record.step is not None and record.step.reason is not None and record.source is not None
-        }
+        self.reasons = {name: reason for each in traces if (reason := _reason(each)) for name in (each.key.module,)}
         detached = self.detached
         self._forget()
         self.detached = detached
@@ -123,6 +131,7 @@ class CellHooks:
 
     def _forget(self) -> None:
         for record in getattr(self, "_reached", ()):
+            record.drop()
             record.step, record.gates, record.source = None, {}, None
         self._reached: dict[CellRecord, None] = {}
         self._order: dict[CellRecord, int] = {}
@@ -135,13 +144,13 @@ class CellHooks:
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._running.calls.append(None)
-        if not is_grad_enabled() or name in self._muted or torch.compiler.is_compiling() or current_pass() != -1:
+        if not is_grad_enabled() or name in self._muted or current_pass() != -1:
             return  # no gradient will come; or a checkpoint runs what has run before
         self._guard(name, partial(self._note, name, module, args, kwargs))
         if self._active:
             self._guard(name, partial(self._begin, name, args, kwargs))
 
-    def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def _leave(self, name: str, output: Any) -> None:
         call = self._running.calls.pop() if self._running.calls else None
         if call is not None and output is not None and name not in self._muted:
             self._guard(name, partial(self._finish, call, output))
@@ -156,8 +165,9 @@ class CellHooks:
         form, record = self._forms[name], CellRecord(name, self._counts[name], self._forms[name].call.first)
         bound = form.bound(args, kwargs)
         given = form.given(bound)
-        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in given):
-            return
+        every = tensors_in(list(bound.arguments.values()))
+        if any(torch._C._functorch.is_functorch_wrapped_tensor(each) for each in every):
+            return  # of vmap or torch.func.grad: it has no storage to keep
         self._counts[name] += 1
         self._order[record] = len(self._order)
         way = self._link(record, given)
@@ -220,9 +230,14 @@ class CellHooks:
         self._guard(call.record.name, partial(self._reached_by, call))
 
     def _reached_by(self, call: ObservedCellCall) -> None:
-        self._reached[call.record] = None
         if self._pass is None or self._pass.number != current_pass():  # one that failed never ended
-            self._pass = CellPass(self._modules, self._guard, credit=self._credit)
+            filled = _fills_gradients(self._model)
+            self._pass = CellPass(self._modules, self._guard, filled=filled, credit=self._credit)
+        if self._pass.begins(call.record.name) and not _holds_any(self._modules[call.record.name]):
+            for record in self._reached:  # zero_grad() has thrown away what the passes before brought
+                if record.name == call.record.name:
+                    record.drop()
+        self._reached[call.record] = None
         self._pass.reach(call)
         self._end.schedule("cells", self._end_pass)
 
@@ -255,28 +270,17 @@ class _Crossing:
             self._hooks._cross(call)
 
 
-class _CellHook:
-    """A forward hook that stays behind when the module is copied or pickled."""
-
-    def __init__(self, action: Callable[..., None], name: str) -> None:
-        self._action = action
-        self._name = name
-
-    def __call__(self, module: nn.Module, *given: Any) -> None:
-        self._action(self._name, module, *given)
-
-    def __deepcopy__(self, memo: Any) -> "_NoCellHook":
-        return _NoCellHook()
-
-    def __reduce__(self) -> tuple[type["_NoCellHook"], tuple[()]]:
-        return _NoCellHook, ()
-
-
-class _NoCellHook:
-    """What is left of a hook in a copy of the module."""
-
-    def __call__(self, *_: Any) -> None:
+def _reason(trace: CellTrace) -> str | None:
+    """Why the gain is missing somewhere in a sequence; on the CPU alone, whether calling it again was exact."""
+    for step in trace.steps[1:]:
+        if step.reason is not None:
+            return step.reason
+    if not trace.exact.is_cpu or bool(trace.exact.all()):
         return None
+    return (
+        "calling it again gave another state; it uses a generator, an attribute that changes, or a hook that changes "
+        "what it is given or returns"
+    )
 
 
 def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:
@@ -285,6 +289,22 @@ def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:
     keys = () if root is None else way.ends.get(root, ())
     own = (key for key in keys if isinstance(key, StateKey) and key.record is source and key.side == "returned")
     return next((key.leaf for key in own), None)
+
+
+def _fills_gradients(model: nn.Module) -> bool:
+    """Whether the backward pass under way adds to the gradient of a parameter, as ``torch.autograd.grad`` does not."""
+    own = (p for p in model.parameters() if p.requires_grad and p.is_leaf)
+    nodes = [torch.autograd.graph.get_gradient_edge(parameter).node for parameter in own]
+    try:
+        return any(torch._C._will_engine_execute_node(node) for node in nodes)
+    except RuntimeError:  # torch.autograd.grad is asked for a parameter's gradient, and torch says no more than that
+        return False
+
+
+def _holds_any(module: nn.Module) -> bool:
+    """Whether a parameter of a module has a gradient from an earlier pass; so it has if it trains none."""
+    own = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return not own or any(holds_gradient(parameter) for parameter in own)
 
 
 def _at(state: Tensor) -> tuple[int, int]:

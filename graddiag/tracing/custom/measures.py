@@ -12,6 +12,7 @@ from torch import Tensor
 
 from graddiag import schema
 from graddiag.tracing.custom.sequence import CellStep, CellTrace
+from graddiag.tracing.differences import difference
 from graddiag.tracing.norms import norm, rows_of
 from graddiag.tracing.signals import Signals, activation_statistics, underflowed
 from graddiag.tracing.snapshots import Snapshot
@@ -19,7 +20,7 @@ from graddiag.tracing.snapshots import Snapshot
 # a snapshot has a row for each entry of the state of a sample, or where there are more, for each index of dimension 1
 MOST_UNITS: Final = 4096
 
-_Parts = tuple[Tensor, ...]
+_Parts = Sequence[Tensor]
 
 
 def cell_signals(trace: CellTrace) -> Signals:
@@ -29,18 +30,14 @@ def cell_signals(trace: CellTrace) -> Signals:
     h is the tensor ``first`` of the state and c all the others together. The transport gain is of the whole state.
     """
     steps, first = trace.steps, trace.first
-    by_sample = [norm(rows_of(step.total[first])) for step in steps]
+    by_sample = _by_sample([(step.total[first],) for step in steps])
     columns = {
-        schema.H_RMS: torch.stack([step.rms[first] for step in steps]),
-        schema.GRAD_H: torch.stack([norm(each) for each in by_sample]),
-        schema.GRAD_H_MAX: torch.stack([each.amax() for each in by_sample]),
+        schema.H_RMS: _rms(steps, [first]),
+        schema.GRAD_H: norm(by_sample),
+        schema.GRAD_H_MAX: by_sample.amax(1),
     }
     missing: dict[str, Tensor] = {}
-    unknown = _flags(steps, [step.immediate is None for step in steps])
-    columns[schema.GRAD_H_DIRECT] = torch.stack(
-        [_size(() if step.immediate is None else (step.immediate[first],), step) for step in steps]
-    )
-    missing[schema.GRAD_H_DIRECT] = unknown | ~_exact(steps, behind=True)
+    columns[schema.GRAD_H_DIRECT], missing[schema.GRAD_H_DIRECT] = _immediate(trace)
     if len(steps[0].total) > 1:
         columns |= _of_the_others(trace)
     columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = cell_gain(trace)
@@ -54,19 +51,15 @@ def cell_gain(trace: CellTrace) -> tuple[Tensor, Tensor]:
     Both are of the whole state: lambda_t together with what goes past call t, and J_t^T lambda_t through whatever lies
     between the calls. Samples whose memory ends there, as at the end of an episode, are left out of both.
     """
-    gains, gaps = [], []
-    for step in trace.steps:
-        came = _by_sample((*step.outside, *step.past))
-        sent = torch.full_like(came, torch.nan) if step.onward is None else _by_sample(step.onward)
-        if step.given is not None and len(sent) == len(came):
-            ended = (_by_sample(step.given) > 0) & (sent == 0)
-            came = torch.where(ended, 0.0, came)
-        before, after = norm(came), norm(sent)
-        nothing = (before == 0) | underflowed(before, after, step.outside[0].dtype)
-        gaps.append(nothing if step.onward is not None else torch.ones_like(nothing))
-        gains.append(after / before)
-    gap = torch.stack(gaps) | ~_exact(trace.steps)
-    return torch.where(gap, torch.nan, torch.stack(gains)), gap
+    steps = trace.steps
+    came, sent = _by_sample([(*s.outside, *s.past) for s in steps]), _by_sample([s.onward or () for s in steps])
+    given = _by_sample([s.given or () for s in steps])
+    if came.shape == sent.shape == given.shape:
+        came = torch.where((given > 0) & (sent == 0), 0.0, came)
+    before, after = norm(came), norm(sent)
+    gap = (before == 0) | underflowed(before, after, steps[0].outside[0].dtype) | ~trace.exact
+    gap |= _flags(steps, [step.onward is None for step in steps])
+    return torch.where(gap, torch.nan, after / before), gap
 
 
 def cell_snapshot(trace: CellTrace) -> Snapshot | None:
@@ -77,50 +70,66 @@ def cell_snapshot(trace: CellTrace) -> Snapshot | None:
     return Snapshot(trace.key, torch.stack(units), {}, trace.credit, trace.at, None)
 
 
+def _immediate(trace: CellTrace) -> tuple[Tensor, Tensor]:
+    """The norm of lambda_t less what call t + 1 has sent, of h, [T], and where that is not known, [T]."""
+    steps, first = trace.steps, trace.first
+    outside = [step.outside[first] for step in steps]
+    came = [
+        step.came[first] if step.came else torch.zeros_like(each) for step, each in zip(steps, outside, strict=True)
+    ]
+    if len({each.shape for each in outside}) == 1:
+        rest = [difference(_blocks(outside), _blocks(came))]
+        sizes = norm(norm(rest[0]))
+    else:
+        rest = [difference(rows_of(one), rows_of(other)) for one, other in zip(outside, came, strict=True)]
+        sizes = torch.stack([norm(norm(each)) for each in rest])
+    unknown = _flags(steps, [step.came is None for step in steps])
+    # what was sent is that of the call behind, if there is one
+    exact = torch.cat((trace.exact[1:], torch.ones_like(trace.exact[:1])))
+    return sizes, unknown | ~exact
+
+
+def _came(step: CellStep, part: int) -> Tensor:
+    """What the next call sent to one tensor of the state; 0 where there is none."""
+    return step.came[part] if step.came else torch.zeros_like(step.outside[part])
+
+
 def _of_the_others(trace: CellTrace) -> dict[str, Tensor]:
     """c: every tensor of the state but h, together."""
-    others = [part for part in range(len(trace.steps[0].total)) if part != trace.first]
-    sizes = [_entries(step, others) for step in trace.steps]
-    rms = [
-        torch.stack([step.rms[part] * step.total[part].numel() ** 0.5 for part in others]).norm() / size**0.5
-        for step, size in zip(trace.steps, sizes, strict=True)
-    ]
-    path = [() if not step.came else tuple(step.came[part] for part in others) for step in trace.steps]
+    steps = trace.steps
+    others = [part for part in range(len(steps[0].total)) if part != trace.first]
     columns = {
-        schema.C_RMS: torch.stack(rms),
-        schema.GRAD_C: torch.stack([_size([step.total[part] for part in others], step) for step in trace.steps]),
+        schema.C_RMS: _rms(steps, others),
+        schema.GRAD_C: norm(_by_sample([[step.total[part] for part in others] for step in steps])),
     }
-    if all(step.came is not None for step in trace.steps):
-        came = [_size(parts, step) for parts, step in zip(path, trace.steps, strict=True)]
-        columns[schema.GRAD_C_PATH] = torch.stack(came).nan_to_num(0.0) if not all(path) else torch.stack(came)
+    if all(step.came is not None for step in steps):
+        came = [[_came(step, part) for part in others] for step in steps]
+        columns[schema.GRAD_C_PATH] = norm(_by_sample(came))
     return columns
 
 
-def _entries(step: CellStep, parts: Sequence[int]) -> int:
-    return max(1, sum(step.total[part].numel() for part in parts))
+def _rms(steps: Sequence[CellStep], parts: Sequence[int]) -> Tensor:
+    """Of some tensors of the state together, [T]."""
+    states = [[step.states[part] for part in parts] for step in steps]
+    entries = [max(1, sum(rows_of(each).numel() for each in state)) for state in states]
+    return norm(_by_sample(states)) / torch.tensor(entries, dtype=torch.float64, device=states[0][0].device).sqrt()
 
 
-def _size(parts: Sequence[Tensor], step: CellStep) -> Tensor:
-    """The norm of several tensors together, 0-dim; NaN of none."""
-    if not parts:
-        return step.rms[0].new_full((), torch.nan)
-    return norm(torch.stack([norm(norm(rows_of(part))) for part in parts]))
+def _by_sample(parts: Sequence[_Parts]) -> Tensor:
+    """The norm of several tensors together at each timestep, [T, N] float64: of [T] sequences of tensors [N, ...].
 
-
-def _by_sample(parts: _Parts) -> Tensor:
-    """The norm over all tensors of a state, [N]; where they differ in N, of everything, [1]."""
-    rows = [norm(rows_of(part)) for part in parts]
-    if len({len(each) for each in rows}) > 1:
-        return norm(torch.stack([norm(each) for each in rows])).view(1)
-    return norm(torch.stack(rows, dim=-1))
-
-
-def _exact(steps: Sequence[CellStep], *, behind: bool = False) -> Tensor:
-    """Where calling the cell again gave the same state, [T]. ``behind``: and where the call behind it did."""
-    none = torch.zeros((), dtype=torch.bool, device=steps[0].total[0].device)
-    found = torch.stack([none if step.exact is None else step.exact for step in steps])
-    if behind:
-        found = found & torch.cat((found[1:], torch.ones_like(found[:1])))
+    Where timesteps differ in samples, 0 fills up; so it does for a timestep without any tensor.
+    """
+    shapes = {tuple(each.shape for each in one) for one in parts}
+    if len(shapes) == 1 and shapes != {()} and len({len(rows_of(each)) for each in parts[0]}) == 1:
+        return norm(torch.stack([norm(_blocks(each)) for each in zip(*parts, strict=True)], dim=-1))
+    rows = [[norm(rows_of(each)) for each in one] for one in parts]
+    widest = max((len(each) for row in rows for each in row), default=1)
+    device = next((each.device for row in rows for each in row), None)
+    found = torch.zeros(len(parts), widest, dtype=torch.float64, device=device)
+    for t, row in enumerate(rows):
+        for each in row:
+            found[t, : len(each)] = torch.hypot(found[t, : len(each)], each)
     return found
 
 

@@ -13,7 +13,7 @@ from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
 from graddiag.tracing.custom.replay import Surroundings
-from graddiag.tracing.custom.sequence import CellStep, CellTrace
+from graddiag.tracing.custom.sequence import CellStep, CellTrace, exactness
 from graddiag.tracing.state_graph import Way
 
 
@@ -44,10 +44,26 @@ class CellRecord:
     call: "weakref.ref[ObservedCellCall] | None" = None
     returned: tuple[tuple[int, torch.Size], ...] = ()
     given: tuple[torch.Size, ...] = ()
+    steps: dict[bool, CellStep] = field(default_factory=dict)
     step: CellStep | None = None
     gates: dict[str, tuple[Tensor, Nonlinearity]] = field(default_factory=dict)
     at: tuple[int, ...] = ()
+    credits: dict[bool, list[Tensor | None]] = field(default_factory=dict)
     credit: list[Tensor | None] = field(default_factory=list)
+
+    def add(self, step: CellStep, credit: Tensor | None, *, filled: bool) -> None:
+        """What one backward pass brought; ``filled``: whether it filled the gradients of parameters."""
+        before = self.steps.get(filled)
+        self.steps[filled] = step if before is None else before.plus(step)
+        self.credits.setdefault(filled, []).append(credit)
+
+    def drop(self) -> None:
+        """Forgets every pass so far: the gradients of the parameters were thrown away."""
+        self.steps, self.credits = {}, {}
+
+    def choose(self, *, filled: bool) -> None:
+        """The passes that count: those that filled the gradients of parameters, or the others."""
+        self.step, self.credit = self.steps.get(filled), self.credits.get(filled, [])
 
     @property
     def sequence(self) -> "CellRecord":
@@ -150,7 +166,7 @@ def trace_of(key: TraceKey, chain: Sequence[CellRecord]) -> CellTrace:
             gates[name] = (tuple(record.gates[name][0] for record in chain), activation)
     steps = tuple(record.step for record in chain if record.step is not None)
     at, credit = _credit_of(chain)
-    return CellTrace(key, steps, chain[0].first, gates, at, credit)
+    return CellTrace(key, steps, exactness(steps), chain[0].first, gates, at, credit)
 
 
 def _credit_of(chain: Sequence[CellRecord]) -> tuple[tuple[int, ...], Tensor | None]:

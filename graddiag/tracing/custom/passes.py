@@ -20,10 +20,9 @@ from graddiag.tracing.custom.cell_call import tensors_in
 from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, StateKey
 from graddiag.tracing.custom.replay import Replica, generators_kept
 from graddiag.tracing.custom.sequence import CallJacobian, CellStep, less
-from graddiag.tracing.norms import norm, rows_of
+from graddiag.tracing.norms import norm
 from graddiag.tracing.state_graph import Way
 
-_CLOSE: Final = {torch.float16: 1e-2, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.complex64: 1e-4}
 _SEVERAL: Final = "the state that a call was given depends on several earlier ones at once"
 
 
@@ -38,20 +37,35 @@ class _Sent:
 
 
 class CellPass:
-    """The calls that one backward pass reaches."""
+    """The calls that one backward pass reaches. ``filled``: whether it fills the gradients of parameters."""
 
     def __init__(
-        self, modules: Mapping[str, nn.Module], guard: Callable[[str, Callable[[], None]], None], *, credit: bool
+        self,
+        modules: Mapping[str, nn.Module],
+        guard: Callable[[str, Callable[[], None]], None],
+        *,
+        filled: bool,
+        credit: bool,
     ) -> None:
         self.number = current_pass()
         self._modules = modules
         self._guard = guard
+        self._filled = filled
         self._credit = credit
+        self._began: set[str] = set()
         self._replicas: dict[str, Replica] = {}
         self._waiting: dict[CellRecord, ObservedCellCall] = {}
         self._sent: dict[CellRecord, _Sent] = {}
+        self._steps: dict[CellRecord, CellStep] = {}
+        self._norms: dict[CellRecord, Tensor] = {}
         self._measured: list[tuple[ObservedCellCall, frozenset[int]]] = []
         self._at: dict[CellRecord, tuple[int, ...]] = {}
+
+    def begins(self, name: str) -> bool:
+        """Whether it is the first time that the pass reaches the cell ``name``."""
+        first = name not in self._began
+        self._began.add(name)
+        return first
 
     def reach(self, call: ObservedCellCall) -> None:
         """A gradient has come to ``call``; more may come."""
@@ -64,12 +78,15 @@ class CellPass:
         self._measure([self._waiting[each] for each in behind if each.sequence is sequence])
 
     def finish(self) -> None:
-        """Measures what is left. A call that got more gradient after it was measured is not known."""
+        """Measures what is left, and adds everything to the records. What a call sends back is not known where it got
+        more gradient after it was measured."""
         self._measure(list(self._waiting.values()))
+        late = "a gradient came to a part of the state after the rest had been sent back"
         for call, seen in self._measured:
-            if seen != call.grads.keys() and call.record.step is not None:
-                reason = "a gradient came to a part of the state after the rest had been sent back"
-                call.record.step = replace(call.record.step, reason=reason, onward=None)
+            step, credit = self._steps.get(call.record), self._norms.get(call.record)
+            if step is not None:
+                step = step if seen == call.grads.keys() else replace(step, reason=late, onward=None)
+                call.record.add(step, credit, filled=self._filled)
             call.grads = {}
 
     def _measure(self, calls: Sequence[ObservedCellCall]) -> None:
@@ -82,52 +99,43 @@ class CellPass:
     def _measure_one(self, call: ObservedCellCall) -> None:
         del self._waiting[call.record]
         self._measured.append((call, frozenset(call.grads)))
-        step, before = self._step(call), call.record.step
-        call.record.step = step if before is None else before.plus(step)
+        self._steps[call.record] = self._step(call)
 
     def _step(self, call: ObservedCellCall) -> CellStep:
         """What a call has got and sends; where it cannot be called again, what it has got alone."""
         states = [call.leaves[part] for part in call.parts]
         total = tuple(call.grads.get(part, torch.zeros_like(call.leaves[part])) for part in call.parts)
-        rms = tuple(_rms(state) for state in states)
         came = self._sent.pop(call.record, None)
         reason = _why_not(call)
         if reason is None:
             try:
-                return self._known(call, states, total, rms, came)
+                return self._known(call, states, total, came)
             except Exception as error:  # the user's own forward may do anything when it is called again
                 reason = f"calling it again failed with {type(error).__name__}: {error}"
         if call.record.source is not None:
             self._sent[call.record.source] = _Sent(None, None)
-        return CellStep(rms, total, total, None, None, reason=reason)
+        return CellStep(tuple(states), total, total, None, reason=reason)
 
     def _known(
-        self,
-        call: ObservedCellCall,
-        states: Sequence[Tensor],
-        total: tuple[Tensor, ...],
-        rms: tuple[Tensor, ...],
-        came: _Sent | None,
+        self, call: ObservedCellCall, states: Sequence[Tensor], total: tuple[Tensor, ...], came: _Sent | None
     ) -> CellStep:
-        jacobian, exact = self._again(call, states)
+        jacobian, again = self._again(call)
         came = came or _Sent((), ())
         outside, past = jacobian.outside(total), came.past
-        immediate = None if came.onward is None else less(outside, came.onward)
-        given = None if past is None else _added(jacobian.sent(outside), past)
-        step = CellStep(rms, total, outside, immediate, came.onward, past or (), given, None, exact)
+        given = None if past is None else _added(jacobian.sent_of(total), past)
         sent = _sent_on(call, given)
-        rows = self._rows(call, jacobian, immediate, came)
+        rows = self._rows(call, jacobian, outside, came)
         if call.record.source is not None:
             if rows is not None and sent.onward is not None:
                 sent.rows = _rows_along(call, rows)
             self._sent[call.record.source] = sent
+        step = CellStep(tuple(states), total, outside, came.onward, past or (), given, None, again)
         if sent.onward is None:
-            reason = "the call was given no state" if not call.given else _way_reason(call)
-            return replace(step, reason=reason)
+            return replace(step, reason="the call was given no state" if not call.given else _way_reason(call))
         return replace(step, onward=(*sent.onward, *(sent.past or ())))
 
-    def _again(self, call: ObservedCellCall, states: Sequence[Tensor]) -> tuple[CallJacobian, Tensor]:
-        """The call once more, with the graph from the state it was given to the one it returns."""
+    def _again(self, call: ObservedCellCall) -> tuple[CallJacobian, tuple[Tensor, ...]]:
+        """The call once more, with the graph from the state it was given to the one it returns, and that."""
         name = call.record.name
         replica = self._replicas.get(name) or self._replicas.setdefault(name, Replica(self._modules[name]))
         given = [_leaf(each) for each in call.given]
@@ -135,27 +143,26 @@ class CellPass:
         if len(leaves) != len(call.leaves):
             raise UnsupportedError(f"it returned {len(leaves)} tensors, and {len(call.leaves)} the first time")
         again = [leaves[part] if part in call.live else leaves[part].detach() for part in call.parts]
-        return CallJacobian(again, given), _same(again, states)
+        return CallJacobian(again, given), tuple(each.detach() for each in again)
 
     def _rows(
-        self, call: ObservedCellCall, jacobian: CallJacobian, immediate: tuple[Tensor, ...] | None, came: _Sent
+        self, call: ObservedCellCall, jacobian: CallJacobian, outside: tuple[Tensor, ...], came: _Sent
     ) -> tuple[Tensor, ...] | None:
         """The gradients of single loss timesteps that the call sends to the state it was given, [K, ...]; their norms
         are kept in its record. None where they are not known."""
         record = call.record
-        if not self._credit or not call.given or immediate is None or (came.onward and came.rows is None):
-            record.credit.append(None)
+        if not self._credit or not call.given or came.onward is None or (came.onward and came.rows is None):
             return None
         record.at = self._at.pop(record, ()) or loss_timesteps(record.position + 1, "forward")
         onward, past = came.rows or ((), ())
         if record.position in record.at:
-            first = tuple(each.unsqueeze(0) for each in immediate)
+            first = tuple(each.unsqueeze(0) for each in less(outside, came.onward))
             onward = tuple(torch.cat((one, rest)) for one, rest in zip(first, onward, strict=True)) if onward else first
             past = tuple(torch.cat((torch.zeros_like(each[:1]), each)) for each in past)
         if record.source is not None:
             self._at[record.source] = record.at
         total = jacobian.within(onward, record.first)
-        record.credit.append(norm(total.flatten(1) if not total.is_complex() else torch.view_as_real(total).flatten(1)))
+        self._norms[record] = norm((torch.view_as_real(total) if total.is_complex() else total).flatten(1))
         return _added(jacobian.sent(onward, batched=True), past)
 
 
@@ -239,21 +246,3 @@ def _way_reason(call: ObservedCellCall) -> str:
     if source is None or way is None:
         return "what the next call sends past this one is not known"
     return several(source, way) or way.missing or "what the next call sends past this one is not known"
-
-
-def _rms(state: Tensor) -> Tensor:
-    rows = rows_of(state)
-    return norm(norm(rows)) / max(rows.numel(), 1) ** 0.5
-
-
-def _same(again: Sequence[Tensor], before: Sequence[Tensor]) -> Tensor:
-    """Whether the state is the same but for rounding, 0-dim; NaN is the same as NaN."""
-    found = [
-        torch.isclose(
-            one.detach(), other, rtol=(close := _CLOSE.get(other.dtype, 1e-9)), atol=close, equal_nan=True
-        ).all()
-        if one.shape == other.shape
-        else torch.zeros((), dtype=torch.bool, device=other.device)
-        for one, other in zip(again, before, strict=True)
-    ]
-    return torch.stack(found).all()

@@ -1,12 +1,13 @@
 """Calls a module once more, as it was when it was called first, without leaving a trace in it.
 
 The call runs on replicas: shallow copies of the module and all of its submodules, with the parameters detached, no
-hooks, and separate attributes. Buffers are those of the first call, and so are the state of every generator that
+hooks, and attributes copied. Buffers are those of the first call, and so are the state of every generator that
 the call used, autocast and the training modes. What a replay computes is used only where it gives the state again that
 the first call gave.
 """
 
 import random
+import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,9 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from graddiag.errors import UnsupportedError
+from graddiag.tracing.custom.forward import is_plain
 
 _HOOKS: Final = (
     *("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"),
@@ -97,15 +101,19 @@ class Replica:
                 dtype = found.autocast.get(kind)
                 stack.enter_context(torch.autocast(kind, dtype=dtype, enabled=dtype is not None, cache_enabled=False))
             stack.enter_context(torch.enable_grad())
+            stack.enter_context(_replaying())
             return self._module(*bound.args, **bound.kwargs)
 
     def _copy(self, module: nn.Module) -> nn.Module:
         known = self._copies.get(id(module))
         if known is not None or isinstance(module, torch.jit.ScriptModule):
             return known or module
+        if not is_plain(module.forward, module):
+            raise UnsupportedError(f"the forward of {type(module).__name__} in it was replaced on the object")
         copy = type(module).__new__(type(module))
         self._copies[id(module)] = copy
-        own = {name: self._attribute(value) for name, value in vars(module).items() if name not in _HOOKS}
+        left = (*_HOOKS, "forward")
+        own = {name: self._attribute(value) for name, value in vars(module).items() if name not in left}
         own |= {name: OrderedDict() for name in _HOOKS}
         own["_parameters"] = {name: None if p is None else p.detach() for name, p in module._parameters.items()}
         own["_buffers"] = dict(module._buffers)
@@ -128,6 +136,29 @@ class Replica:
         if type(value) in (dict, OrderedDict):
             return type(value)((key, self._attribute(each)) for key, each in value.items())
         return value
+
+
+class _Replays(threading.local):
+    def __init__(self) -> None:
+        self.running = 0
+
+
+_replays: Final = _Replays()
+
+
+def is_replaying() -> bool:
+    """Whether the code that asks runs inside a call that graddiag makes again, in this thread: what it records of
+    itself was recorded by the first call."""
+    return _replays.running > 0
+
+
+@contextmanager
+def _replaying() -> Iterator[None]:
+    _replays.running += 1
+    try:
+        yield
+    finally:
+        _replays.running -= 1
 
 
 @contextmanager

@@ -10,6 +10,7 @@ The immediate gradient at t is lambda_t less what was sent to s_t.
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import torch
@@ -20,37 +21,37 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.differences import difference
 from graddiag.tracing.norms import rows_of
 
+_CLOSE: Final = {torch.float16: 1e-2, torch.bfloat16: 3e-2, torch.float32: 1e-4, torch.complex64: 1e-4}
+
 
 @dataclass(frozen=True)
 class CellStep:
     """One timestep of a followed cell. Gradients in units of the loss, a tensor for each tensor of the state.
 
-    total: G; immediate: None where not known; came: what the next call sent, () where there is
-    none; past: p. onward: what the call sent back to the state before, through what lies between.
-    outside: lambda. given: u, before the operations between the calls; None where the call was given no state.
-    rms: of each tensor of the state, 0-dim float64. exact: whether calling it again gave the same state, 0-dim.
-    reason: why what it sends back is not known, None where it is.
+    states: as the call returned them; again: as they were when it was called again, None where it could not be.
+    total: G; outside: lambda; came: what the next call sent, () where there is none, None where that is not known;
+    past: p. given: u, before the operations between the calls; onward: behind them, to the state before. Both are None
+    where they are not known, and reason says why.
     """
 
-    rms: tuple[Tensor, ...]
+    states: tuple[Tensor, ...]
     total: tuple[Tensor, ...]
     outside: tuple[Tensor, ...]
-    immediate: tuple[Tensor, ...] | None
     came: tuple[Tensor, ...] | None = ()
     past: tuple[Tensor, ...] = ()
     given: tuple[Tensor, ...] | None = None
     onward: tuple[Tensor, ...] | None = None
-    exact: Tensor | None = None
+    again: tuple[Tensor, ...] | None = None
     reason: str | None = None
 
     def plus(self, other: "CellStep") -> "CellStep":
         """The sum of what two backward passes through the same call brought; what one of them lacks is not known."""
         sums = {name: _sum(getattr(self, name), getattr(other, name)) for name in _GRADIENTS}
-        exact = None if self.exact is None or other.exact is None else self.exact & other.exact
-        return replace(self, **sums, exact=exact, reason=self.reason or other.reason)  # type: ignore[arg-type]
+        again = None if other.again is None else self.again
+        return replace(self, **sums, again=again, reason=self.reason or other.reason)  # type: ignore[arg-type]
 
 
-_GRADIENTS: Final = ("total", "outside", "immediate", "came", "past", "given", "onward")
+_GRADIENTS: Final = ("total", "outside", "came", "past", "given", "onward")
 
 
 def _sum(a: tuple[Tensor, ...] | None, b: tuple[Tensor, ...] | None) -> tuple[Tensor, ...] | None:
@@ -65,12 +66,14 @@ def _sum(a: tuple[Tensor, ...] | None, b: tuple[Tensor, ...] | None) -> tuple[Te
 class CellTrace:
     """The timesteps of one sequence of calls of a followed cell.
 
-    first: which tensor of the state is h. gates: by name, [T] tensors [N, ...] with what each went through. credit:
-    ||dL_s/dh_t||, [K, T], for the loss timesteps ``at``, of a snapshot; None where there is none.
+    exact: where calling it again gave the same state, [T]. first: which tensor of the state is h. gates: by name, [T]
+    tensors [N, ...] with what each went through. credit: ||dL_s/dh_t||, [K, T], for the loss timesteps ``at``, of a
+    snapshot; None where there is none.
     """
 
     key: TraceKey
     steps: tuple[CellStep, ...]
+    exact: Tensor
     first: int = 0
     gates: Mapping[str, tuple[tuple[Tensor, ...], Nonlinearity]] = field(default_factory=dict)
     at: tuple[int, ...] = ()
@@ -82,6 +85,31 @@ class CellTrace:
         return self.steps[0].total[self.first].dtype
 
 
+def exactness(steps: Sequence[CellStep]) -> Tensor:
+    """Where calling a cell again gave the same state but for rounding, [T]; NaN is the same as NaN."""
+    called = [t for t, step in enumerate(steps) if step.again is not None]
+    found = torch.zeros(len(steps), dtype=torch.bool, device=steps[0].total[0].device)
+    shapes = {tuple(state.shape for state in (*steps[t].states, *(steps[t].again or ()))) for t in called}
+    if len(shapes) == 1:
+        found[called] = _same([steps[t].states for t in called], [steps[t].again or () for t in called])
+        return found
+    for t in called:
+        found[t] = _same([steps[t].states], [steps[t].again or ()])[0]
+    return found
+
+
+def _same(states: Sequence[Sequence[Tensor]], again: Sequence[Sequence[Tensor]]) -> Tensor:
+    """[T] of [T] states of as many tensors of the same shapes."""
+    found = []
+    for before, after in zip(zip(*states, strict=True), zip(*again, strict=True), strict=True):
+        if before[0].shape != after[0].shape:
+            return torch.zeros(len(states), dtype=torch.bool, device=before[0].device)
+        close = _CLOSE.get(before[0].dtype, 1e-9)
+        same = torch.isclose(torch.stack(after), torch.stack(before), rtol=close, atol=close, equal_nan=True)
+        found.append(same.reshape(len(states), -1).all(1))
+    return torch.stack(found).all(0)
+
+
 class CallJacobian:
     """What one call does with gradients: the call once more, with its graph.
 
@@ -89,10 +117,12 @@ class CallJacobian:
     """
 
     def __init__(self, states: Sequence[Tensor], given: Sequence[Tensor]) -> None:
-        self._states = tuple(states)
+        self._states = tuple(
+            state.view_as(state) if state.requires_grad and state.is_leaf else state for state in states
+        )
         self._given = tuple(given)
         # whatever was made later cannot lead to what was made earlier
-        made = [-1 if state.grad_fn is None else state.grad_fn._sequence_nr() for state in states]
+        made = [-1 if state.grad_fn is None else state.grad_fn._sequence_nr() for state in self._states]
         self._order = sorted(range(len(states)), key=lambda part: made[part], reverse=True)
 
     def outside(self, total: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -109,6 +139,17 @@ class CallJacobian:
         others = {each: outside[each] for each in self._order[: self._order.index(part)]}
         inner = self._through(others, part, batched=outside[part].dim() > self._states[part].dim())
         return outside[part] if inner is None else outside[part] + inner
+
+    def sent_of(self, total: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """J^T lambda from G: with it set at each tensor of the state, in place of what comes there, the backward pass
+        through the call is that of the training, to the bit."""
+        live = [(state, whole) for state, whole in zip(self._states, total, strict=True) if state.requires_grad]
+        hooks = [state.register_hook(partial(_instead, whole)) for state, whole in live]
+        try:
+            return self.sent(total)
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def sent(self, outside: Sequence[Tensor], *, batched: bool = False) -> tuple[Tensor, ...]:
         """J^T lambda, a tensor for each tensor that the call was given. ``batched``: with a leading dimension."""
@@ -150,6 +191,11 @@ class CallJacobian:
                 for each in zip(*vectors, strict=True)
             ]
             return [None if found[0] is None else torch.stack(found) for found in zip(*rows, strict=True)]
+
+
+def _instead(whole: Tensor, came: Tensor) -> Tensor:
+    """A hook that sets a gradient in place of what came."""
+    return whole.to(came.dtype)
 
 
 def _difference(whole: Tensor, part: Tensor) -> Tensor:

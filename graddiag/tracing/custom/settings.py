@@ -9,6 +9,7 @@ from torch import nn
 
 from graddiag.errors import SettingError, UnsupportedError
 from graddiag.tracing.custom.cell_call import CellCall, CellForm, Place, form_of
+from graddiag.tracing.custom.forward import is_plain
 
 CellChoice = nn.Module | type[nn.Module] | str
 Cells = CellChoice | Iterable[CellChoice] | Mapping[Any, CellCall | Place | tuple[Place, ...] | None]
@@ -84,7 +85,7 @@ def _check(name: str, module: nn.Module) -> None:
             f"watch(cells=...): {name or '(model)'!r} ({type(module).__name__}) is {how}, and graddiag calls a cell "
             f"again to measure it. Follow the module that it was made from, or use recorder.tap on its state."
         )
-    if "forward" in vars(module):
+    if not is_plain(module.forward, module):
         raise UnsupportedError(
             f"watch(cells=...): the forward of {name or '(model)'!r} ({type(module).__name__}) was replaced on the "
             "object, so a copy of it cannot be called. Replace it in a subclass, or use recorder.tap on its state."

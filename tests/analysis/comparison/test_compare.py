@@ -1,5 +1,8 @@
 """Arms against arms: pairs by seed, effects with intervals, settings, and where pairs part."""
 
+import math
+
+import pandas as pd
 import pytest
 
 from graddiag import schema
@@ -205,6 +208,15 @@ def test_tables_hold_numbers() -> None:
     assert (row["quantity"], row["baseline"], row["arm"], row["pairs"]) == ("Final loss", "clip off", "clip on", 2)
     assert row["difference"] == pytest.approx(-0.55)
     assert found.runs_table()["run"].tolist() == ["off-0", "off-1", "on-0", "on-1"]
+    assert found.differences_table().columns.tolist() == ["setting", "clip off", "clip on"]
+    assert len(found.differences_table()) == len(found.differences) > 0
+
+
+def test_a_table_of_runs_keeps_nan_apart_from_what_is_not_known() -> None:
+    row = compare([run_of("lost", "clip on", "norm:1", 0, [1.0, 1.0, NAN])]).runs_table().iloc[0]
+    assert row["Final loss"] is not pd.NA
+    assert math.isnan(row["Final loss"])
+    assert row["Memory horizon"] is pd.NA
 
 
 def test_nothing_to_compare_is_said() -> None:

@@ -15,7 +15,7 @@ from tests.analysis.runs import INF, NAN, manifest, steps_frame
 
 S = 1000
 AT = np.arange(S)
-RUNS = 300
+RUNS = 200
 LN4 = math.log(4)
 Floats = Any
 
@@ -54,10 +54,11 @@ def explaining(loss: Floats, constant: float, **columns: Any) -> Outcome:
 # what no training did
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [200, 1000])
 @pytest.mark.parametrize("known", ["chance", "explained", "floor unknown", "accuracy"])
 def test_noise_at_chance_is_hardly_ever_called_learned(known: str, steps: int) -> None:
-    """At most 1% of 300 simulated runs of white noise."""
+    """At most 1% of 200 simulated runs of white noise."""
     fine = 0
     for seed in range(RUNS):
         loss = LN4 + noise(0.05, seed, steps)
@@ -73,6 +74,7 @@ def test_noise_at_chance_is_hardly_ever_called_learned(known: str, steps: int) -
     assert fine <= RUNS // 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", [True, False])
 def test_a_bump_that_returns_is_no_learning(known: bool) -> None:
     fine = 0
@@ -186,6 +188,7 @@ def test_a_loss_that_crosses_zero_in_its_noise_is_no_measure() -> None:
     assert (found.name, found.detail) == ("unknown", "not-a-measure")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [20, 40, 99])
 def test_of_few_steps_a_loss_that_is_mostly_gone_is_learning_and_noise_never(steps: int) -> None:
     gone = 0.05 + 2 * np.exp(-np.arange(steps) / (steps / 5)) + noise(0.02, steps=steps)
@@ -270,6 +273,7 @@ def test_recording_every_50th_step_gives_the_same_outcome(name: str) -> None:
 # what few values show
 
 
+@pytest.mark.slow
 def test_noise_of_which_few_steps_were_recorded_is_never_called_learned() -> None:
     """300 trainings in which the model does as well as a constant prediction, six of their steps recorded."""
     found = []

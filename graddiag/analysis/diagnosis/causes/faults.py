@@ -137,7 +137,8 @@ def _never_updated(measured: DiagnosticContext) -> set[str]:
     for name in dict.fromkeys(names):
         own = names == name
         # one that another optimizer updates changes between the steps of this one
-        still = own.sum() >= 2 and bool((grads[own] > 0).all()) and bool((ratios[own] == 0).all())
+        unchanged = (ratios[own] == 0) | (np.isnan(ratios[own]) & (name in outside))
+        still = own.sum() >= 2 and bool((grads[own] > 0).all()) and bool(unchanged.all())
         still = still and bool((weights[own] == weights[own][0]).all())
         if still and (name in outside or bool(felt[own].all())):
             found.add(str(name))

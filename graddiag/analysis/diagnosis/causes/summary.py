@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from graddiag import schema
-from graddiag.analysis.diagnosis.causes.vanishing import evidence_of
+from graddiag.analysis.diagnosis.causes.reach import evidence_of
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, FindingName, Severity
@@ -40,6 +40,11 @@ def not_measured(measured: DiagnosticContext) -> Finding:
 
 
 def _why_nothing(measured: DiagnosticContext, steps: int) -> tuple[str, str]:
+    if not steps and schema.EVENT_NO_UPDATE in measured.events:
+        return f"The run holds no step. {measured.events[schema.EVENT_NO_UPDATE]}", (
+            "pass the optimizer that updates the model to graddiag.watch: optimizer.step() was never called on the one "
+            "that it has."
+        )
     if not steps:
         return "The run holds no step.", (
             "record a few steps of training with graddiag.watch, and let backward() run through the recurrent layer."
@@ -69,15 +74,15 @@ def _why_not(measured: DiagnosticContext, reach: Reach) -> tuple[str, str]:
         )
     if not reach.n_gains and not reach.zero_gains and not reach.nonfinite_gains:
         return reach.missing, (
-            "hand the layer sequences of at least two timesteps, and watch the layer itself: of a state given to "
-            "recorder.tap, or of rows from another tool, the transport gain may not be known."
+            "hand the layer sequences of at least two timesteps. Of rows from another tool, and of a state that goes "
+            "through a custom autograd function or a checkpoint, the transport gain is not known."
         )
     return reach.missing, _REACH_IT
 
 
 _FOLLOWED: Final = (
-    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, or recorder.tap in "
-    "a custom loop), and that it runs forward and backward at a recorded step."
+    "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, a cell named with "
+    "watch(cells=...), or recorder.tap in a custom loop), and that it runs forward and backward at a recorded step."
 )
 _FOLLOW_IT: Final = (
     "hand the state on through torch's own operations, or give it to recorder.tap at each timestep: its total gradient "
@@ -114,7 +119,7 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "diverging",
             "warning",
             measured,
-            (measured.rate.lower(), stop) if o.best_step else (measured.rate.lower(),),
+            (_changed(o.since), measured.rate.lower(), *((stop,) if o.best_step else ())),
             "the measure of success got worse for good.",
         )
     if o.name == "stuck":
@@ -126,6 +131,13 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "the measure of success is not better than a constant prediction, or than at the start.",
         )
     return None
+
+
+def _changed(since: int | None) -> Advice:
+    """Of a training that got worse, in which no step was too large: what else was other than before."""
+    at = f" at about step {since:,}" if since else ""
+    text = f"Check what changed{at}: inputs, targets, the sign and the weights of the loss."
+    return Advice(text, PRACTICE, "check-data")
 
 
 def _stuck(measured: DiagnosticContext) -> tuple[Advice, ...]:

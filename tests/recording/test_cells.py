@@ -1,0 +1,727 @@
+"""``watch(cells=...)``: the training is the same to the bit, and the run holds what the cell did."""
+
+import copy
+import gc
+import io
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import graddiag
+from graddiag import schema
+from graddiag.errors import SettingError, UnsupportedError
+from graddiag.tracing.custom.observed import ObservedCellCall
+from tests.tracing.custom.cells import CASES, Case, Dropped, H, I, Leaky, N, T, inputs, loss_of, real, unroll
+from tests.tracing.models import hooks_of
+
+each_case = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
+
+scripting = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.jit's
+
+
+class Model(nn.Module):
+    """A cell in a loop, with a read-out of its own."""
+
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.cell, self.head = cell, nn.Linear(H, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x [T, N, I]; the result is [N, 1]."""
+        h = x.new_zeros(x.shape[1], H)
+        for x_t in x:
+            h = self.cell(x_t, h)
+        return self.head(h)
+
+
+def train(case: Case, root: Path | None, steps: int = 3, **settings: Any) -> tuple[list[Tensor], nn.Module]:
+    """Parameters, buffers and the generator's state after some steps, recorded where there is a root."""
+    torch.manual_seed(0)
+    cell = case.make()
+    optimizer = torch.optim.Adam(cell.parameters(), lr=0.01)
+    watched = nullcontext() if root is None else graddiag.watch(
+        cell, optimizer, run="r", root=root, cells=cell, **settings
+    )  # fmt: skip
+    with watched:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss_of(unroll(case, cell, torch.randn(T, N, I))).backward()
+            optimizer.step()
+    state = [tensor.detach().clone() for tensor in cell.state_dict().values()]
+    return [*state, torch.get_rng_state()], cell
+
+
+@each_case
+@pytest.mark.parametrize("settings", [{}, {"every": 2}, {"snapshot_every": 1}], ids=["every", "second", "snapshots"])
+def test_the_same_bits_with_and_without(case: Case, settings: dict[str, int], tmp_path: Path) -> None:
+    (alone, _), (watched, cell) = train(case, None), train(case, tmp_path, **settings)
+    assert all(map(torch.equal, alone, watched))
+    assert hooks_of(cell) == 0
+    assert "forward" not in vars(cell)
+    run = graddiag.load_run(tmp_path / "r")
+    recorded = range(0, 3, settings.get("every", 1))
+    assert run.timesteps[schema.STEP].tolist() == [step for step in recorded for _ in range(T)]
+    assert run.timesteps[schema.TRANSPORT_GAIN].gt(0).all()
+    assert not len(run.events)
+    if "snapshot_every" in settings:
+        assert len(run.credit) == 3 * T * (T + 1) / 2
+        assert len(run.snapshots) == 3 * T * real(torch.empty(case.begin[0])).flatten(1).shape[1] * (1 + case.complex)
+
+
+def test_dropout_and_batch_norm_are_what_they_were_in_the_call(tmp_path: Path) -> None:
+    """Against autograd itself: an alias of the state has the gradient that the call sends back, and it alone."""
+
+    def looped(cell: nn.Module) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        h, states, aliases = torch.zeros(N, H).double(), [], []
+        for x_t in inputs(torch.float64):
+            alias = h.view_as(h).requires_grad_()
+            h = cell(x_t, alias)
+            aliases.append(alias)
+            states.append(h)
+        return states, aliases, torch.stack(states).square().sum() + states[-1].sum()
+
+    torch.manual_seed(0)
+    cell = Dropped().double()
+    other = copy.deepcopy(cell)
+    torch.manual_seed(1)
+    states, aliases, loss = looped(other)
+    for each in [*states, *aliases]:
+        each.retain_grad()
+    loss.backward()
+    optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
+    with graddiag.watch(cell, optimizer, run="r", root=tmp_path, cells=cell):
+        torch.manual_seed(1)
+        h, found = torch.zeros(N, H).double(), []
+        for x_t in inputs(torch.float64):
+            h = cell(x_t, h)
+            found.append(h)
+        (torch.stack(found).square().sum() + found[-1].sum()).backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    total = torch.tensor([h.grad.norm() for h in states])
+    sent = torch.tensor([alias.grad.norm() for alias in aliases])
+    assert rows[schema.GRAD_H].tolist() == pytest.approx(total.tolist(), rel=1e-6)
+    assert rows[schema.TRANSPORT_GAIN].tolist() == pytest.approx((sent / total).tolist(), rel=1e-6)
+
+
+def penalized(model: Model, x: Tensor, loss: Tensor, states: list[Tensor]) -> Tensor:
+    """A gradient penalty: the loss goes through a gradient of the outputs, whose traces at ``states`` are cleared."""
+    leaf = x.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(model(leaf).sum(), leaf, create_graph=True)
+    for each in states:
+        each.grad = None
+    return loss + grad.square().sum()
+
+
+@pytest.mark.parametrize("extra", ["grad", "parameters", "inputs", "thrown away"])
+def test_the_passes_that_fill_the_gradients_count(extra: str, tmp_path: Path) -> None:
+    """GradNorm, an inner loop, a saliency map, and a pass whose gradients are zeroed add nothing."""
+    rows = []
+    for more in (False, True):
+        torch.manual_seed(0)
+        model = Model(Leaky())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(more)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            x = torch.randn(T, N, I, requires_grad=True)
+            loss = model(x).square().sum()
+            if more and extra == "grad":
+                torch.autograd.grad(loss, x, retain_graph=True)
+            elif more and extra == "parameters":
+                torch.autograd.grad(loss, list(model.parameters()), retain_graph=True)
+            elif more and extra == "inputs":
+                loss.backward(inputs=[x], retain_graph=True)
+            elif more:
+                loss.backward(retain_graph=True)
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        rows.append(graddiag.load_run(root / "r").timesteps)
+    assert rows[0].equals(rows[1])
+
+
+def test_gradients_that_the_loop_assigns_are_recorded(tmp_path: Path) -> None:
+    """Where no pass fills a gradient all of them count."""
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        own = list(model.parameters())
+        grads = torch.autograd.grad(model(torch.randn(T, N, I)).square().sum(), own)
+        for parameter, grad in zip(own, grads, strict=True):
+            parameter.grad = grad
+        optimizer.step()
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+def test_the_total_of_a_loss_that_goes_through_a_gradient_is_that_of_autograd(tmp_path: Path) -> None:
+    """Its double backward pass reaches the states a second time."""
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    x = torch.randn(T, N, I)
+    states: list[Tensor] = []
+
+    def keep(module: nn.Module, args: Any, output: Tensor) -> None:
+        output.retain_grad()
+        states.append(output)
+
+    handle = model.cell.register_forward_hook(keep)
+    penalized(model, x, model(x).square().sum(), states).backward()
+    handle.remove()
+    totals = [0.0 if h.grad is None else h.grad.norm().item() for h in states]
+    model.zero_grad()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        penalized(model, x, model(x).square().sum(), []).backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    first = rows[rows[schema.CALL] == 0]
+    assert first[schema.GRAD_H].tolist() == pytest.approx(totals[:T], rel=1e-5)
+    second = rows[rows[schema.CALL] == 1]
+    assert second[schema.GRAD_H].tolist() == pytest.approx(totals[T:-1], rel=1e-4), "the last state has no part in it"
+
+
+class Stateful(nn.Module):
+    """Keeps things on the module while it runs: a counter, a history, a generator of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w, self.ran, self.history = nn.Linear(I + H, H), 0, []
+        self.options = {"seen": []}
+        self.generator = torch.Generator().manual_seed(2)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        self.ran += 1
+        self.history.append(self.ran)
+        self.options["seen"].append(self.ran)
+        noise = torch.rand(h.shape, generator=self.generator)
+        return 0.5 * h + torch.tanh(self.w(torch.cat((x, h), 1))) * (1 + 0.1 * noise)
+
+
+def test_a_cell_that_keeps_things_is_left_as_it_is_and_its_gain_is_missing(tmp_path: Path) -> None:
+    ends = []
+    for root in (None, tmp_path):
+        torch.manual_seed(0)
+        model = Model(Stateful())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        watched = nullcontext() if root is None else graddiag.watch(
+            model, optimizer, run="r", root=root, cells="cell"
+        )  # fmt: skip
+        with watched:
+            for _ in range(2):
+                optimizer.zero_grad()
+                model(torch.randn(T, N, I)).square().sum().backward()
+                optimizer.step()
+        cell = model.cell
+        ends.append((cell.ran, cell.history, cell.options, cell.generator.get_state(), cell.w.weight.detach()))
+    (ran, history, options, state, weight), (*others, other_state, other_weight) = ends
+    assert others == [ran, history, options]
+    assert torch.equal(state, other_state)
+    assert torch.equal(weight, other_weight)
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.timesteps[schema.TRANSPORT_GAIN].isna().all(), "the noise of the call cannot be drawn again"
+    assert run.timesteps[schema.GRAD_H].gt(0).all()
+    (event,) = run.events.itertuples()
+    assert event.kind == schema.EVENT_GAIN_MISSING
+    assert "gave another state" in event.message
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        lambda model: model.cell,
+        lambda model: "cell",
+        lambda model: "c?ll",
+        lambda model: Leaky,
+        lambda model: ["cell"],
+        lambda model: (model.cell,),
+        lambda model: {"cell": "h"},
+        lambda model: {"cell": 1},
+        lambda model: {Leaky: graddiag.CellCall(state="h")},
+        lambda model: {model.cell: None},
+    ],
+)
+def test_every_form_of_saying_which(cells: Callable[[nn.Module], Any], tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells=cells(model)):
+        model(torch.randn(T, N, I)).square().sum().backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    assert rows[schema.MODULE].tolist() == ["cell"] * T
+    assert rows[schema.TRANSPORT_GAIN].gt(0).all()
+
+
+REFUSED = {
+    "name": (lambda model: "encoder.cell", r"watch\(cells='encoder.cell'\): the model Model holds no such module"),
+    "module": (lambda model: Leaky(), r"holds no such module. Its modules: 'cell', 'cell.w', 'head'"),
+    "class": (lambda model: nn.GRU, r"watch\(cells=GRU\)"),
+    "number": (lambda model: 3, r"watch\(cells=3\): give a module of the model, its name, its class"),
+    "state": (lambda model: {"cell": "hx"}, r"forward\(x: .* has no argument 'hx'. Name it: .*one of \['x', 'h'\]"),
+    "value": (lambda model: {"cell": 1.5}, r"give the name of the argument, or graddiag.CellCall"),
+}
+
+
+@pytest.mark.parametrize(("cells", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_meant_is_refused_before_anything_is_opened(
+    cells: Callable[[nn.Module], Any], message: str, tmp_path: Path
+) -> None:
+    model = Model(Leaky())
+    with pytest.raises(SettingError, match=message):
+        graddiag.watch(model, run="r", root=tmp_path, cells=cells(model))
+    assert list(tmp_path.iterdir()) == []
+    assert hooks_of(model) == 0
+
+
+@scripting
+def test_a_scripted_cell_is_refused_by_name(tmp_path: Path) -> None:
+    model = Model(torch.jit.script(Leaky()))
+    with pytest.raises(UnsupportedError, match=r"'cell' .* is scripted, and graddiag calls a cell again"):
+        graddiag.watch(model, run="r", root=tmp_path, cells="cell")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_result_without_the_state_stops_the_recording_of_that_cell_alone(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    wrong = {"cell": graddiag.CellCall(result="next")}
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells=wrong):
+        with pytest.warns(RuntimeWarning, match=r"stopped recording cell .*has no entry 'next'"):
+            loss = model(torch.randn(T, N, I)).square().sum()
+        loss.backward()
+        optimizer.step()
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.manifest.status == "finished"
+    assert not len(run.timesteps)
+    assert run.steps[schema.GRAD_NORM].gt(0).all()
+
+
+def test_evaluation_and_passes_that_no_gradient_follows_are_not_recorded(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        for _ in range(2):
+            with torch.no_grad():
+                model(torch.randn(T, N, I))
+            model.eval()
+            model(torch.randn(T, N, I))
+            model.train()
+            model(torch.randn(T, N, I)).square().sum().backward()
+            optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    assert rows[schema.CALL].unique().tolist() == [0]
+    assert len(rows) == 2 * T
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_and_inf_are_findings(value: float, tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell") as recorder:
+        x = torch.randn(T, N, I)
+        x[3, 0, 0] = value
+        loss = model(x).square().sum()
+        loss.backward()
+        recorder.log(loss=loss)
+        optimizer.step()
+    run = graddiag.load_run(tmp_path / "r")
+    assert len(run.timesteps) == T
+    assert schema.EVENT_NONFINITE in run.events[schema.KIND].tolist()
+
+
+def test_a_loop_without_an_optimizer_object(tmp_path: Path) -> None:
+    """The gain is that of the weights of the forward pass, although the update comes first."""
+    found = []
+    for by_hand in (False, True):
+        torch.manual_seed(0)
+        model = Model(Leaky())
+        optimizer = torch.optim.SGD(model.parameters(), lr=10.0)
+        root = tmp_path / str(by_hand)
+        with graddiag.watch(model, None if by_hand else optimizer, run="r", root=root, cells="cell") as recorder:
+            model(torch.randn(T, N, I)).square().sum().backward()
+            optimizer.step()
+            if by_hand:
+                recorder.step()
+        found.append(graddiag.load_run(root / "r").timesteps[schema.TRANSPORT_GAIN].tolist())
+    assert found[0] == found[1]
+
+
+def test_a_grad_scaler_is_taken_out(tmp_path: Path) -> None:
+    found = []
+    for scale in (1.0, 1024.0):
+        torch.manual_seed(0)
+        model = Model(Leaky())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        root = tmp_path / str(scale)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell", scaler=scaler):
+            scaler.scale(model(torch.randn(T, N, I)).square().sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        found.append(graddiag.load_run(root / "r").timesteps[[schema.GRAD_H, schema.TRANSPORT_GAIN]])
+    assert found[0].equals(found[1])
+
+
+def test_autocast_is_that_of_the_call(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = model(torch.randn(T, N, I)).float().square().sum()
+        loss.backward()
+        optimizer.step()
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.timesteps[schema.TRANSPORT_GAIN].notna().all()
+    assert not len(run.events)
+
+
+class Gated(nn.Module):
+    """An LSTM without equations, whose gates are named."""
+
+    def __init__(self, note: Callable[..., Tensor]) -> None:
+        super().__init__()
+        self.w, self.note = nn.Linear(I + H, 2 * H), note
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        f, n = self.w(torch.cat((x, h), 1)).chunk(2, 1)
+        f = self.note("forget", torch.sigmoid(20 * f))
+        n = self.note("candidate", torch.tanh(n), activation="tanh")
+        return f * h + (1 - f) * n
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_gates_by_name(inside: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    waiting: list[Any] = []
+
+    def note(name: str, values: Tensor, **about: Any) -> Tensor:
+        if inside:
+            return recorder.gate(name, values, **about)
+        waiting.append((name, values, about))
+        return values
+
+    cell = Gated(note)
+    optimizer = torch.optim.SGD(cell.parameters(), lr=0.1)
+    gates: dict[str, list[Tensor]] = {"forget": [], "candidate": []}
+    with graddiag.watch(cell, optimizer, run="r", root=tmp_path, cells=cell) as recorder:
+        h = torch.zeros(N, H)
+        for x_t in torch.randn(T, N, I):
+            f, n = cell.w(torch.cat((x_t, h), 1)).chunk(2, 1)
+            gates["forget"].append(torch.sigmoid(20 * f).detach())
+            gates["candidate"].append(torch.tanh(n).detach())
+            h = cell(x_t, h)
+            for name, values, about in waiting:
+                recorder.gate(name, values, of="", **about)
+            waiting.clear()
+        h.sum().backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").gates
+    for name, low, high in (("forget", 0.1, 0.9), ("candidate", -0.9, 0.9)):
+        own, values = rows[rows[schema.GATE] == name], torch.stack(gates[name])
+        assert own[schema.TIMESTEP].tolist() == list(range(T))
+        assert own[schema.MEAN].tolist() == pytest.approx(values.mean((1, 2)).tolist(), rel=1e-5)
+        assert own[schema.SATURATED_LOW].tolist() == pytest.approx((values < low).float().mean((1, 2)).tolist())
+        assert own[schema.SATURATED_HIGH].tolist() == pytest.approx((values > high).float().mean((1, 2)).tolist())
+
+
+def test_gates_of_a_tap_and_what_cannot_be_meant(tmp_path: Path) -> None:
+    model = nn.Linear(I + H, H)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path) as recorder:
+        h = torch.zeros(N, H)
+        for x_t in torch.randn(T, N, I):
+            z = torch.sigmoid(model(torch.cat((x_t, h), 1)))
+            h = recorder.tap("loop", 0.5 * h + 0.5 * z)
+            recorder.gate("z", z)
+        with pytest.raises(
+            SettingError, match=r"gate\('z', of='lop'\): no cell or tap has that name. There are: 'loop'"
+        ):
+            recorder.gate("z", z, of="lop")
+        with pytest.raises(SettingError, match=r"gate\('z', activation='softmax'\): choose one of"):
+            recorder.gate("z", z, activation="softmax")
+        h.sum().backward()
+        optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").gates
+    assert rows[schema.GATE].tolist() == ["z"] * T
+
+
+def steps_of(model: nn.Module, optimizer: torch.optim.Optimizer, count: int) -> Iterator[int]:
+    for step in range(count):
+        yield step
+        optimizer.zero_grad()
+        model(torch.randn(T, N, I)).square().sum().backward()
+        optimizer.step()
+
+
+def test_a_model_of_which_nothing_is_followed_says_so_once(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    recorder = graddiag.watch(model, optimizer, run="r", root=tmp_path)
+    with pytest.warns(RuntimeWarning, match=r"Nothing of Model is followed.*cells=\"NAME\".*recorder.tap") as caught:
+        for _ in steps_of(model, optimizer, 3):
+            pass
+    recorder.close()
+    assert len(caught) == 1
+    run = graddiag.load_run(tmp_path / "r")
+    assert run.events[schema.KIND].tolist() == [schema.EVENT_NOTHING_FOLLOWED]
+    assert run.steps[schema.GRAD_NORM].gt(0).all()
+
+
+def test_a_model_without_recurrence_says_nothing_where_the_user_has_said_so(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells=()):
+        for _ in steps_of(model, optimizer, 2):
+            pass
+    assert not len(graddiag.load_run(tmp_path / "r").events)
+
+
+def test_a_layer_that_is_added_later_is_recorded_from_the_next_step_on(tmp_path: Path) -> None:
+    model = nn.ModuleDict({"first": nn.GRU(I, H)})
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path):
+        for step in range(4):
+            if step == 1:
+                model["second"] = nn.GRU(H, H)
+            x = torch.randn(T, N, I)
+            for layer in model.values():
+                x = layer(x)[0]
+            optimizer.zero_grad()
+            x.square().sum().backward()
+            optimizer.step()
+    run = graddiag.load_run(tmp_path / "r")
+    (event,) = run.events.itertuples()
+    assert (event.kind, event.where, event.step) == (schema.EVENT_LAYER_ADDED, "second", 2)
+    assert sorted(run.timesteps[run.timesteps[schema.MODULE] == "second"][schema.STEP].unique()) == [2, 3]
+    assert hooks_of(model) == 0
+
+
+class OwnForward(nn.LSTMCell):
+    """A subclass of torch's cell that never calls torch's function."""
+
+    def forward(self, x: Tensor, hx: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        i, f, g, o = (x @ self.weight_ih.t() + hx[0] @ self.weight_hh.t() + self.bias_ih).chunk(4, 1)
+        c = torch.sigmoid(f) * hx[1] + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def test_a_subclass_with_its_own_forward_is_named_or_followed_as_a_cell(tmp_path: Path) -> None:
+    for cells in (None, "0"):
+        torch.manual_seed(0)
+        model = nn.ModuleList([OwnForward(I, H)])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        recorder = graddiag.watch(model, optimizer, run="r", root=tmp_path / str(cells), cells=cells)
+        hx = (torch.zeros(N, H), torch.zeros(N, H))
+        for x_t in torch.randn(T, N, I):
+            hx = model[0](x_t, hx)
+        hx[0].sum().backward()
+        if cells is None:
+            with pytest.warns(RuntimeWarning, match=r"'0' \(OwnForward: it runs none of torch's recurrent functions"):
+                optimizer.step()
+        else:
+            optimizer.step()
+        recorder.close()
+    rows = graddiag.load_run(tmp_path / "0" / "r").timesteps
+    own = nn.LSTMCell(I, H)
+    own.load_state_dict(model[0].state_dict())
+    assert len(rows) == T
+    assert rows[[schema.GRAD_C, schema.C_RMS, schema.TRANSPORT_GAIN, schema.GRAD_C_PATH]].notna().all(axis=None)
+
+
+class CfCCell(nn.Module):
+    """Named as that of a library; its forward does not matter here."""
+
+
+class QuantizedModel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.core, self.encoder, self.scripted = CfCCell(), nn.GRU(I, H), torch.jit.script(nn.GRU(I, H))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.encoder(x)[0]
+
+
+@scripting
+def test_what_cannot_be_followed_is_named_when_the_model_is_watched(tmp_path: Path) -> None:
+    model = QuantizedModel()
+    with pytest.warns(RuntimeWarning) as caught:
+        recorder = graddiag.watch(model, run="r", root=tmp_path)
+    messages = [str(each.message) for each in caught if each.category is RuntimeWarning]
+    assert any("'core' (CfCCell: its class is none of torch's" in each and "cells=" in each for each in messages)
+    assert any("'scripted'" in each and "scripted, and runs without Python" in each for each in messages)
+    assert len(messages) == 2
+    recorder.close()
+    kinds = graddiag.load_run(tmp_path / "r").events[schema.KIND]
+    assert kinds.tolist() == [schema.EVENT_NOT_FOLLOWED] * 2
+    assert hooks_of(model) == 0
+
+
+def test_copies_of_a_watched_cell_are_plain(tmp_path: Path) -> None:
+    """They work, are not recorded, and need no graddiag to be loaded."""
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    kept = io.BytesIO()
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        twin = copy.deepcopy(model)
+        torch.save(model, kept)
+        twin(torch.randn(T, N, I)).sum().backward()
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+    assert b"FollowedForward" not in kept.getvalue()
+    kept.seek(0)
+    loaded = torch.load(kept, weights_only=False)
+    loaded(torch.randn(T, N, I))
+    assert loaded.cell.forward.__self__ is loaded.cell
+    assert twin.cell.forward.__self__ is twin.cell
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+    with graddiag.watch(twin, torch.optim.SGD(twin.parameters(), lr=0.1), run="twin", root=tmp_path, cells="cell"):
+        pass
+
+
+class ByName(nn.Module):
+    """A layer that calls the forward of its cell by name, as ncps does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = Leaky()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.new_zeros(x.shape[1], H)
+        for x_t in x:
+            h = self.cell.forward(x_t, h)
+        return h
+
+
+def test_a_forward_that_is_called_by_its_name(tmp_path: Path) -> None:
+    model = ByName()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells=Leaky):
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+    assert graddiag.load_run(tmp_path / "r").timesteps[schema.TRANSPORT_GAIN].gt(0).tolist() == [True] * T
+
+
+def test_a_forward_that_was_replaced_on_the_object_is_refused(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    model.cell.forward = lambda x, h: 0.5 * h  # type: ignore[method-assign]
+    with pytest.raises(UnsupportedError, match=r"the forward of 'cell' \(Leaky\) was replaced on the object"):
+        graddiag.watch(model, run="r", root=tmp_path, cells="cell")
+
+
+def test_two_recordings_of_one_cell_end_in_any_order(tmp_path: Path) -> None:
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    first = graddiag.watch(model, optimizer, run="first", root=tmp_path, cells="cell")
+    second = graddiag.watch(model, optimizer, run="second", root=tmp_path, cells="cell")
+    model(torch.randn(T, N, I)).sum().backward()
+    optimizer.step()
+    first.close()
+    second.close()
+    rows = [graddiag.load_run(tmp_path / name).timesteps for name in ("first", "second")]
+    assert rows[0].equals(rows[1])
+    assert len(rows[0]) == T
+    assert "forward" not in vars(model.cell)
+
+
+def test_a_pass_that_is_thrown_away_holds_nothing(tmp_path: Path) -> None:
+    """An evaluation with gradients on is held by its graph alone, and a training step until its loss is gone."""
+
+    def held() -> int:
+        return sum(type(each) is ObservedCellCall for each in gc.get_objects())
+
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train_once() -> None:
+        model(torch.randn(T, N, I)).sum().backward()
+        optimizer.step()
+
+    gc.collect()
+    gc.disable()
+    try:
+        with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+            output = model(torch.randn(T, N, I))
+            assert held() == T
+            del output
+            assert held() == 0
+            train_once()
+            assert held() == 0
+    finally:
+        gc.enable()
+
+
+def test_per_sample_gradients_and_compiled_cells_run_as_they_are(tmp_path: Path) -> None:
+    model = ByName()
+    x = torch.randn(T, N, I)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(own: dict[str, Tensor], sample: Tensor) -> Tensor:
+        return torch.func.functional_call(model, own, (sample.unsqueeze(1),)).square().sum()
+
+    each = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 1))
+    bare = each(parameters, x)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path, cells="cell"):
+        watched = each(parameters, x)
+        compiled = torch.compile(model.cell, backend="eager", fullgraph=True)
+        compiled(x[0], torch.zeros(N, H)).sum().backward()
+        model.zero_grad()
+        model(x).sum().backward()
+        optimizer.step()
+    assert all(torch.equal(bare[name], watched[name]) for name in bare)
+    assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_a_checkpoint_round_the_cell(reentrant: bool, tmp_path: Path) -> None:
+    """Totals and gains are exact where the graph is there; what runs again in the backward pass is no second call."""
+    rows = {}
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        cell, head = Leaky(), nn.Linear(H, 1)
+        model = nn.ModuleDict({"cell": cell, "head": head})
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        root = tmp_path / str(checkpointed)
+        with graddiag.watch(model, optimizer, run="r", root=root, cells="cell"):
+            h = torch.zeros(N, H, requires_grad=True)
+            for x_t in torch.randn(T, N, I):
+                h = checkpoint(cell, x_t, h, use_reentrant=reentrant) if checkpointed else cell(x_t, h)
+            head(h).sum().backward()
+            if checkpointed and reentrant:
+                with pytest.warns(RuntimeWarning, match="Nothing of ModuleDict is followed"):
+                    optimizer.step()
+            else:
+                optimizer.step()
+        rows[checkpointed] = graddiag.load_run(root / "r").timesteps
+    if reentrant:
+        assert not len(rows[True])
+        return
+    for name in (schema.GRAD_H, schema.TRANSPORT_GAIN):
+        assert rows[True][name].tolist() == pytest.approx(rows[False][name].tolist(), rel=1e-5)
+
+
+def test_the_diagnosis_of_a_cell_says_that_its_gradient_vanishes(tmp_path: Path) -> None:
+    """A leak of 0.7 over 60 timesteps with the loss at the last: every analysis has what it needs."""
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
+    with graddiag.watch(
+        model, optimizer, run="r", root=tmp_path, cells="cell", chance_loss=1.0, snapshot_every=10
+    ) as recorder:
+        for _ in range(60):
+            x = torch.randn(60, N * 4, I)
+            loss = (model(x).squeeze(1) - x[0, :, 0].sign()).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            recorder.log(loss=loss)
+            optimizer.step()
+    run = graddiag.load_run(tmp_path / "r")
+    found = graddiag.diagnose(run)
+    assert "vanishing" in str(found).lower()
+    assert run.timesteps[schema.TRANSPORT_GAIN].notna().all()
