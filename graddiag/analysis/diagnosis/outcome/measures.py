@@ -58,7 +58,7 @@ class Measure:
 
     @property
     def is_accuracy(self) -> bool:
-        """Whether it is a share of right answers, as far as its name and its values say."""
+        """Whether it is a share of right answers, as far as its name and values show."""
         named = re.search(r"(?:^|[_/.\- ])acc(?:uracy)?(?:$|[_/.\- ])", self.name.lower())
         return bool(named) and self.sign < 0 and self.values.min() >= -1 and self.values.max() <= 0
 
