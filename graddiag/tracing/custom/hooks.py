@@ -139,7 +139,8 @@ class CellHooks:
         self._running.calls.append(None)
         if not is_grad_enabled() or name in self._muted or current_pass() != -1:
             return  # no gradient will come; or a checkpoint runs what has run before
-        self._guard(name, partial(self._note, name, module, args, kwargs))
+        if not self._calls.note_again(name):
+            self._guard(name, partial(self._note, name, module, args, kwargs))
         if self._active:
             self._guard(name, partial(self._begin, name, args, kwargs))
 
@@ -150,7 +151,7 @@ class CellHooks:
 
     def _note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = self._forms[name].given(self._forms[name].bound(args, kwargs))
-        self._calls.note_call(name, module, len(given[0]) if given and given[0].dim() > 1 else None)
+        self._calls.note_first(name, module, len(given[0]) if given and given[0].dim() > 1 else None)
 
     def _begin(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._reached and self._stale():
