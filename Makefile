@@ -11,6 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
+THIRD := .venv-third-party
+THIRD_STAMP := $(THIRD)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 define CHECK_PYTHON
@@ -26,7 +28,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser coverage lint bench browser wheel clean
+.PHONY: help demo test quick test-browser test-third-party coverage lint bench browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -44,17 +46,20 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(DEV)  ## the tests without a browser; those in one: make test-browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" $(PYTEST_ARGS)
 
 quick: $(DEV)  ## those of them that are not slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser and not third_party" $(PYTEST_ARGS)
 
 test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
 
+test-third-party: $(THIRD_STAMP)  ## the tests with libraries from PyPI that graddiag does not need, in an environment of their own
+	OMP_NUM_THREADS=1 $(THIRD)/bin/python -m pytest -m third_party $(PYTEST_ARGS) tests/third_party
+
 coverage: $(DEV)  ## the tests without a browser, and the share of lines covered in each package
 	@mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser" --cov --cov-report= $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/coverage json -q -o build/coverage/coverage.json
 	@$(BIN)/python -m scripts.coverage_by_package build/coverage/coverage.json
 
@@ -83,7 +88,7 @@ wheel: $(DEV)  ## the wheel and the source distribution, in dist/
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 clean:  ## remove the environment, builds and caches; recorded runs and reports stay
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -101,3 +106,16 @@ $(DEV): $(STAMP)
 	@[ -f $@ ] || echo "installing what the tests need, and the libraries that graddiag works with: about a minute and 0.6 GB, once"
 	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
 	@touch $@
+
+# On top of .venv, whose packages it uses, with an older pandas and what the libraries need beside it.
+$(THIRD_STAMP): $(DEV) pyproject.toml constraints.txt constraints-third-party.txt
+	@[ -f $@ ] && [ "$$(cat $@)" = "$(CURDIR)" ] || rm -rf $(THIRD)
+	@[ -d $(THIRD) ] || echo "installing the libraries of the extra third-party into $(THIRD): a minute or two and 0.7 GB, once"
+	@[ -d $(THIRD) ] || $(PYTHON) -m venv $(THIRD)
+	@packages=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	own=$$($(THIRD)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	echo "import site; site.addsitedir('$$packages')" >$$own/zz_venv.pth
+	@{ grep -v '^pandas' constraints.txt; cat constraints-third-party.txt; } >$(THIRD)/constraints.txt
+	@$(THIRD)/bin/python -m pip --disable-pip-version-check --quiet --quiet install --only-binary :all: \
+	  --constraint $(THIRD)/constraints.txt $$($(BIN)/python -m scripts.extra third-party)
+	@pwd >$@

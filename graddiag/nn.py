@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from graddiag.cells import CELLS, CellKind, Instrumented, type_of
+from graddiag.cells import CELLS, CellKind, Instrumented, current_observer, type_of
 from graddiag.cells.function import run_layer
 from graddiag.cells.sequences import valid
 from graddiag.cells.values import Weights
@@ -122,7 +122,7 @@ def _run(
     x = x.transpose(0, 1) if batched and module.batch_first else x
     state = _initial_state(module, hx, x.shape[1], x, batched)
     module.check_forward_args(x.transpose(0, 1) if module.batch_first else x, _as_torch(kind, state), None)
-    output, (h_n, c_n) = _run_layers(module, kind, x, state, None)
+    output, (h_n, c_n) = _run_observed(module, kind, x, state, None, None)
     if not batched:
         return output.squeeze(1), (h_n.squeeze(1), None if c_n is None else c_n.squeeze(1))
     return (output.transpose(0, 1) if module.batch_first else output), (h_n, c_n)
@@ -140,7 +140,7 @@ def _run_packed(
     real = torch.arange(N) < packed.batch_sizes.unsqueeze(1)
     lengths, real = real.sum(0).to(packed.data.device), real.to(packed.data.device)
     x = packed.data.new_zeros(*real.shape, packed.data.shape[-1]).index_put((real,), packed.data)
-    output, (h_n, c_n) = _run_layers(module, kind, x, (h0, c0), lengths)
+    output, (h_n, c_n) = _run_observed(module, kind, x, (h0, c0), lengths, packed.unsorted_indices)
     if packed.unsorted_indices is not None:
         h_n = h_n.index_select(1, packed.unsorted_indices)
         c_n = None if c_n is None else c_n.index_select(1, packed.unsorted_indices)
@@ -186,6 +186,25 @@ def _check_state(h0: Tensor, c0: Tensor | None, batched: bool) -> None:
 
 def _as_torch(kind: CellKind, state: State) -> Any:
     return state if CELLS[kind].type.has_cell_state else state[0]
+
+
+def _run_observed(
+    module: torch.nn.RNNBase,
+    kind: CellKind,
+    x: Tensor,
+    state: State,
+    lengths: Tensor | None,
+    order: Tensor | None,
+) -> tuple[Tensor, State]:
+    """``_run_layers``, with the observer in force told of the states that go in and come out."""
+    observer = current_observer() if torch.is_grad_enabled() else None
+    if observer is not None:
+        joins = lengths is None and not module.bidirectional
+        observer.given([each for each in state if each is not None], order, joins=joins)
+    output, final = _run_layers(module, kind, x, state, lengths)
+    if observer is not None and lengths is None:
+        observer.returned(output, [each for each in final if each is not None])
+    return output, final
 
 
 def _run_layers(

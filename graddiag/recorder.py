@@ -65,7 +65,9 @@ def watch(
 
     Args:
         module: the model; its torch.nn (or graddiag.nn) RNN, LSTM and GRU layers are found by themselves.
-        optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update.
+        optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update. Wrappers of
+            accelerate, Lightning and fastai, schedules, and SAM's kind are opened. Of a list a step is a round: it ends
+            when each optimizer has made an update, and of several updates by one the last is recorded.
         run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
         every: record the timesteps of every so many steps, from step 0 on.
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates

@@ -203,14 +203,16 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="LBFGS makes many passes"):
         clipping.counterfactual(model, torch.optim.LBFGS(model.parameters()), loss)
     with graddiag.watch(model, run="none", root=tmp_path, cells=()) as recorder:
-        with pytest.raises(SettingError, match=r"try_thresholds\(\): it makes updates; give watch"):
+        with pytest.raises(
+            SettingError, match=r"try_thresholds\(\): it tries the update of one optimizer, and this run watches none"
+        ):
             recorder.try_thresholds(loss)
         recorder.step()
 
 
 def test_a_gradient_that_was_clipped_already_is_refused(tmp_path: Path) -> None:
     model, opt, loss = quadratic(10.0)
-    with graddiag.watch(model, opt, run="late", root=tmp_path) as recorder:
+    with graddiag.watch(model, opt, run="late", root=tmp_path, cells=()) as recorder:
         loss().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         with pytest.raises(SettingError, match=r"was 1e\+03 after backward\(\) and is now 1\. Call it before clipping"):
@@ -221,7 +223,7 @@ def test_a_gradient_that_was_clipped_already_is_refused(tmp_path: Path) -> None:
 def test_a_scaled_gradient_is_refused(tmp_path: Path) -> None:
     model, opt, loss = quadratic(10.0)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    with graddiag.watch(model, opt, run="amp", root=tmp_path, scaler=scaler) as recorder:
+    with graddiag.watch(model, opt, run="amp", root=tmp_path, cells=(), scaler=scaler) as recorder:
         scaler.scale(loss()).backward()
         with pytest.raises(SettingError, match=r"try_thresholds\(\): the gradients carry a GradScaler's scale"):
             recorder.try_thresholds(loss)
@@ -231,7 +233,7 @@ def test_a_scaled_gradient_is_refused(tmp_path: Path) -> None:
 
 def test_rows_of_the_table(tmp_path: Path) -> None:
     model, opt, loss = quadratic(10.0)
-    with graddiag.watch(model, opt, run="rows", root=tmp_path, clip="norm:1.0", every=5) as recorder:
+    with graddiag.watch(model, opt, run="rows", root=tmp_path, cells=(), clip="norm:1.0", every=5) as recorder:
         for _ in range(3):
             opt.zero_grad()
             loss().backward()

@@ -55,3 +55,31 @@ def test_two_ranks_are_one_run_and_train_as_if_unwatched(tmp_path: Path) -> None
         assert run.steps["grad_norm"].to_numpy() == pytest.approx(norms.numpy(), rel=1e-6)
         assert len(run.timesteps) == STEPS * 2 * 5
     assert graddiag.list_runs(tmp_path)["run"].tolist() == ["two"]
+
+
+def train_in_turn(rank: int, folder: str) -> None:
+    """Runs of rank 0 alone between runs of every rank, some of the same name."""
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=WORLD)
+    for name, alone in (("a", False), ("b", True), ("a", True), ("a", False), ("c", True), ("d", False)):
+        model = DistributedDataParallel(nn.GRU(2, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        watched = rank == 0 or not alone
+        with graddiag.watch(model, optimizer, run=name, root=f"{folder}/runs") if watched else nullcontext():
+            for _ in range(2):
+                optimizer.zero_grad()
+                model(torch.randn(4, 2, 2))[0].square().mean().backward()
+                optimizer.step()
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_what_rank_0_watches_alone_moves_no_other_run(tmp_path: Path) -> None:
+    mp.spawn(train_in_turn, (str(tmp_path),), nprocs=WORLD)
+    runs = tmp_path / "runs"
+    with_ranks = {each.name for each in runs.iterdir() if (each / "ranks" / "rank-1" / "manifest.json").exists()}
+    assert sorted(each.name for each in runs.iterdir()) == ["a", "a-2", "a-3", "b", "c", "d"]
+    assert with_ranks == {"a", "a-3", "d"}
+    for name in with_ranks:
+        assert len(graddiag.load_run(runs / name / "ranks" / "rank-1").steps) == 2

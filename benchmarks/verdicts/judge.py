@@ -16,6 +16,7 @@ _OLD: Final = {
     "overfitting": ("overfits", None),
     "non-finite": ("broken", "non-finite"),
     "not-measured": ("unknown", None),
+    "not-judged": ("unknown", None),
 }
 
 

@@ -53,6 +53,7 @@ VERDICTS: Final = {  # causes and other findings, in the order of the rules
     "plateau": Badge(":material/trending_flat:", "▬", "yellow"),
     "healthy": Badge(":material/check_circle:", "✓", "green"),
     "not-measured": Badge(":material/help:", "?", "gray"),
+    "not-judged": Badge(":material/help:", "?", "gray"),
     "damaged": Badge(":material/broken_image:", "!", "gray"),
 }
 STATUSES: Final = {

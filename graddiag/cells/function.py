@@ -5,13 +5,13 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.observer import Call, current_observer
 from graddiag.cells.registry import adjoint, forward, weight_gradients
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
+from graddiag.errors import UnsupportedError
 
 Direction = Literal["forward", "reverse"]
 
@@ -82,8 +82,16 @@ class _Layer(torch.autograd.Function):
         return states.h.clone(), h_n, None if states.c is None else last(states.c, settings.lengths)
 
     @staticmethod
-    @once_differentiable
     def backward(
+        ctx: Any, grad_h: Tensor | None, grad_h_n: Tensor | None, grad_c_n: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        with torch.no_grad():
+            found = _Layer._adjoint(ctx, grad_h, grad_h_n, grad_c_n)
+        # whatever comes in, a second derivative must never be dropped without a word
+        return _once_only(ctx, found) if torch.is_grad_enabled() else found
+
+    @staticmethod
+    def _adjoint(
         ctx: Any, grad_h: Tensor | None, grad_h_n: Tensor | None, grad_c_n: Tensor | None
     ) -> tuple[Tensor | None, ...]:
         x, h0, c0, *weights, h, gates, c, q, normed, spread = ctx.saved_tensors
@@ -109,6 +117,29 @@ class _Layer(torch.autograd.Function):
             adj.sent_c[0] if needs_c0 and adj.sent_c is not None else None,
             *((None,) * len(weights) if grads is None else _in_order(grads)),
         )
+
+
+class _OnceOnly(torch.autograd.Function):
+    """Gradients as they are, with a backward pass that refuses."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        return tuple(tensor.view_as(tensor) for tensor in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> None:
+        raise UnsupportedError(
+            "graddiag.nn's layers have no second derivative, and the loss depends on their gradient (a gradient "
+            "penalty, MAML). Use torch.nn's layers there; graddiag.watch records them as they are."
+        )
+
+
+def _once_only(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    """``grads`` as functions of what the layer was given, which can be differentiated no further."""
+    there = [grad for grad in grads if grad is not None]
+    given = [each for each in ctx.saved_tensors if each is not None and each.requires_grad]
+    refusing = iter(_OnceOnly.apply(len(there), *there, *given))  # type: ignore[no-untyped-call]
+    return tuple(None if grad is None else next(refusing) for grad in grads)
 
 
 def _in_order(grads: WeightGradients) -> tuple[Tensor | None, ...]:

@@ -1,6 +1,6 @@
 """How a layer that runs reports itself: it calls the observer in force, and neither imports the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -47,9 +47,18 @@ class Instrumented:
 
 
 class Observer(Protocol):
-    """Called with each layer that runs; what it returns is called when the backward pass has passed that layer."""
+    """Called with each layer that runs; what it returns is called when the backward pass has passed that layer.
+
+    Before the layers of a module run, ``given`` has the states that they begin from, [L*D, N, S] each, which row of the
+    batch each of the user's samples is (None: in order), and whether the sequence can be one with that of other calls;
+    ``returned`` has the output [T, N, S] and the final states.
+    """
 
     def __call__(self, call: Call) -> OnBackward | None: ...
+
+    def given(self, states: Sequence[Tensor], order: Tensor | None, *, joins: bool) -> None: ...
+
+    def returned(self, output: Tensor | None, finals: Sequence[Tensor]) -> None: ...
 
 
 _observer: ContextVar[Observer | None] = ContextVar("graddiag_observer", default=None)

@@ -1,24 +1,51 @@
-"""A callback for the Trainer of Lightning: ``Trainer(callbacks=[GraddiagCallback(run="my-run")])``."""
+"""A callback for the Trainer of Lightning: ``Trainer(callbacks=[GraddiagCallback(run="my-run")])``.
+
+It is a callback of ``lightning.pytorch`` and of ``pytorch_lightning``, of those that are installed: two packages with
+classes of their own.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from graddiag.errors import SettingError
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
 from graddiag.recorder import Cells, Recorder
 
-try:
-    from lightning.pytorch import Callback, LightningModule, Trainer
-except ImportError as error:
-    raise missing("lightning", error) from error
+
+def _installed() -> list[Any]:
+    """lightning.pytorch and pytorch_lightning, as far as they are installed; one of them at least."""
+    names = [name for name in ("lightning", "pytorch_lightning") if find_spec(name) is not None] or ["lightning"]
+    try:
+        return [import_module("lightning.pytorch" if name == "lightning" else name) for name in names]
+    except ImportError as error:
+        raise missing("lightning", error) from error
+
+
+_LIBRARIES: Final = _installed()
 
 if TYPE_CHECKING:
     import torch
+    from lightning.pytorch import Callback as _Base
+    from lightning.pytorch import LightningModule, Trainer
+else:
+    _Base = type("_Base", tuple(library.Callback for library in _LIBRARIES), {})
 
 
-class GraddiagCallback(Callback):
+@dataclass
+class _Watched:
+    """What the copies of one callback share: the recorder of the last training."""
+
+    recorder: Recorder | None = None
+
+    def __deepcopy__(self, memo: Any) -> "_Watched":
+        return self
+
+
+class GraddiagCallback(_Base):
     """Records a run for each ``Trainer.fit``; the arguments are those of ``graddiag.watch``.
 
     A step is an optimizer update: with ``accumulate_grad_batches`` its gradient is the accumulated one, and its
@@ -27,9 +54,12 @@ class GraddiagCallback(Callback):
     precision gradients and losses are the unscaled ones. An exception closes the run as failed, Ctrl-C as interrupted.
     With several processes each records its own share of the batch: the run is that of rank 0, the others are inside it.
 
+    Several optimizers (manual optimization) are watched together: a step ends when each has made an update, see
+    ``graddiag.watch``. The losses between two updates are then logged as ``loss_0``, ``loss_1`` and so on, after the
+    optimizer that makes the update. A trainer may copy the callback: ``path`` of the original is that of the copy.
+
     Raises:
-        SettingError: ``every`` below 1, or a goal that cannot be meant; when training begins, a module with several
-            optimizers.
+        SettingError: ``every`` below 1, or a goal that cannot be meant.
     """
 
     def __init__(
@@ -53,58 +83,63 @@ class GraddiagCallback(Callback):
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
         self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
         self._losses: list[torch.Tensor] = []
-        self.recorder: Recorder | None = None
+        self._watched = _Watched()
+
+    @property
+    def recorder(self) -> Recorder | None:
+        """The recorder of the training that began last; None before one has begun."""
+        return self._watched.recorder
 
     @property
     def path(self) -> Path | None:
         """The folder of the run; None before training begins."""
         return None if self.recorder is None else self.recorder.path
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._losses = []
-        self.recorder = self._settings.watch(
+        self._watched.recorder = self._settings.watch(
             pl_module,
-            _only_optimizer(trainer, pl_module),
+            list(trainer.optimizers),
             clip=_clip(trainer, pl_module),
             scaler=_scaler(trainer),
             config=plain_values(pl_module.hparams) | {"accumulate_grad_batches": trainer.accumulate_grad_batches},
         )
 
-    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: "torch.Tensor") -> None:
+    def on_before_backward(self, trainer: "Trainer", pl_module: "LightningModule", loss: "torch.Tensor") -> None:
         if self.recorder is not None:
             scaler, loss = _scaler(trainer), loss.detach()
             # the scale as a tensor on the device of the loss, with no wait for it
             self._losses.append(loss if scaler is None else loss / scaler.scale(loss.new_ones(())))
 
     def on_before_optimizer_step(
-        self, trainer: Trainer, pl_module: LightningModule, optimizer: "torch.optim.Optimizer"
+        self, trainer: "Trainer", pl_module: "LightningModule", optimizer: "torch.optim.Optimizer"
     ) -> None:
         if self.recorder is not None and self._losses:
-            self.recorder.log(loss=sum(self._losses[1:], self._losses[0]))
+            self.recorder.log(**{_loss_name(trainer, optimizer): sum(self._losses[1:], self._losses[0])})
             self._losses = []
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(self, trainer: "Trainer", pl_module: "LightningModule", exception: BaseException) -> None:
         if self.recorder is not None:
             self.recorder.__exit__(type(exception), exception, exception.__traceback__)
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self.recorder is not None:
             self.recorder.close()
 
 
-def _only_optimizer(trainer: Trainer, module: LightningModule) -> "torch.optim.Optimizer":
+def _loss_name(trainer: "Trainer", optimizer: "torch.optim.Optimizer") -> str:
+    """The scalar of a loss: of several optimizers each has one of its own."""
     if len(trainer.optimizers) == 1:
-        return trainer.optimizers[0]
-    raise SettingError(
-        f"GraddiagCallback: {type(module).__name__} has {len(trainer.optimizers)} optimizers, and a step of a run ends "
-        "with one. Watch each part by itself: graddiag.watch(self.generator, optimizer, run=...) in on_train_start."
-    )
+        return "loss"
+    raw = getattr(optimizer, "optimizer", optimizer)
+    return next((f"loss_{i}" for i, each in enumerate(trainer.optimizers) if each is raw), "loss")
 
 
-def _clip(trainer: Trainer, module: LightningModule) -> str | None:
+def _clip(trainer: "Trainer", module: "LightningModule") -> str | None:
     """What the Trainer does to gradients, as a clip policy; None where the module clips by itself."""
-    own = type(module).configure_gradient_clipping is not LightningModule.configure_gradient_clipping
-    if own or not module.automatic_optimization:
+    plain = [library.LightningModule.configure_gradient_clipping for library in _LIBRARIES]
+    own = type(module).configure_gradient_clipping
+    if own not in plain or not module.automatic_optimization:
         return None
     if not trainer.gradient_clip_val:
         return "none"
@@ -112,5 +147,5 @@ def _clip(trainer: Trainer, module: LightningModule) -> str | None:
     return f"{'norm' if algorithm is None else algorithm.value}:{trainer.gradient_clip_val:g}"
 
 
-def _scaler(trainer: Trainer) -> "torch.amp.GradScaler | None":
+def _scaler(trainer: "Trainer") -> "torch.amp.GradScaler | None":
     return getattr(trainer.precision_plugin, "scaler", None)

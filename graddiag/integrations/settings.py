@@ -1,6 +1,6 @@
 """The settings of the run that a trainer's callback will record, until the model and the optimizer are there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -40,7 +40,7 @@ class RunSettings:
     def watch(
         self,
         module: "torch.nn.Module",
-        optimizer: "torch.optim.Optimizer",
+        optimizer: "torch.optim.Optimizer | Sequence[torch.optim.Optimizer]",
         *,
         clip: str | None,
         scaler: "torch.amp.GradScaler | None",

@@ -89,8 +89,7 @@ class GraddiagCallback(TrainerCallback):
     ) -> None:
         self._close("interrupted", "The training was broken off, and another one began.")
         self._losses.clear()
-        own, scaler = _unwrapped(optimizer)
-        self.recorder = self._settings.watch(model, own, clip=_clip(args), scaler=scaler, config=_config(args))
+        self.recorder = self._settings.watch(model, optimizer, clip=_clip(args), scaler=None, config=_config(args))
         hook = model.register_forward_hook(self._losses, with_kwargs=True)
         atexit.register(self._at_exit)
         self._open.callback(atexit.unregister, self._at_exit)
@@ -152,11 +151,6 @@ def _loss_of(output: Any) -> "torch.Tensor | None":
     if isinstance(output, Mapping):
         return output.get("loss")
     return output[0] if isinstance(output, tuple) else None
-
-
-def _unwrapped(optimizer: Any) -> "tuple[torch.optim.Optimizer, torch.amp.GradScaler | None]":
-    """The optimizer inside of accelerate's, and the scaler beside it."""
-    return getattr(optimizer, "optimizer", optimizer), getattr(optimizer, "scaler", None)
 
 
 def _clip(args: TrainingArguments) -> str:

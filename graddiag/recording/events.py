@@ -132,6 +132,15 @@ def no_update_event(step: int, passes: int, optimizers: str) -> Event:
     return _event(step, schema.EVENT_NO_UPDATE, optimizers, passes, message)
 
 
+def gradient_changed_event(step: int) -> Event:
+    """The accumulated gradient was changed between two backward passes of one step."""
+    message = (
+        "The gradient was changed between two backward passes of one step (clipped, for example), so its norm before "
+        "clipping is not known. Clip once, after the last backward() and before optimizer.step()."
+    )
+    return _event(step, schema.EVENT_GRADIENT_CHANGED, EVERYWHERE, None, message)
+
+
 def nothing_followed_event(step: int, message: str) -> Event:
     """Neither a layer, a cell nor a tap ran in the first recorded step."""
     return _event(step, schema.EVENT_NOTHING_FOLLOWED, _MODEL, None, message)

@@ -11,6 +11,7 @@ from graddiag.recording.events import (
     EVERYWHERE,
     Event,
     detached_event,
+    gradient_changed_event,
     misplaced_event,
     no_gradient_event,
     not_zeroed_event,
@@ -46,6 +47,8 @@ class Faults:
             events.append(misplaced_event(step))
         if norms.not_zeroed and self._is_new(schema.EVENT_GRADIENTS_NOT_ZEROED):
             events.append(not_zeroed_event(step, self._share(norms.not_zeroed), len(norms.not_zeroed)))
+        if norms.changed_between and self._is_new(schema.EVENT_GRADIENT_CHANGED):
+            events.append(gradient_changed_event(step))
         self._steps = step + 1
         return events + self._without_gradient(step, unreached, norms)
 
@@ -64,9 +67,10 @@ class Faults:
         columns, self._columns = self._columns, {}
         return columns | {name: logged.get(name, size) for name, size in sizes.items()}
 
-    def totals(self, step: int) -> list[Event]:
-        """At the end of a run: in how many steps no gradient reached what was reported."""
-        return [
+    def totals(self, step: int, skipped: int = 0) -> list[Event]:
+        """At the end of a run: updates ``skipped`` since the last one, and in how many steps no gradient reached what
+        was reported."""
+        return [skipped_event(step, skipped)] * bool(skipped) + [
             no_gradient_event(step, where, count, self._steps) for where, count in self._unreached.items() if count > 1
         ]
 

@@ -1,7 +1,8 @@
 """What a recording follows of a model, and what it does not: reported once, with what to do about it."""
 
+import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from torch import nn
@@ -15,12 +16,23 @@ from graddiag.recording.events import (
     nothing_followed_event,
 )
 from graddiag.recording.layers import LayerMeter
+from graddiag.tracing.hooks import COMPILED, REPLICATED, TRANSFORMED
 from graddiag.tracing.unfollowed import described, unfollowed_parts
 
 _WAYS: Final = (
     'Name the module whose call takes a state and gives the next one, watch(..., cells="NAME"), or call '
     'recorder.tap("NAME", state) at each timestep of the loop.'
 )
+
+
+_WAYS_OF: Final = {
+    COMPILED: (
+        "Call it in a method with @torch.compiler.disable, and watch the model that torch.compile was given; the rest "
+        "of the model stays compiled. Its parameters and norms are recorded, and the training is unchanged."
+    ),
+    TRANSFORMED: "Only what loss.backward() goes through is recorded.",
+    REPLICATED: "Use DistributedDataParallel, or one device.",
+}
 
 
 class Following:
@@ -43,13 +55,15 @@ class Following:
         for name in self._layers.find():
             yield layer_added_event(step, name)
 
-    def of_step(self, step: int) -> list[Event]:
-        """What was not followed in a recorded step that is about to end, before its traces are taken."""
+    def of_step(self, step: int, reached: Collection[int] = ()) -> list[Event]:
+        """What was not followed in a recorded step that is about to end, before its traces are taken. reached: the
+        parameters that got a gradient, by id."""
         first, self._first = self._first, False
         if self._silent:
             return []
-        unheard = {name: reason for name, reason in self._layers.unheard.items() if self._is_new(name)}
-        if first and self._layers.nothing_ran:
+        heard_not = dict.fromkeys(self._layers.hooks.unheard_of(reached) if _compiled_something() else (), COMPILED)
+        unheard = {n: reason for n, reason in {**heard_not, **self._layers.unheard}.items() if self._is_new(n)}
+        if first and self._layers.nothing_ran and not any(reason in _WAYS_OF for reason in unheard.values()):
             return [nothing_followed_event(step, self._message({**self._parts, **unheard}))]
         return [self._not_followed(step, name, reason) for name, reason in unheard.items()]
 
@@ -61,7 +75,7 @@ class Following:
 
     def _not_followed(self, step: int, name: str, reason: str) -> Event:
         part = described(self._model, {name: reason})
-        return not_followed_event(step, name, f"graddiag does not follow {part}. {_WAYS}")
+        return not_followed_event(step, name, f"graddiag does not follow {part}. {_WAYS_OF.get(reason, _WAYS)}")
 
     def _message(self, unheard: Mapping[str, str]) -> str:
         what = f"Nothing of {type(self._model).__name__} is followed through time: "
@@ -75,6 +89,12 @@ class Following:
         new = what not in self._reported
         self._reported.add(what)
         return new
+
+
+def _compiled_something() -> bool:
+    """Whether torch.compile has compiled anything in this process: what it has compiled before runs without hooks."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo is not None and any(dynamo.counters.values())
 
 
 def warn_of(event: Event) -> None:

@@ -1,7 +1,6 @@
 """A method of one object with something done before it: for what torch has no hook for."""
 
 from collections.abc import Callable
-from types import MethodType
 from typing import Any, Protocol
 
 
@@ -40,12 +39,9 @@ class Interception:
             vars(self._owner)[self._name] = self._replaced
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _plain, (self._owner, self._name)
-
-
-def _plain(owner: object, name: str) -> MethodType:
-    """The method as the class of ``owner`` has it."""
-    return MethodType(getattr(type(owner), name), owner)
+        # of Python's own, so that a pickle of the owner loads without graddiag: the owner has no attributes yet when it
+        # is read, and gives the method of its class
+        return getattr, (self._owner, self._name)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:

@@ -9,7 +9,8 @@ from graddiag.errors import SettingError
 from graddiag.kinds import NONLINEARITIES, Nonlinearity
 from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, cell_snapshot, is_replaying
 from graddiag.tracing.custom.cell_call import CellForm
-from graddiag.tracing.hooks import Guard, ModuleHooks, recurrent_modules
+from graddiag.tracing.hooks import COMPILED, Guard, ModuleHooks, recurrent_modules
+from graddiag.tracing.model_hook import is_transformed
 from graddiag.tracing.signals import Signals, signals, unscaled
 from graddiag.tracing.snapshots import Snapshot, snapshot, unscaled_snapshot
 from graddiag.tracing.taps import Taps
@@ -48,12 +49,12 @@ class LayerMeter:
     @property
     def unheard(self) -> dict[str, str]:
         """Recurrent modules that ran since ``start`` and of which nothing was observed, with the reason."""
-        return self.hooks.unheard
+        return {**self.hooks.unheard, **dict.fromkeys(self._cells.traced, COMPILED)}
 
     @property
     def reasons(self) -> Mapping[str, str]:
-        """Of the step taken last: why the transport gain of a followed cell is missing, by cell."""
-        return self._cells.reasons
+        """Of the step taken last: why the transport gain is missing somewhere, by layer or cell."""
+        return {**self._cells.reasons, **self.hooks.reasons}
 
     def start(self, *, own_weights: bool, credit: bool = False) -> None:
         """From here on layers are observed and tensors tapped; see ``ModuleHooks.start`` for ``own_weights``.
@@ -93,7 +94,9 @@ class LayerMeter:
         """Notes ``tensor`` as the next timestep of ``name`` and returns it; SettingError for the name of a module."""
         if name in self._modules:
             raise SettingError(f"tap({name!r}): the model has a recurrent module of that name; choose another name.")
-        return tensor if is_replaying() else self._taps.tap(name, tensor)
+        if torch.compiler.is_dynamo_compiling() or is_transformed() or is_replaying():
+            return tensor
+        return self._taps.tap(name, tensor)
 
     def gate(self, name: str, values: Tensor, activation: Nonlinearity, of: str | None) -> Tensor:
         """Notes the activations of a gate of the last call of a followed cell, or of the last tap, and returns them.

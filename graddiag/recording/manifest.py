@@ -15,7 +15,7 @@ from torch import nn
 from graddiag import __version__
 from graddiag.errors import SettingError
 from graddiag.recording.optimizers import not_updated, optimizer_settings
-from graddiag.recording.ranks import RANKS, announce, announced, next_key, rank
+from graddiag.recording.ranks import RANKS, announce, announced, rank, withdraw
 from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
 from graddiag.store import RunWriter
@@ -41,13 +41,14 @@ def new_manifest(
 
 def open_writer(root: str | Path, manifest: RunManifest) -> RunWriter:
     """The run's folder; in a distributed training that of rank 0, with one for each other rank inside it."""
-    key = next_key()
+    name = f"{manifest.experiment or ''}/{manifest.name}"
     if rank() == 0:
         writer = RunWriter(root, manifest)
-        announce(key, writer.path)
+        key = announce(name, writer.path)
+        writer.at_end(lambda: withdraw(key))
         return writer
     own = manifest.model_copy(update={"name": f"rank-{rank()}", "experiment": None})
-    return RunWriter(announced(key) / RANKS, own)
+    return RunWriter(announced(name) / RANKS, own)
 
 
 def check_every(every: int, snapshot_every: int | None) -> None:

@@ -13,7 +13,7 @@ z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit 
 
 import math
 import weakref
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.tracing.device_transfer import Tree
+from graddiag.tracing.model_hook import ModelHook, is_transformed
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20
@@ -77,7 +78,7 @@ class OutputMeter:
         inside = {id(child) for each in found for child in each.modules()}
         for name, module in self.model.named_modules():
             if isinstance(module, nn.Linear) and id(module) not in inside:
-                self._handles.append(module.register_forward_hook(_Hook(self._ran, name, module)))
+                self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
@@ -95,8 +96,8 @@ class OutputMeter:
             handle.remove()
         self._handles, self._calls, self._active = [], {}, False
 
-    def _ran(self, name: str, output: Any) -> None:
-        if not self._active or not torch.is_grad_enabled():
+    def _ran(self, name: str, own: weakref.ref[nn.Module], module: nn.Module, _args: Any, output: Any) -> None:
+        if not self._active or not torch.is_grad_enabled() or own() is not module or is_transformed():
             return
         if isinstance(output, Tensor) and output.grad_fn is not None:
             try:
@@ -218,30 +219,6 @@ class OutputMeter:
         all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
-
-
-class _Hook:
-    """A forward hook of one module, which does nothing in a copy of it and stays behind when that is pickled."""
-
-    def __init__(self, action: Callable[[str, Any], None], name: str, module: nn.Module) -> None:
-        self._action, self._name, self._module = action, name, weakref.ref(module)
-
-    def __call__(self, module: nn.Module, _args: Any, output: Any) -> None:
-        if self._module() is module:
-            self._action(self._name, output)
-
-    def __deepcopy__(self, memo: Any) -> "_NoHook":
-        return _NoHook()
-
-    def __reduce__(self) -> tuple[type["_NoHook"], tuple[()]]:
-        return _NoHook, ()
-
-
-class _NoHook:
-    """What is left of a hook in a copy of the module."""
-
-    def __call__(self, *_: Any) -> None:
-        return None
 
 
 def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,6 +14,7 @@ from graddiag.recording.used_gradients import UsedGradients
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import holds_gradient
 from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.model_hook import ModelHook
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 
@@ -27,6 +28,8 @@ class GradientNorms:
     updates it skipped since the step before; ``before_unscale``: the norm of the scaled gradient just before it was
     unscaled, where it was changed between ``backward()`` and there. ``reached``: the parameters that a backward pass of
     this step gave a gradient, by id; ``not_zeroed``: those where it was added to the gradient of the update before.
+    ``changed_between``: the accumulated gradient was changed between two backward passes of the step (clipped, for
+    example); what it was before is then not known, and ``before`` is empty.
     """
 
     before: Mapping[str, Tensor]
@@ -38,6 +41,7 @@ class GradientNorms:
     before_unscale: Tensor | None = None
     reached: frozenset[int] = frozenset()
     not_zeroed: Sequence[str] = ()
+    changed_between: bool = False
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
@@ -82,6 +86,8 @@ class GradientMeter:
         self._before_unscale: Tensor | None = None
         self._pass = -1
         self.passes = self.discarded = 0
+        self._left: dict[str, tuple[int, int]] = {}
+        self._changed_between = False
         self._end = EndOfBackward(guard, after_others=True)
         self._handles: dict[str, list[torch.utils.hooks.RemovableHandle]] = {}
         self._attach()
@@ -92,6 +98,8 @@ class GradientMeter:
         if scale is not None:
             self.unscaling(names)
         self.passes = self.discarded = 0
+        for name in self._parameters if names is None else names:  # clipped before its update, which is no fault
+            self._left.pop(name, None)
         if names is None:
             self._taken = {}
         for name, size in self._norms(names).items():
@@ -112,7 +120,7 @@ class GradientMeter:
         others = {name: _Taken(self._before[name], now[name], self._nonfinite.get(name)) for name in now}
         each = {name: (self._taken | others)[name] for name in self._before if name in self._taken or name in others}
         return GradientNorms(
-            {name: one.before for name, one in each.items()},
+            {} if self._changed_between else {name: one.before for name, one in each.items()},
             {name: one.after for name, one in each.items()},
             [one.nonfinite for one in each.values() if one.nonfinite is not None],
             self._changed,
@@ -121,12 +129,14 @@ class GradientMeter:
             self._before_unscale,
             frozenset(self._reached),
             tuple(self._not_zeroed),
+            self._changed_between,
         )
 
     def next_step(self) -> None:
         """Forgets what was measured: the step has ended."""
         self._before, self._nonfinite, self._before_unscale, self._versions = {}, {}, None, {}
         self._taken, self._not_zeroed, self._changed = {}, {}, False
+        self._left, self._changed_between = {}, False
         self._reached = set()
         self.passes = self.discarded = 0
         self._attach()
@@ -177,8 +187,8 @@ class GradientMeter:
         # parameters may be frozen at first and thawed later
         for name, parameter in self._parameters.items():
             if parameter.requires_grad and name not in self._handles:
-                before = parameter.register_hook(_BeforeAccumulation(self, name))
-                after = parameter.register_post_accumulate_grad_hook(_AfterAccumulation(self, name))
+                before = parameter.register_hook(ModelHook(self.computed, name))
+                after = parameter.register_post_accumulate_grad_hook(ModelHook(self.accumulated, name))
                 self._handles[name] = [before, after]
 
     def updated(self, names: Collection[str] | None = None) -> None:
@@ -186,23 +196,32 @@ class GradientMeter:
         self._scale.updated()
         self._used.updated(names)
 
-    def computed(self, name: str) -> None:
+    def computed(self, name: str, _gradient: Tensor | None = None) -> None:
         """The gradient of a parameter has been computed, and is not added yet to the one that it has."""
-        self._guard(lambda: self._computed(self._parameters[name]))
+        self._guard(lambda: self._computed(name))
 
-    def accumulated(self, name: str) -> None:
+    def accumulated(self, name: str, _parameter: Tensor | None = None) -> None:
         """A parameter has got its gradient: what all have is measured when the pass has ended."""
-        self._guard(lambda: self._accumulated(self._parameters[name]))
+        self._guard(lambda: self._accumulated(name))
 
-    def _computed(self, parameter: nn.Parameter) -> None:
+    def _computed(self, name: str) -> None:
+        parameter = self._parameters[name]
         self._used.before_accumulation(parameter)
         if self._pass != current_pass():
             self._pass = current_pass()
             self.discarded += id(parameter) in self._reached and not holds_gradient(parameter)
+        left, grad = self._left.get(name), parameter.grad
+        if left is None or grad is None or grad.is_sparse or left[0] != id(grad) or left[1] == grad._version:
+            return
+        # what was zeroed in place was thrown away, and not changed; asked once at most in a step
+        self._changed_between = self._changed_between or bool(grad.any())
 
-    def _accumulated(self, parameter: nn.Parameter) -> None:
+    def _accumulated(self, name: str) -> None:
+        parameter = self._parameters[name]
         self._reached.add(id(parameter))
         self._used.accumulated(parameter)
+        if parameter.grad is not None:
+            self._left[name] = (id(parameter.grad), parameter.grad._version)
         self._end.schedule("norms", self._measure)
 
     def _measure(self) -> None:
@@ -212,6 +231,8 @@ class GradientMeter:
         if scale is not None:
             self._versions = {name: grad._version for name, grad in self._gradients().items()}
         self._before = {name: _divided(size, scale) for name, size in self._norms().items()}
+        held = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
+        self._left = {name: (id(grad), grad._version) for name, grad in held.items()}
         # finite norms leave nothing to count; asking is free on the CPU and a synchronisation elsewhere
         if all(size.is_cpu for size in self._before.values()) and all(
             size.isfinite() for size in self._before.values()
@@ -237,39 +258,6 @@ class _Taken(NamedTuple):
     before: Tensor
     after: Tensor
     nonfinite: Tensor | None
-
-
-class _AfterAccumulation:
-    """A gradient hook that stays behind when the parameter is copied or pickled."""
-
-    def __init__(self, meter: GradientMeter, name: str) -> None:
-        self._meter = meter
-        self._name = name
-
-    def __call__(self, parameter: Tensor) -> None:
-        self._meter.accumulated(self._name)
-
-    def __deepcopy__(self, memo: object) -> "_NoHook":
-        return _NoHook()
-
-    def __reduce__(self) -> "tuple[type[_NoHook], tuple[()]]":
-        return _NoHook, ()
-
-
-class _BeforeAccumulation(_AfterAccumulation):
-    """The same, called with the new gradient before it is added to the old one; autograd.grad calls it too."""
-
-    __torch_unserializable__ = True
-
-    def __call__(self, gradient: Tensor) -> None:
-        self._meter.computed(self._name)
-
-
-class _NoHook:
-    """What is left of a hook in a copy of the parameter."""
-
-    def __call__(self, parameter: Tensor) -> None:
-        return None
 
 
 def total_norm(norms: Iterable[Tensor]) -> Tensor | None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import Event, no_update_event, replaced_event, skipped_event
+from graddiag.recording.events import Event, no_update_event, replaced_event
 from graddiag.recording.faults import Faults
 from graddiag.recording.following import Following, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
@@ -255,7 +255,7 @@ class StepRecorder:
         self._outputs.stop()
         if not self._given_up:
             self._guard(Part.OUTPUTS, self._take_outputs)
-            self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.of_step(self._step), warn=True))
+            self._guard(Part.FOLLOWING, self._take_unfollowed)
             self._guard(Part.SIGNALS, self._take_signals)
         self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
 
@@ -327,6 +327,10 @@ class StepRecorder:
         if self._outputs.half:
             self._writer.note(outputs=", ".join(sorted(self._outputs.half)))
 
+    def _take_unfollowed(self) -> None:
+        reached = frozenset[int]() if self._norms is None else self._norms.reached
+        self._log_events(self._following.of_step(self._step, reached), warn=True)
+
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
@@ -385,16 +389,12 @@ class StepRecorder:
             self._guard(Part.SPECTRA, self._write_spectra)
 
     def _write_spectra(self) -> None:
-        spectra = full_spectra(self._module)
-        if spectra:
+        if spectra := full_spectra(self._module):
             self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
 
     def _spectra(self) -> dict[str, Spectrum]:
         return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
 
     def _log_totals(self) -> None:
-        left_out = self.gradients.left_out()
-        if left_out:
-            self._writer.append(schema.TABLE_EVENTS, skipped_event(max(self._step - 1, 0), left_out))
-        for event in self._faults.totals(self._step - 1):
+        for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):
             self._writer.append(schema.TABLE_EVENTS, event)

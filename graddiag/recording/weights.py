@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from graddiag import schema
 from graddiag.recording.optimizers import held_names
 from graddiag.recording.parameters import GradientNorms, entries_of, norm_of, total_norm
+from graddiag.tracing.storage import check_whole
 
 
 class WeightCopy:
@@ -20,6 +21,7 @@ class WeightCopy:
 
     def __init__(self, model: nn.Module, names: Collection[str] | None = None) -> None:
         self._model = model
+        check_whole(model)  # it may have been sharded since it was watched
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         with torch.no_grad():
             self._before = {n: p.detach().clone() for n, p in trainable.items() if names is None or n in names}

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from graddiag import kinds
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 OLDEST_READABLE_SCHEMA: Final = 1
 
 INCOMPLETE: Final = "finished, recording incomplete"  # the training ended well; rows could not be written
@@ -129,6 +129,7 @@ EVENT_NO_GRADIENT = "no_gradient"
 EVENT_STATE_DETACHED = "state_detached"
 EVENT_OPTIMIZER_REPLACED = "optimizer_replaced"
 EVENT_NO_UPDATE = "no_update"
+EVENT_GRADIENT_CHANGED = "gradient_changed_between_passes"
 EVENT_ROWS_LOST = "rows_lost"
 EVENT_NOTHING_FOLLOWED = "nothing_followed"
 EVENT_NOT_FOLLOWED = "not_followed"
@@ -148,6 +149,7 @@ EVENT_KINDS: Final = (
     EVENT_STATE_DETACHED,
     EVENT_OPTIMIZER_REPLACED,
     EVENT_NO_UPDATE,
+    EVENT_GRADIENT_CHANGED,
     EVENT_ROWS_LOST,
     EVENT_NOTHING_FOLLOWED,
     EVENT_NOT_FOLLOWED,

@@ -17,6 +17,8 @@ GRAD_W_HH = "grad_w_hh"
 GRAD_W_HH_COSINE = "grad_w_hh_cosine"
 TRANSPORT_GAIN = "transport_gain"
 PASSED = "passed"
+MEMORY_ENDED = "memory_ended"
+STATE_ATTACHED = "state_attached"
 H_RMS = "h_rms"
 C_RMS = "c_rms"
 
@@ -106,7 +108,8 @@ SIGNALS: Final[dict[str, Signal]] = {
             "Transport gain",
             "1",
             "||J_t^T lambda_t|| / ||lambda_t||: stretch of one step back, before bptt:C, tbptt:K or h-detach; "
-            "null where no gradient reached t, or one of the two norms is below the smallest normal number",
+            "operations between two calls are a part of it, samples whose memory ends there are left out; null where "
+            "no gradient reached t, where it is not known, or one of the two norms is below the smallest normal number",
         ),
         Signal(
             PASSED,
@@ -114,6 +117,22 @@ SIGNALS: Final[dict[str, Signal]] = {
             "1",
             "norm of what t sends back after bptt:C, tbptt:K or h-detach / before; null without them",
             since=3,
+        ),
+        Signal(
+            MEMORY_ENDED,
+            "Share of samples whose memory ends later",
+            "share",
+            "samples whose state is reset between two later timesteps (a mask ends an episode), so that what comes "
+            "after cannot reach t; null where no operation lies between the calls",
+            since=4,
+        ),
+        Signal(
+            STATE_ATTACHED,
+            "Initial state in the graph",
+            "1",
+            "at the first timestep that ran: 1 if the sequence begins from a state that a gradient goes through, 0 if "
+            "not; null at all others",
+            since=4,
         ),
         Signal(H_RMS, "RMS of h", "1", "root mean square of h_t over batch and units"),
         Signal(C_RMS, "RMS of c", "1", "root mean square of c_t over batch and units (LSTM)"),

@@ -5,7 +5,7 @@ import shutil
 import time
 import warnings
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,6 +62,7 @@ class RunWriter:
         self._waiting: deque[Future[None]] = deque()
         self._process = os.getpid()
         self._closed = False
+        self._at_end: Callable[[], None] = lambda: None
         self._warned = False
         self._manifest_due = False  # what the manifest says is not on the disk yet
 
@@ -130,6 +131,11 @@ class RunWriter:
             ended = {"status": status, "error": error, "finished": datetime.now(UTC), "writer": None}
             self.manifest = self.manifest.model_copy(update={**ended, "missing": self._parts.missing})
             self._write_manifest()
+            self._at_end()
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """``action`` is called once the run is closed or discarded."""
+        self._at_end = action
 
     def discard(self) -> None:
         """Removes the run's folder, nothing having been recorded into it; of a closed run nothing is removed."""
@@ -138,6 +144,7 @@ class RunWriter:
         self._closed = True
         self._thread.shutdown()
         shutil.rmtree(self.path, ignore_errors=True)
+        self._at_end()
         with suppress(OSError):  # the experiment's folder goes too where it holds no other run
             if self.manifest.experiment is not None:
                 self.path.parent.rmdir()

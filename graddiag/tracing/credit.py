@@ -56,16 +56,19 @@ def tangents_of(trace: Trace) -> Tangents:
     """J_t = d s_t / d s_{t-1} at every timestep of a trace, in the order of the data.
 
     Raises:
-        UnsupportedError: its weights have been changed since it ran.
+        UnsupportedError: its weights have been changed since it ran, or operations lie between its calls.
     """
     if trace.weights is None:
         raise UnsupportedError(
             f"{trace!r}: its weights were changed before the trace was taken, so that their derivatives are gone. Let "
             "`with graddiag.capture(...)` end before optimizer.step()."
         )
-    h_before = trace.before(trace.h, trace.h0)
-    c_before = None if trace.c is None or trace.c0 is None else trace.before(trace.c, trace.c0)
-    along = Trajectory(trace.gates, trace.h, h_before, trace.c, c_before, trace.normed, trace.spread)
+    if trace.given_h is not None:
+        raise UnsupportedError(
+            f"{trace!r}: its state goes through operations between the calls, whose derivatives are not kept. The "
+            "transport gain of each timestep is known."
+        )
+    along = Trajectory(trace.gates, trace.h, trace.h_before, trace.c, trace.c_before, trace.normed, trace.spread)
     return tangents(trace.kind, along, trace.weights)
 
 

@@ -7,10 +7,11 @@ directions of a layer stay in one call: a reverse direction run by itself on the
 order, which changes last bits.
 """
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ LAYER_FUNCTIONS: Final[dict[Any, CellKind]] = {
 CELL_FUNCTIONS: Final[dict[Any, CellKind]] = {
     cell.torch_cell: kind for kind, cell in CELLS.items() if cell.torch_cell is not None
 }
+
+_FRAMES: Final = 10  # between torch's own forward and a fused function there are fewer
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,17 @@ class FusedLayer:
     c_n_feeds_h: bool = False
 
 
-OnLayer = Callable[[Callable[[], FusedLayer]], None]
-"""Is given, for each layer, a function that describes it, so that an observer calls it under its own guard."""
+class KernelObserver(Protocol):
+    """Observes a call of a fused function: what it is given, each layer, and what it returns.
+
+    ``fused`` is given a function that describes a layer, so that an observer calls it under its own guard.
+    """
+
+    def given(self, states: Sequence[Tensor], order: Tensor | None, *, joins: bool) -> None: ...
+
+    def fused(self, made: Callable[[], FusedLayer]) -> None: ...
+
+    def returned(self, output: Tensor | None, finals: Sequence[Tensor]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -59,27 +71,49 @@ class _Settings:
     bidirectional: bool
 
 
-def run(function: Any, args: Sequence[Any], on_layer: OnLayer) -> tuple[Tensor, ...]:
-    """What ``function(*args)`` returns, telling ``on_layer`` of every layer and direction on the way."""
+def run(function: Any, args: Sequence[Any], observer: KernelObserver) -> tuple[Tensor, ...]:
+    """What ``function(*args)`` returns, telling ``observer`` of every layer and direction on the way."""
     kind = LAYER_FUNCTIONS[function]
     packed = not isinstance(args[3], bool)
     if packed:
         x, batch_sizes, hx, weights = args[:4]
-        return _run(function, kind, x, batch_sizes, hx, weights, _Settings(*args[4:9]), on_layer)
+        settings = _Settings(*args[4:9])
+        observer.given(_states(kind, hx), _order_of_packed(), joins=False)
+        return _run(function, kind, x, batch_sizes, hx, weights, settings, observer)
     x, hx, weights = args[:3]
-    batch_first = args[8]
+    batch_first, settings = args[8], _Settings(*args[3:8])
+    observer.given(_states(kind, hx), None, joins=not settings.bidirectional)
     x = x.transpose(0, 1) if batch_first else x
-    output, *states = _run(function, kind, x, None, hx, weights, _Settings(*args[3:8]), on_layer)
+    output, *states = _run(function, kind, x, None, hx, weights, settings, observer)
+    observer.returned(output, states)
     return (output.transpose(0, 1) if batch_first else output, *states)
 
 
-def run_cell(function: Any, args: Sequence[Any], on_layer: OnLayer) -> Any:
-    """What ``function(*args)`` returns, a cell's next state, telling ``on_layer`` of it as of a layer with T = 1."""
+def run_cell(function: Any, args: Sequence[Any], observer: KernelObserver) -> Any:
+    """What ``function(*args)`` returns, a cell's next state, telling ``observer`` of it as of a layer with T = 1."""
     kind = CELL_FUNCTIONS[function]
     x, hx, *weights = args
+    observer.given(_states(kind, hx), None, joins=True)
     result = function(*args)
-    on_layer(partial(_cell, kind, x, _states(kind, hx), weights, _states(kind, result)))
+    observer.fused(partial(_cell, kind, x, _states(kind, hx), weights, _states(kind, result)))
+    observer.returned(None, _states(kind, result))
     return result
+
+
+def _order_of_packed() -> Tensor | None:
+    """Which row of the packed batch each of the user's samples is, [N]; None where the batch came in order.
+
+    The kernel is not told: torch's own ``forward``, which called it, knows.
+    """
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES):
+        if frame.f_code.co_name == "forward" and "unsorted_indices" in frame.f_locals:
+            order = frame.f_locals["unsorted_indices"]
+            return order if isinstance(order, Tensor) else None
+        if frame.f_back is None:
+            return None
+        frame = frame.f_back
+    return None
 
 
 def _run(
@@ -90,7 +124,7 @@ def _run(
     hx: Any,
     weights: Sequence[Tensor],
     settings: _Settings,
-    on_layer: OnLayer,
+    observer: KernelObserver,
 ) -> tuple[Tensor, ...]:
     D = 2 if settings.bidirectional else 1
     per_layer = len(weights) // settings.num_layers
@@ -99,7 +133,7 @@ def _run(
         own = weights[layer * per_layer : (layer + 1) * per_layer]
         state = tuple(s[layer * D : (layer + 1) * D] for s in _states(kind, hx))
         output, *final = _one(function, kind, x, batch_sizes, state, own, settings)
-        on_layer(partial(_layer, kind, layer, (x, batch_sizes), state, own, (output, *final), settings))
+        observer.fused(partial(_layer, kind, layer, (x, batch_sizes), state, own, (output, *final), settings))
         finals.append(tuple(final))
         x = output
         if settings.dropout and settings.train and layer + 1 < settings.num_layers:

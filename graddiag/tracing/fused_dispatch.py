@@ -1,6 +1,6 @@
 """Which observers a module has while it runs: one set for each call, however many record it at the same time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -14,11 +14,16 @@ from graddiag.tracing.fused import CELL_FUNCTIONS, LAYER_FUNCTIONS, FusedLayer, 
 
 
 class CallObserver(Protocol):
-    """Observes the layers of one module call: instrumented ones when called, fused ones by ``fused``."""
+    """Observes the layers of one module call: instrumented ones when called, fused ones by ``fused``; and the states
+    that a kernel is given and returns."""
 
     def __call__(self, call: Call) -> OnBackward: ...
 
+    def given(self, states: Sequence[Tensor], order: Tensor | None, *, joins: bool) -> None: ...
+
     def fused(self, made: Callable[[], FusedLayer]) -> None: ...
+
+    def returned(self, output: Tensor | None, finals: Sequence[Tensor]) -> None: ...
 
 
 class _CallObservers:
@@ -35,9 +40,17 @@ class _CallObservers:
 
         return callbacks[0] if len(callbacks) == 1 else call_all
 
+    def given(self, states: Sequence[Tensor], order: Tensor | None, *, joins: bool) -> None:
+        for observer in self.each:
+            observer.given(states, order, joins=joins)
+
     def fused(self, made: Callable[[], FusedLayer]) -> None:
         for observer in self.each:
             observer.fused(made)
+
+    def returned(self, output: Tensor | None, finals: Sequence[Tensor]) -> None:
+        for observer in self.each:
+            observer.returned(output, finals)
 
 
 _observers: ContextVar[_CallObservers | None] = ContextVar("graddiag_call_observers", default=None)
@@ -70,7 +83,7 @@ class _FusedMode(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in LAYER_FUNCTIONS and not kwargs:
-            return run(func, args, self._observers.fused)
+            return run(func, args, self._observers)
         if func in CELL_FUNCTIONS and not kwargs:
-            return run_cell(func, args, self._observers.fused)
+            return run_cell(func, args, self._observers)
         return func(*args, **(kwargs or {}))

@@ -1,8 +1,10 @@
 """A fused layer that was observed: its immediate gradients are collected by tensor hooks during ``backward()``, and at
 the end of the pass its states are recovered and the adjoint is run once."""
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,7 +16,11 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.differences import difference
 from graddiag.tracing.fused import FusedLayer, layout
+from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
+from graddiag.tracing.passes import Passes
+from graddiag.tracing.second_order import GraphPass, InputGradients, second_order_gradient, weights_by_name
+from graddiag.tracing.storage import check_readable
 from graddiag.tracing.trace import Trace
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -30,18 +36,34 @@ class ObservedFusedLayer:
         layer: FusedLayer,
         direction: int,
         on_reached: Callable[["ObservedFusedLayer"], None],
+        passes: Passes,
+        handed: HandedState | None = None,
+        order: Tensor | None = None,
     ) -> None:
         self.key = TraceKey(module, layer.layer, "reverse" if direction else "forward", call_index)
         self._direction = direction
         self._on_reached = on_reached
         self._layer: FusedLayer | None = _detached(layer)
         self._versions = _versions(self._layer)
+        self._passes = passes
+        self.handed = handed
+        self._order = order
         self._pass = -1
         self._grads: dict[str, Tensor] = {}
         self._waiting: LayerCall | None = None
+        self._is_cell = layer.output.grad_fn is None
+        self._graph_pass = -1
+        self._inputs: InputGradients | None = None
 
     def attach(self, layer: FusedLayer, end: EndOfBackward) -> None:
         """Registers at the nodes that made the layer's results, where every hook of the user's has been applied."""
+        if not self._is_cell:
+            named = {"x": layer.x, "h0": layer.h0, "c0": layer.c0, **weights_by_name(layer.weights[self._direction])}
+            alive = weakref.ref(self)
+            self._inputs = InputGradients(
+                {name: tensor for name, tensor in named.items() if tensor is not None},
+                lambda found: _differentiated(alive(), found, end),
+            )
         for name in ("output", "h_n", "c_n"):
             tensor = getattr(layer, name)
             if tensor is not None and tensor.grad_fn is not None:
@@ -61,6 +83,10 @@ class ObservedFusedLayer:
     def release(self) -> None:
         """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
         self._layer, self._grads = None, {}
+        if self._inputs is not None:
+            self._inputs.release()
+        if self.handed is not None:
+            self.handed.release()
         if self._waiting is not None:
             self._waiting.release()
 
@@ -72,37 +98,87 @@ class ObservedFusedLayer:
             if self._pass != current_pass():
                 self._pass, self._grads = current_pass(), {}
             self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
+            if torch.is_grad_enabled():
+                self._in_graph_pass()
+            elif self._is_cell and self._graph_pass not in (-1, current_pass()):
+                # what a second derivative brings is in the total of a cell's state, and in nothing else of it
+                self._layer_call().beyond = True
             end.schedule(id(self), self._finish)
 
         return collect
 
-    @torch.no_grad()
+    def _in_graph_pass(self) -> None:
+        """A pass with ``create_graph`` brings a gradient: a later pass may differentiate what comes of it."""
+        self._graph_pass = current_pass()
+        if self._inputs is not None:
+            self._inputs.of_pass().results = {name: grad.detach() for name, grad in self._grads.items()}
+
+    def differentiated(self, found: GraphPass) -> None:
+        """At the end of a pass that went through the gradient which this layer made in the pass ``found``."""
+        layer_call = self._layer_call()
+        assert layer_call.call is not None
+        total = second_order_gradient(layer_call.call, found, self._results(found.results, layer_call.call))
+        layer_call.add_beyond(total)
+        layer_call.commit()
+
+    def sent_in_pass(self) -> tuple[Tensor, Tensor | None] | None:
+        """What it sends back to its initial state in the pass under way; None where nothing reached it."""
+        if self._pass != current_pass():
+            return None
+        self._add()
+        return self._layer_call().sent_in_pass()
+
+    def drop(self) -> None:
+        """The gradients of the passes so far were thrown away."""
+        if self._waiting is not None:
+            self._waiting.drop()
+
     def _finish(self) -> None:
+        self._add()
+        self._layer_call().commit()
+
+    @torch.no_grad()
+    def _add(self) -> None:
+        """Runs the adjoint on what the pass under way has brought, once."""
+        if not self._grads:
+            return
         grads, self._grads = self._grads, {}
         layer_call = self._layer_call()
         call = layer_call.call
         assert call is not None
-        dtype = call.states.h.dtype
-        h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
-        output = self._block(grads["output"], call.lengths) if "output" in grads else None
-        at_h = Immediate(output, h_n).at_h(call.states, call.lengths)
+        found = self._results(grads, call)
+        c_n = found.c_n
+        at_h = replace(found, c_n=None).at_h(call.states, call.lengths)
         if c_n is not None and self._layer is not None and self._layer.c_n_feeds_h:
             c_n = difference(c_n, CELLS[call.kind].grad_c_through_h(call.states, at_h)[-1])
-        immediate = Immediate(output, h_n, c_n)
+        immediate = replace(found, c_n=c_n)
         adj = adjoint(call.kind, call.states, call.weights, at_h, immediate.at_c(call.states, call.lengths))
         layer_call.add(immediate, adj, recurrent_gradient(call.states, adj))
+
+    def _results(self, grads: Mapping[str, Tensor], call: Call) -> Immediate:
+        """This direction's part of the gradients at the results, in the order of processing."""
+        dtype = call.states.h.dtype
+        h_n, c_n = (grads[name][self._direction].to(dtype) if name in grads else None for name in ("h_n", "c_n"))
+        return Immediate(self._block(grads["output"], call.lengths) if "output" in grads else None, h_n, c_n)
 
     @torch.no_grad()
     def _layer_call(self) -> LayerCall:
         if self._waiting is None:
             self._waiting = LayerCall(
-                self.key.module, self.key.call, self._recovered(), lambda _: self._on_reached(self)
+                self.key.module,
+                self.key.call,
+                self._recovered(),
+                lambda _: self._on_reached(self),
+                self._passes,
+                self.handed,
+                self._order,
             )
         return self._waiting
 
     def _recovered(self) -> Call:
         layer = self._layer
         assert layer is not None
+        check_readable(self.key.module, (layer.x, layer.h0, layer.c0, layer.output, *_all_tensors(layer.weights)))
         run_dtype = layer.output.dtype
         changed = {name for name, version in _versions(layer).items() if version != self._versions[name]}
         if changed - {"output"} or (changed and run_dtype in _HALF):
@@ -137,6 +213,11 @@ class ObservedFusedLayer:
         return flip(block, lengths) if self._direction else block
 
 
+def _differentiated(layer: ObservedFusedLayer | None, found: GraphPass, end: EndOfBackward) -> None:
+    if layer is not None:
+        end.schedule(("second", id(layer), found.number), partial(layer.differentiated, found))
+
+
 def _detached(layer: FusedLayer) -> FusedLayer:
     def detach(weights: Weights) -> Weights:
         return Weights(*(None if w is None else w.detach() for w in _tensors(weights)))  # type: ignore[arg-type]
@@ -152,6 +233,10 @@ def _versions(layer: FusedLayer) -> dict[str, int]:
         versions["c0"] = layer.c0._version
     versions["weights"] = sum(w._version for ws in layer.weights for w in _tensors(ws) if w is not None)
     return versions
+
+
+def _all_tensors(weights: Sequence[Weights]) -> list[Tensor | None]:
+    return [tensor for each in weights for tensor in _tensors(each)]
 
 
 def _tensors(weights: Weights) -> tuple[Tensor | None, ...]:

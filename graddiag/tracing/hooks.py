@@ -2,20 +2,29 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from torch import is_grad_enabled, nn
 
 from graddiag.cells import Instrumented
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
+from graddiag.tracing.joined import join
+from graddiag.tracing.model_hook import ModelHook, is_transformed
 from graddiag.tracing.observed_calls import ModuleCallObserver, ObservedCalls
-from graddiag.tracing.state_links import StateLinks, join
+from graddiag.tracing.passes import Passes, owners
+from graddiag.tracing.state_links import StateLinks
 from graddiag.tracing.trace import Trace
+
+# why calls of a module cannot be observed
+WRITTEN_ANEW: Final = "it runs none of torch's recurrent functions: its forward is written anew"
+COMPILED: Final = "torch.compile runs it, and no hook of Python runs in compiled code"
+TRANSFORMED: Final = "it runs inside of torch.func (vmap, grad), where tensors have no data"
+REPLICATED: Final = "DataParallel runs copies of it"
 
 Guard = Callable[[str, Callable[[], None]], None]
 """Runs a piece of graddiag's own work for the module named, and handles an error in it."""
@@ -49,16 +58,22 @@ class ModuleHooks:
         self._active = False
         self._calls: Counter[str] = Counter()
         self.calls = Calls()
-        self._links = StateLinks()
-        self._observed = ObservedCalls(keep_all=keep_all)
+        self._passes = Passes(model, self._zeroed)
+        self._links = StateLinks(self._passes)
+        self._observed = ObservedCalls(self._passes, keep_all=keep_all)
         self._muted: set[str] = set()
         self._running = _Running()
         self._handles: list[Any] = []
         self.left_out = self._observed.left_out
-        self.detached: dict[str, int] = {}  # of the step taken last: states cut off between calls, by module
+        # of the step taken last, by module: states cut off between calls; why the gain is missing
+        self.detached: dict[str, int] = {}
+        self.reasons: dict[str, str] = {}
         self._model = model
         self._without = frozenset(without)
         self._followed: dict[str, nn.Module] = {}
+        self._hooks: dict[str, ModelHook] = {}
+        self._noticed: set[str] = set()
+        self._skipped: dict[str, str] = {}  # modules whose calls cannot be observed, with the reason
         self.find()
 
     def find(self) -> list[str]:
@@ -67,8 +82,9 @@ class ModuleHooks:
         new = [name for name, module in found.items() if self._followed.get(name) is not module]
         for name in new:
             self._followed[name] = found[name]
-            self._handles.append(found[name].register_forward_pre_hook(_Hook(self._enter, name), with_kwargs=True))
-            leave = _Hook(self._leave, name)
+            self._hooks[name] = ModelHook(self._enter, name)
+            self._handles.append(found[name].register_forward_pre_hook(self._hooks[name], with_kwargs=True))
+            leave = ModelHook(self._leave, name)
             self._handles.append(found[name].register_forward_hook(leave, with_kwargs=True, always_call=True))
         return new
 
@@ -81,7 +97,13 @@ class ModuleHooks:
     def unheard(self) -> dict[str, str]:
         """The modules that ran since ``start`` and of which nothing was observed, with the reason."""
         ran = (name for name in self._calls if name not in self._observed.heard and name not in self._muted)
-        return dict.fromkeys(ran, "it runs none of torch's recurrent functions: its forward is written anew")
+        traced = (name for name, hook in self._hooks.items() if hook.traced)
+        return dict.fromkeys(ran, WRITTEN_ANEW) | dict.fromkeys(traced, COMPILED) | self._skipped
+
+    def unheard_of(self, reached: Collection[int]) -> list[str]:
+        """The modules of which no call was ever noticed, and whose parameters (``reached``, by id) got a gradient."""
+        silent = (item for item in self._followed.items() if item[0] not in self._noticed)
+        return [name for name, module in silent if any(id(p) in reached for p in module.parameters())]
 
     def start(self, *, own_weights: bool = False) -> None:
         """From here on every forward pass with gradients is observed; what was observed before is forgotten.
@@ -91,10 +113,12 @@ class ModuleHooks:
         """
         self._forget()
         self._observed.start(own_weights=own_weights)
+        self._passes.start()
         self._active = True
 
     def stop(self) -> None:
         self._active = False
+        self._passes.stop()
 
     def mute(self, module: str) -> None:
         """Observes ``module`` no longer, and leaves out what was observed of it in this step."""
@@ -106,8 +130,9 @@ class ModuleHooks:
         Without ``keep_all`` those that a gradient reached. Calls that carry on from one another are one; they are
         counted in the order in which they began. What cannot be recovered is named in ``left_out``, with the reason.
         """
-        traces = join(self._observed.traces(self._muted), self._links.links)
+        traces = join(self._observed.traces(self._muted), self._observed.handed())
         self.detached = dict(self._links.detached)
+        self.reasons = self._reasons(traces)
         self._forget()
         return _renumbered(traces)
 
@@ -116,34 +141,66 @@ class ModuleHooks:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._passes.stop()
         self._forget()
         self._active = False
 
     def _forget(self) -> None:
         self._observed.forget()
         self._calls.clear()
-        self._links = StateLinks()
+        self._passes.forget()
+        self._links = StateLinks(self._passes)
+
+    def _reasons(self, traces: Sequence[Trace]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for (module, _), handed in self._observed.handed().items():
+            if handed.attached and handed.reason is not None:
+                found.setdefault(module, handed.reason)
+        for trace in traces:
+            for reason in trace.gaps.values():
+                found.setdefault(trace.module, reason)
+        return found
+
+    def _zeroed(self, parameter: int) -> None:
+        """The gradient that an earlier pass of the step left in a parameter was thrown away before another pass."""
+        by_parameter = owners(self._followed)
+        frozen = {name for name in self._followed if not any(name in names for names in by_parameter.values())}
+        modules = by_parameter.get(parameter, set()) | frozen
+        if modules:
+            self._observed.drop(modules)
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         stack = ExitStack()
         self._running.stacks.append(stack)
-        if is_grad_enabled() and name not in self._muted:
-            self._guard(name, partial(self.calls.note, name, module, args, kwargs))
-        if self._active and is_grad_enabled() and name not in self._muted:
-            if self._observed and self._stale():
-                self._forget()
-            index = self._calls[name]
-            self._calls[name] += 1
-            self._links.starts(name, index, module, args, kwargs)
-            observer = ModuleCallObserver(self._observed, partial(self._guard, name), name, index)
-            stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
+        self._noticed.add(name)
+        if not is_grad_enabled() or name in self._muted:
+            return
+        if reason := _cannot_observe(module):
+            self._skipped[name] = reason
+            return
+        self._guard(name, partial(self.calls.note, name, module, args, kwargs))
+        if self._active:
+            self._guard(name, partial(self._observe, stack, name, module))
+
+    def _observe(self, stack: ExitStack, name: str, module: nn.Module) -> None:
+        """Observes the call that begins, until ``stack`` is closed."""
+        if self._observed and self._stale():
+            self._forget()
+        index = self._calls[name]
+        self._calls[name] += 1
+        observer = ModuleCallObserver(self._observed, self._links, partial(self._guard, name), name, index)
+        stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self._running.stacks:
-            stack = self._running.stacks.pop()
-            if self._active and name not in self._muted:
-                self._links.ends(name, module, output)
-            stack.close()
+            self._running.stacks.pop().close()
+
+
+def _cannot_observe(module: nn.Module) -> str | None:
+    """Why this call of a module cannot be observed; None where it can."""
+    if is_transformed():
+        return TRANSFORMED
+    return REPLICATED if getattr(module, "_is_replica", False) else None
 
 
 class _Running(threading.local):
@@ -151,30 +208,6 @@ class _Running(threading.local):
 
     def __init__(self) -> None:
         self.stacks: list[ExitStack] = []
-
-
-class _Hook:
-    """A forward hook that stays behind when the module is copied or pickled."""
-
-    def __init__(self, action: Callable[..., None], name: str) -> None:
-        self._action = action
-        self._name = name
-
-    def __call__(self, module: nn.Module, *given: Any) -> None:
-        self._action(self._name, module, *given)
-
-    def __deepcopy__(self, memo: Any) -> "_NoHook":
-        return _NoHook()
-
-    def __reduce__(self) -> tuple[type["_NoHook"], tuple[()]]:
-        return _NoHook, ()
-
-
-class _NoHook:
-    """What is left of a hook in a copy of the module."""
-
-    def __call__(self, *_: Any) -> None:
-        return None
 
 
 def _renumbered(traces: list[Trace]) -> list[Trace]:

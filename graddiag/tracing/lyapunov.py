@@ -25,16 +25,20 @@ def leading_growth(trace: Trace) -> LogGrowth | None:
     """How the leading directions of a trace's state grew, after a tenth of the sequence; total [1, n, k].
 
     Of ``schema.LYAPUNOV_EXPONENTS`` directions, and of at most ``schema.LYAPUNOV_SAMPLES`` samples evenly spaced in the
-    batch, with the first, which is the longest of a packed one. None where the layer's derivatives are gone.
+    batch, by their length, with the longest. None where the layer's derivatives are gone, or where its state goes
+    through operations between its calls.
     """
-    if trace.weights is None:
+    if not trace.has_derivatives:
         return None
-    few = _of_samples(trace, slice(None, None, -(-trace.h.shape[1] // schema.LYAPUNOV_SAMPLES)))
+    every = slice(None, None, -(-trace.h.shape[1] // schema.LYAPUNOV_SAMPLES))
+    lengths = trace.lengths
+    chosen = every if lengths is None else lengths.argsort(descending=True, stable=True)[every].sort().values
+    few = _of_samples(trace, chosen)
     J = tangents_of(few)
     return log_growth(J, traversal_of(few, len(trace.h) // 10), min(J.size, schema.LYAPUNOV_EXPONENTS))
 
 
-def _of_samples(trace: Trace, some: slice) -> Trace:
+def _of_samples(trace: Trace, some: slice | Tensor) -> Trace:
     """What the derivatives of a trace are made of, of some of its samples."""
 
     def chosen(block: Tensor | None) -> Tensor | None:

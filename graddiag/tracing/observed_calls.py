@@ -1,7 +1,7 @@
 """The layers that have run in a step and wait for their gradient, and the observer of one call of a module."""
 
 import weakref
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,7 +14,10 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.fused import FusedLayer
 from graddiag.tracing.fused_layer import ObservedFusedLayer
+from graddiag.tracing.handed_state import HandedState
 from graddiag.tracing.layer_call import LayerCall, WeightCopies
+from graddiag.tracing.passes import Passes
+from graddiag.tracing.state_links import StateLinks
 from graddiag.tracing.trace import Trace
 
 
@@ -26,6 +29,13 @@ class ObservedCall(Protocol):
 
     @property
     def key(self) -> TraceKey: ...
+
+    @property
+    def handed(self) -> HandedState | None: ...
+
+    def sent_in_pass(self) -> tuple[Tensor, Tensor | None] | None: ...
+
+    def drop(self) -> None: ...
 
     def own_weights(self, copies: WeightCopies) -> None: ...
 
@@ -41,7 +51,8 @@ class ObservedCalls:
     could not be made, by key. ``heard``: the modules of which a layer was observed.
     """
 
-    def __init__(self, *, keep_all: bool) -> None:
+    def __init__(self, passes: Passes, *, keep_all: bool) -> None:
+        self.passes = passes
         self._keep_all = keep_all
         self._observed: list[weakref.ref[ObservedCall]] = []
         self._held: list[ObservedCall] = []
@@ -86,6 +97,18 @@ class ObservedCalls:
                 self.left_out[observed.key] = str(error)
         return found
 
+    def handed(self) -> dict[tuple[str, int], HandedState]:
+        """What each call was given, by module and call."""
+        alive = (observed for observed in (reference() for reference in self._observed) if observed is not None)
+        return {(each.key.module, each.key.call): each.handed for each in alive if each.handed is not None}
+
+    def drop(self, modules: Collection[str]) -> None:
+        """The gradients of these modules from earlier passes were thrown away."""
+        for reference in self._observed:
+            observed = reference()
+            if observed is not None and observed.key.module in modules:
+                observed.drop()
+
     def forget(self) -> None:
         """Lets go of every layer and its tensors."""
         for reference in self._observed:
@@ -100,13 +123,30 @@ class ModuleCallObserver:
     """Observes the layers of one call of one recurrent module, instrumented or fused. ``guard`` runs its work."""
 
     def __init__(
-        self, calls: ObservedCalls, guard: Callable[[Callable[[], None]], None], module: str, call_index: int
+        self,
+        calls: ObservedCalls,
+        links: StateLinks,
+        guard: Callable[[Callable[[], None]], None],
+        module: str,
+        call_index: int,
     ) -> None:
         self._calls = calls
+        self._links = links
         self._guard = guard
         self._module = module
         self._index = call_index
         self._end = EndOfBackward(guard)
+        self._handed: HandedState | None = None
+        self._order: Tensor | None = None
+
+    def given(self, states: Sequence[Tensor], order: Tensor | None, *, joins: bool) -> None:
+        """The kernel begins with these states; ``order`` and ``joins`` as in ``graddiag.cells.Observer``."""
+        self._order = order
+        self._guard(partial(self._note_given, states, joins=joins))
+
+    def returned(self, output: Tensor | None, finals: Sequence[Tensor]) -> None:
+        """The kernel has returned this output [T, N, S] and these final states."""
+        self._guard(partial(self._links.returned, self._module, self._index, output, finals))
 
     def __call__(self, call: Call) -> OnBackward:
         observed: list[LayerCall] = []
@@ -114,21 +154,32 @@ class ModuleCallObserver:
 
         def add_gradients(immediate: Immediate, adjoint: Adjoint, grad_w_hh: Tensor) -> None:
             for layer_call in observed:
+                self._end.schedule(id(layer_call), layer_call.commit)
                 self._guard(partial(layer_call.add, immediate, adjoint, grad_w_hh))
 
         return add_gradients
-
-    def _observe(self, call: Call) -> LayerCall:
-        layer_call = LayerCall(self._module, self._index, call, self._calls.hold)
-        self._calls.add(layer_call)
-        return layer_call
 
     def fused(self, made: Callable[[], FusedLayer]) -> None:
         """Observes every direction of a fused layer; ``made`` describes it."""
         self._guard(lambda: self._observe_directions(made()))
 
+    def _note_given(self, states: Sequence[Tensor], *, joins: bool) -> None:
+        self._handed = self._links.given(self._module, self._index, states, self._guard, self._end, joins=joins)
+
+    def _observe(self, call: Call) -> LayerCall:
+        calls = self._calls
+        observed = LayerCall(self._module, self._index, call, calls.hold, calls.passes, self._handed, self._order)
+        self._add(observed)
+        return observed
+
     def _observe_directions(self, layer: FusedLayer) -> None:
+        calls, where = self._calls, (self._module, self._index)
         for direction in range(len(layer.weights)):
-            observed = ObservedFusedLayer(self._module, self._index, layer, direction, self._calls.hold)
-            self._calls.add(observed)
+            observed = ObservedFusedLayer(*where, layer, direction, calls.hold, calls.passes, self._handed, self._order)
+            self._add(observed)
             observed.attach(layer, self._end)
+
+    def _add(self, observed: LayerCall | ObservedFusedLayer) -> None:
+        self._calls.add(observed)
+        if self._handed is not None:
+            self._handed.layers.append(weakref.ref(observed))

@@ -43,14 +43,44 @@ def signals(trace: Trace) -> Signals:
     missing: dict[str, Tensor] = {}
     if trace.c is not None:
         columns[schema.C_RMS] = _rms(trace.c, real)
-    if trace.grad_h is not None:
+    columns |= _handed_on(trace, missing)
+    if trace.grad_h is not None and trace.grad_h_direct is None:
+        by_sample = norm(trace.grad_h)
+        columns |= {schema.GRAD_H: norm(by_sample), schema.GRAD_H_MAX: by_sample.amax(-1)}
+    elif trace.grad_h is not None:
         columns |= _gradient_norms(trace) | _weight_contributions(trace)
         columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
         if trace.unclipped_h is not None:
             columns[schema.PASSED], missing[schema.PASSED] = transform_ratio(trace)
+        missing |= _unsplit(trace, columns)
         missing[schema.GRAD_W_HH_COSINE] = columns[schema.GRAD_W_HH_COSINE].isnan() & (columns[schema.GRAD_W_HH] == 0)
     gates = {name: gate_statistics(gate, name, trace, real) for name, gate in trace.gates.items()}
     return Signals(trace.key, columns, gates, missing)
+
+
+def _handed_on(trace: Trace, missing: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The columns about the state that goes from call to call, where they say something."""
+    T, columns = len(trace.h), {}
+    if trace.attached is not None and T:
+        columns[schema.STATE_ATTACHED] = trace.h.new_full((T,), float(trace.attached), dtype=torch.float64)
+        first = 0 if trace.direction == "forward" else T - 1
+        missing[schema.STATE_ATTACHED] = torch.arange(T, device=trace.h.device) != first
+    if trace.memory_ended is not None:
+        columns[schema.MEMORY_ENDED] = trace.memory_ended
+        missing[schema.MEMORY_ENDED] = torch.zeros_like(trace.memory_ended, dtype=torch.bool)
+    return columns
+
+
+def _unsplit(trace: Trace, columns: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Where the immediate gradient, and what came along the cell, are not known apart, by column, [T]."""
+    if not trace.unsplit:
+        return {}
+    lost = torch.zeros(len(trace.h), dtype=torch.bool, device=trace.h.device)
+    lost[torch.tensor(list(trace.unsplit), device=lost.device)] = True
+    names = [name for name in (schema.GRAD_H_DIRECT, schema.GRAD_C_PATH) if name in columns]
+    for name in names:
+        columns[name] = torch.where(lost, torch.nan, columns[name])
+    return dict.fromkeys(names, lost)
 
 
 def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
@@ -76,18 +106,21 @@ def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
     J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
-    a policy inside of back-propagation does to it, which ``transform_ratio`` has.
+    a policy inside of back-propagation does to it, which ``transform_ratio`` has. Operations between two calls that the
+    state goes through belong to J_t. Samples whose memory ends between t-1 and t are left out of both norms.
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 5; for an LSTM on the full state (h, c).
     """
     assert trace.grad_h is not None
-    arrived, sent = norm(norm(trace.grad_h)), _sent(trace)
+    arrived, sent = _size(trace.grad_h, None, trace.left_out), _sent(trace)
     if trace.sent_c is not None:
         at_c = trace.arrived(trace.sent_c)
         if trace.grad_c_direct is not None:
             at_c = at_c + trace.grad_c_direct
-        arrived = torch.hypot(arrived, norm(norm(at_c)))
+        arrived = torch.hypot(arrived, _size(at_c, None, trace.left_out))
     nothing = (arrived == 0) | underflowed(arrived, sent, trace.grad_h.dtype)
+    if trace.gaps:
+        nothing[torch.tensor(sorted(trace.gaps), device=nothing.device)] = True
     return torch.where(nothing, torch.nan, sent / arrived), nothing
 
 
@@ -95,7 +128,7 @@ def transform_ratio(trace: Trace) -> tuple[Tensor, Tensor]:
     """What a policy inside of back-propagation left of what t sends back, ||after|| / ||before||, [T], and where it has
     no value since nothing was sent, [T]. 0 is a cut."""
     assert trace.sent_h is not None
-    before, after = _sent(trace), _size(trace.sent_h, trace.sent_c)
+    before, after = _sent(trace), _size(trace.sent_h, trace.sent_c, trace.left_out)
     nothing = before < torch.finfo(trace.sent_h.dtype).tiny
     return torch.where(nothing, torch.nan, after / before), nothing
 
@@ -103,14 +136,17 @@ def transform_ratio(trace: Trace) -> tuple[Tensor, Tensor]:
 def _sent(trace: Trace) -> Tensor:
     """||J_t^T lambda_t||, [T]."""
     assert trace.sent_h is not None
+    if trace.moved_h is not None:
+        return _size(trace.moved_h, trace.moved_c, trace.left_out)
     if trace.unclipped_h is not None:
-        return _size(trace.unclipped_h, trace.unclipped_c)
-    return _size(trace.sent_h, trace.sent_c)
+        return _size(trace.unclipped_h, trace.unclipped_c, trace.left_out)
+    return _size(trace.sent_h, trace.sent_c, trace.left_out)
 
 
-def _size(at_h: Tensor, at_c: Tensor | None) -> Tensor:
-    size = norm(norm(at_h))
-    return size if at_c is None else torch.hypot(size, norm(norm(at_c)))
+def _size(at_h: Tensor, at_c: Tensor | None, left_out: Tensor | None) -> Tensor:
+    """L2 norm over the batch, without the samples that are left out, and over units, [T]."""
+    by_sample = norm(at_h) if at_c is None else torch.hypot(norm(at_h), norm(at_c))
+    return norm(by_sample if left_out is None else by_sample.masked_fill(left_out, 0))
 
 
 def underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
@@ -125,7 +161,7 @@ def _weight_contributions(trace: Trace) -> dict[str, Tensor]:
     """||G_t|| and the cosine between G_t and the sum of all G_t, [T] each; the cosine of a zero G_t is NaN."""
     assert trace.grad_a_hh is not None
     assert trace.grad_w_hh is not None
-    delta, before = trace.grad_a_hh, trace.before(trace.h, trace.h0)
+    delta, before = trace.grad_a_hh, trace.h_before
     total = trace.grad_w_hh
     largest = total.abs().amax()
     # in units of the largest entry, so that the digits of tiny gradients survive the product

@@ -51,7 +51,7 @@ def snapshot(trace: Trace) -> Snapshot:
         for measure, holds in saturation(gate, name, trace).items():
             gates[schema.gate_column(measure, name)] = _mean(holds, real)
     at = loss_timesteps(len(trace.h), trace.direction)
-    matrix = None if trace.weights is None else credit(trace, at)
+    matrix = credit(trace, at) if trace.has_derivatives and trace.grad_h_direct is not None else None
     return Snapshot(trace.key, norm(trace.grad_h.transpose(1, 2)), gates, matrix, at, leading_growth(trace))
 
 

@@ -34,6 +34,9 @@ Node = Any
 
 _MARK: Final = "graddiag_states"
 
+# operations whose derivative is 0 where the value is beyond a bound
+_SATURATING: Final = ("Clamp", "Relu", "Hardtanh", "Threshold", "Hardsigmoid", "Hardswish", "Minimum", "Maximum")
+
 
 class Edge(NamedTuple):
     """One output of an operation: the node that made it, and which output of that node it is."""
@@ -98,11 +101,12 @@ class Way:
         return bool(self.roots) and all(root is not None and root in self.ends for root in self.roots)
 
     @torch.no_grad()
-    def send_back(self, grads: Sequence[Tensor | None]) -> dict[Hashable, Tensor]:
+    def send_back(self, grads: Sequence[Tensor | None], *, unsaturated: bool = False) -> dict[Hashable, Tensor]:
         """What gradients of the states are as gradients of the earlier states, by key: J^T g.
 
         Args:
             grads: one for each state, in its shape; None is 0.
+            unsaturated: whether a clamp or a relu passes everything on, which tells its zeros from those of a mask.
 
         Returns:
             By key of ``sources``, in the shape of that state; a state that nothing is sent to is left out. Where two
@@ -116,6 +120,7 @@ class Way:
         at_ends: dict[Edge, Tensor] = {}
         waiting: dict[Node, dict[int, Tensor]] = {}
         on_way = set(self.nodes)
+        call = _call_unsaturated if unsaturated else _call
         for root, grad in zip(self.roots, grads, strict=True):
             if root is not None and grad is not None:
                 self._arrive(root, grad, at_ends, waiting, on_way)
@@ -123,7 +128,7 @@ class Way:
             grads_in = waiting.pop(node, None)
             if grads_in is None:
                 continue
-            for (following, input_nr), grad in zip(node.next_functions, _call(node, grads_in), strict=False):
+            for (following, input_nr), grad in zip(node.next_functions, call(node, grads_in), strict=False):
                 if following is not None and grad is not None:
                     self._arrive(Edge(following, input_nr), grad, at_ends, waiting, on_way)
         return {key: grad for edge, grad in at_ends.items() for key in self.ends[edge]}
@@ -295,6 +300,12 @@ def _call(node: Node, grads: Mapping[int, Tensor]) -> Sequence[Tensor | None]:
             f"{type(node).__name__} between the calls could not be run again: {type(error).__name__}: {error}"
         ) from error
     return sent if isinstance(sent, tuple) else (sent,)
+
+
+def _call_unsaturated(node: Node, grads: Mapping[int, Tensor]) -> Sequence[Tensor | None]:
+    if not type(node).__name__.startswith(_SATURATING):
+        return _call(node, grads)
+    return tuple(None if following is None else grads[0] for following, _ in node.next_functions[:1])
 
 
 def _fitted(edge: Edge, grad: Tensor) -> Tensor:

@@ -2,10 +2,10 @@
 
 import torch
 from torch import nn
-from torch.distributed.tensor import DTensor
 
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.storage import check_whole
 
 
 def check_supported(model: nn.Module) -> None:
@@ -22,18 +22,14 @@ def check_supported(model: nn.Module) -> None:
                 name,
                 module,
                 f"torch.compile may run its recurrent layer {inside!r} where no hook can follow",
-                "Watch the model without torch.compile, or compile the parts around the recurrent layers.",
+                "Watch the model that torch.compile was given, and call the layer in a method with "
+                "@torch.compiler.disable; or compile the parts around the recurrent layers.",
             )
         if isinstance(module, torch.jit.ScriptModule) and name == "":
             raise _refusal(name, module, "it is scripted", "Watch the Python module that it was made from.")
         if isinstance(module, nn.DataParallel) and recurrent:
             raise _refusal(name, module, "it runs copies of its modules", "Use DistributedDataParallel, or one device.")
-    for name, parameter in model.named_parameters():
-        if isinstance(parameter, DTensor):
-            raise UnsupportedError(
-                f"parameter {name!r} is a DTensor (FSDP or tensor parallel): the norm of a shard is not that of "
-                "the gradient. Watch the model without sharding, or with DistributedDataParallel."
-            )
+    check_whole(model)
 
 
 def _is_compiled(module: nn.Module) -> bool:

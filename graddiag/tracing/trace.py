@@ -26,7 +26,9 @@ class Trace:
         kind: lstm, gru, rnn_tanh, rnn_relu, rnn_sigmoid, rnn_identity, rnn_truncated-relu, the same with rnn_residual_.
         h: [T, N, P]; h0: [N, P]; c: [T, N, H] and c0: [N, H] for an LSTM.
         gates: activations by name, [T, N, H] each: i f g o (LSTM), r z n (GRU), h (RNN; phi(a) in a residual one).
-        grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n.
+        grad_h: total dL/dh_t, [T, N, P]; grad_h_direct: its immediate part, through the output at t and h_n. Where the
+            loss depends on the layer's own gradient (a gradient penalty) the total alone is known, and the others are
+            None.
         grad_c: total dL/dc_t, [T, N, H]; grad_c_direct: the gradient into c_n, or None if there was none.
         grad_a: dL/da_t, [T, N, gates*H], rows in torch's order, at the input side.
         grad_a_hh: the same at the recurrent side; a GRU's n block carries r_t there. G_t = grad_a_hh_t^T h_{t-1}.
@@ -38,6 +40,18 @@ class Trace:
         normed, spread: of a layer norm, see ``graddiag.cells.States``; None without one.
         weights: the layer's parameters as they were in this call; None if they were changed before the trace was
             taken.
+        given_h, given_c: the state that each timestep began from, [T, N, P] and [T, N, H], where operations lie between
+            the calls of a sequence, so that it is not the state before it; None where it is.
+        moved_h, moved_c: what t sends back, behind those operations, for the gain alone, where samples are carried past
+            a call (padding); None where that is ``sent_h`` and ``sent_c``.
+        left_out: [T, N] samples that have no part in the gain at t: their memory ends there (a mask ends an episode),
+            or they are carried past t; None where all have.
+        memory_ended: [T] share of samples whose memory ends at a later timestep, so that nothing of what comes after it
+            can reach t; None where the state goes from call to call as it is.
+        gaps: why the gain is not known, by timestep. unsplit: timesteps whose immediate gradient is not known apart
+            from what the call behind sends; both are in ``grad_h_direct`` there.
+        attached: whether the sequence begins from a state that autograd's graph goes through, so that a gradient goes
+            further back; None where that was not noted.
         ran_in: the dtype of the activations and gradients in the training itself, which may be narrower than that of
             the trace; None where it is the same.
     """
@@ -69,6 +83,32 @@ class Trace:
     spread: Tensor | None = field(default=None, repr=False)
     weights: Weights | None = field(default=None, repr=False)
     ran_in: torch.dtype | None = None
+    given_h: Tensor | None = field(default=None, repr=False)
+    given_c: Tensor | None = field(default=None, repr=False)
+    moved_h: Tensor | None = field(default=None, repr=False)
+    moved_c: Tensor | None = field(default=None, repr=False)
+    left_out: Tensor | None = field(default=None, repr=False)
+    memory_ended: Tensor | None = field(default=None, repr=False)
+    gaps: Mapping[int, str] = field(default_factory=dict, repr=False)
+    unsplit: Sequence[int] = ()
+    attached: bool | None = None
+
+    @property
+    def h_before(self) -> Tensor:
+        """The h that each timestep began from, [T, N, P]."""
+        return self.before(self.h, self.h0) if self.given_h is None else self.given_h
+
+    @property
+    def c_before(self) -> Tensor | None:
+        """The c that each timestep began from, [T, N, H]; None without a cell state."""
+        if self.c is None or self.c0 is None:
+            return None
+        return self.before(self.c, self.c0) if self.given_c is None else self.given_c
+
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether J_t = d s_t / d s_{t-1} is known: the weights are, and nothing lies between the calls."""
+        return self.weights is not None and self.given_h is None
 
     @property
     def dtype(self) -> torch.dtype:

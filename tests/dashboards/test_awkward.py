@@ -13,6 +13,7 @@ AWKWARD = awkward()
 SECTIONS = ("through time", "training", "gates", "weights", "clipping", "health")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
 def test_every_section_of_run_and_compare(open_page: Open, root: Path, made: Made) -> None:
     plain, link = write_all(root, (pair()[0], made))

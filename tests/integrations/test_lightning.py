@@ -1,5 +1,6 @@
 """GraddiagCallback with the Trainer of Lightning, the real one."""
 
+import copy
 import math
 import os
 import subprocess
@@ -215,15 +216,80 @@ def test_a_module_that_clips_by_itself_has_no_policy_of_the_trainer(tmp_path: Pa
     assert math.isclose(run.steps.grad_norm_clipped.iloc[0], 0.01, rel_tol=1e-2)
 
 
-def test_several_optimizers_are_refused_when_training_begins(tmp_path: Path) -> None:
-    class Two(Counting):
-        def configure_optimizers(self) -> Any:
-            self.automatic_optimization = False
-            return [torch.optim.SGD(part.parameters(), lr=0.1) for part in (self.lstm, self.head)]
+class InTurn(Counting):
+    """Manual optimization: two losses and two optimizers a batch, as of adversaries."""
 
-    with pytest.raises(SettingError, match="Two has 2 optimizers"):
-        fit(Two(), tmp_path, GraddiagCallback(run="r", root=tmp_path))
-    assert graddiag.list_runs(tmp_path).empty
+    def __init__(self, lr: float = 0.1, momentum: float = 0.9) -> None:
+        super().__init__(lr, momentum)
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, index: int) -> None:
+        x, y = batch
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(self.head(self.lstm(x.transpose(0, 1))[0][-1]), y)
+            self.manual_backward(loss)
+            self.losses.append(loss.item())
+            optimizer.step()
+
+    def configure_optimizers(self) -> Any:
+        return [torch.optim.SGD(part.parameters(), lr=0.1) for part in (self.lstm, self.head)]
+
+
+def test_manual_optimization_with_several_optimizers_is_a_step_a_round(tmp_path: Path) -> None:
+    alone = trained(tmp_path, kind=InTurn)
+    callback = GraddiagCallback(run="r", root=tmp_path)
+    watched = trained(tmp_path, callback, kind=InTurn)
+    assert all(torch.equal(a, b) for a, b in zip(alone.parameters(), watched.parameters(), strict=True))
+    run = recorded(callback)
+    assert len(run.steps) == BATCHES
+    assert run.steps.loss_0.tolist() == pytest.approx(watched.losses[::2])
+    assert run.steps.loss_1.tolist() == pytest.approx(watched.losses[1::2])
+    assert (run.steps[["updates_0", "updates_1"]] == 1).all(axis=None)
+    assert (run.parameters.update_ratio > 0).all()
+    assert run.manifest.clip is None
+
+
+def test_the_path_is_known_after_the_trainer_has_copied_the_callback(tmp_path: Path) -> None:
+    callback = GraddiagCallback(run="r", root=tmp_path)
+    trained(tmp_path, copy.deepcopy(callback))
+    assert len(recorded(callback).steps) == BATCHES
+
+
+def test_the_other_package_of_the_same_library_is_as_good(tmp_path: Path) -> None:
+    """pytorch_lightning: its classes are not those of lightning.pytorch."""
+    other = needs("pytorch_lightning", "lightning")
+
+    class Model(other.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(3, 5)
+
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            return self.gru(batch[0].transpose(0, 1))[0].square().mean()
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.Adam(self.parameters(), lr=0.1)
+
+    callback = GraddiagCallback(run="r", root=tmp_path)
+    assert isinstance(callback, other.Callback)
+    assert isinstance(callback, pl.Callback)
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    found = []
+    for callbacks in ([], [callback]):
+        torch.manual_seed(0)
+        model = Model()
+        trainer = other.Trainer(
+            accelerator="cpu", max_epochs=1, gradient_clip_val=0.5, callbacks=callbacks, default_root_dir=tmp_path,
+            enable_model_summary=False, **quiet,
+        )  # fmt: skip
+        trainer.fit(model, batches())
+        found.append(list(model.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    run = recorded(callback)
+    assert run.manifest.clip == "norm:0.5"
+    assert len(run.steps) == BATCHES
+    assert run.timesteps.timestep.nunique() == T
 
 
 def test_every_below_one_is_refused_at_once() -> None:

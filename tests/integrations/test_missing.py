@@ -18,6 +18,8 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.delitem(sys.modules, f"graddiag.integrations.{name}", raising=False)
     monkeypatch.setitem(sys.modules, name, None)
+    if name == "lightning":  # its other package is as good
+        monkeypatch.setitem(sys.modules, "pytorch_lightning", None)
     return name
 
 

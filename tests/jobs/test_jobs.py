@@ -84,6 +84,7 @@ def test_arguments_reach_the_command_as_they_are(tmp_path: Path) -> None:
     assert not (Path.cwd() / "pwned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inherited", [signal.default_int_handler, signal.SIG_IGN], ids=["handled", "ignored"])
 def test_stop_closes_the_run_as_interrupted(
     inherited: Callable[..., object] | signal.Handlers, tmp_path: Path, restored_interrupt: None
@@ -99,6 +100,7 @@ def test_stop_closes_the_run_as_interrupted(
     assert not stop(tmp_path, job.id)
 
 
+@pytest.mark.slow
 def test_asked_twice_it_is_ended_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     monkeypatch.setattr(processes, "signal_group", lambda process, since, number: bool(sent.append(number)) or True)

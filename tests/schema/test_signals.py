@@ -74,12 +74,14 @@ def test_a_label_names_one_signal() -> None:
 
 
 def _measured() -> Signals:
-    """Signals of an LSTM under ``bptt``, which has them all, and the same of a loss times 4."""
+    """Signals of an LSTM under ``bptt`` with an operation between two windows, which has them all."""
     torch.manual_seed(0)
     model = graddiag.nn.LSTM(2, 3, dtype=torch.float64)
     attach(parse("bptt:0.5"), model)
     with capture(model) as captured:
-        model(torch.randn(5, 2, 2, dtype=torch.float64))[0].square().sum().backward()
+        first, state = model(torch.randn(3, 2, 2, dtype=torch.float64))
+        second, _ = model(torch.randn(2, 2, 2, dtype=torch.float64), tuple(0.9 * each for each in state))
+        torch.cat((first, second)).square().sum().backward()
     return signals(captured.trace())
 
 

@@ -3,6 +3,9 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -96,3 +99,47 @@ def test_one_module_under_two_names_is_one_module(home: ModuleType) -> None:
             output, _ = layer(output)
         output.sum().backward()
     assert [(trace.module, trace.call) for trace in cap.traces] == [("0", 0), ("0", 1)]
+
+
+LOADS = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "graddiag":
+            raise ImportError("graddiag is not installed here")
+
+sys.meta_path.insert(0, Missing())
+import torch
+for path in sys.argv[1:]:
+    found = torch.load(path, weights_only=False)
+    model = found["model"]
+    for _ in range(2):
+        out = model(torch.randn(4, 2, 3))
+        (out[0] if isinstance(out, tuple) else out).square().mean().backward()
+assert "graddiag" not in sys.modules
+print("loaded")
+"""
+
+
+def test_what_is_pickled_meanwhile_loads_where_graddiag_is_not_installed(tmp_path: Path) -> None:
+    """A model, a deep copy of it, an average of its weights; with its optimizer, schedule and scaler."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), nn.GRU(3, 4))
+    optimizer = torch.optim.Adam(model.parameters())
+    scaler = torch.amp.GradScaler("cpu")
+    paths = []
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path / "runs", scaler=scaler):
+        for step in range(2):
+            optimizer.zero_grad()
+            scaler.scale(model(batch().float())[0].square().mean()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            average = torch.optim.swa_utils.AveragedModel(model)
+            for name, each in {"model": model, "copy": copy.deepcopy(model), "average": average}.items():
+                paths.append(tmp_path / f"{name}-{step}.pt")
+                torch.save({"model": each, "optimizer": optimizer, "scaler": scaler}, paths[-1])
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADS, *map(str, paths)], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert ended.stdout.strip() == "loaded", ended.stderr[-2000:]

@@ -80,7 +80,8 @@ class Diagnosis(Result):
     certain whatever the outcome, the best evidence first; cause: the name of the first, None where nothing in the
     gradient explains it. do_first: one advice, None where there is nothing to do. findings: all, the worst first.
     verdict: one word for lists, in the names of earlier versions: that of the cause where it has one, else by the
-    outcome (healthy, plateau, diverging, overfitting, non-finite, not-measured), or the name of a rule of the user's.
+    outcome (healthy, plateau, diverging, overfitting, non-finite; of an unknown one not-judged where the gradient's way
+    through time was measured, else not-measured), or the name of a rule of the user's.
     summary: outcome, cause and first advice in sentences. notes: what could not be known. timeline: the findings that
     may explain each other, in the order in which they began.
     """
@@ -160,7 +161,7 @@ class Diagnosis(Result):
 
     @property
     def missing(self) -> str | None:
-        return self.lead.sentence if self.verdict == "not-measured" else None
+        return self.lead.sentence if self.verdict in ("not-measured", "not-judged") else None
 
     def finding(self, name: str) -> Finding | None:
         """The finding of that name, or None."""
@@ -275,6 +276,8 @@ def _verdict(outcome: Outcome, causes: Sequence[Finding], findings: Sequence[Fin
         return causes[0].name
     if causes and outcome.fine:
         return "plateau"  # a part of the model is not trained as it should be
+    if own is None and any(each.name == "not-judged" for each in findings):
+        return "not-judged"
     return own or _BY_OUTCOME[outcome.name]
 
 

@@ -30,6 +30,7 @@ FindingName = Literal[
     "threshold-above-all",
     "clipping-never",
     "not-measured",
+    "not-judged",
     "healthy",
 ]
 Strength = Literal["strong", "moderate", "weak"]
@@ -56,7 +57,7 @@ FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
 NOTE_NAMES: Final[tuple[NoteName, ...]] = get_args(NoteName)
 SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 STRENGTHS: Final[tuple[Strength, ...]] = get_args(Strength)
-NEUTRAL_FINDINGS: Final = ("not-measured", "healthy")
+NEUTRAL_FINDINGS: Final = ("not-measured", "not-judged", "healthy")
 # what the outcome is called in lists and by older programs, where no cause of an older name is found
 OUTCOME_FINDINGS: Final = ("overfitting", "diverging", "plateau")
 

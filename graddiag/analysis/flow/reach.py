@@ -168,7 +168,7 @@ def reach(run: Run, selection: Selection, *, thresholds: Thresholds | None = Non
 @remembered
 def _reach(run: Run, selection: Selection, thresholds: Thresholds) -> Reach:
     parts, means = [], _Gains()
-    for found in gains(run, selection, [schema.GRAD_H_DIRECT]):
+    for found in gains(run, selection, [schema.GRAD_H_DIRECT, schema.MEMORY_ENDED]):
         part, logs = _travels(found, selection, thresholds.touched_floor)
         parts.append(part)
         means.add(logs)
@@ -271,7 +271,7 @@ def _travels(found: Gains, selection: Selection, floor: float) -> tuple[_Travels
         found.grid.timesteps,
         _row_means(above_zero),
         _ratios(total, present, logs, touched),
-        np.exp(transport.arrival(logs, total, touched)),
+        np.exp(transport.arrival(logs, total, touched, found.column(schema.MEMORY_ENDED) >= 1)),
         transport.multiples(_growth(found, logs, transport.max_amplification(total, injected))),
         _touched_shares(touched, present),
         int(np.isfinite(above_zero).sum()),

@@ -90,14 +90,15 @@ def only_last(present: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return touched
 
 
-def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
+def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_], ended: NDArray[np.bool_] | None = None) -> Floats:
     """ln of the smallest share of a loss's gradient that reaches a timestep, [S]; NaN where not known.
 
     Each timestep gets its gradient from the nearest later one that the loss touches, by the product of the gains in
     between; a timestep that the loss touches itself has all of it (ln 1 = 0). Where more is left than these gains
     give, since something was added on the way, or where one of them is not known, the ratio of ``total`` = ||dL/dh|| at
     both ends is taken instead; a total of exactly 0 at a timestep is a share of 0. Where a total is at the bounds of
-    float32 the ratio says nothing, and the product of the gains is used alone if it is known.
+    float32 the ratio says nothing, and the product of the gains is used alone if it is known. A total of exactly 0 at a
+    timestep that is ``ended``, since every sample's memory ends behind it, is no share at all.
     """
     if not total.size:
         return np.full(len(total), np.nan)
@@ -112,6 +113,8 @@ def arrival(logs: Floats, total: Floats, touched: NDArray[np.bool_]) -> Floats:
     # what is not 0 does not become so in float64 either
     share = np.where(total == 0, LN_ZERO, np.where(total > 0, np.maximum(share, _LN_LEAST), share))
     known = reached & np.isfinite(total)
+    if ended is not None:
+        known &= ~(ended & (total == 0))
     return np.where(known.any(axis=1), np.where(known, share, np.inf).min(axis=1), np.nan)
 
 

@@ -16,9 +16,10 @@ from graddiag.analysis.selection import Selection, evenly_spaced
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Floats, Ints, Result, Source, source_of
 from graddiag.analysis.words import percent, plural
-from graddiag.run import Run, remembered
+from graddiag.run import Run, numbers, remembered
 
-_NAMES: Final = (schema.GRAD_W_HH, schema.H_RMS)
+_NAMES: Final = (schema.GRAD_W_HH, schema.H_RMS, schema.MEMORY_ENDED)
+_SINCE: Final = 4  # the schema that says whether a state is attached
 _ONE_PLACE: Final = 0.9  # of the steps: a detach cuts at the same timestep
 
 
@@ -36,9 +37,11 @@ class Truncation(Result):
     of the judged steps are cut. faded_share: zeros that a fading gradient, or dead units (gain 0), ran into.
     carried_share: of the steps where it can be seen, those whose first G_t is not 0, so that the layer began from a
     state that was not 0: carried over from an earlier call or step (or given, or learned). carried: whether these are
-    ``Thresholds.usual_share`` of them or more. Nothing of the gradient passed through that state as far as graddiag
-    saw: calls joined by an intact graph are one sequence here (those of a bidirectional layer or of packed sequences
-    are never joined). calls: separate sequences of the module in a step. distance: the task's, in timesteps;
+    ``Thresholds.usual_share`` of them or more, and no gradient goes through it. attached: whether it is part of
+    autograd's graph, so that a gradient goes further back than these timesteps (to an encoder, to a learned state, to a
+    call that is not joined): then nothing is cut off there. Calls whose state depends on one another are one sequence
+    here (those of a bidirectional layer or of packed sequences are never joined). calls: separate sequences of the
+    module in a step. distance: the task's, in timesteps;
     window_short: whether the window (that of tbptt:K if it is shorter) is shorter than that, None where not known.
     """
 
@@ -58,6 +61,7 @@ class Truncation(Result):
     carried: bool = False
     cut_by: str | None = None
     policy_window: int | None = None
+    attached: bool = False
 
     @property
     def windowed(self) -> bool:
@@ -151,6 +155,7 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
     cut = cut & (known_way | _at_one_place(first, cut & ~known_way))
     usual = cut.any() and cut.sum() >= thresholds.usual_share * judged.sum()
     carried_share = _share(carried & known, known)
+    attached = _begins_attached(run, selection, steps)
     return Truncation(
         source_of(run),
         selection,
@@ -165,10 +170,21 @@ def _truncation(run: Run, selection: Selection, thresholds: Thresholds) -> Trunc
         distance,
         None if distance is None or not window else min(window, policy_window or window) - 1 < distance,
         _what_is_missing(parts, selection, bool(judged.any())),
-        carried_share is not None and carried_share >= thresholds.usual_share,
+        carried_share is not None and carried_share >= thresholds.usual_share and not attached,
         (run.manifest.clip or "h-detach") if usual and 2 * by_policy.sum() > cut.sum() else None,
         policy_window,
+        attached,
     )
+
+
+def _begins_attached(run: Run, selection: Selection, steps: Ints) -> bool:
+    """Whether at some of the recorded steps the sequence begins from a state that a gradient goes through."""
+    some = evenly_spaced(steps)
+    if not len(some) or run.manifest.schema_version < _SINCE:
+        return False
+    where = {**selection.where, schema.STEP: some.tolist()}
+    column = run.read(schema.TABLE_TIMESTEPS, columns=[schema.STATE_ATTACHED], where=where)[schema.STATE_ATTACHED]
+    return bool((numbers(column)[0] > 0).any())
 
 
 @dataclass(frozen=True)
@@ -200,7 +216,9 @@ def _ways(found: Gains, selection: Selection, floor: float) -> _Ways:
     first, start = _first_reached(total), _first(present)
     largest = np.where(np.isfinite(total), total, 0.0).max(axis=1, initial=0.0)
     judged = (largest > 0) & np.isfinite(np.where(present, total, 0.0)).all(axis=1)
-    short = judged & (first > start)
+    ended = _at(found.column(schema.MEMORY_ENDED), np.maximum(first - 1, 0))
+    # what lies before the beginning of every sample's episode gets nothing, and nothing is cut off
+    short = judged & (first > start) & ~(ended >= 1)
     by_policy = short & (_at(found.passed, first) == 0)
     cut = by_policy | (short & (_at(total, first) >= floor * largest) & (_at(found.network, first) != 0))
     begun = _at(weight, start)

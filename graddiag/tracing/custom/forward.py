@@ -15,7 +15,8 @@ Leave = Callable[[Any], None]
 class FollowedForward:
     """Stands in for ``module.forward`` until ``remove``: hooks of torch are not called by ``cell.forward(x, h)``.
 
-    enter: called with the arguments; leave: with the result, or None where the call failed. Copies and pickles of the
+    enter: called with the arguments; leave: with the result, or None where the call failed. traced: torch.compile has
+    taken a call, which runs neither. Copies and pickles of the
     module are left with its plain method, which needs no graddiag.
     """
 
@@ -24,11 +25,15 @@ class FollowedForward:
         self._original = module.forward
         self._enter: Enter | None = enter
         self._leave = leave
+        self.traced = False
         self.__signature__ = inspect.signature(module.forward)
         vars(module)["forward"] = self
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if torch.compiler.is_compiling() or self._enter is None:
+        if torch.compiler.is_compiling():
+            self.traced = True
+            return self._original(*args, **kwargs)
+        if self._enter is None:
             return self._original(*args, **kwargs)
         self._enter(args, kwargs)
         output = None

@@ -57,9 +57,11 @@ class CellHooks:
         self.reasons: dict[str, str] = {}  # of the step taken last: why a gain is missing, by cell
         self.detached: Counter[str] = Counter()  # states cut off between two calls, by cell
         self._forget()
+        self._forwards: dict[str, FollowedForward] = {}
         for name, module in self._modules.items():
             enter, leave = partial(self._enter, name, module), partial(self._leave, name)
-            self._handles.append(FollowedForward(module, enter, leave))
+            self._forwards[name] = FollowedForward(module, enter, leave)
+            self._handles.append(self._forwards[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,6 +71,11 @@ class CellHooks:
     def ran(self) -> set[str]:
         """The cells that ran with gradients since ``start``."""
         return {name for name, count in self._counts.items() if count}
+
+    @property
+    def traced(self) -> list[str]:
+        """The cells that ran inside of torch.compile, where they are not followed."""
+        return [name for name, forward in self._forwards.items() if forward.traced]
 
     def start(self, *, credit: bool = False) -> None:
         """From here on every call with gradients is followed; what was before is forgotten. ``credit``: with the

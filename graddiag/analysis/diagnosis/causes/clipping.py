@@ -136,7 +136,17 @@ def _loosen(measured: DiagnosticContext, hard: bool, explodes: bool) -> tuple[Ad
         "Zhang et al. 2020, why gradient clipping accelerates training",
         "continue",
     )
-    raised = measured.clip.advice()
-    if raised is None or not measured.clip.raises or explodes:
+    raised = measured.clip.advice() if measured.clip.raises else _weaker(measured) if hard else None
+    if raised is None or explodes:
         return (meant,)
     return (raised, meant) if hard else (meant, raised)
+
+
+def _weaker(measured: DiagnosticContext) -> Advice:
+    """Of a policy without a threshold of norms (value:C, agc:C): by what it leaves of them."""
+    found = measured.clipping
+    times = 1 / max(found.coefficient_quantiles["50%"], 1e-12)
+    now = f" (now {found.policy})" if found.policy else ""
+    return Advice(
+        f"Raise the clip threshold by a factor of about {times:.1g}{now}.", _HEURISTIC, "raise-clip-threshold"
+    )

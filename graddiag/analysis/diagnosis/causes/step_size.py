@@ -12,6 +12,8 @@ from graddiag.analysis.words import number
 
 _LAST: Final = 10  # recorded updates before a loss got worse
 _MOVED: Final = 0.01  # of the weights: what moves by less in all the steps of a run learns nothing
+_BEFORE: Final = 50  # values before a jump whose spread is its noise
+_DECISIVE: Final = 30.0  # times the noise of the loss: no usual update makes it jump so far in one step
 _FADED: Final = 1e-3  # of its highest: a learning rate that a schedule took to next to nothing
 _RATE_USED: Final = ("large_update", "slow_update", "spike")
 
@@ -248,8 +250,10 @@ def _loss_first(measured: DiagnosticContext, since: int) -> Finding | None:
     norms, steps = measured.history.before.values, measured.history.steps
     recent = norms[(steps < since) & (steps >= since - 3)]
     usual = norms[(steps < since - 3) & (steps >= since - 100)]
-    calm = len(recent) > 0 and len(usual) > 4 and np.nanmax(recent) < 3 * np.nanmedian(usual)
-    if jump < max(8 * course.noise, 0.1 * (course.start - course.best)) or not calm:
+    most = max(3 * np.nanmedian(usual), np.nanmax(usual)) if len(usual) > 4 else np.nan
+    calm = len(recent) > 0 and bool(np.nanmax(recent) <= most)
+    noise = min(course.noise, float(np.std(course.values[max(0, at - _BEFORE) : at])))  # before the jump
+    if jump < max(8 * noise, 0.1 * (course.start - course.best)) or not calm:
         return None
     sentence = (
         f"The loss jumps from {number(float(np.median(before)))} to {number(float(np.median(after)))} at "
@@ -275,6 +279,6 @@ def _loss_first(measured: DiagnosticContext, since: int) -> Finding | None:
         advice,
         (),
         since,
-        "moderate",
+        "strong" if jump > _DECISIVE * noise else "moderate",
         "the data or the task changed",
     )

@@ -7,7 +7,7 @@ from graddiag import schema
 from graddiag.analysis.diagnosis.causes.reach import evidence_of
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, OVERFIT_ONE_BATCH
-from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Severity
+from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, FindingName, Severity
 from graddiag.analysis.flow.fading import Fading
 from graddiag.analysis.flow.reach import Reach
 from graddiag.analysis.words import number, percent, plural
@@ -17,7 +17,7 @@ def not_measured(measured: DiagnosticContext) -> Finding:
     """The way through time was measured in no layer; why, and what it takes."""
     reach = next(iter(measured.reaches), None)
     steps, recorded, layers = len(measured.history.steps), len(measured.recorded), len(measured.selections)
-    reason, advice = _why_nothing(measured, steps) if reach is None else _why_not(reach)
+    reason, advice = _why_nothing(measured, steps) if reach is None else _why_not(measured, reach)
     evidence = (
         Evidence("steps", steps, "", "the run"),
         Evidence("steps with timesteps of a recurrent layer", recorded, "", "the run"),
@@ -52,9 +52,17 @@ def _why_nothing(measured: DiagnosticContext, steps: int) -> tuple[str, str]:
     return "The run holds no timestep of any recurrent layer.", _FOLLOWED
 
 
-def _why_not(reach: Reach) -> tuple[str, str]:
+def _why_not(measured: DiagnosticContext, reach: Reach) -> tuple[str, str]:
     """Of the first layer: the reason, and what to do about it."""
     label = reach.selection.label
+    not_followed = measured.events.get(schema.EVENT_GAIN_MISSING)
+    if not_followed is not None and not reach.n_gains:
+        return not_followed, _FOLLOW_IT
+    if len(reach.timesteps) == 1 and any(each.attached for each in measured.truncations):
+        return (
+            f"The sequences of {label} have one timestep, and a gradient goes through the state that they begin from: "
+            "how far is not known."
+        ), _FOLLOW_IT
     if not reach.missing:
         return f"At no step did a finite gradient above 0 reach {label}.", _REACH_IT
     if not len(reach.steps):
@@ -75,6 +83,10 @@ def _why_not(reach: Reach) -> tuple[str, str]:
 _FOLLOWED: Final = (
     "see that the model has a layer that graddiag follows (torch.nn.RNN, LSTM, GRU or their cells, a cell named with "
     "watch(cells=...), or recorder.tap in a custom loop), and that it runs forward and backward at a recorded step."
+)
+_FOLLOW_IT: Final = (
+    "hand the state on through torch's own operations, or give it to recorder.tap at each timestep: its total gradient "
+    "is recorded whatever lies between."
 )
 _REACH_IT: Final = (
     "see whether the loss depends on this layer, and whether it is finite: look for a detach(), for dead units, or for "
@@ -107,7 +119,7 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "diverging",
             "warning",
             measured,
-            (measured.rate.lower(), stop) if o.best_step else (measured.rate.lower(),),
+            (_changed(o.since), measured.rate.lower(), *((stop,) if o.best_step else ())),
             "the measure of success got worse for good.",
         )
     if o.name == "stuck":
@@ -119,6 +131,13 @@ def of_outcome(measured: DiagnosticContext) -> Finding | None:
             "the measure of success is not better than a constant prediction, or than at the start.",
         )
     return None
+
+
+def _changed(since: int | None) -> Advice:
+    """Of a training that got worse, in which no step was too large: what else was other than before."""
+    at = f" at about step {since:,}" if since else ""
+    text = f"Check what changed{at}: inputs, targets, the sign and the weights of the loss."
+    return Advice(text, PRACTICE, "check-data")
 
 
 def _stuck(measured: DiagnosticContext) -> tuple[Advice, ...]:
@@ -160,11 +179,12 @@ _HEALTHY: Final = "the training learned or is learning, and no other rule gave a
 
 
 def unknown(measured: DiagnosticContext) -> Finding:
-    """Success was not measured; the gradient's way was."""
+    """Success was not measured, or too few steps of it; the gradient's way was, as far as there is one."""
     o = measured.outcome
     advice = Advice("Log a validation metric: `recorder.log(val_loss=...)`.", PRACTICE, "log-metric")
     evidence = evidence_of(min(measured.faded, key=lambda each: each.arriving)) if measured.faded else ()
-    return Finding("not-measured", "info", o.sentence, evidence, "no measure of success is known.", (advice,))
+    name: FindingName = "not-judged" if measured.faded else "not-measured"
+    return Finding(name, "info", o.sentence, evidence, "no measure of success is known.", (advice,))
 
 
 def _how_it_is(fading: Fading) -> str:

@@ -27,6 +27,7 @@ from graddiag.analysis.diagnosis.outcome.levels import (
 )
 from graddiag.analysis.diagnosis.outcome.measures import (
     Measure,
+    accuracy_of_constant,
     constant_loss,
     explained_of,
     goal_of,
@@ -41,6 +42,9 @@ from graddiag.run import Run, numbers, remembered
 
 _FEW: Final = 20  # steps; fewer show nothing
 _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of few steps
+_LASTING: Final = 3  # values at the end
+_NEAR_BOUND: Final = 0.9  # of a share
+_FEW_LEVELS: Final = 5  # made of fewer than 20 values
 _BARELY: Final = 0.1  # of the reference, or of the first value: a smaller gain is none while a part of the model is not
 # trained, or where noise may explain it
 
@@ -122,7 +126,17 @@ def _deciding(run: Run, t: Thresholds) -> Measure | None:
         return goal or explained
     fits = course(explained.steps, explained.values)
     trained = beats(explained, fits, t) or beats(explained, fits, t, best=True) or _fell(run, t)
-    return goal if trained else explained
+    return goal if trained or _beats_constant(run, goal, t) else explained
+
+
+def _beats_constant(run: Run, goal: Measure, t: Thresholds) -> bool:
+    """Whether an accuracy is surely above that of any constant prediction."""
+    most = accuracy_of_constant(run) if goal.is_accuracy else None
+    if most is None:
+        return False
+    found = course(goal.steps, goal.values)
+    lasting = min(-found.last, *(-goal.values[-_LASTING:]))
+    return lasting - most > max(_BARELY, t.loss_noise * found.few * found.error)
 
 
 def _fell(run: Run, t: Thresholds) -> bool:
@@ -219,6 +233,10 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     trained = explained is not None and fits is not None and (beats(explained, fits, t) or _fell(run, t))
     sure = t.loss_noise * max(found.few * (found.noise + found.error), found.best_spread)
     if span <= max(sure, t.goal_least * abs(found.start)):
+        if _regained(measure, found) and (trained or (moved is not None and _memorized(moved, t))):
+            return Judgement("learned", "recovered")
+        if moved is not None and _just_rising(found, t) and _memorized(moved, t):
+            return Judgement("learning")
         no_better = found.start - found.last < max(span / 2, _BARELY * abs(found.start))
         if measure.held_out and no_better and moved is not None and _memorized(moved, t):
             return Judgement("overfits", "never-better", found.best_step)
@@ -230,6 +248,27 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     if overfits is not None:
         return overfits
     return lost_gain(found, span, t) or late_course(found, span, t)
+
+
+def _regained(measure: Measure, found: Course) -> bool:
+    """Whether a share of which more is better (recall, accuracy) fell by more than half after the start and is near its
+    bound 1 at the end. An untrained net has it so by calling all inputs alike, until it begins to tell them apart."""
+    quality = measure.sign * found.levels
+    if measure.sign > 0 or measure.values.min() < -1 or measure.values.max() > 0:
+        return False
+    lasting = min(float(quality[-1]), *(measure.sign * measure.values[-_LASTING:]))
+    return lasting >= _NEAR_BOUND and float(quality.min()) < lasting / 2
+
+
+def _just_rising(found: Course, t: Thresholds) -> bool:
+    """Of few values: whether they were level for most of the run and end well beyond the noise of that."""
+    rise = found.start - found.last
+    few = len(found.levels) <= _FEW_LEVELS
+    return (
+        few
+        and found.best_block == len(found.levels) - 1
+        and rise > max(t.loss_noise * found.start_noise, t.goal_least * abs(found.start))
+    )
 
 
 def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:

@@ -61,6 +61,8 @@ def by_reference(
         return lost
     if not now:
         never = _never(path, reference, t)
+        if never.detail in ("at-chance", "constant-prediction") and _falls_below(path, reference, t):
+            return Judgement("learning", "slow")
         unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
         return Judgement("unknown", "not-significant") if unsure else never
     late = late_course(path, max(span, path.error), t)
@@ -91,6 +93,14 @@ def _may_beat(measure: Measure, found: Course) -> bool:
     gain = measure.reference - level
     plausible = gain > error and gain + 2 * error > _SMALL * abs(measure.reference)
     return plausible or gain > max(measure.least, error)
+
+
+def _falls_below(path: Course, reference: float, t: Thresholds) -> bool:
+    """Whether the losses fall significantly and the last two levels are below the reference: a training that stays at a
+    constant prediction does not pass it."""
+    lasting = max(path.last, path.before_last)
+    gap = max(0.01 * abs(reference), path.error)
+    return path.improving and -path.late_change > 2 * gap and reference - lasting > gap
 
 
 def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:

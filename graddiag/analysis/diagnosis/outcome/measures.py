@@ -29,6 +29,7 @@ _NAMES: Final = (
     (re.compile(rf"(?:^|[_/.\- ]){_MORE}(?:$|[_/.\- ])"), True),
     (re.compile(r"(?:^|[_/.\- ])(?:error|err|wer|cer)(?:$|[_/.\- ])"), False),
 )
+_MOST_NATS: Final = 20.0  # a loss above it is none of a number of classes
 _FEW: Final = 4  # values of a measure say nothing about a course
 
 
@@ -54,6 +55,12 @@ class Measure:
     @property
     def held_out(self) -> bool:
         return bool(re.search(rf"(?:^|[_/.\- ]){_HELD_OUT}(?:$|[_/.\- ])", self.name.lower()))
+
+    @property
+    def is_accuracy(self) -> bool:
+        """Whether it is a share of right answers, as far as its name and its values say."""
+        named = re.search(r"(?:^|[_/.\- ])acc(?:uracy)?(?:$|[_/.\- ])", self.name.lower())
+        return bool(named) and self.sign < 0 and self.values.min() >= -1 and self.values.max() <= 0
 
     def shown(self, value: float) -> float:
         """A value as it was logged."""
@@ -128,6 +135,31 @@ def constant_loss(run: Run) -> tuple[float, float] | None:
     free = len(later) - 1
     error = 1.25 * float(later.std(ddof=1)) / math.sqrt(len(later)) * (1 + 2.5 / free) if free else 0.0
     return float(np.median(later)), error
+
+
+def accuracy_of_constant(run: Run) -> float | None:
+    """The most that any constant prediction can get right, by the entropy of the classes, which is its loss, and their
+    number, which is about exp of the loss of the untrained net, and one more to be sure; None where unknown.
+
+    Source: the inequality of Fano (1961), which a constant prediction of one class and equal others meets.
+    """
+    known, losses = constant_loss(run), scalar(run, schema.LOSS)[1]
+    if known is None or not len(losses) or not 0 < losses[0] < _MOST_NATS:
+        return None
+    others = math.exp(float(losses[0]))
+    low, high = 1 / (others + 1), 1 - 1e-9
+    if _entropy(low, others) <= known[0]:
+        return low
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _entropy(middle, others) > known[0] else (low, middle)
+    return high
+
+
+def _entropy(share: float, others: float) -> float:
+    """In nats, of one class with ``share`` and ``others`` classes that share the rest equally."""
+    rest = 1 - share
+    return -share * math.log(share) - rest * math.log(rest / others)
 
 
 def scalar_names(run: Run) -> list[str]:

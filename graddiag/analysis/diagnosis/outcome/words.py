@@ -104,7 +104,7 @@ def sentence(
             "diverged",
             "lost",
         ): f"{_named(measure)} had reached {best} at step {best_step:,} and is {last} now, worse{at}.",
-        ("diverged", "rose"): f"{went}, above where it began{at}.",
+        ("diverged", "rose"): f"{went}, worse than where it began{at}.",
         ("unknown", "few-steps"): f"{went}: too few steps to judge.",
         ("unknown", "floor-unknown"): f"{went}{flat}. {_FLOOR_UNKNOWN}",
         ("unknown", "not-significant"): f"{ends}{known}: {_NOT_SIGNIFICANT}",

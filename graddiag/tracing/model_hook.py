@@ -1,0 +1,40 @@
+"""Hooks on the user's model and its parameters: left behind by copies, silent where torch.compile traces them."""
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+
+class ModelHook:
+    """Calls ``action(*names, *given)``, as a forward hook or as a hook of a parameter.
+
+    A copy or pickle of the model holds a function of Python's own in its place, which does nothing, so that it loads
+    where graddiag is not installed. Where torch.compile traces the hook it does nothing and ``traced`` becomes True:
+    the compiled code is that of the model without hooks.
+    """
+
+    __torch_unserializable__ = True  # what torch asks of a hook of a tensor, else it warns of a copy
+
+    def __init__(self, action: Callable[..., None], *names: Any) -> None:
+        self._action = action
+        self._names = names
+        self.traced = False
+
+    def __call__(self, *given: Any) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            self.traced = True
+            return
+        self._action(*self._names, *given)
+
+    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
+        return nullcontext().__exit__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
+
+
+def is_transformed() -> bool:
+    """Whether a transformation of torch.func (vmap, grad, jvp) is running: tensors have no data there."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
