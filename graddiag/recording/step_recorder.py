@@ -239,6 +239,7 @@ class StepRecorder:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
         names = None if index is None else self._names_of(index)
         self._guard(Part.PARAMETERS, lambda: self.gradients.take(names))
+        self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
             self._measure_step(made)

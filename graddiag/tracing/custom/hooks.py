@@ -86,6 +86,11 @@ class CellHooks:
     def stop(self) -> None:
         self._active = False
 
+    def used(self) -> None:
+        """An update has used the gradients of the passes so far; ``zero_grad()`` after it throws none of them away."""
+        for record in self._reached:
+            record.is_used = True
+
     def mute(self, name: str) -> None:
         """Follows the cell ``name`` no longer, and leaves out what was followed of it in this step."""
         self._muted.add(name)
@@ -236,7 +241,7 @@ class CellHooks:
             self._pass = CellPass(self._modules, self._guard, filled=filled, credit=self._credit)
         if self._pass.begins(call.record.name) and not _holds_any(self._modules[call.record.name]):
             for record in self._reached:  # zero_grad() has thrown away what the passes before brought
-                if record.name == call.record.name:
+                if record.name == call.record.name and not record.is_used:
                     record.drop()
         self._reached[call.record] = None
         self._pass.reach(call)
