@@ -54,7 +54,7 @@ quick: $(DEV)  ## those of them that are not slow
 test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
 
-test-third-party: $(THIRD_STAMP)  ## the tests with libraries from PyPI that graddiag does not need, in an environment of their own
+test-third-party: $(THIRD_STAMP)  ## the tests with libraries from PyPI that graddiag does not need, in a separate environment
 	OMP_NUM_THREADS=1 $(THIRD)/bin/python -m pytest -m third_party $(PYTEST_ARGS) tests/third_party
 
 coverage: $(DEV)  ## the tests without a browser, and the share of lines covered in each package

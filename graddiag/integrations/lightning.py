@@ -1,7 +1,7 @@
 """A callback for the Trainer of Lightning: ``Trainer(callbacks=[GraddiagCallback(run="my-run")])``.
 
 It is a callback of ``lightning.pytorch`` and of ``pytorch_lightning``, of those that are installed: two packages with
-classes of their own.
+separate classes.
 """
 
 from collections.abc import Mapping

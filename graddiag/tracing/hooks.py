@@ -11,6 +11,7 @@ from typing import Any, Final
 from torch import is_grad_enabled, nn
 
 from graddiag.cells import Instrumented
+from graddiag.tracing.backward import current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
 from graddiag.tracing.joined import join
@@ -61,6 +62,8 @@ class ModuleHooks:
         self._passes = Passes(model, self._zeroed)
         self._links = StateLinks(self._passes)
         self._observed = ObservedCalls(self._passes, keep_all=keep_all)
+        # calls that ran within a backward pass: reentrant checkpointing runs the last part first
+        self._within: set[tuple[str, int]] = set()
         self._muted: set[str] = set()
         self._running = _Running()
         self._handles: list[Any] = []
@@ -137,8 +140,9 @@ class ModuleHooks:
         traces = join(self._observed.traces(self._muted), self._observed.handed())
         self.detached = dict(self._links.detached)
         self.reasons = self._reasons(traces)
+        within = set(self._within)
         self._forget()
-        return _renumbered(traces)
+        return _renumbered(_in_order(traces, within))
 
     def close(self) -> None:
         """Takes every hook off; safe to call twice."""
@@ -152,6 +156,7 @@ class ModuleHooks:
     def _forget(self) -> None:
         self._observed.forget()
         self._calls.clear()
+        self._within.clear()
         self._passes.forget()
         self._links = StateLinks(self._passes)
 
@@ -192,6 +197,8 @@ class ModuleHooks:
             self._forget()
         index = self._calls[name]
         self._calls[name] += 1
+        if current_pass() != -1:
+            self._within.add((name, index))
         observer = ModuleCallObserver(self._observed, self._links, partial(self._guard, name), name, index)
         stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
@@ -212,6 +219,17 @@ class _Running(threading.local):
 
     def __init__(self) -> None:
         self.stacks: list[ExitStack] = []
+
+
+def _in_order(traces: list[Trace], within: set[tuple[str, int]]) -> list[Trace]:
+    """The same traces with those that ran ``within`` a backward pass the other way round, call by call, in the places
+    that they have together."""
+    places = [place for place, trace in enumerate(traces) if (trace.module, trace.call) in within]
+    turned = sorted((traces[place] for place in places), key=lambda trace: -trace.call)
+    found = list(traces)
+    for place, trace in zip(places, turned, strict=True):
+        found[place] = trace
+    return found
 
 
 def _renumbered(traces: list[Trace]) -> list[Trace]:

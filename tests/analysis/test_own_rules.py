@@ -14,7 +14,7 @@ from tests.analysis.runs import FALLING, FLAT, run_of
 
 def test_every_rule_has_a_name_of_its_own_and_the_names_are_in_kebab_case() -> None:
     assert {each.name for each in RULES} == set(FINDING_NAMES) - {
-        *("healthy", "not-measured", "overfitting", "diverging", "plateau")
+        *("healthy", "not-measured", "not-judged", "overfitting", "diverging", "plateau")
     }
     assert all(name == name.lower() and " " not in name for name in get_args(FindingName))
 

@@ -35,7 +35,6 @@ def train(kind: str, root: Path | None) -> tuple[nn.Module, Path | None]:
     return model, callbacks[0].path if callbacks else None
 
 
-@pytest.mark.xfail(reason="an LSTM that packs inside of its own forward is reported as inf", strict=False)
 @pytest.mark.parametrize("kind", ["DeepAR", "RecurrentNetwork"])
 def test_a_network_is_recorded(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

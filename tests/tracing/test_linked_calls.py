@@ -371,3 +371,31 @@ def test_float32_to_its_precision() -> None:
     kept: list[Tensor] = []
     loop(kept).backward()
     torch.testing.assert_close(cap.trace().grad_h, torch.stack([h.grad for h in kept]), rtol=1e-5, atol=1e-7)
+
+
+def test_reentrant_checkpointing_counts_its_parts_in_the_order_of_the_sequence() -> None:
+    """Each part is a sequence whose state is attached, with exact totals; the last one is run first."""
+    module, kept = made(MODULES["GRUCell"]), []
+    x = torch.stack(inputs(0)[:6]).requires_grad_()
+
+    def part(xs: Tensor, h: Tensor) -> Tensor:
+        for x_t in xs:
+            h = module(x_t, h)
+        return h
+
+    def loop(*, checkpointed: bool) -> Tensor:
+        h = torch.zeros(N, H, dtype=F64)
+        for xs in x.split(2):
+            h = checkpoint(part, xs, h, use_reentrant=True) if checkpointed else part(xs, h)
+            if not checkpointed:
+                h.retain_grad()
+                kept.append(h)
+        return h.square().sum()
+
+    loop(checkpointed=False).backward()
+    with graddiag.capture(module) as cap:
+        loop(checkpointed=True).backward()
+    assert [(trace.call, len(trace.h)) for trace in cap.traces] == [(0, 2), (1, 2), (2, 2)]
+    assert [trace.attached for trace in cap.traces] == [False, True, True]
+    for trace, h in zip(cap.traces, kept, strict=True):
+        torch.testing.assert_close(trace.grad_h[-1], h.grad, rtol=1e-10, atol=1e-14)

@@ -13,7 +13,7 @@ Leave = Callable[[Any], None]
 
 
 class FollowedForward:
-    """Stands in for ``module.forward`` until ``remove``: hooks of torch are not called by ``cell.forward(x, h)``.
+    """Replaces ``module.forward`` until ``remove``: hooks of torch are not called by ``cell.forward(x, h)``.
 
     enter: called with the arguments; leave: with the result, or None where the call failed. traced: torch.compile has
     taken a call, which runs neither. Copies and pickles of the
@@ -59,7 +59,7 @@ class FollowedForward:
 
 
 def is_plain(forward: Any, module: nn.Module) -> bool:
-    """Whether ``forward`` is the method of the class of ``module``, or stands in for it."""
+    """Whether ``forward`` is the method of the class of ``module``, or replaces it."""
     if isinstance(forward, FollowedForward):
         return True
     return isinstance(forward, MethodType) and forward.__func__ is type(module).forward and forward.__self__ is module
