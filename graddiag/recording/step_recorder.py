@@ -350,8 +350,7 @@ class StepRecorder:
                 self._warnings.append(event)
 
     def _log_unfollowed(self) -> None:
-        """Written at once: a run that never makes a step says it too."""
-        self._warnings = self._following.at_attach(0)
+        self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
         for event in self._warnings:
             self._writer.append(schema.TABLE_EVENTS, event)
 
