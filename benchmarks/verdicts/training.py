@@ -107,7 +107,9 @@ def train(build: Callable[[], Training], seed: int, folder: Path) -> Numbers:
         about = {"clip": clip, "every": training.every, "config": dict(training.config), **training.watch}
         about["scaler"] = training.scaler
         try:
-            with graddiag.watch(training.net, training.optimizer, run="run", root=folder, **about) as recorder:
+            with graddiag.watch(
+                training.net, training.optimizer, run="run", root=folder, cells=(), **about
+            ) as recorder:
                 numbers.run = str(recorder.path.relative_to(folder))
                 _loop(training, recorder, numbers)
         except StopTrainingError:

@@ -79,6 +79,11 @@ class LayerMeter:
         self.start(own_weights=False)
         self.stop()
 
+    def used(self) -> None:
+        """An update has used the gradients of the backward passes so far."""
+        self.hooks.used()
+        self._cells.used()
+
     def mute(self, part: str) -> None:
         """Observes the module ``part`` no longer."""
         self.hooks.mute(part)

@@ -239,6 +239,7 @@ class StepRecorder:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
         names = None if index is None else self._names_of(index)
         self._guard(Part.PARAMETERS, lambda: self.gradients.take(names))
+        self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
             self._measure_step(made)
@@ -349,8 +350,7 @@ class StepRecorder:
                 self._warnings.append(event)
 
     def _log_unfollowed(self) -> None:
-        """Written at once: a run that never makes a step says it too."""
-        self._warnings = self._following.at_attach(0)
+        self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
         for event in self._warnings:
             self._writer.append(schema.TABLE_EVENTS, event)
 

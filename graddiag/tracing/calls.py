@@ -32,13 +32,17 @@ class Calls:
             given = args[0] if args else kwargs.get("input")
             self._ran[name] = _Ran(module, *_sizes(module, given))
 
-    def note_call(self, name: str, module: nn.Module, batch_size: int | None) -> None:
-        """Notes one call of a followed cell, which is one timestep."""
+    def note_again(self, name: str) -> bool:
+        """Notes one call more of a module that has run already; False where it has not."""
         known = self._ran.get(name)
-        if known is not None:
-            known.calls += 1
-        else:
-            self._ran[name] = _Ran(module, batch_size, 1)
+        if known is None:
+            return False
+        known.calls += 1
+        return True
+
+    def note_first(self, name: str, module: nn.Module, batch_size: int | None) -> None:
+        """Notes the first call of a followed cell, which is one timestep."""
+        self._ran[name] = _Ran(module, batch_size, 1)
 
     def clear(self) -> None:
         self._ran.clear()

@@ -123,6 +123,10 @@ class ModuleHooks:
         self._active = False
         self._passes.stop()
 
+    def used(self) -> None:
+        """An update has used the gradients of the passes so far; ``zero_grad()`` after it throws none of them away."""
+        self._passes.used()
+
     def mute(self, module: str) -> None:
         """Observes ``module`` no longer, and leaves out what was observed of it in this step."""
         self._muted.add(module)

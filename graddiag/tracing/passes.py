@@ -51,6 +51,10 @@ class Passes:
         """Forgets the passes of the step before."""
         self._filling, self._left = set(), {}
 
+    def used(self) -> None:
+        """An update has used the gradients that are there: zeroing them throws nothing away."""
+        self._left = {}
+
     def stop(self) -> None:
         """Takes every hook off; what is known of the step stays."""
         for handle in self._handles:

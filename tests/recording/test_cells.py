@@ -146,6 +146,21 @@ def test_the_passes_that_fill_the_gradients_count(extra: str, tmp_path: Path) ->
     assert rows[0].equals(rows[1])
 
 
+def test_two_updates_in_one_step_keep_what_each_has_used(tmp_path: Path) -> None:
+    """As in adversarial training: zero_grad() behind an update throws nothing away."""
+    torch.manual_seed(0)
+    model = Model(Leaky())
+    a, b = (torch.optim.SGD(part.parameters(), lr=0.1) for part in (model.cell, model.head))
+    with graddiag.watch(model, [a, b], run="r", root=tmp_path, cells="cell"):
+        for _ in range(2):
+            for optimizer in (a, b):
+                model.zero_grad()
+                model(torch.randn(T, N, I)).square().sum().backward()
+                optimizer.step()
+    rows = graddiag.load_run(tmp_path / "r").timesteps
+    assert rows[rows[schema.STEP] == 0][schema.CALL].tolist() == [0] * T + [1] * T
+
+
 def test_gradients_that_the_loop_assigns_are_recorded(tmp_path: Path) -> None:
     """Where no pass fills a gradient all of them count."""
     model = Model(Leaky())
@@ -673,7 +688,8 @@ def test_per_sample_gradients_and_compiled_cells_run_as_they_are(tmp_path: Path)
         compiled(x[0], torch.zeros(N, H)).sum().backward()
         model.zero_grad()
         model(x).sum().backward()
-        optimizer.step()
+        with pytest.warns(RuntimeWarning, match=r"'cell' \(Leaky: torch.compile runs it"):
+            optimizer.step()
     assert all(torch.equal(bare[name], watched[name]) for name in bare)
     assert len(graddiag.load_run(tmp_path / "r").timesteps) == T
 

@@ -86,6 +86,11 @@ class CellHooks:
     def stop(self) -> None:
         self._active = False
 
+    def used(self) -> None:
+        """An update has used the gradients of the passes so far; ``zero_grad()`` after it throws none of them away."""
+        for record in self._reached:
+            record.is_used = True
+
     def mute(self, name: str) -> None:
         """Follows the cell ``name`` no longer, and leaves out what was followed of it in this step."""
         self._muted.add(name)
@@ -146,7 +151,8 @@ class CellHooks:
         self._running.calls.append(None)
         if not is_grad_enabled() or name in self._muted or current_pass() != -1:
             return  # no gradient will come; or a checkpoint runs what has run before
-        self._guard(name, partial(self._note, name, module, args, kwargs))
+        if not self._calls.note_again(name):
+            self._guard(name, partial(self._note, name, module, args, kwargs))
         if self._active:
             self._guard(name, partial(self._begin, name, args, kwargs))
 
@@ -157,7 +163,7 @@ class CellHooks:
 
     def _note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         given = self._forms[name].given(self._forms[name].bound(args, kwargs))
-        self._calls.note_call(name, module, len(given[0]) if given and given[0].dim() > 1 else None)
+        self._calls.note_first(name, module, len(given[0]) if given and given[0].dim() > 1 else None)
 
     def _begin(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._reached and self._stale():
@@ -235,7 +241,7 @@ class CellHooks:
             self._pass = CellPass(self._modules, self._guard, filled=filled, credit=self._credit)
         if self._pass.begins(call.record.name) and not _holds_any(self._modules[call.record.name]):
             for record in self._reached:  # zero_grad() has thrown away what the passes before brought
-                if record.name == call.record.name:
+                if record.name == call.record.name and not record.is_used:
                     record.drop()
         self._reached[call.record] = None
         self._pass.reach(call)

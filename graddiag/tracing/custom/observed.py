@@ -31,8 +31,8 @@ class CellRecord:
 
     position: timesteps of its sequence before it. source: the call whose state it was given; a second call that
     carries on from one is a branch, and a sequence by itself. returned, given: shapes of the state, and which of the
-    returned tensors it is. step: None until a gradient has reached it. credit: by
-    backward pass, ||dL_s/dh|| of the loss timesteps s that reach it, the last ones of ``at``.
+    returned tensors it is. is_used: an update has used its gradient. step: None until a gradient has reached it.
+    credit: by backward pass, ||dL_s/dh|| of the loss timesteps s that reach it, the last ones of ``at``.
     """
 
     name: str
@@ -41,6 +41,7 @@ class CellRecord:
     position: int = 0
     source: "CellRecord | None" = None
     is_followed: bool = False
+    is_used: bool = False
     call: "weakref.ref[ObservedCellCall] | None" = None
     returned: tuple[tuple[int, torch.Size], ...] = ()
     given: tuple[torch.Size, ...] = ()
