@@ -28,7 +28,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser test-third-party coverage lint bench browser wheel clean
+.PHONY: help demo test quick test-browser test-third-party coverage lint bench torture browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -72,6 +72,9 @@ lint: $(DEV)  ## ruff, mypy and the import map
 bench: $(DEV)  ## the figures of the README
 	@for each in recording analysis dashboard watching; do \
 	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit; done
+
+torture: $(DEV)  ## damage, kill and crowd runs, and show what is left (about an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture
 
 browser:  ## Debian's chromium for the tests of the dashboard, when it is missing
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \

@@ -1,0 +1,1 @@
+"""Faults made on purpose: damaged runs, killed processes, writers side by side, and what each leaves."""
