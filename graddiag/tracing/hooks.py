@@ -205,6 +205,8 @@ class ModuleHooks:
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         if self._running.stacks:
             self._running.stacks.pop().close()
+        if self._active and not is_grad_enabled() and name not in self._muted and not is_transformed():
+            self._guard(name, partial(self._links.returned_without_graph, name, output))
 
 
 def _cannot_observe(module: nn.Module) -> str | None:

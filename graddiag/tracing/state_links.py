@@ -8,8 +8,9 @@ its own ``forward`` is linked by what it did.
 
 import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from graddiag.tracing.backward import EndOfBackward
 from graddiag.tracing.handed_state import FINALS, GIVENS, HandedKey, HandedState, follow_back
 from graddiag.tracing.passes import Passes
 from graddiag.tracing.state_graph import StateGraph
+
+_MOST_WITHOUT_GRAPH: Final = 16  # tensors of each module
 
 Guard = Callable[[Callable[[], None]], None]
 
@@ -33,6 +36,8 @@ class StateLinks:
         self._sizes: dict[tuple[str, int], torch.Size] = {}
         self._followed: set[tuple[str, int]] = set()
         self._ends: dict[str, set[tuple[int, int]]] = {}
+        # what calls without a graph (in no_grad) returned, as long as it is alive
+        self._without_graph: dict[str, list[weakref.ref[Tensor]]] = {}
         # calls that begin with the storage of a state that an earlier call of the step returned, cut off its graph
         self.detached: Counter[str] = Counter()
 
@@ -66,6 +71,11 @@ class StateLinks:
             self._graph.note(module, HandedKey(call, place), state)
         self._ends.setdefault(module, set()).update(_at(state) for state in finals)
 
+    def returned_without_graph(self, module: str, output: object) -> None:
+        """A call in ``no_grad`` has returned ``output``; a call that is given a state of it is cut off there."""
+        found = [weakref.ref(tensor) for tensor in _tensors(output)]
+        self._without_graph[module] = [*found, *self._without_graph.get(module, [])][:_MOST_WITHOUT_GRAPH]
+
     def _follow(
         self, module: str, handed: HandedState, states: Sequence[Tensor], guard: Guard, end: EndOfBackward
     ) -> None:
@@ -85,13 +95,26 @@ class StateLinks:
     def _cut(self, module: str, states: Sequence[Tensor]) -> None:
         """Counts a state that was cut off; zeros may lie where a state that was freed had been."""
         ends = self._ends.get(module, set())
-        if all(_at(state) in ends for state in states) and any(bool(state.detach().any()) for state in states):
+        alive = [tensor for ref in self._without_graph.get(module, ()) if (tensor := ref()) is not None]
+        storages = {tensor.untyped_storage().data_ptr() for tensor in alive}
+        own = all(_at(state) in ends for state in states) or all(
+            state.untyped_storage().data_ptr() in storages for state in states
+        )
+        if own and any(bool(state.detach().any()) for state in states):
             self.detached[module] += 1
 
 
 def _send(guard: Guard, end: EndOfBackward, handed: HandedState) -> None:
     end.schedule(("way", id(handed)), handed.commit)
     guard(handed.send)
+
+
+def _tensors(output: object) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, tuple | list):
+        for each in output:
+            yield from _tensors(each)
 
 
 def _at(state: Tensor) -> tuple[int, int]:

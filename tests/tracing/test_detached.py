@@ -68,16 +68,38 @@ def by_parts(cut: Callable[[Tensor], Tensor]) -> Step:
     return step
 
 
+def begun_without_graph(model: Cell, x: Tensor) -> list[Tensor]:
+    """The first half of the cell's sequence runs in no_grad."""
+    state = (x.new_zeros(N, H), x.new_zeros(N, H))
+    total = x.new_zeros(())
+    for t, given in enumerate(x):
+        with torch.set_grad_enabled(t >= T // 2):
+            state = model.cell(given, state)
+        total = total + state[0].square().mean()
+    return [total]
+
+
+def warmed_up(model: Cell, x: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        _, state = model.gru(x[: T // 2])
+    return [model.gru(x[T // 2 :], state)[0].square().mean()]
+
+
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
+        (begun_without_graph, (0, "cell", 1)),
+        (warmed_up, (0, "gru", 1)),
         (by_cell(lambda h, c, t: (h.detach(), c.detach())), (0, "cell", T - 1)),
         (by_cell(lambda h, c, t: (h.data, c.data)), (0, "cell", T - 1)),
         (by_cell(lambda h, c, t: (h.detach(), c.detach()) if t == 3 else (h, c)), (0, "cell", 1)),
         (by_parts(Tensor.detach), (0, "gru", 1)),
         (by_parts(lambda h: h.data), (0, "gru", 1)),
     ],
-    ids=["detach at each", ".data at each", "detach in the middle", "detach between parts", ".data between parts"],
+    ids=[
+        *("no_grad at first", "warmed up in no_grad"),
+        *("detach at each", ".data at each", "detach in the middle", "detach between parts", ".data between parts"),
+    ],
 )
 def test_a_state_that_is_cut_inside_a_step(step: Step, expected: tuple[int, str, float], tmp_path: Path) -> None:
     assert events_of(tmp_path, step) == [expected]
@@ -163,5 +185,16 @@ def test_an_evaluation_in_between_does_not_count(tmp_path: Path) -> None:
             _, state = model.gru(x)
             model.gru(x, state)
         return [model.gru(x)[0].square().mean()]
+
+    assert events_of(tmp_path, step) == []
+
+
+def test_a_state_of_its_own_after_an_evaluation_is_not_cut(tmp_path: Path) -> None:
+    """A new state may lie where one of the evaluation had been."""
+
+    def step(model: Cell, x: Tensor) -> list[Tensor]:
+        with torch.no_grad():
+            model.gru(x)
+        return [model.gru(x, torch.randn(1, N, H))[0].square().mean()]
 
     assert events_of(tmp_path, step) == []
