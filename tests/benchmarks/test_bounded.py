@@ -14,7 +14,7 @@ from graddiag.run import Run
 
 STEPS = 400
 # of so many steps and snapshots at once; all that a whole run has would be ten times as many and more
-AT_ONCE = {"timesteps.chunks._AT_ONCE": 40, "gates.grids._AT_ONCE": 40, "selection._LOOKED_AT": 8}
+AT_ONCE = {"timesteps.grid._AT_ONCE": 40, "timesteps.grid._GATES_AT_ONCE": 40, "selection._LOOKED_AT": 8}
 LONG = (schema.TABLE_TIMESTEPS, schema.TABLE_GATES, schema.TABLE_SNAPSHOTS)
 
 
