@@ -19,17 +19,17 @@ APP: Final = Path(__file__).parents[2] / "dashboards" / "app.py"
 
 @dataclass(frozen=True)
 class Served:
-    """A dashboard that answers at ``url`` and writes to ``log``."""
+    """A dashboard that answers at ``url`` and writes to ``log_file``."""
 
     port: int
-    log: Path
+    log_file: Path
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
     def log(self) -> str:
-        return self.log.read_text()
+        return self.log_file.read_text()
 
 
 @contextlib.contextmanager
@@ -48,7 +48,7 @@ def serve(root: Path, folder: Path) -> Iterator[Served]:
         str(root),
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-    with served.log.open("w") as log:
+    with served.log_file.open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_until_healthy(served, process)
