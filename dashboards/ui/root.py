@@ -11,6 +11,7 @@ from graddiag.errors import InputError
 
 ROOT_VARIABLE: Final = "GRADDIAG_ROOT"
 DEFAULT_ROOT: Final = "runs"
+_SHOWN: Final = 100  # characters of a link in an error
 
 
 @cache
@@ -34,10 +35,15 @@ def run_folder(root: Path, link: str) -> Path:
             f"This link asks for {link!r}. A link names a run by its path under the runs folder: experiment/name."
         )
     folder = root / relative
-    if not folder.resolve().is_relative_to(root.resolve()):
+    try:
+        leads_out, there = not folder.resolve().is_relative_to(root.resolve()), folder.is_dir()
+    except OSError:  # a name that no folder can have
+        leads_out = there = False
+    if leads_out:
         raise InputError(f"This link asks for {link!r}, which leads out of the runs folder {root}.")
-    if not folder.is_dir():
+    if not there:
+        named = link if len(link) <= _SHOWN else f"{link[:_SHOWN]}..."
         raise InputError(
-            f"There is no run {link!r} under {root}. Was it renamed or deleted? The Runs page lists what is there."
+            f"There is no run {named!r} under {root}. Was it renamed or deleted? The Runs page lists what is there."
         )
     return folder

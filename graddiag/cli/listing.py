@@ -27,4 +27,4 @@ def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
         damaged = runs[runs[schema.REASON].notna()]
         print_table(runs.drop(columns=schema.REASON))
         for run, reason in zip(damaged[schema.RUN], damaged[schema.REASON], strict=True):
-            typer.echo(f"{printable(run)} is damaged: {printable(reason)}")
+            typer.echo(f"{printable(run)}: {printable(reason)}")

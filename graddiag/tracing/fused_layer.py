@@ -108,7 +108,7 @@ class ObservedFusedLayer:
         return collect
 
     def _in_graph_pass(self) -> None:
-        """A pass with ``create_graph`` brings a gradient: a later pass may differentiate what comes of it."""
+        """A pass with ``create_graph`` brings a gradient: a later pass may differentiate it again."""
         self._graph_pass = current_pass()
         if self._inputs is not None:
             self._inputs.of_pass().results = {name: grad.detach() for name, grad in self._grads.items()}

@@ -250,7 +250,7 @@ class HandedState:
         return held
 
     def _pass_by(self, key: HandedKey, grad: Tensor) -> None:
-        """What goes past the call before goes on from the state that it was given."""
+        """What bypasses the earlier call reaches the state that it was given."""
         before = None if self._before is None else self._before()
         if before is None or key.call != before.call:
             self.gap = self.gap or "the state depends on the state that an earlier call was given"

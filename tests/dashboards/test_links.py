@@ -33,12 +33,22 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
         run_folder(tmp_path, "gone")
 
 
+LONG = pytest.param("x" * 5_000, id="5,000 characters")
+
+
+@pytest.mark.parametrize("link", [LONG, pytest.param("/".join(["x"] * 3_000), id="3,000 folders")])
+def test_a_link_that_no_folder_can_have_names_no_run_and_is_shortened(link: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no run 'x") as caught:
+        run_folder(tmp_path, link)
+    assert len(str(caught.value)) < 400 + len(str(tmp_path))
+
+
 def test_the_run_that_is_there(tmp_path: Path) -> None:
     link = write(tmp_path, pair()[0])
     assert run_folder(tmp_path, link) == tmp_path / "pair" / "lstm-off"
 
 
-@pytest.mark.parametrize("link", ["gone", "../outside", "/etc/passwd", "<img src=x onerror=alert(1)>"])
+@pytest.mark.parametrize("link", ["gone", "../outside", "/etc/passwd", "<img src=x onerror=alert(1)>", LONG])
 @pytest.mark.parametrize("name", ["run", "compare"])
 def test_the_pages_refuse_in_words(open_page: Open, root: Path, name: str, link: str) -> None:
     write(root, pair()[0])
