@@ -157,7 +157,7 @@ def _cells(entry: RunEntry) -> dict[str, Any]:
     outcome = badges.cell(entry.outcome or "diagnosis pending", badges.OUTCOMES)
     loss, m = entry.final_loss, entry.manifest
     if entry.status == "damaged":
-        outcome = []
+        outcome = badges.cell(entry.status, badges.STATUSES)  # a phone shows the first columns alone
     if loss is not None and not math.isfinite(loss):  # a number cell would be left empty, as if it were missing
         outcome, loss = [*outcome, f"loss {loss}"], None
     own = (schema.TASK, schema.MODEL, schema.ARM, schema.CLIP, schema.SEED, schema.EXPERIMENT, _CREATED, _NOTES)
