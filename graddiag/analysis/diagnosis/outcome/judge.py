@@ -122,11 +122,27 @@ def _deciding(run: Run, t: Thresholds) -> Measure | None:
     """The goal; but what the model explains where nothing was learned in training and the goal has no reference: what
     is not learned in training cannot be held out."""
     goal, explained = goal_of(run), explained_of(run)
-    if goal is None or goal.reference is not None or explained is None:
+    if goal is not None and goal.reference is not None:
+        return _finer(run, goal, explained, t)
+    if goal is None or explained is None:
         return goal or explained
     fits = course(explained.steps, explained.values)
     trained = beats(explained, fits, t) or beats(explained, fits, t, best=True) or _fell(run, t)
     return goal if trained or _beats_constant(run, goal, t) else explained
+
+
+def _finer(run: Run, goal: Measure, explained: Measure | None, t: Thresholds) -> Measure:
+    """The goal; but the loss where the goal is barely better than guessing and the loss is known to be no better: an
+    error is counted on few samples, and the loss of each step says more."""
+    assert goal.reference is not None
+    found, loss = course(goal.steps, goal.values), explained or loss_of(run)
+    if loss is None or loss.reference is None or not by_reference(goal, found, found, goal.reference, t).fine:
+        return goal
+    share = goal.values.min() >= -1 and goal.values.max() <= 1
+    room = max(abs(goal.reference), 1 - abs(goal.reference) if share else 0.0)
+    if goal.reference - found.late[0] > _BARELY * room:
+        return goal
+    return goal if _judge(run, loss, loss_of(run), t).fine else loss
 
 
 def _beats_constant(run: Run, goal: Measure, t: Thresholds) -> bool:
@@ -227,7 +243,7 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     if measure.reference is not None:
         judged = by_reference(measure, found, found, measure.reference, t)
         learned = beats(measure, found, t, best=True)
-        return (_overfits(measure, found, moved, t) if learned else None) or judged
+        return (_overfits(measure, found, moved, t) if learned else None) or _with_loss(judged, measure, moved, t)
     span, explained = found.start - found.best, explained_of(run)
     fits = None if explained is None else course(explained.steps, explained.values)
     trained = explained is not None and fits is not None and (beats(explained, fits, t) or _fell(run, t))
@@ -247,7 +263,16 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
     overfits = _overfits(measure, found, moved, t)
     if overfits is not None:
         return overfits
-    return lost_gain(found, span, t) or late_course(found, span, t)
+    return lost_gain(found, span, t) or _with_loss(late_course(found, span, t), measure, moved, t)
+
+
+def _with_loss(judged: Judgement, measure: Measure, moved: Course | None, t: Thresholds) -> Judgement:
+    """Learning where the goal is counted on what is trained on, and the loss of that still falls: noise of the goal may
+    hide that it improves."""
+    if judged.name != "learned" or judged.detail == "near-floor" or measure.held_out or moved is None:
+        return judged
+    late = late_course(moved, max(moved.start - moved.best, moved.error), t)
+    return replace(judged, name=late.name)
 
 
 def _regained(measure: Measure, found: Course) -> bool:

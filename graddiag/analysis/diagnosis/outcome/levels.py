@@ -66,7 +66,7 @@ def by_reference(
         unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
         return Judgement("unknown", "not-significant") if unsure else never
     late = late_course(path, max(span, path.error), t)
-    if late.name == "learned" and reference - path.start > span / 2:
+    if late.name == "learned" and reference - max(path.start, float(path.levels[0])) > span / 2:
         return Judgement("learned", "near-floor")
     return late
 
@@ -82,7 +82,8 @@ def beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False)
     late = measure.reference - level > max(measure.least, t.loss_noise * error)
     lasting = max(found.last, found.before_last)
     now = measure.reference - lasting > max(measure.least, t.loss_noise * found.few * found.error)
-    return now or (late and min(found.last, found.before_last) < measure.reference)
+    lately = (found.last + found.before_last) / 2  # nearer to the late values than to the reference
+    return now or (late and lately < (level + measure.reference) / 2)
 
 
 def _may_beat(measure: Measure, found: Course) -> bool:
