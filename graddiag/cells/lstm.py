@@ -49,12 +49,12 @@ class LSTMEquations(Cell):
         """The states that gave the outputs ``h``: one product for all gates, then c_t = f c_{t-1} + i g along time."""
         assert c0 is not None
         gates = project(x, weights.w_ih, bias(weights))
-        gates += project(previous(h, h0), weights.w_hh, None)
-        kernels = compiled("lstm", gates, c0)
+        from_h = project(previous(h, h0), weights.w_hh, None)
+        kernels = compiled("lstm", gates, from_h, c0)
         if kernels is None:
-            return States(h=h, h0=h0, gates=gates, c=_scan(gates, c0), c0=c0)
+            return States(h=h, h0=h0, gates=gates, c=_scan(gates.add_(from_h), c0), c0=c0)
         c = gates.new_empty(*h.shape[:2], c0.shape[-1])
-        kernels.scan(*arrays(gates, c0, c))
+        kernels.scan(*arrays(gates, from_h, c0, c))
         return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
 
     def adjoint(

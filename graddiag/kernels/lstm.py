@@ -26,9 +26,14 @@ def activate(a: Array, before: Array, c: Array) -> None:
 
 
 @jit
-def scan(a: Array, c0: Array, c: Array) -> None:
-    """All timesteps: pre-activations a [T, N, 4H] to gates, in place, and c [T, N, H] from c0 [N, H]."""
-    for t in range(len(c)):
+def scan(a: Array, a_h: Array, c0: Array, c: Array) -> None:
+    """All timesteps: pre-activations a + a_h [T, N, 4H] to gates, in a, and c [T, N, H] from c0 [N, H]."""
+    T, N, H = c.shape
+    for t in range(T):
+        for n in range(N):
+            row, added = a[t, n], a_h[t, n]
+            for k in range(4 * H):
+                row[k] += added[k]
         activate(a[t], c0 if t == 0 else c[t - 1], c[t])
 
 
@@ -92,6 +97,6 @@ def adjoint_step(
 def warm_up() -> None:
     """Compiles every kernel for float32, or reads it from the cache."""
     a, h, c0 = np.zeros((1, 1, 4), np.float32), np.zeros((1, 1, 1), np.float32), np.zeros((1, 1), np.float32)
-    scan(a, c0, h)
+    scan(a, a, c0, h)
     step(0, a, c0, h, h)
     adjoint_step(0, a, h, c0, h, h, h, h, a, h, h)

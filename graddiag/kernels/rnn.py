@@ -20,7 +20,7 @@ def activate_tanh(h: Array) -> None:
 
 @jit
 def adjoint_step_tanh(t: int, h: Array, grad_h: Array, grad_a: Array, sent_h: Array) -> None:
-    """Timestep t of the adjoint with tanh, up to what it sends back. grad_h [T, N, H] holds l_t, and dh_t afterwards."""
+    """Timestep t of the adjoint with tanh, up to what it sends back: grad_h holds l_t, and then dh_t. [T, N, H]."""
     T, N, H = h.shape
     for n in range(N):
         dh, h_n, delta = grad_h[t, n], h[t, n], grad_a[t, n]
