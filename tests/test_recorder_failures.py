@@ -130,7 +130,7 @@ PLACES = {
     "update": "graddiag.recording.weights.UpdateSizes.columns",
     "spectra": "graddiag.recording.step_recorder.recurrent_spectra",
     "host": "graddiag.recording.step_buffer.to_host",
-    "norms": "graddiag.recording.parameters.norm_of",
+    "norms": "graddiag.recording.parameters.norms_of",
     "take": "graddiag.recording.parameters.GradientMeter.take",
     "recover": "graddiag.tracing.fused_layer.recover",
     "observe": "graddiag.tracing.observed_calls.ObservedFusedLayer",

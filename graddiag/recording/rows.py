@@ -9,9 +9,9 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells.lyapunov import LogGrowth, exponents
 from graddiag.cells.spectra import BlockSpectrum
+from graddiag.recording.norms import ByParameter
 from graddiag.recording.parameters import Spectrum
 from graddiag.schema import TraceKey
-from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.norms import within_float32
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
@@ -44,12 +44,11 @@ def gate_columns(step: int, signals: Signals) -> Columns:
     return columns
 
 
-def parameter_columns(step: int, norms: Tree, spectra: Mapping[str, Spectrum]) -> Columns:
-    """One row per parameter. ``norms``: columns by parameter name, on the host, from ``UpdateSizes.columns``."""
-    names = list(norms[schema.WEIGHT_NORM])
-    columns: Columns = {schema.STEP: step, schema.PARAMETER: names}
-    for column, by_name in norms.items():
-        columns[column] = [float(within_float32(by_name[name])) if name in by_name else None for name in names]
+def parameter_columns(step: int, norms: Mapping[str, ByParameter], spectra: Mapping[str, Spectrum]) -> Columns:
+    """One row per parameter. ``norms``: columns by parameter, on the host, from ``UpdateSizes.columns``."""
+    names = norms[schema.WEIGHT_NORM].names
+    columns: Columns = {schema.STEP: step, schema.PARAMETER: list(names)}
+    columns |= {column: _placed(found, names) for column, found in norms.items()}
     columns[schema.SPECTRAL_RADIUS] = [spectra[name].radius if name in spectra else None for name in names]
     columns[schema.SPECTRAL_NORM] = [spectra[name].norm if name in spectra else None for name in names]
     return columns
@@ -131,6 +130,18 @@ def counterfactual_columns(
 
 def _column(values: Any, T: int) -> Any:
     return np.ma.masked_all(T) if values is None else np.ma.masked_array(values.numpy(), False)
+
+
+def _placed(found: ByParameter, names: Sequence[str]) -> Any:
+    """[P] in the order of ``names``, masked where ``found`` has none."""
+    values = within_float32(found.vector).numpy()
+    if found.names == names:
+        return values
+    places = {name: place for place, name in enumerate(names)}
+    at = [places[name] for name in found.names if name in places]
+    column = np.ma.masked_all(len(names))
+    column[at] = values[[name in places for name in found.names]]
+    return column
 
 
 def keys(step: int, of: TraceKey) -> Columns:

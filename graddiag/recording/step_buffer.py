@@ -9,6 +9,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.recording.events import Event, Reported, step_events
 from graddiag.recording.nonfinite import Origin, origin
+from graddiag.recording.norms import ByParameter
 from graddiag.recording.outputs import Constants
 from graddiag.recording.parameters import Spectrum
 from graddiag.recording.rows import (
@@ -39,7 +40,7 @@ class StepMeasures:
     step: int | None = None
     signals: Sequence[Signals] = ()
     snapshots: Sequence[Snapshot] = ()
-    parameters: Tree = field(default_factory=dict)
+    parameters: Mapping[str, ByParameter] = field(default_factory=dict)
     outputs: Tree = field(default_factory=dict)
 
 
@@ -71,7 +72,8 @@ class StepBuffer:
         taken = taken or StepMeasures()
         rows, self._rows = self._rows, []
         waiting = [[as_tree(each) for each in taken.signals], [snapshot_tree(each) for each in taken.snapshots]]
-        host_rows, parameters, (trees, snapshots), outputs = to_host([rows, taken.parameters, waiting, taken.outputs])
+        vectors = [each.vector for each in taken.parameters.values()]
+        host_rows, vectors, (trees, snapshots), outputs = to_host([rows, vectors, waiting, taken.outputs])
         measured = [from_tree(each, tree) for each, tree in zip(taken.signals, trees, strict=True)]
         for row in host_rows:
             last = row[schema.STEP] == taken.step
@@ -83,7 +85,9 @@ class StepBuffer:
         self._write_signals(taken.step, measured)
         for snap, tree in zip(taken.snapshots, snapshots, strict=True):
             self._write_snapshot(taken.step, snapshot_from(snap, tree))
-        if parameters:
+        if taken.parameters:
+            on_host = zip(taken.parameters.items(), vectors, strict=True)
+            parameters = {name: ByParameter(each.names, vector) for (name, each), vector in on_host}
             columns = parameter_columns(taken.step, parameters, spectra())
             self._writer.append(schema.TABLE_PARAMETERS, columns)
 

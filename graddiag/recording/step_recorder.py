@@ -99,7 +99,9 @@ class StepRecorder:
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
-            self.gradients = GradientMeter(module, guard, scale, after_pass=self._check_for_updates)
+            self.gradients = GradientMeter(
+                module, guard, scale, after_pass=self._check_for_updates, by_parameter=self._by_parameter
+            )
             attached.callback(self.gradients.close)
             self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
@@ -312,6 +314,10 @@ class StepRecorder:
         """The parameters that one of several optimizers updates; None where there is one: its step is all there is."""
         watched = self._updates.watched
         return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
+
+    def _by_parameter(self) -> bool:
+        """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
+        return self._recording or len(self._updates.watched) > 1
 
     def _take_norms(self, made: set[int]) -> None:
         optimizers, updated, idle = self.optimizers, None, set[str]()

@@ -7,15 +7,25 @@ from typing import Any
 import torch
 
 
-class ModelHook:
-    """Calls ``action(*names, *given)``, as a forward hook or as a hook of a parameter.
-
-    A copy or pickle of the model holds a function of Python's own in its place, which does nothing, so that it loads
-    where graddiag is not installed. Where torch.compile traces the hook it does nothing and ``traced`` becomes True:
-    the compiled code is that of the model without hooks.
-    """
+class LeftBehind:
+    """A hook in whose place a copy or pickle of the model holds a function of Python's own, which does nothing, so that
+    it loads where graddiag is not installed."""
 
     __torch_unserializable__ = True  # what torch asks of a hook of a tensor, else it warns of a copy
+
+    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
+        return nullcontext().__exit__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
+
+
+class ModelHook(LeftBehind):
+    """Calls ``action(*names, *given)``, as a forward hook or as a hook of a parameter; a copy of the model has none.
+
+    Where torch.compile traces the hook it does nothing and ``traced`` becomes True: the compiled code is that of the
+    model without hooks.
+    """
 
     def __init__(self, action: Callable[..., None], *names: Any) -> None:
         self._action = action
@@ -27,12 +37,6 @@ class ModelHook:
             self.traced = True
             return
         self._action(*self._names, *given)
-
-    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
-        return nullcontext().__exit__
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (nullcontext(), "__exit__")
 
 
 def is_transformed() -> bool:
