@@ -12,7 +12,7 @@ _NOTHING: Final = torch.zeros(0, dtype=torch.float64)
 
 
 class ByParameter(Mapping[str, Tensor]):
-    """A number for each of some parameters: ``vector`` [P] in the order of ``names``, on one device; items are 0-dim."""
+    """A number for each of some parameters: ``vector`` [P] on one device, in the order of ``names``; items 0-dim."""
 
     def __init__(self, names: Sequence[str] = (), vector: Tensor = _NOTHING) -> None:
         self.names = tuple(names)

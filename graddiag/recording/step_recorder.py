@@ -29,7 +29,8 @@ from graddiag.recording.parameters import (
 )
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
-from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
+from graddiag.recording.step_buffer import StepBuffer
+from graddiag.recording.step_measures import Scalar, StepMeasures
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
@@ -74,7 +75,7 @@ class StepRecorder:
     ) -> None:
         self._module = module
         self._writer = writer
-        self._buffer = StepBuffer(writer)
+        self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
         self._step = 0
         self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
@@ -90,7 +91,6 @@ class StepRecorder:
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
-        self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._scaled = scaler is not None
         self._handles: list[Handle] = []
@@ -158,7 +158,7 @@ class StepRecorder:
         self._weights.forget()
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
-        self._guard(Part.STEPS, self._buffer.write)
+        self._guard(Part.STEPS, self._buffer.finish)
         self._guard(Part.STEPS, self._log_totals)
         self._guard(Part.END, partial(self._writer.close, status, error))
 
@@ -385,12 +385,10 @@ class StepRecorder:
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._buffer.add(row)
-        if self._recording or self._on_cpu or self._buffer.full:
-            self._buffer.write(
-                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
-                self._spectra,
-            )
+        spectra = self._spectra() if parameters else {}
+        self._buffer.add(
+            StepMeasures(self._step, row, (), self._signals, self._snapshots, parameters, self._output_sums, spectra)
+        )
         if parameters and self._snapshotting:
             self._guard(Part.SPECTRA, self._write_spectra)
 
