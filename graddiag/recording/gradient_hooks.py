@@ -1,7 +1,7 @@
 """Hooks on every parameter: which of them backward passes reached, and what became of gradients in between.
 
-A hook that has nothing to notice costs a fraction of a microsecond: what is compared with an earlier gradient is looked
-at where there is one, when a pass begins and where a parameter still holds a gradient.
+A hook compares gradients where a pass begins, and where the parameter still holds one; else it costs a fraction of a
+microsecond.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -78,10 +78,11 @@ def norms_of(tensors: Mapping[str, Tensor]) -> ByParameter:
 
 def norm_together(tensors: list[Tensor]) -> Tensor:
     """The L2 norm of all tensors together, 0-dim float64; of dense tensors on the CPU, at least one."""
-    with torch.no_grad():
-        if sum(map(torch.numel, tensors)) <= _FLAT:
-            return torch.linalg.vector_norm(torch._C._nn.flatten_dense_tensors(tensors), dtype=torch.float64)
-        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, 2, torch.float64)))
+    if sum(map(torch.numel, tensors)) <= _FLAT:
+        found = torch.linalg.vector_norm(torch._C._nn.flatten_dense_tensors(tensors), dtype=torch.float64)
+    else:
+        found = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors, 2, torch.float64)))
+    return found.detach()
 
 
 def entries_of(grad: Tensor) -> Tensor:

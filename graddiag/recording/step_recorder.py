@@ -105,7 +105,7 @@ class StepRecorder:
             attached.callback(self.gradients.close)
             self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
-            self._outputs = OutputMeter(module, cells or ())
+            self._outputs = OutputMeter(module, cells or (), always=every == 1)
             attached.callback(self._outputs.close)
             self._updates = UpdateListener(watched, self)
             attached.callback(self._updates.close)
@@ -386,9 +386,8 @@ class StepRecorder:
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
         spectra = self._spectra() if parameters else {}
-        self._buffer.add(
-            StepMeasures(self._step, row, (), self._signals, self._snapshots, parameters, self._output_sums, spectra)
-        )
+        measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
+        self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
             self._guard(Part.SPECTRA, self._write_spectra)
 

@@ -1,5 +1,6 @@
 """Hooks on the user's model and its parameters: left behind by copies, silent where torch.compile traces them."""
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -42,3 +43,9 @@ class ModelHook(LeftBehind):
 def is_transformed() -> bool:
     """Whether a transformation of torch.func (vmap, grad, jvp) is running: tensors have no data there."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def compiled_something() -> bool:
+    """Whether torch.compile has compiled anything in this process: what it has compiled before runs without hooks."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo is not None and any(dynamo.counters.values())
