@@ -41,7 +41,6 @@ from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -347,7 +346,7 @@ class StepRecorder:
             self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
-            self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
+            self._guard(Part.SNAPSHOTS, lambda: self._snapshots.extend(self.layers.snapshots(traces, scale)))
 
     def _log_events(self, events: Iterable[Event], *, warn: bool = False) -> None:
         for event in events:
@@ -359,9 +358,6 @@ class StepRecorder:
         self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
         for event in self._warnings:
             self._writer.append(schema.TABLE_EVENTS, event)
-
-    def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = self.layers.snapshots(traces, scale)
 
     def _take_cosine(self) -> None:
         """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
