@@ -94,9 +94,7 @@ def main() -> None:
 def table(kind: str, times: dict[tuple[int, int, int], dict[str, list[float]]], threads: int) -> Table:
     path = "compiled" if kernels.compiled("signals") is not None else "plain"
     versions = f"torch {torch.__version__}, {platform.machine()}"
-    shown = Table(
-        title=f"{kind}, {threads} thread(s), {path} code, {versions}: CPU time", title_justify="left"
-    )
+    shown = Table(title=f"{kind}, {threads} thread(s), {path} code, {versions}: CPU time", title_justify="left")
     for heading in ("T, batch, hidden", "bare ms", *list(VARIANTS)[1:]):
         shown.add_column(heading, justify="right")
     ratios: dict[str, list[float]] = {name: [] for name in VARIANTS}

@@ -15,11 +15,11 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.contributions import weight_contributions
 from graddiag.tracing.device_transfer import Tree, map_tensors
 from graddiag.tracing.gate_statistics import entries, gate_statistics
-from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.norms import norm
 from graddiag.tracing.trace import Trace
 
-# norms of the whole state: of what arrives at it, of what is sent back, and of what is left of that
-_ARRIVED: Final = "arrived"
+# norms of the whole state: of what reaches it, of what is sent back, and of what is left of that
+_REACHING: Final = "reaching"
 _SENT: Final = "sent"
 _LEFT: Final = "left"
 
@@ -42,7 +42,7 @@ def signals(trace: Trace) -> Signals:
     """
     by_sample, real = _sample_norms(trace), trace.real()
     columns = _over_samples(by_sample)
-    of_state = [columns.pop(name, None) for name in (_ARRIVED, _SENT, _LEFT)]
+    of_state = [columns.pop(name, None) for name in (_REACHING, _SENT, _LEFT)]
     for name, block in ((schema.H_RMS, trace.h), (schema.C_RMS, trace.c)):
         if block is not None:
             columns[name] = columns[name] / entries(block, real).sqrt()
@@ -50,10 +50,10 @@ def signals(trace: Trace) -> Signals:
     columns |= _handed_on(trace, missing)
     if trace.grad_h is not None:
         columns[schema.GRAD_H_MAX] = by_sample[schema.GRAD_H].amax(-1)
-    arrived, sent, left = of_state
-    if arrived is not None and sent is not None:
+    reaching, sent, left = of_state
+    if reaching is not None and sent is not None:
         columns |= weight_contributions(trace)
-        columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace, arrived, sent)
+        columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace, reaching, sent)
         if left is not None and trace.unclipped_h is not None:
             columns[schema.PASSED], missing[schema.PASSED] = transform_ratio(sent, left, trace.h.dtype)
         missing |= _unsplit(trace, columns)
@@ -116,7 +116,7 @@ def _state_norms(trace: Trace, found: Mapping[str, Tensor], sent_c: Tensor | Non
         sent = _together(norm(trace.moved_h), _norm(trace.moved_c))
     elif trace.unclipped_h is not None:
         sent = _together(norm(trace.unclipped_h), _norm(trace.unclipped_c))
-    of_state = {_ARRIVED: arrived, _SENT: sent, _LEFT: left}
+    of_state = {_REACHING: arrived, _SENT: sent, _LEFT: left}
     left_out = trace.left_out
     return {name: each if left_out is None else each.masked_fill(left_out, 0) for name, each in of_state.items()}
 
@@ -126,9 +126,9 @@ def _over_samples(by_sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return dict(zip(by_sample, norm(torch.stack(list(by_sample.values()))), strict=True))
 
 
-def transport_gain(trace: Trace, arrived: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
+def transport_gain(trace: Trace, reaching: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
     """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient reached it, or it is
-    too small for the type (``underflowed``). arrived, sent: the two norms.
+    too small for the type (``underflowed``). reaching, sent: the two norms.
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
     J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
@@ -137,10 +137,10 @@ def transport_gain(trace: Trace, arrived: Tensor, sent: Tensor) -> tuple[Tensor,
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 5; for an LSTM on the full state (h, c).
     """
-    nothing = (arrived == 0) | underflowed(arrived, sent, trace.h.dtype)
+    nothing = (reaching == 0) | underflowed(reaching, sent, trace.h.dtype)
     if trace.gaps:
         nothing[torch.tensor(sorted(trace.gaps), device=nothing.device)] = True
-    return torch.where(nothing, torch.nan, sent / arrived), nothing
+    return torch.where(nothing, torch.nan, sent / reaching), nothing
 
 
 def transform_ratio(before: Tensor, after: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -181,11 +181,6 @@ def as_tree(batch: Signals) -> Tree:
 
 
 def from_tree(batch: Signals, tree: Tree) -> Signals:
-    """``batch`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
+    """``batch`` with the tensors that ``to_host`` brought."""
     timesteps, gates, missing = tree
-    return Signals(
-        batch.key,
-        map_tensors(timesteps, within_float32),
-        map_tensors(gates, within_float32),
-        map_tensors(missing, Tensor.bool),
-    )
+    return Signals(batch.key, timesteps, gates, map_tensors(missing, Tensor.bool))
