@@ -11,9 +11,11 @@ from torch import Tensor
 from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
+from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kernels import arrays, compiled
 from graddiag.kinds import CELL_TYPES
 
 
@@ -30,11 +32,18 @@ class GRUEquations(Cell):
         """States of every timestep. x [T, N, I], h0 [N, H]."""
         H = h0.shape[-1]
         gates = project(x, weights.w_ih, weights.b_ih)
-        w_hh = weights.w_hh.t()
+        recurrent, a_h = RepeatedProduct(weights.w_hh.t(), x.shape[1]), x.new_empty(x.shape[1], 3 * H)
         h, q = x.new_empty(*x.shape[:2], H), x.new_empty(*x.shape[:2], H)
-        h_t = h0
+        kernels, h_t = compiled("gru", gates, h0), h0
+        shared = () if kernels is None else arrays(gates, a_h, q, h0, h)
         for t, a in enumerate(gates):
-            a_h = h_t @ w_hh if weights.b_hh is None else torch.addmm(weights.b_hh, h_t, w_hh)
+            recurrent.into(a_h, h_t)
+            if weights.b_hh is not None:
+                a_h += weights.b_hh
+            if kernels is not None:
+                kernels.step(t, *shared)
+                h_t = h[t]
+                continue
             q[t] = a_h[:, 2 * H :]
             r_z = a[:, : 2 * H].add_(a_h[:, : 2 * H]).sigmoid_()
             n = a[:, 2 * H :].addcmul_(r_z[:, :H], q[t]).tanh_()
@@ -46,6 +55,11 @@ class GRUEquations(Cell):
         H = h0.shape[-1]
         gates = project(x, weights.w_ih, weights.b_ih)
         a_h = project(previous(h, h0), weights.w_hh, weights.b_hh)
+        kernels = compiled("gru", gates, a_h)
+        if kernels is not None:
+            q = torch.empty_like(h, memory_format=torch.contiguous_format)
+            kernels.scan(*arrays(gates, a_h, q))
+            return States(h=h, h0=h0, gates=gates, q=q)
         q = a_h[..., 2 * H :].clone()
         gates[..., : 2 * H].add_(a_h[..., : 2 * H]).sigmoid_()
         gates[..., 2 * H :].addcmul_(gates[..., :H], q).tanh_()
@@ -64,6 +78,9 @@ class GRUEquations(Cell):
         """
         T, N, H = states.h.shape
         assert states.gates is not None
+        kernels = compiled("gru", states.gates, states.q, states.h, states.h0, grad_h_direct)
+        if kernels is not None:
+            return _adjoint_compiled(kernels, states, weights, grad_h_direct, grad_transform)
         r, z, _ = states.gates.view(T, N, 3, H).unbind(2)
         grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
         grad_a = _factors(states)
@@ -72,13 +89,14 @@ class GRUEquations(Cell):
         sent_h = torch.empty_like(grad_h)
         transform = AppliedTransform(grad_transform, sent_h)
         input_side, hidden_side = grad_a.view(T, N, 3, H), grad_a_hh.view(T, N, 3, H)
+        recurrent = RepeatedProduct(weights.w_hh, N)
         for t in range(T - 1, -1, -1):
             dh = grad_h[t]
             if t + 1 < T:
                 dh.add_(sent_h[t + 1])
             hidden_side[t].mul_(dh.unsqueeze(1))
             torch.mul(dh, z[t], out=sent_h[t])
-            sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
+            recurrent.add_to(sent_h[t], grad_a_hh[t])
             transform(t)
         input_side *= grad_h.unsqueeze(2)
         return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=transform.h)
@@ -96,6 +114,24 @@ class GRUEquations(Cell):
 
 
 CELLS: Final = (GRUEquations(),)
+
+
+def _adjoint_compiled(
+    kernels: Any, states: States, weights: Weights, grad_h_direct: Tensor, grad_transform: GradTransform | None
+) -> Adjoint:
+    """The adjoint with a compiled loop over the elements of each timestep."""
+    assert states.gates is not None
+    assert states.q is not None
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    sent_h, grad_a, grad_a_hh = torch.empty_like(grad_h), torch.empty_like(states.gates), torch.empty_like(states.gates)
+    transform, recurrent = AppliedTransform(grad_transform, sent_h), RepeatedProduct(weights.w_hh, grad_h.shape[1])
+    starts = followed(states.h, states.lengths)
+    shared = arrays(states.gates, states.q, states.h0, starts, grad_h, grad_a, grad_a_hh, sent_h)
+    for t in range(len(grad_h) - 1, -1, -1):
+        kernels.adjoint_step(t, *shared)
+        recurrent.add_to(sent_h[t], grad_a_hh[t])
+        transform(t)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=transform.h)
 
 
 def _factors(states: States) -> Tensor:

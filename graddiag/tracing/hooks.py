@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from torch import is_grad_enabled, nn
 
-from graddiag.cells import Instrumented
+from graddiag.cells import Instrumented, type_of
+from graddiag.kernels import is_plain, load
 from graddiag.tracing.backward import current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
@@ -85,6 +86,7 @@ class ModuleHooks:
         new = [name for name, module in found.items() if self._followed.get(name) is not module]
         for name in new:
             self._followed[name] = found[name]
+            _load_kernels(found[name])
             self._hooks[name] = ModelHook(self._enter, name)
             self._handles.append(found[name].register_forward_pre_hook(self._hooks[name], with_kwargs=True))
             leave = ModelHook(self._leave, name)
@@ -179,16 +181,17 @@ class ModuleHooks:
             self._observed.drop(modules)
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        stack = ExitStack()
-        self._running.stacks.append(stack)
+        self._running.stacks.append(None)
         self._noticed.add(name)
         if not is_grad_enabled() or name in self._muted:
             return
         if reason := _cannot_observe(module):
             self._skipped[name] = reason
             return
-        self._guard(name, partial(self.calls.note, name, module, args, kwargs))
+        if not self.calls.note_again(name):
+            self._guard(name, partial(self.calls.note, name, module, args, kwargs))
         if self._active:
+            stack = self._running.stacks[-1] = ExitStack()
             self._guard(name, partial(self._observe, stack, name, module))
 
     def _observe(self, stack: ExitStack, name: str, module: nn.Module) -> None:
@@ -203,24 +206,32 @@ class ModuleHooks:
         stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if self._running.stacks:
-            self._running.stacks.pop().close()
+        stack = self._running.stacks.pop() if self._running.stacks else None
+        if stack is not None:
+            stack.close()
         if self._active and not is_grad_enabled() and name not in self._muted and not is_transformed():
             self._guard(name, partial(self._links.returned_without_graph, name, output))
+
+
+def _load_kernels(module: nn.Module) -> None:
+    """Makes ready what a recorded step of ``module`` will call, so that no step of the training waits for it."""
+    kind = type_of(module)
+    if kind is not None and all(is_plain(parameter.detach()) for parameter in module.parameters()):
+        load(kind.name, "signals")
 
 
 def _cannot_observe(module: nn.Module) -> str | None:
     """Why this call of a module cannot be observed; None where it can."""
     if is_transformed():
         return TRANSFORMED
-    return REPLICATED if getattr(module, "_is_replica", False) else None
+    return REPLICATED if vars(module).get("_is_replica") else None
 
 
 class _Running(threading.local):
-    """What is to be undone when the modules that run in this thread have returned."""
+    """What is to be undone when the modules that run in this thread have returned; None where nothing is."""
 
     def __init__(self) -> None:
-        self.stacks: list[ExitStack] = []
+        self.stacks: list[ExitStack | None] = []
 
 
 def _in_order(traces: list[Trace], within: set[tuple[str, int]]) -> list[Trace]:

@@ -131,8 +131,8 @@ def course(steps: Ints, values: Floats) -> Course:
 def _level(part: Floats, noise: float) -> float:
     """The mean of ``part``, of which values farther than ``_FAR`` times the noise from the median count as that far.
 
-    A median is no level where values are few and coarse, as the error of a batch of 10 is, nor where they are skewed, as
-    squared errors are: what guessing has is a mean. Spikes are no part of a level.
+    A median is no level where values are few and coarse, as the error of a batch of 10 is, nor where they are skewed,
+    as squared errors are: what guessing has is a mean. Spikes are no part of a level.
     """
     middle = float(np.median(part))
     return float(np.clip(part, middle - _FAR * noise, middle + _FAR * noise).mean())
