@@ -1,4 +1,4 @@
-"""A run as it stands while it trains: outcome, loss, clipping, its layers, and what happened last."""
+"""The state of a run while it trains: outcome, loss, clipping, its layers, and what happened last."""
 
 import math
 from collections.abc import Sequence
@@ -72,7 +72,7 @@ class RunStatus(Result):
 
 
 def run_status(folder: Path | str) -> RunStatus:
-    """The run in ``folder`` as it stands; of a damaged one ``missing`` says what is wrong, and no error is raised."""
+    """The state of the run in ``folder``; of a damaged one ``missing`` says what is wrong, and no error is raised."""
     entry = run_entry(folder)
     if entry.manifest is None or entry.reason is not None:
         return RunStatus(str(folder), entry.status, missing=entry.reason)

@@ -79,6 +79,7 @@ def layer_status(run: Run, selection: Selection, *, last: int = LAST) -> LayerSt
         found.horizon,
         {name: share for name, share in gates.items() if share is not None},
         norms.series[0].values if norms.series else np.zeros(0),
+        norms.missing,
     )
 
 

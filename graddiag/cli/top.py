@@ -1,4 +1,4 @@
-"""``graddiag top``: a run, or every run under a root, as it stands, live in a terminal."""
+"""``graddiag top``: a run, or every run under a root, live in a terminal."""
 
 import json
 import sys

@@ -35,6 +35,7 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "bands": lambda run, _: analysis.bands([run, PLAIN]),
     "bands of a norm": lambda run, _: analysis.bands([run], schema.GRAD_NORM),
     "cell_path": analysis.cell_path,
+    "layer_status": analysis.layer_status,
     "clip_statistics": lambda run, _: clip_statistics(run),
     "compare": lambda run, _: analysis.compare([run, PLAIN]),
     "counterfactual": lambda run, _: analysis.counterfactual(run),
@@ -103,6 +104,7 @@ RESULTS = list(ANALYSES)[: list(ANALYSES).index("common_selections")]
 NEEDS = {
     "bands": ("steps",),
     "cell_path": ("timesteps",),
+    "layer_status": ("timesteps",),
     "clip_statistics": ("steps",),
     "counterfactual": ("counterfactuals",),
     "credit_matrix": ("credit",),
