@@ -80,6 +80,13 @@ class OutputMeter:
             if isinstance(module, nn.Linear) and id(module) not in inside:
                 self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
 
+    def state(self) -> dict[str, Any]:
+        """The sums of all targets so far, for ``restore`` in another process."""
+        return {"seen": {name: seen.cpu().clone() for name, seen in self._seen.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._seen = dict(state["seen"])
+
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
 
@@ -214,9 +221,9 @@ class OutputMeter:
     def _counted(self, name: str, counts: Tensor, rows: Tensor, fits: Tensor) -> Tensor:
         """The sum of all targets of recorded steps, those of this one among them where the loss is of this kind."""
         before = self._seen.get(name)
-        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before
+        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before.to(counts)
         self._seen[name] = torch.where(fits, before + counts, before)
-        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
+        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows)).to(rows)
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
 
@@ -265,6 +272,14 @@ class Constants:
         self._targets: Any = 0.0
         self._line = _SquareScale()
 
+    def state(self) -> dict[str, Any]:
+        """What has been read so far, for ``restore`` in another process."""
+        return {"rows": self._rows, "targets": self._targets, "line": self._line.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._rows, self._targets = state["rows"], state["targets"]
+        self._line.restore(state["line"])
+
     def read(self, found: Tree, loss: float | None) -> dict[str, float]:
         """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
         heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
@@ -310,6 +325,12 @@ class _SquareScale:
     def __init__(self) -> None:
         self._before: list[tuple[float, float, float]] = []
         self._known: dict[float, tuple[float, float, float]] = {}
+
+    def state(self) -> dict[str, Any]:
+        return {"before": [*self._before], "known": dict(self._known)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._before, self._known = list(map(tuple, state["before"])), dict(state["known"])
 
     def scale(self, squares: float, loss: float, rows: float, width: float, *, rough: bool) -> float | None:
         c = squares / (4 * loss) if loss > 0 else math.nan

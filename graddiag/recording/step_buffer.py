@@ -1,7 +1,7 @@
 """From the device into the tables of a run: steps wait for each other, and are fetched in one transfer."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from torch import Tensor
@@ -52,6 +52,14 @@ class StepBuffer:
         self._reported = Reported()
         self._constants = Constants()
         self._events: list[Event] = []
+
+    def state(self) -> dict[str, Any]:
+        """What later rows depend on, for ``restore`` in another process."""
+        return {"reported": asdict(self._reported), "constants": self._constants.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._reported = Reported(**state["reported"])
+        self._constants.restore(state["constants"])
 
     @property
     def full(self) -> bool:
