@@ -120,6 +120,11 @@ class RunManifest(BaseModel):
             raise ValueError(f"a time of the year {moment.year}")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
+    @property
+    def began_at(self) -> int:
+        """The first step of the run: above 0 where the steps before are in another one."""
+        return min((each.first_step for each in self.earlier), default=self.first_step)
+
     def to_frame(self) -> pd.DataFrame:
         """Everything it says, a row a ``setting`` with its ``value``; one inside another is named ``config.lr``."""
         rows = list(_flat(self.model_dump(mode="json")))
