@@ -12,6 +12,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells import CELLS
 from graddiag.cells.activations import RELU_CAP, SATURATION, Bounds
+from graddiag.cells.products import product
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
@@ -166,7 +167,7 @@ def _weight_contributions(trace: Trace) -> dict[str, Tensor]:
     largest = total.abs().amax()
     # in units of the largest entry, so that the digits of tiny gradients survive the product
     total = total / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-    along = ((delta.flatten(0, 1) @ total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
+    along = (product(delta.flatten(0, 1), total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
     length = _outer_norms(delta, before)
     cosine = along / (length * norm(norm(total)))
     return {schema.GRAD_W_HH: length, schema.GRAD_W_HH_COSINE: cosine.clamp(-1, 1)}
