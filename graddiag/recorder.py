@@ -16,6 +16,7 @@ from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
+from graddiag.recording.held_signals import held_signals
 from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.resumption import Resume as Resume
 from graddiag.recording.resumption import log_origin, recorder_state, resumption_of
@@ -243,17 +244,21 @@ class Recorder:
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
         """Takes every hook off and closes the run's files; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self._abandon)
-        self._steps.close(status, error)
+        self._close(status, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close(*ending(error))
+        self._close(*ending(error), raising=error is not None)
+
+    def _close(self, status: schema.Status, error: str | None, *, raising: bool = False) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self._abandon)
+        with held_signals(raising=raising):
+            self._steps.close(status, error)
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

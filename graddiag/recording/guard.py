@@ -45,6 +45,8 @@ class PartGuard:
             task()
         except Exception as error:  # the user's training continues, whatever went wrong in here
             self._stopped.add(part)
+            if self._writer.is_closed:  # by another thread, in the middle of a step
+                return
             self._mute(part)
             message = f"{type(error).__name__}: {error}"
             where = part or "(model)"

@@ -78,6 +78,11 @@ class RunWriter:
         self._manifest_due = False  # what the manifest says is not on the disk yet
 
     @property
+    def is_closed(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._closed
+
+    @property
     def _elsewhere(self) -> bool:
         """Whether this is a child of the process that opened the run, by fork: it has no thread that writes."""
         return os.getpid() != self._process
