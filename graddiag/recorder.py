@@ -22,7 +22,7 @@ from graddiag.recording.resumption import Resume as Resume
 from graddiag.recording.resumption import log_origin, recorder_state, resumption_of
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
-from graddiag.recording.step_buffer import Scalar
+from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter, ending

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from graddiag.recording.parameters import GradientMeter
-from graddiag.recording.step_buffer import Scalar
+from graddiag.recording.step_measures import Scalar
 
 
 class Counting(Protocol):

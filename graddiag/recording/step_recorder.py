@@ -25,7 +25,8 @@ from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import GradientMeter, GradientNorms, Spectrum, recurrent_spectra
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
-from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
+from graddiag.recording.step_buffer import StepBuffer
+from graddiag.recording.step_measures import Scalar, StepMeasures
 from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
@@ -70,7 +71,7 @@ class StepRecorder:
     ) -> None:
         self._module = module
         self._writer = writer
-        self._buffer = StepBuffer(writer)
+        self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
         self._step = writer.manifest.first_step
         self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
@@ -86,7 +87,6 @@ class StepRecorder:
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
-        self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._scaled = scaler is not None
         self._handles: list[Handle] = []
@@ -95,11 +95,13 @@ class StepRecorder:
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
-            self.gradients = GradientMeter(module, guard, scale, after_pass=self._check_for_updates)
+            self.gradients = GradientMeter(
+                module, guard, scale, after_pass=self._check_for_updates, by_parameter=self._by_parameter
+            )
             attached.callback(self.gradients.close)
             self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
-            self._outputs = OutputMeter(module, cells or ())
+            self._outputs = OutputMeter(module, cells or (), always=every == 1)
             attached.callback(self._outputs.close)
             self._updates = UpdateListener(watched, self)
             attached.callback(self._updates.close)
@@ -132,7 +134,7 @@ class StepRecorder:
     def counts(self) -> dict[str, Any]:
         """What later rows depend on, of a step that has ended; what was recorded so far is on the disk then."""
         found: dict[str, Any] = {}
-        self._guard(Part.STEPS, self._buffer.write)
+        self._guard(Part.STEPS, self._buffer.finish)
         self._guard(Part.STEPS, self._writer.flush)
         self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._awaited)))
         return found
@@ -165,7 +167,7 @@ class StepRecorder:
         self._weights.forget()
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
-        self._guard(Part.STEPS, self._buffer.write)
+        self._guard(Part.STEPS, self._buffer.finish)
         self._guard(Part.STEPS, self._log_totals)
         self._guard(Part.END, partial(self._writer.close, status, error))
 
@@ -320,6 +322,10 @@ class StepRecorder:
         watched = self._updates.watched
         return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
 
+    def _by_parameter(self) -> bool:
+        """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
+        return self._recording or len(self._updates.watched) > 1
+
     def _take_norms(self, made: set[int]) -> None:
         updated, idle = updated_by(self._module, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
@@ -375,12 +381,9 @@ class StepRecorder:
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._buffer.add(row)
-        if self._recording or self._on_cpu or self._buffer.full:
-            self._buffer.write(
-                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
-                self._spectra,
-            )
+        spectra = self._spectra() if parameters else {}
+        measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
+        self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
             self._guard(Part.SPECTRA, self._write_spectra)
 

@@ -20,7 +20,7 @@ from graddiag.store.catalog import leads_out, run_folders
 from graddiag.store.files import INDEX, MANIFEST, check_part, replace_file
 from graddiag.store.index import Index, PartFile, read_index, write_index
 from graddiag.store.manifests import read_manifest, write_manifest
-from graddiag.store.parts import write_parquet
+from graddiag.store.parts import parquet_options
 from graddiag.store.slugs import slug
 
 _NOT_WRITTEN: Final = "the process ended before"
@@ -187,7 +187,8 @@ def _before(
     elif kept.num_rows:
         numbers[table] = number = numbers.get(table, 0) + 1
         file = f"{table}/{number:06d}.parquet"
-        replace_file(folder / file, lambda aside: write_parquet(kept, schema.TABLES[table], aside))
+        options = parquet_options(kept.schema, schema.TABLES[table])
+        replace_file(folder / file, lambda aside: pq.write_table(kept, aside, **options))
         steps = pc.min_max(kept.column(schema.STEP))
         span = {"first_step": steps["min"].as_py(), "last_step": steps["max"].as_py()}
         yield part.model_copy(update={"file": file, "rows": kept.num_rows, **span})

@@ -16,7 +16,7 @@ from graddiag.cells.products import product
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
-from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.norms import norm
 from graddiag.tracing.trace import Trace
 
 # entries of a temporary that ||G_t|| may take at once
@@ -268,11 +268,6 @@ def as_tree(batch: Signals) -> Tree:
 
 
 def from_tree(batch: Signals, tree: Tree) -> Signals:
-    """``batch`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
+    """``batch`` with the tensors that ``to_host`` brought."""
     timesteps, gates, missing = tree
-    return Signals(
-        batch.key,
-        map_tensors(timesteps, within_float32),
-        map_tensors(gates, within_float32),
-        map_tensors(missing, Tensor.bool),
-    )
+    return Signals(batch.key, timesteps, gates, map_tensors(missing, Tensor.bool))
