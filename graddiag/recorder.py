@@ -94,7 +94,7 @@ def watch(
         resume: continues the run of this name in its folder. What ``recorder.state_dict()`` gave at a checkpoint: from
             there on; a number of steps: from that step on; True: after its last step. Recorded steps from there on are
             replaced. Where there is no such run, or it cannot be continued, a new one begins at that step, and a
-            warning says why. None begins a new run.
+            warning says why. None begins a new run; False too, with no warning where the name is taken.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
@@ -123,7 +123,7 @@ def watch(
     manifest = new_manifest(module, watched, run, every, about)
     writer = open_writer(root, manifest, None if resumption is None else resumption.point)
     try:
-        log_origin(writer, resumption)
+        log_origin(writer, resumption, expected=resume is False)
         counts = resumption.counts if resumption is not None and writer.origin.continues else None
         return Recorder(module, watched, writer, every, scaler, followed, counts)
     except BaseException:

@@ -181,6 +181,7 @@ def test_a_name_that_is_taken_says_so_and_what_to_do(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match=r"There is a run 'r' already .*recorder.state_dict\(\) in the checkpoint"):
         other = train(tmp_path, last=2)
     assert other.path.name == "r-2"
+    assert train(tmp_path, last=2, resume=False).path.name == "r-3"
 
 
 def test_a_run_that_is_not_there_begins_anew_at_its_step_with_a_warning(tmp_path: Path) -> None:

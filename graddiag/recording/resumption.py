@@ -14,7 +14,7 @@ from graddiag.run import RunManifest
 from graddiag.store import ResumePoint, RunOrigin, RunWriter
 
 Resume = bool | int | Mapping[str, Any] | None
-"""The state of a recorder in a checkpoint, a step, True for the step after the last one, or nothing."""
+"""A recorder's state in a checkpoint, a step, True for the step after the last one; None or False for a new run."""
 
 _RUN, _NAME, _EXPERIMENT, _STEP, _COUNTS = "run", "name", "experiment", "step", "counts"
 _MOST_STEPS: Final = 2**31 - 1
@@ -67,13 +67,14 @@ def resumption_of(resume: Resume, name: str, experiment: str | None) -> Resumpti
     return Resumption(ResumePoint(step, id_, totals=True), counts=resume.get(_COUNTS, {}))
 
 
-def log_origin(writer: RunWriter, resumption: Resumption | None) -> None:
-    """Logs that a training continues, and warns where its run does not, or where another run has its name."""
+def log_origin(writer: RunWriter, resumption: Resumption | None, *, expected: bool = False) -> None:
+    """Logs that a training continues, and warns where its run does not, or where another run has its name, unless that
+    is ``expected``."""
     origin, first_step = writer.origin, writer.manifest.first_step
     if origin.continues or first_step:
         event = resumed_event(first_step, origin.replaced, None if origin.continues else _elsewhere(origin, resumption))
         writer.append(schema.TABLE_EVENTS, event)
-    message = None if rank() else _warning(writer.manifest, origin, resumption)
+    message = None if rank() or expected else _warning(writer.manifest, origin, resumption)
     if message is not None:
         warnings.warn(message, RuntimeWarning, stacklevel=3)
 
