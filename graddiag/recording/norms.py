@@ -14,6 +14,8 @@ _NOTHING: Final = torch.zeros(0, dtype=torch.float64)
 class ByParameter(Mapping[str, Tensor]):
     """A number for each of some parameters: ``vector`` [P] on one device, in the order of ``names``; items 0-dim."""
 
+    __slots__ = ("names", "vector")
+
     def __init__(self, names: Sequence[str] = (), vector: Tensor = _NOTHING) -> None:
         self.names = tuple(names)
         self.vector = vector
