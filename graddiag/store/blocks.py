@@ -43,6 +43,11 @@ class Block:
         """[rows], or [1] when all rows are of one step."""
         return self.columns[schema.STEP].data
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the values take."""
+        return sum(column.data.nbytes for column in self.columns.values())
+
 
 def table_named(name: str) -> schema.Table:
     """The declaration of a table.
