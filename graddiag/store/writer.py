@@ -49,7 +49,7 @@ class RunWriter:
     """
 
     def __init__(
-        self, root: Path | str, manifest: RunManifest, *, part_steps: int = 1000, part_seconds: float = 2.0
+        self, root: Path | str, manifest: RunManifest, *, part_steps: int = 1000, part_seconds: float = 1.5
     ) -> None:
         if part_steps < 1 or part_seconds <= 0:
             raise SettingError(f"part_steps and part_seconds must be positive, found {part_steps} and {part_seconds}")
