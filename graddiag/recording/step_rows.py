@@ -8,9 +8,9 @@ import numpy as np
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.recording.constant_prediction import Constants
 from graddiag.recording.events import Event, Reported, step_events
 from graddiag.recording.nonfinite import origin
-from graddiag.recording.outputs import Constants
 from graddiag.recording.rows import (
     Columns,
     credit_columns,
