@@ -12,7 +12,6 @@ SEEDS_SHOWN: Final = 5
 
 def show_effects(comparison: Comparison) -> None:
     """One table for each arm that is set against the baseline, and where the runs of each pair part."""
-    muted(comparison.caption)
     for arm in comparison.arms[1:]:
         effects = [effect for effect in comparison.effects if effect.arm == arm.arm]
         if len(comparison.arms) > 2:

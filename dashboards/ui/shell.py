@@ -34,6 +34,11 @@ _FOLDED: Final = (
     '@media (max-width: 640px) { .st-key-section [role="radiogroup"] { gap: .25rem } '
     ".st-key-section button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }"
 )
+# a phone shows the answer, the curves and the heatmap before anything else
+_ANSWER_FIRST: Final = (
+    "@media (max-width: 640px) { [data-testid='stLayoutWrapper']:has(> .st-key-run-figures) { order: 1 } "
+    "[data-testid='stLayoutWrapper']:has(> .st-key-run-about) { order: 1 } h1 { font-size: 1.25rem !important } }"
+)
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (
     '[data-testid="stTopNavSection"] { background: rgba(153, 173, 194, .25) } [data-testid="stTopNavSection"] p '
@@ -82,7 +87,9 @@ def frame(page: str) -> DeltaGenerator:
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
     lesson = page in dict(LESSONS)
-    st.html(f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE} {_WITHIN if lesson else ''}</style>")
+    st.html(
+        f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE} {_ANSWER_FIRST} {_WITHIN if lesson else ''}</style>"
+    )
 
 
 def _forget(page: str) -> None:
