@@ -61,8 +61,8 @@ def bullets(items: Iterable[str]) -> None:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]], *, words: bool = False) -> None:
-    """A table to read. A cell is its text and the quiet lines below it; the first of a row is its head. Cells are aligned
-    right, as numbers are, or left with ``words``."""
+    """A table to read. A cell is its text and the quiet lines below it; the first of a row is its head. Cells are
+    aligned right, as numbers are, or left with ``words``."""
     side = "left" if words else "right"
     columns = "".join(
         f'<th scope="col" style="{_side(place, side)}">{escape(head)}</th>' for place, head in enumerate(heads)
