@@ -61,6 +61,7 @@ def show_run(asked: str) -> None:
         run = open_run(asked)
     except GraddiagError as error:
         refusal("Could not open run", str(error))
+        muted("Once there is a run under this link, this page shows it.")
         return
     body(run)
 

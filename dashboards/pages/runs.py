@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from graddiag.overview import RunEntry
-from ui import annotations, labjobs
+from ui import access, annotations, labjobs
 from ui.live import live
 from ui.offer import first_steps, offer_pair
 from ui.runs import all_runs, root_state, statuses
@@ -25,6 +25,8 @@ def page() -> None:
     live(body, state=lambda: (root_state(), labjobs.states(), statuses(running), judged() if waiting else None))
     if not entries:
         first_steps()
+    if not access.may_change():
+        return
     annotations.trash()
     with st.expander("Record a small pair, clipping off and on", expanded=not entries):
         offer_pair()
@@ -34,7 +36,7 @@ def body() -> None:
     """Draws what changes while runs are made."""
     labjobs.at_work()
     labjobs.job_problem()
-    annotations.change_problem()
+    annotations.change_outcome()
     entries = all_runs()
     if entries:
         table(entries)
@@ -90,7 +92,7 @@ def summary(entries: Sequence[RunEntry]) -> str:
     words += f" in {_many(len(experiments), 'experiment')}" if experiments else ""
     words += f", {running:,} being written now" if running else ""
     words += f", {waiting:,} diagnosis pending" if waiting else ""
-    return f"{words}. Select rows to open, compare, tag or delete."
+    return f"{words}. Select rows to open{', compare, tag or delete' if access.may_change() else ' or compare'} them."
 
 
 def _many(count: int, noun: str) -> str:
@@ -108,8 +110,9 @@ def actions(chosen: Sequence[RunEntry]) -> None:
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:
         link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
-    annotations.tags_and_notes(chosen)
-    annotations.delete(chosen)
+    if chosen and access.may_change():
+        annotations.tags_and_notes(chosen)
+        annotations.delete(chosen)
 
 
 enter()

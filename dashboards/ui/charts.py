@@ -11,6 +11,7 @@ from graddiag.figures import why_empty
 from graddiag.figures.picking import PICKED
 from graddiag.figures.plotly_component import PROGRAM, packed
 from ui import plotlyjs
+from ui.downloads import download
 from ui.text import heading, muted
 
 PAGE_FONT: Final = "Source Sans, sans-serif"
@@ -86,15 +87,4 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str, csv: Csv) -> boo
 
 
 def _csv(key: str, csv: Csv) -> None:
-    st.download_button(
-        "CSV",
-        csv,
-        file_name=f"{key}.csv",
-        mime="text/csv",
-        key=f"csv-{key}",
-        help="The numbers of this picture, as a table",
-        icon=":material/download:",
-        type="tertiary",
-        on_click="ignore",
-        width="content",
-    )
+    download("CSV", csv, f"{key}.csv", "text/csv", key=key, about="The numbers of this picture, as a table")
