@@ -27,7 +27,7 @@ def page() -> None:
         return
     run = found(asked)
     with titles:
-        title(run, asked)
+        title(run)
     if run is not None:
         about(run)
     live(lambda: show_run(asked), state=lambda: state_of([asked]))
@@ -40,9 +40,9 @@ def found(asked: str) -> OpenRun | None:
         return None
 
 
-def title(run: OpenRun | None, asked: str) -> None:
+def title(run: OpenRun | None) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        heading(asked if run is None else title_of(run.manifest), width="content")
+        heading("Run" if run is None else title_of(run.manifest), width="content")
         if run is not None:
             badges.show_badge(run.manifest.status, badges.STATUSES)
 

@@ -5,10 +5,13 @@ from typing import Final
 
 import streamlit as st
 
-from graddiag.overview import RunEntry
+from graddiag.overview import RunEntry, list_runs
+from graddiag.views.table import to_csv
 from ui import access, annotations, labjobs
+from ui.downloads import download
 from ui.live import live
 from ui.offer import first_steps, offer_pair
+from ui.root import runs_root
 from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
 from ui.shell import enter, link
@@ -95,6 +98,10 @@ def summary(entries: Sequence[RunEntry]) -> str:
     return f"{words}. Select rows to open{', compare, tag or delete' if access.may_change() else ' or compare'} them."
 
 
+def _listed_csv() -> str:
+    return to_csv(list_runs(runs_root()))
+
+
 def _many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
@@ -110,6 +117,7 @@ def actions(chosen: Sequence[RunEntry]) -> None:
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:
         link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
+    download("CSV", _listed_csv, "runs.csv", "text/csv", key="runs", about="All runs under the folder, as a table")
     if chosen and access.may_change():
         annotations.tags_and_notes(chosen)
         annotations.delete(chosen)

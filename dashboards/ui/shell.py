@@ -36,6 +36,8 @@ _FOLDED: Final = (
     '@media (max-width: 640px) { .st-key-section [role="radiogroup"] { gap: .25rem } '
     ".st-key-section button { border-radius: .5rem; margin: 0; flex: 1 1 30% } }"
 )
+# the CSV of a table is made by the browser, with text that a spreadsheet takes for a formula
+_NO_CSV: Final = 'button[aria-label^="Download as CSV"] { display: none }'
 # a phone shows the answer, the curves and the heatmap before anything else
 _ANSWER_FIRST: Final = (
     "@media (max-width: 640px) { [data-testid='stLayoutWrapper']:has(> .st-key-run-figures) { order: 1 } "
@@ -88,10 +90,9 @@ def frame(page: str) -> DeltaGenerator:
 
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
-    lesson = page in dict(LESSONS)
-    st.html(
-        f"<style>{_CALM} {_FLAT} {_WHOLE} {_FOLDED} {_READABLE} {_ANSWER_FIRST} {_WITHIN if lesson else ''}</style>"
-    )
+    rules = [_CALM, _FLAT, _WHOLE, _FOLDED, _READABLE, _ANSWER_FIRST, _NO_CSV]
+    within = [_WITHIN] if page in dict(LESSONS) else []
+    st.html(f"<style>{' '.join([*rules, *within])}</style>")
 
 
 def _forget(page: str) -> None:

@@ -106,6 +106,7 @@ def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served) ->
     with watched(chromium, served, width=1024) as seen:
         seen.go(COMPARE)
         rows = seen.page.get_by_test_id("stHorizontalBlock").filter(has=seen.plots())
+        rows = rows.filter(has_not=seen.page.locator(".st-key-glance-course"))
         for section in ("training", "weights", "gates"):
             seen.look_at(section)
             expect(rows.first).to_be_visible()
