@@ -14,10 +14,15 @@ from ui.offer import first_steps, offer_pair
 from ui.root import runs_root
 from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
+from ui.search import HINT
 from ui.shell import enter, link
 from ui.text import heading, muted
 
 SHOWN_AT_FIRST: Final = 200
+_FIND: Final = (
+    "Words, all of which a run has to have in its name, tags, notes or settings; a comparison of loss, steps or a "
+    "setting: `loss<1`; a regular expression between strokes: `/seed[01]/`."
+)
 
 
 def page() -> None:
@@ -72,7 +77,7 @@ def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
     """The runs that answer to the words and settings asked for, in the order asked for."""
     left, middle, right = st.columns([4, 5, 3])
     with left:
-        words = st.text_input("Find", key="find", bind="query-params", placeholder="Words: lstm stuck exploding lr=0.5")
+        words = st.text_input("Find", key="find", bind="query-params", placeholder=HINT, help=_FIND)
     with middle:
         chosen = st.multiselect(
             "Filter",

@@ -10,6 +10,7 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from graddiag import schema
 from graddiag.overview import RunEntry
 from ui import badges
+from ui.search import searched
 
 ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
@@ -103,18 +104,15 @@ def _is_choice(key: str, values: Collection[str]) -> bool:
 
 
 def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()) -> list[RunEntry]:
-    """The runs that hold every one of the words in any of their cells or settings, and that have one of the chosen
-    values of each setting in ``chosen``."""
-    wanted = words.lower().split()
+    """The runs that have all that is typed (see ``search``), and one of the chosen values of each setting in
+    ``chosen``."""
+    typed = searched(words)
     by_key: dict[str, set[str]] = {}
     for each in chosen:
         key, _, value = each.partition(" = ")
         by_key.setdefault(key, set()).add(value)
     return [
-        entry
-        for entry in entries
-        if all(_has(entry, key, values) for key, values in by_key.items())
-        and (not wanted or all(word in _text(entry) for word in wanted))
+        entry for entry in entries if all(_has(entry, key, values) for key, values in by_key.items()) and typed(entry)
     ]
 
 
@@ -197,13 +195,6 @@ def _drawable(course: Sequence[float | None]) -> list[float]:
 
 def _has(entry: RunEntry, key: str, values: set[str]) -> bool:
     return bool(values.intersection(tags_of(entry))) if key == TAG else entry.settings.get(key) in values
-
-
-def _text(entry: RunEntry) -> str:
-    """All that the search looks at: name, tags, notes, and the settings as key=value."""
-    notes = entry.manifest.notes if entry.manifest else ""
-    settings = (f"{key}={value}" for key, value in entry.settings.items())
-    return " ".join((entry.run, *tags_of(entry), notes, *settings)).lower()
 
 
 def _natural(value: str) -> tuple[bool, float, str]:
