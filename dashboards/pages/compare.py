@@ -22,24 +22,28 @@ ROWS: Final = (4, 3, 2)  # cards in a row, as many as leave fewer places empty
 
 
 def page() -> None:
-    heading("Compare")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        heading("Compare")
+        to_report = st.empty()
     links = choose_runs()
     runs = opened(links)
     if len(runs) < 2:
         to_choose("Choose two or more runs above, e.g. the arms of a pair with clipping off and on.")
         return
     known = [run.link for run in runs]
+    with to_report:
+        link("report", "Report", ":material/description:", {"run": known})
     live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
 
 
 def body(runs: Sequence[OpenRun]) -> None:
+    cards = st.container(key="compare-who")
     answer, glance, effects, drawn, differences = places(5)
     comparison = of_all(runs, analysis.compare)
-    with answer:
+    with cards:
         who(runs)
-        with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-            sentence(comparison.caption)
-            link("report", "Report", ":material/description:", {"run": [run.link for run in runs]})
+    with answer:
+        sentence(comparison.caption)
         if any(run.manifest.status == "running" for run in runs):
             muted(FOLLOWS)
     with drawn:

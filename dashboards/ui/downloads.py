@@ -32,10 +32,6 @@ _LINK: Final = (
     "display:inline-flex;align-items:center;gap:.4rem;min-height:1.5rem;padding:0 .5rem;white-space:nowrap;"
     "color:inherit;text-decoration:none;font-size:.875rem"
 )
-_ARROW: Final = (
-    '<svg aria-hidden="true" width="14" height="14" viewBox="0 0 24 24" fill="none" stroke="currentColor" '
-    'stroke-width="2"><path d="M12 4v11m-5-5 5 5 5-5M5 20h14"/></svg>'
-)
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def download(label: str, content: Content, name: str, mime: str, *, key: str, ab
     address = f"{ROUTE}/{offers().add(place, Offered(name, content, mime))}/{quote(name)}"
     st.html(
         f'<a href="{escape(address)}" download="{escape(name)}" title="{escape(about)}" style="{_LINK}">'
-        f"{_ARROW}{escape(label)}</a>",
+        f"{escape(label)}</a>",
         width="content",
     )
 

@@ -20,6 +20,7 @@ _NO_CHOICE: Final = ("command",)  # how a run was started, which its settings sa
 TAG: Final = "tag"
 NARROW: Final = 80  # pixels: a phone shows the outcome, the loss and most of the name of a run
 LETTER: Final = 7.6  # pixels of a letter in a label of a cell
+WIDEST: Final = 240  # of a column that grows with what is in it
 ROUND: Final = 52  # pixels around its words
 CURVE: Final = 118  # pixels: the words above the curve fit
 
@@ -39,7 +40,7 @@ _COLUMNS: Final = {
     schema.FINAL_LOSS: st.column_config.NumberColumn(
         "Final loss", format="%.4g", help="Mean of the last 5% of the steps, to four digits; last zeros are left out"
     ),
-    _TAGS: st.column_config.ListColumn("Tags", help="Select runs to give them tags and notes"),
+    _TAGS: st.column_config.ListColumn("Tags"),
     schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
     schema.STEPS: st.column_config.NumberColumn("Steps", format="localized", help="Updates so far"),
     _NORM: st.column_config.LineChartColumn(
@@ -124,7 +125,7 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
     table = st.dataframe(
         [_cells(entry) for entry in entries],
         key=key,
-        column_config={**_COLUMNS, schema.CAUSE: _cause_column(entries)},
+        column_config={**_COLUMNS, schema.CAUSE: _cause_column(entries), _TAGS: _tags_column(entries)},
         column_order=_shown_columns(entries),
         hide_index=True,
         on_select="rerun",
@@ -145,6 +146,12 @@ def _cause_column(entries: Sequence[RunEntry]) -> ColumnConfig:
     """As wide as the longest cause that is shown, which is cut otherwise."""
     letters = max((len(entry.cause or "") for entry in entries), default=0)
     return badges.column("Cause", badges.VERDICTS, _CAUSE, round(LETTER * letters) + ROUND)
+
+
+def _tags_column(entries: Sequence[RunEntry]) -> ColumnConfig:
+    letters = max((len("".join(tags_of(entry))) + 3 * len(tags_of(entry)) for entry in entries), default=0)
+    width = min(round(LETTER * letters) + ROUND // 2, WIDEST)
+    return st.column_config.ListColumn("Tags", width=width, help="Select runs to give them tags and notes")
 
 
 def tags_of(entry: RunEntry) -> tuple[str, ...]:

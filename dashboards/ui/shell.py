@@ -29,6 +29,8 @@ _KEPT: Final = (_ENTERED, _PAGE, "problem", "done", "lab refused")
 _CALM: Final = '[data-stale="true"] { opacity: 1 !important; transition: none !important }'
 # the button beside a caption is no taller than a line of it
 _FLAT: Final = 'button[data-testid="stBaseButton-tertiary"] { min-height: 1.5rem; padding-block: 0 }'
+# an arrow before a link to a file, which is not read out
+_ARROW: Final = 'a[download]::before { content: "\\2193" / "" }'
 # a formula is a box that scrolls: without room around it its slanted last letter brings a scroll bar
 _WHOLE: Final = ".katex-display { padding: .25rem }"
 # the row of sections folds on a phone, which would leave some of them without an edge
@@ -39,9 +41,11 @@ _FOLDED: Final = (
 # the CSV of a table is made by the browser, with text that a spreadsheet takes for a formula
 _NO_CSV: Final = 'button[aria-label^="Download as CSV"] { display: none }'
 # a phone shows the answer, the curves and the heatmap before anything else
+_LATER: Final = ("run-about", "run-figures", "compare-who")
 _ANSWER_FIRST: Final = (
-    "@media (max-width: 640px) { [data-testid='stLayoutWrapper']:has(> .st-key-run-figures) { order: 1 } "
-    "[data-testid='stLayoutWrapper']:has(> .st-key-run-about) { order: 1 } h1 { font-size: 1.25rem !important } }"
+    "@media (max-width: 640px) { h1 { font-size: 1.25rem !important } "
+    + "".join(f"[data-testid='stLayoutWrapper']:has(> .st-key-{key}) {{ order: 1 }} " for key in _LATER)
+    + "}"
 )
 # the menu of a section does not say by itself that the page is one of its own
 _WITHIN: Final = (
@@ -90,7 +94,7 @@ def frame(page: str) -> DeltaGenerator:
 
 def _style(page: str) -> None:
     """What Streamlit's own style lacks."""
-    rules = [_CALM, _FLAT, _WHOLE, _FOLDED, _READABLE, _ANSWER_FIRST, _NO_CSV]
+    rules = [_CALM, _FLAT, _ARROW, _WHOLE, _FOLDED, _READABLE, _ANSWER_FIRST, _NO_CSV]
     within = [_WITHIN] if page in dict(LESSONS) else []
     st.html(f"<style>{' '.join([*rules, *within])}</style>")
 

@@ -9,8 +9,12 @@ import streamlit as st
 from graddiag.analysis import KeyFigure
 from ui.theme import BAD, theme
 
-_ROW: Final = "display:grid;grid-template-columns:repeat(auto-fit,minmax(9rem,1fr));gap:.5rem;margin:0;padding:0"
-_TILE: Final = "border:1px solid rgba(128,128,128,.3);border-radius:.4rem;padding:.35rem .7rem;min-width:0"
+_ROW: Final = "display:grid;grid-template-columns:repeat(auto-fit,minmax(7rem,1fr));gap:.5rem;margin:0;padding:0"
+# as high as two lines of detail, so that what is below stays where it is while a run grows
+_TILE: Final = (
+    "border:1px solid rgba(128,128,128,.3);border-radius:.4rem;padding:.35rem .6rem;min-width:0;min-height:5.4rem"
+)
+
 _TITLE: Final = "margin:0;font-size:.8rem;line-height:1.35;opacity:.78"
 _VALUE: Final = "margin:0;font-size:1.2rem;font-weight:600;line-height:1.3;font-variant-numeric:tabular-nums"
 _DETAIL: Final = "margin:0;font-size:.8rem;line-height:1.3;opacity:.78;overflow-wrap:anywhere"
