@@ -19,7 +19,7 @@ from graddiag.kinds import Nonlinearity
 from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
-from graddiag.recording.step_buffer import Scalar
+from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.store import RunWriter, ending

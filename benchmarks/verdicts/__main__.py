@@ -1,4 +1,4 @@
-"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split tune|held-out|fresh|unseen|all]``.
+"""Runs the suite and prints its tables: ``python -m benchmarks.verdicts [--split PART]``.
 
 Trainings are kept under ``--root`` and are not repeated; ``--judge-only`` judges what is there. Of the parts that
 are not looked at the tables are all that is printed, unless ``--show`` asks for the cases.
@@ -49,6 +49,7 @@ def tables(found: list[Judged]) -> str:
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
     titles = {
+        "blind": "Blind: written after the last change of the rules, by one who had not read them",
         "unseen": "Unseen: written last, by one who had not read the rules",
         "fresh": "Fresh: written after the rules",
         "held-out": "Held out while the rules were written",

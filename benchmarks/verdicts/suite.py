@@ -23,8 +23,9 @@ MODULES: Final[dict[Split, str]] = {
     "held-out": "held_out_",
     "fresh": "fresh_",
     "unseen": "unseen_",
+    "blind": "blind_",
 }
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen")
+SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind")
 
 
 @dataclass(frozen=True)

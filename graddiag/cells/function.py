@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.observer import Call, current_observer
-from graddiag.cells.registry import adjoint, forward, weight_gradients
+from graddiag.cells.registry import adjoint, forward, input_gradient, weight_gradients
 from graddiag.cells.sequences import flip, last, valid
 from graddiag.cells.values import CellKind, Immediate, States, WeightGradients, Weights
 from graddiag.errors import UnsupportedError
@@ -112,7 +112,7 @@ class _Layer(torch.autograd.Function):
             ctx.on_backward(immediate, adj, grads.w_hh)
         return (
             None,
-            (adj.grad_a @ packed.w_ih) if needs_x else None,
+            input_gradient(packed, adj) if needs_x else None,
             adj.sent_h[0] if needs_h0 else None,
             adj.sent_c[0] if needs_c0 and adj.sent_c is not None else None,
             *((None,) * len(weights) if grads is None else _in_order(grads)),

@@ -11,6 +11,7 @@ from torch import Tensor
 from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
+from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
@@ -30,11 +31,13 @@ class GRUEquations(Cell):
         """States of every timestep. x [T, N, I], h0 [N, H]."""
         H = h0.shape[-1]
         gates = project(x, weights.w_ih, weights.b_ih)
-        w_hh = weights.w_hh.t()
+        recurrent, a_h = RepeatedProduct(weights.w_hh.t(), x.shape[1]), x.new_empty(x.shape[1], 3 * H)
         h, q = x.new_empty(*x.shape[:2], H), x.new_empty(*x.shape[:2], H)
         h_t = h0
         for t, a in enumerate(gates):
-            a_h = h_t @ w_hh if weights.b_hh is None else torch.addmm(weights.b_hh, h_t, w_hh)
+            recurrent.into(a_h, h_t)
+            if weights.b_hh is not None:
+                a_h += weights.b_hh
             q[t] = a_h[:, 2 * H :]
             r_z = a[:, : 2 * H].add_(a_h[:, : 2 * H]).sigmoid_()
             n = a[:, 2 * H :].addcmul_(r_z[:, :H], q[t]).tanh_()
@@ -72,13 +75,14 @@ class GRUEquations(Cell):
         sent_h = torch.empty_like(grad_h)
         transform = AppliedTransform(grad_transform, sent_h)
         input_side, hidden_side = grad_a.view(T, N, 3, H), grad_a_hh.view(T, N, 3, H)
+        recurrent = RepeatedProduct(weights.w_hh, N)
         for t in range(T - 1, -1, -1):
             dh = grad_h[t]
             if t + 1 < T:
                 dh.add_(sent_h[t + 1])
             hidden_side[t].mul_(dh.unsqueeze(1))
             torch.mul(dh, z[t], out=sent_h[t])
-            sent_h[t].addmm_(grad_a_hh[t], weights.w_hh)
+            recurrent.add_to(sent_h[t], grad_a_hh[t])
             transform(t)
         input_side *= grad_h.unsqueeze(2)
         return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=transform.h)

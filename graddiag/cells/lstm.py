@@ -11,6 +11,7 @@ from torch import Tensor
 from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
+from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
@@ -30,19 +31,19 @@ class LSTMEquations(Cell):
         """States of every timestep. x [T, N, I], h0 [N, P], c0 [N, H]."""
         assert c0 is not None
         gates = project(x, weights.w_ih, bias(weights))
-        w_hh = weights.w_hh.t()
+        recurrent = RepeatedProduct(weights.w_hh.t(), x.shape[1])
         w_hr = None if weights.w_hr is None else weights.w_hr.t()
         H = c0.shape[-1]
         h = x.new_empty(*x.shape[:2], h0.shape[-1])
         c = x.new_empty(*x.shape[:2], H)
         h_t, c_t = h0, c0
         for t, a in enumerate(gates):
-            a.addmm_(h_t, w_hh)
+            recurrent.add_to(a, h_t)
             i, f, g, o = _activate_(a, H)
             torch.mul(f, c_t, out=c[t])
             c_t = c[t].addcmul_(i, g)
-            m_t = c_t.tanh().mul_(o)
-            h_t = h[t].copy_(m_t) if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
+            m_t = torch.tanh(c_t, out=h[t] if w_hr is None else None).mul_(o)
+            h_t = m_t if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
         return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
 
     def recover(self, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
@@ -80,6 +81,7 @@ class LSTMEquations(Cell):
         by_gate = grad_a.view(T, N, 4, H)
         sent_h, sent_c = torch.empty_like(grad_h), torch.empty_like(grad_c)
         transform = AppliedTransform(grad_transform, sent_h, sent_c)
+        recurrent = RepeatedProduct(weights.w_hh, N)
         for t in range(T - 1, -1, -1):
             dh, dc = grad_h[t], grad_c[t]
             if t + 1 < T:
@@ -92,7 +94,7 @@ class LSTMEquations(Cell):
                 dc.add_(grad_c_direct[t])
             by_gate[t, :, :3].mul_(dc.unsqueeze(1))
             by_gate[t, :, 3].mul_(dm)
-            torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+            recurrent.into(sent_h[t], grad_a[t])
             torch.mul(dc, f[t], out=sent_c[t])
             transform(t)
         return Adjoint(

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
+from graddiag.cells.products import outer_product, product, product_with_bias
 from graddiag.cells.values import Weights
 
 
 def project(x: Tensor, weight: Tensor, added: Tensor | None) -> Tensor:
     """x W^T (+ bias) for every timestep in one product: [T, N, I] and [O, I] to a fresh [T, N, O]."""
     flat = x.reshape(-1, x.shape[-1])
-    out = flat @ weight.t() if added is None else torch.addmm(added, flat, weight.t())
+    out = product(flat, weight.t()) if added is None else product_with_bias(flat, weight.t(), added)
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
@@ -22,7 +23,7 @@ def bias(weights: Weights) -> Tensor | None:
 
 def outer_sum(left: Tensor, right: Tensor) -> Tensor:
     """sum over timesteps and batch of left^T right: [T, N, A] and [T, N, B] to [A, B]."""
-    return left.reshape(-1, left.shape[-1]).t() @ right.reshape(-1, right.shape[-1])
+    return outer_product(left.reshape(-1, left.shape[-1]), right.reshape(-1, right.shape[-1]))
 
 
 def previous(states: Tensor, first: Tensor) -> Tensor:

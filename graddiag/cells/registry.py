@@ -14,7 +14,8 @@ from graddiag.cells.grad_transform import GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory
 from graddiag.cells.layer_norm import gain_gradient
 from graddiag.cells.observer import Instrumented
-from graddiag.cells.projection import outer_sum
+from graddiag.cells.products import outer_product
+from graddiag.cells.projection import outer_sum, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, CellKind, States, WeightGradients, Weights
 from graddiag.kinds import CELL_TYPES, CellType
@@ -73,10 +74,15 @@ def tangents(kind: CellKind, along: Trajectory, weights: Weights) -> Tangents:
 
 def recurrent_gradient(states: States, adj: Adjoint) -> Tensor:
     """dL/dW_hh, the sum over timesteps of G_t = delta_t^T h_{t-1}: [G*H, P]."""
-    w_hh = adj.grad_a_hh[0].t() @ states.h0
+    w_hh = outer_product(adj.grad_a_hh[0], states.h0)
     if len(states.h) > 1:
         w_hh += outer_sum(adj.grad_a_hh[1:], followed(states.h, states.lengths))
     return w_hh
+
+
+def input_gradient(weights: Weights, adj: Adjoint) -> Tensor:
+    """dL/dx_t = delta_t W_ih, [T, N, I]."""
+    return project(adj.grad_a, weights.w_ih.t(), None)
 
 
 def weight_gradients(kind: CellKind, x: Tensor, states: States, weights: Weights, adj: Adjoint) -> WeightGradients:

@@ -16,6 +16,7 @@ from graddiag.cells.activations import activate_, slope
 from graddiag.cells.cell import Cell
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
+from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
 from graddiag.kinds import CELL_TYPES, NONLINEARITIES, Nonlinearity
@@ -85,10 +86,10 @@ CELLS: Final = tuple(RNNEquations(phi, residual) for residual, phi in product((F
 def _forward(x: Tensor, h0: Tensor, weights: Weights, activation: Nonlinearity) -> States:
     """States of every timestep. x [T, N, I], h0 [N, H]."""
     h = project(x, weights.w_ih, bias(weights))
-    w_hh = weights.w_hh.t()
+    recurrent = RepeatedProduct(weights.w_hh.t(), x.shape[1])
     previous = h0
     for h_t in h:
-        h_t.addmm_(previous, w_hh)
+        recurrent.add_to(h_t, previous)
         activate_(h_t, activation)
         previous = h_t
     return States(h=h, h0=h0)
@@ -106,10 +107,11 @@ def _adjoint(
     grad_a = slope(states.h, activation)
     sent_h = torch.empty_like(grad_h)
     transform = AppliedTransform(grad_transform, sent_h)
+    recurrent = RepeatedProduct(weights.w_hh, grad_h.shape[1])
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
         grad_a[t].mul_(grad_h[t])
-        torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+        recurrent.into(sent_h[t], grad_a[t])
         transform(t)
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=transform.h)

@@ -14,6 +14,7 @@ from torch import Tensor
 from graddiag.cells.activations import activate_, slope
 from graddiag.cells.grad_transform import AppliedTransform, GradTransform
 from graddiag.cells.layer_norm import normalized, scaled, through_norm
+from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.values import Adjoint, States, Weights
 from graddiag.kinds import Nonlinearity
@@ -24,9 +25,9 @@ def forward(x: Tensor, h0: Tensor, weights: Weights, phi: Nonlinearity, *, resid
     a = project(x, weights.w_ih, None if weights.gain is not None else bias(weights))
     normed, spread = _empty(a, weights)
     h = torch.empty_like(a) if residual else a
-    w_hh, before = weights.w_hh.t(), h0
+    recurrent, before = RepeatedProduct(weights.w_hh.t(), x.shape[1]), h0
     for t, a_t in enumerate(a):
-        a_t.addmm_(before, w_hh)
+        recurrent.add_to(a_t, before)
         if normed is not None and spread is not None:
             normed[t], spread[t] = normalized(a_t)
             a_t.copy_(scaled(normed[t], weights))
@@ -63,14 +64,14 @@ def adjoint(
     grad_y = slope(states.h if states.gates is None else states.gates, phi)
     grad_a = grad_y if weights.gain is None else torch.empty_like(grad_y)
     sent_h = torch.empty_like(grad_h)
-    transform = AppliedTransform(grad_transform, sent_h)
+    transform, recurrent = AppliedTransform(grad_transform, sent_h), RepeatedProduct(weights.w_hh, grad_h.shape[1])
     for t in range(len(grad_h) - 1, -1, -1):
         if t + 1 < len(grad_h):
             grad_h[t].add_(sent_h[t + 1])
         grad_y[t].mul_(grad_h[t])
         if weights.gain is not None and states.normed is not None and states.spread is not None:
             grad_a[t] = through_norm(grad_y[t] * weights.gain, states.normed[t], states.spread[t])
-        torch.mm(grad_a[t], weights.w_hh, out=sent_h[t])
+        recurrent.into(sent_h[t], grad_a[t])
         if residual:
             sent_h[t].add_(grad_h[t])
         transform(t)

@@ -1,6 +1,5 @@
 """What a recording follows of a model, and what it does not: reported once, with what to do about it."""
 
-import sys
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
@@ -17,6 +16,7 @@ from graddiag.recording.events import (
 )
 from graddiag.recording.layers import LayerMeter
 from graddiag.tracing.hooks import COMPILED, REPLICATED, TRANSFORMED
+from graddiag.tracing.model_hook import compiled_something
 from graddiag.tracing.unfollowed import described, unfollowed_parts
 
 _WAYS: Final = (
@@ -61,7 +61,7 @@ class Following:
         first, self._first = self._first, False
         if self._silent:
             return []
-        heard_not = dict.fromkeys(self._layers.hooks.unheard_of(reached) if _compiled_something() else (), COMPILED)
+        heard_not = dict.fromkeys(self._layers.hooks.unheard_of(reached) if compiled_something() else (), COMPILED)
         unheard = {n: reason for n, reason in {**heard_not, **self._layers.unheard}.items() if self._is_new(n)}
         if first and self._layers.nothing_ran and not any(reason in _WAYS_OF for reason in unheard.values()):
             return [nothing_followed_event(step, self._message({**self._parts, **unheard}))]
@@ -89,12 +89,6 @@ class Following:
         new = what not in self._reported
         self._reported.add(what)
         return new
-
-
-def _compiled_something() -> bool:
-    """Whether torch.compile has compiled anything in this process: what it has compiled before runs without hooks."""
-    dynamo = sys.modules.get("torch._dynamo.utils")
-    return dynamo is not None and any(dynamo.counters.values())
 
 
 def warn_of(event: Event) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from graddiag import schema
 from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.model_hook import ModelHook, is_transformed
+from graddiag.tracing.model_hook import ModelHook, compiled_something, is_transformed
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20
@@ -58,17 +58,20 @@ class _Output:
 class OutputMeter:
     """Follows the linear layers of a model outside its recurrent ones, between ``start`` and ``take``.
 
-    half: the types narrower than float32 that outputs had. cells: names of modules that are recurrent besides.
+    half: the types narrower than float32 that outputs had. cells: names of modules that are recurrent besides. always:
+    whether every step is recorded.
     """
 
     model: nn.Module
     cells: Collection[str] = ()
+    always: bool = True
     half: set[str] = field(default_factory=set)
     _calls: dict[str, list[_Output]] = field(default_factory=dict)
     _active: bool = False
     _kept: int = 0
     _error: Exception | None = None
     _seen: dict[str, Tensor] = field(default_factory=dict)
+    _linear: dict[str, nn.Module] = field(default_factory=dict)
     _handles: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,15 +79,21 @@ class OutputMeter:
         cells = [self.model.get_submodule(name) for name in self.cells]
         found = [*cells, *(each for each in self.model.modules() if isinstance(each, recurrent))]
         inside = {id(child) for each in found for child in each.modules()}
-        for name, module in self.model.named_modules():
-            if isinstance(module, nn.Linear) and id(module) not in inside:
-                self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
+        linear = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Linear)}
+        self._linear = {name: each for name, each in linear.items() if id(each) not in inside}
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
+        if not self._handles:
+            for name, module in self._linear.items():
+                self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
 
     def stop(self) -> None:
+        """Follows no call from here on. Hooks come off, unless every step is recorded or torch.compile is in use, which
+        compiles anew for each change of them."""
         self._active = False
+        if not self.always and not compiled_something():
+            self._take_off()
 
     def forget(self) -> None:
         """Lets go of what was followed, and follows nothing until the next ``start``."""
@@ -92,9 +101,13 @@ class OutputMeter:
         self.stop()
 
     def close(self) -> None:
+        self._take_off()
+        self._calls, self._active = {}, False
+
+    def _take_off(self) -> None:
         for handle in self._handles:
             handle.remove()
-        self._handles, self._calls, self._active = [], {}, False
+        self._handles = []
 
     def _ran(self, name: str, own: weakref.ref[nn.Module], module: nn.Module, _args: Any, output: Any) -> None:
         if not self._active or not torch.is_grad_enabled() or own() is not module or is_transformed():

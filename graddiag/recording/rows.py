@@ -1,6 +1,6 @@
 """Measurements on the host as column blocks of the tables of a run; what has no value is masked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +9,10 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells.lyapunov import LogGrowth, exponents
 from graddiag.cells.spectra import BlockSpectrum
+from graddiag.recording.norms import ByParameter
 from graddiag.recording.parameters import Spectrum
 from graddiag.schema import TraceKey
-from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.norms import within_float32
+from graddiag.tracing.norms import FLOAT32_MAX, FLOAT32_TINY, within_float32
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import Spectra
@@ -20,38 +20,63 @@ from graddiag.tracing.spectra import Spectra
 Columns = dict[str, Any]
 
 
-def timestep_columns(step: int, signals: Signals) -> Columns:
-    """One row per timestep."""
-    T = len(signals.timesteps[schema.H_RMS])
-    columns = keys(step, signals.key) | {schema.TIMESTEP: np.arange(T)}
-    for name, column in signals.timesteps.items():
-        missing = signals.missing.get(name)
-        values = column.numpy()
-        columns[name] = values if missing is None else np.ma.masked_array(values, missing.numpy())
+def timestep_columns(steps: Sequence[int], signals: Sequence[Signals]) -> Columns:
+    """One row per step and timestep. ``signals``: of each step, all of one layout."""
+    T = len(signals[0].timesteps[schema.H_RMS])
+    columns = _repeated(steps, signals[0].key, T) | {schema.TIMESTEP: np.tile(np.arange(T), len(steps))}
+    for name in signals[0].timesteps:
+        values = _fitted([each.timesteps[name] for each in signals])
+        if name in signals[0].missing:
+            values = np.ma.masked_array(values, np.concatenate([each.missing[name].numpy() for each in signals]))
+        columns[name] = values
     return columns
 
 
-def gate_columns(step: int, signals: Signals) -> Columns:
-    """One row per timestep and gate, gates in torch's order; a statistic the gate does not have is masked."""
-    T, gates = len(signals.timesteps[schema.H_RMS]), signals.gates
-    columns = keys(step, signals.key) | {
-        schema.TIMESTEP: np.repeat(np.arange(T), len(gates)),
-        schema.GATE: list(gates) * T,
+def gate_columns(steps: Sequence[int], signals: Sequence[Signals]) -> Columns:
+    """One row per step, timestep and gate, gates in torch's order; a statistic the gate does not have is masked.
+    ``signals`` as in ``timestep_columns``."""
+    T, gates = len(signals[0].timesteps[schema.H_RMS]), list(signals[0].gates)
+    columns = _repeated(steps, signals[0].key, T * len(gates)) | {
+        schema.TIMESTEP: np.tile(np.repeat(np.arange(T), len(gates)), len(steps)),
+        schema.GATE: gates * (T * len(steps)),
     }
     for name in (schema.MEAN, schema.STD, schema.SATURATED_LOW, schema.SATURATED_HIGH):
-        by_gate = [_column(statistics.get(name), T) for statistics in gates.values()]
-        columns[name] = np.ma.stack(by_gate, axis=1).ravel()
+        own = [gate for gate in gates if name in signals[0].gates[gate]]
+        column = np.ma.masked_all((T * len(steps), len(gates)))
+        for gate in own:
+            column[:, gates.index(gate)] = _fitted([each.gates[gate][name] for each in signals])
+        columns[name] = column.ravel()
     return columns
 
 
-def parameter_columns(step: int, norms: Tree, spectra: Mapping[str, Spectrum]) -> Columns:
-    """One row per parameter. ``norms``: columns by parameter name, on the host, from ``UpdateSizes.columns``."""
-    names = list(norms[schema.WEIGHT_NORM])
-    columns: Columns = {schema.STEP: step, schema.PARAMETER: names}
-    for column, by_name in norms.items():
-        columns[column] = [float(within_float32(by_name[name])) if name in by_name else None for name in names]
-    columns[schema.SPECTRAL_RADIUS] = [spectra[name].radius if name in spectra else None for name in names]
-    columns[schema.SPECTRAL_NORM] = [spectra[name].norm if name in spectra else None for name in names]
+def layout(signals: Signals) -> tuple[Hashable, ...]:
+    """What two steps must have in common for their rows to be made together."""
+    gates = tuple((gate, *statistics) for gate, statistics in signals.gates.items())
+    timesteps = (len(signals.timesteps[schema.H_RMS]), *signals.timesteps)
+    return signals.key, timesteps, gates, tuple(signals.missing)
+
+
+def scalar_columns(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    """One row per step, of the scalars of each; what no step has a value of is left out."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
+
+
+def parameter_columns(
+    steps: Sequence[int], norms: Sequence[Mapping[str, ByParameter]], spectra: Sequence[Mapping[str, Spectrum]]
+) -> Columns:
+    """One row per step and parameter. ``norms``: of each step, columns of the same parameters, as
+    ``UpdateSizes.columns`` gives them."""
+    names = norms[0][schema.WEIGHT_NORM].names
+    columns: Columns = {
+        schema.STEP: np.repeat(np.array(steps, dtype=np.int32), len(names)),
+        schema.PARAMETER: list(names) * len(steps),
+    }
+    columns |= {column: _placed([each[column] for each in norms], names) for column in norms[0]}
+    found = [each.get(name) for each in spectra for name in names]
+    columns[schema.SPECTRAL_RADIUS] = [None if each is None else each.radius for each in found]
+    columns[schema.SPECTRAL_NORM] = [None if each is None else each.norm for each in found]
     return columns
 
 
@@ -76,7 +101,7 @@ def credit_columns(step: int, taken: Snapshot) -> Columns:
     return keys(step, taken.key) | {
         schema.LOSS_TIMESTEP: s[reached],
         schema.TIMESTEP: t[reached],
-        schema.GRAD_H: taken.credit.numpy().ravel()[reached],
+        schema.GRAD_H: _fitted([taken.credit]).ravel()[reached],
     }
 
 
@@ -129,8 +154,16 @@ def counterfactual_columns(
     }
 
 
-def _column(values: Any, T: int) -> Any:
-    return np.ma.masked_all(T) if values is None else np.ma.masked_array(values.numpy(), False)
+def _placed(found: Sequence[ByParameter], names: Sequence[str]) -> Any:
+    """One number for each step and name; masked where ``found``, of the same parameters at each step, has none."""
+    own, values = found[0].names, _fitted([each.vector for each in found])
+    if own == names:
+        return values
+    places = {name: place for place, name in enumerate(names)}
+    column = np.ma.masked_all((len(found), len(names)))
+    there = [name in places for name in own]
+    column[:, [places[name] for name in own if name in places]] = values.reshape(len(found), -1)[:, there]
+    return column.ravel()
 
 
 def keys(step: int, of: TraceKey) -> Columns:
@@ -138,8 +171,21 @@ def keys(step: int, of: TraceKey) -> Columns:
     return {schema.STEP: step, **of.where}
 
 
+def _repeated(steps: Sequence[int], of: TraceKey, rows: int) -> Columns:
+    """The key columns of ``rows`` rows for each step."""
+    return {schema.STEP: np.repeat(np.array(steps, dtype=np.int32), rows), **of.where}
+
+
+def _fitted(parts: Sequence[Tensor]) -> Any:
+    """Tensors on the host one after another, float64: what is neither 0 nor infinite does not become so in float32."""
+    values = np.concatenate([part.numpy() for part in parts]).astype(np.float64, copy=False)
+    size = np.abs(values)
+    held = np.copysign(np.clip(size, FLOAT32_TINY, FLOAT32_MAX), values)
+    return np.where((size > 0) & np.isfinite(values), held, values)
+
+
 def _widened(block: Tensor, units: int) -> Any:
-    values = np.ma.masked_array(block.numpy(), False)
+    values = np.ma.masked_array(_fitted([block]), False)
     if block.shape[1] == units:
         return values
     wide = np.ma.masked_all((len(block), units))

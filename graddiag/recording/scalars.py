@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from graddiag.errors import SettingError
-from graddiag.recording.step_buffer import Scalar
+from graddiag.recording.step_measures import Scalar
 from graddiag.store import check_scalar_name
 
 

@@ -1,122 +1,110 @@
-"""From the device into the tables of a run: steps wait for each other, and are fetched in one transfer."""
+"""From the device into the tables of a run: steps wait for each other, are fetched in one transfer and become rows
+together, in the writer's thread."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import partial
+from typing import Final
 
-from torch import Tensor
-
-from graddiag import schema
-from graddiag.recording.events import Event, Reported, step_events
-from graddiag.recording.nonfinite import Origin, origin
-from graddiag.recording.outputs import Constants
-from graddiag.recording.parameters import Spectrum
-from graddiag.recording.rows import (
-    credit_columns,
-    gate_columns,
-    lyapunov_columns,
-    parameter_columns,
-    snapshot_columns,
-    timestep_columns,
-)
-from graddiag.recording.scaling import BEFORE_UNSCALE
+from graddiag.recording.events import Event
+from graddiag.recording.norms import ByParameter
+from graddiag.recording.step_measures import StepMeasures
+from graddiag.recording.step_rows import StepRows
 from graddiag.store import RunWriter
 from graddiag.tracing.device_transfer import Tree, to_host
-from graddiag.tracing.signals import Signals, as_tree, from_tree
-from graddiag.tracing.snapshots import Snapshot, snapshot_from, snapshot_tree
+from graddiag.tracing.signals import as_tree, from_tree
+from graddiag.tracing.snapshots import snapshot_from, snapshot_tree
 
-# rows of unrecorded steps that may wait on an accelerator before they are fetched in one transfer
-_ROWS_ON_DEVICE: Final = 50
-
-Scalar = Tensor | float | int | None
-
-
-@dataclass(frozen=True)
-class StepMeasures:
-    """What was measured of one step beside its scalars, still on its device. parameters: as ``UpdateSizes.columns``
-    gives them. outputs: as ``OutputMeter.take`` gives them."""
-
-    step: int | None = None
-    signals: Sequence[Signals] = ()
-    snapshots: Sequence[Snapshot] = ()
-    parameters: Tree = field(default_factory=dict)
-    outputs: Tree = field(default_factory=dict)
+# what waits at most before it is handed to the writer
+_STEPS: Final = 50
+_SECONDS: Final = 0.5
+_BYTES: Final = 4 << 20
 
 
 class StepBuffer:
-    """The rows of a run that were not written yet, and the events logged meanwhile."""
+    """The steps of a run that were not handed to its writer yet, and the events logged meanwhile.
 
-    def __init__(self, writer: RunWriter) -> None:
+    on_host: whether everything is on the CPU; else it is fetched in one transfer, with a recorded step where there is
+    one among ``_STEPS``, so that a step that is not recorded waits for nothing.
+    """
+
+    def __init__(self, writer: RunWriter, *, on_host: bool) -> None:
         self._writer = writer
-        self._rows: list[dict[str, Scalar]] = []
-        self._reported = Reported()
-        self._constants = Constants()
+        self._on_host = on_host
+        self._rows = StepRows(lambda: writer.manifest.clip)
+        self._waiting: list[StepMeasures] = []
+        self._since = 0.0
+        self._bytes = 0
         self._events: list[Event] = []
-
-    @property
-    def full(self) -> bool:
-        return len(self._rows) >= _ROWS_ON_DEVICE
-
-    def add(self, row: dict[str, Scalar]) -> None:
-        """Keeps the scalars of a step until the next ``write``."""
-        self._rows.append(row)
+        self._handed: deque[Future[Exception | None]] = deque()
 
     def log_event(self, event: Event) -> None:
-        """Keeps an event until the next row is written, before those that are read off the row itself."""
+        """Keeps an event until the next step is added, before those that are read off the step itself."""
         self._events.append(event)
 
-    def write(self, taken: StepMeasures | None = None, spectra: Callable[[], Mapping[str, Spectrum]] = dict) -> None:
-        """Writes every row that waits, and what was ``taken`` of the last one. ``spectra``: those of the recurrent
-        weights, asked for where there are parameters."""
-        taken = taken or StepMeasures()
-        rows, self._rows = self._rows, []
-        waiting = [[as_tree(each) for each in taken.signals], [snapshot_tree(each) for each in taken.snapshots]]
-        host_rows, parameters, (trees, snapshots), outputs = to_host([rows, taken.parameters, waiting, taken.outputs])
-        measured = [from_tree(each, tree) for each, tree in zip(taken.signals, trees, strict=True)]
-        for row in host_rows:
-            last = row[schema.STEP] == taken.step
-            if last and outputs:
-                row |= self._constants.read(outputs, _number(row.get(schema.LOSS)))
-            self._write_row(row, origin(measured) if last else None)
-        if taken.step is None:
-            return
-        self._write_signals(taken.step, measured)
-        for snap, tree in zip(taken.snapshots, snapshots, strict=True):
-            self._write_snapshot(taken.step, snapshot_from(snap, tree))
-        if parameters:
-            columns = parameter_columns(taken.step, parameters, spectra())
-            self._writer.append(schema.TABLE_PARAMETERS, columns)
+    def add(self, taken: StepMeasures) -> None:
+        """Keeps a step, and hands over those that wait when it is time.
 
-    def _write_row(self, row: dict[str, Any], began: Origin | None) -> None:
-        scalars = {name: float(value) if isinstance(value, Tensor) else value for name, value in row.items()}
-        scalars[schema.NONFINITE] = _whole(scalars.get(schema.NONFINITE))
-        before, after = scalars.get(schema.GRAD_NORM), scalars.get(schema.GRAD_NORM_CLIPPED)
-        if before is not None and after is not None:
-            scalars[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
-        stored = {name: value for name, value in scalars.items() if name != BEFORE_UNSCALE}
-        self._writer.append(schema.TABLE_STEPS, stored)
-        events, self._reported = step_events(scalars, began, self._reported, self._writer.manifest.clip)
-        waiting, self._events = self._events, []
-        for event in waiting + events:
-            self._writer.append(schema.TABLE_EVENTS, event)
+        Raises:
+            Exception: the error that stopped an earlier one from becoming rows.
+        """
+        now = time.monotonic()
+        if not self._waiting:
+            self._since = now
+        if self._events:
+            taken, self._events = replace(taken, events=self._events), []
+        self._waiting.append(taken)
+        recorded = bool(taken.signals or taken.parameters)
+        self._bytes += taken.nbytes if recorded else 0
+        old = now - self._since >= _SECONDS and (self._on_host or recorded)
+        if old or len(self._waiting) >= _STEPS or self._bytes >= _BYTES:
+            self.hand_over()
 
-    def _write_signals(self, step: int, measured: Sequence[Signals]) -> None:
-        for each in measured:
-            self._writer.append(schema.TABLE_TIMESTEPS, timestep_columns(step, each))
-            if each.gates:
-                self._writer.append(schema.TABLE_GATES, gate_columns(step, each))
+    def hand_over(self) -> None:
+        """Lets the writer make rows of the steps that wait; raises as ``add``."""
+        waiting, self._waiting, self._bytes = self._waiting, [], 0
+        if waiting:
+            steps = waiting if self._on_host else _fetched(waiting)
+            self._handed.append(self._writer.append_later(partial(self._rows.made, steps)))
+        while self._handed and self._handed[0].done():
+            _raise(self._handed.popleft())
 
-    def _write_snapshot(self, step: int, taken: Snapshot) -> None:
-        self._writer.append(schema.TABLE_SNAPSHOTS, snapshot_columns(step, taken))
-        if taken.credit is not None:
-            self._writer.append(schema.TABLE_CREDIT, credit_columns(step, taken))
-        if taken.growth is not None:
-            self._writer.append(schema.TABLE_LYAPUNOV, lyapunov_columns(step, taken.key, taken.growth))
+    def finish(self) -> None:
+        """Hands over what is left, and waits until all of it is rows; raises as ``add``."""
+        self.hand_over()
+        while self._handed:
+            _raise(self._handed.popleft())
 
 
-def _whole(count: float | None) -> int | None:
-    return None if count is None else int(count)
+def _raise(handed: "Future[Exception | None]") -> None:
+    error = handed.result()
+    if error is not None:
+        raise error
 
 
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)
+def _fetched(steps: Sequence[StepMeasures]) -> list[StepMeasures]:
+    """The same steps on the host."""
+    found = to_host([_as_tree(step) for step in steps])
+    return [_from_tree(step, tree) for step, tree in zip(steps, found, strict=True)]
+
+
+def _as_tree(step: StepMeasures) -> Tree:
+    vectors = [each.vector for each in step.parameters.values()]
+    layers, units = [as_tree(each) for each in step.signals], [snapshot_tree(each) for each in step.snapshots]
+    return [dict(step.row), layers, units, vectors, step.outputs]
+
+
+def _from_tree(step: StepMeasures, tree: Tree) -> StepMeasures:
+    row, layers, units, vectors, outputs = tree
+    named = zip(step.parameters.items(), vectors, strict=True)
+    return replace(
+        step,
+        row=row,
+        signals=[from_tree(each, found) for each, found in zip(step.signals, layers, strict=True)],
+        snapshots=[snapshot_from(each, found) for each, found in zip(step.snapshots, units, strict=True)],
+        parameters={name: ByParameter(each.names, vector) for (name, each), vector in named},
+        outputs=outputs,
+    )

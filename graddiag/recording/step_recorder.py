@@ -29,7 +29,8 @@ from graddiag.recording.parameters import (
 )
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
-from graddiag.recording.step_buffer import Scalar, StepBuffer, StepMeasures
+from graddiag.recording.step_buffer import StepBuffer
+from graddiag.recording.step_measures import Scalar, StepMeasures
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
@@ -40,7 +41,6 @@ from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 from graddiag.tracing.spectra import full_spectra
-from graddiag.tracing.trace import Trace
 
 # a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
 SPECTRUM_EVERY = 100
@@ -74,7 +74,7 @@ class StepRecorder:
     ) -> None:
         self._module = module
         self._writer = writer
-        self._buffer = StepBuffer(writer)
+        self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
         self._step = 0
         self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
@@ -90,7 +90,6 @@ class StepRecorder:
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
-        self._on_cpu = all(parameter.is_cpu for parameter in module.parameters())
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._scaled = scaler is not None
         self._handles: list[Handle] = []
@@ -99,11 +98,13 @@ class StepRecorder:
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
-            self.gradients = GradientMeter(module, guard, scale, after_pass=self._check_for_updates)
+            self.gradients = GradientMeter(
+                module, guard, scale, after_pass=self._check_for_updates, by_parameter=self._by_parameter
+            )
             attached.callback(self.gradients.close)
             self.layers = LayerMeter(module, self._guard, scale.detect_skip, cells)
             attached.callback(self.layers.close)
-            self._outputs = OutputMeter(module, cells or ())
+            self._outputs = OutputMeter(module, cells or (), always=every == 1)
             attached.callback(self._outputs.close)
             self._updates = UpdateListener(watched, self)
             attached.callback(self._updates.close)
@@ -156,7 +157,7 @@ class StepRecorder:
         self._weights.forget()
         self._gradient_cosine.forget()
         self._signals, self._snapshots = [], []
-        self._guard(Part.STEPS, self._buffer.write)
+        self._guard(Part.STEPS, self._buffer.finish)
         self._guard(Part.STEPS, self._log_totals)
         self._guard(Part.END, partial(self._writer.close, status, error))
 
@@ -313,6 +314,10 @@ class StepRecorder:
         watched = self._updates.watched
         return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
 
+    def _by_parameter(self) -> bool:
+        """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
+        return self._recording or len(self._updates.watched) > 1
+
     def _take_norms(self, made: set[int]) -> None:
         optimizers, updated, idle = self.optimizers, None, set[str]()
         if len(optimizers) > 1:
@@ -341,7 +346,7 @@ class StepRecorder:
             self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
-            self._guard(Part.SNAPSHOTS, partial(self._take_snapshots, traces, scale))
+            self._guard(Part.SNAPSHOTS, lambda: self._snapshots.extend(self.layers.snapshots(traces, scale)))
 
     def _log_events(self, events: Iterable[Event], *, warn: bool = False) -> None:
         for event in events:
@@ -353,9 +358,6 @@ class StepRecorder:
         self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
         for event in self._warnings:
             self._writer.append(schema.TABLE_EVENTS, event)
-
-    def _take_snapshots(self, traces: Sequence[Trace], scale: Tensor | None) -> None:
-        self._snapshots = self.layers.snapshots(traces, scale)
 
     def _take_cosine(self) -> None:
         """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
@@ -379,12 +381,9 @@ class StepRecorder:
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        self._buffer.add(row)
-        if self._recording or self._on_cpu or self._buffer.full:
-            self._buffer.write(
-                StepMeasures(self._step, self._signals, self._snapshots, parameters, self._output_sums),
-                self._spectra,
-            )
+        spectra = self._spectra() if parameters else {}
+        measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
+        self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
             self._guard(Part.SPECTRA, self._write_spectra)
 

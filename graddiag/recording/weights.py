@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
+from graddiag.recording.norms import ByParameter, entries_of, norms_of
 from graddiag.recording.optimizers import held_names
-from graddiag.recording.parameters import GradientNorms, entries_of, norm_of, total_norm
+from graddiag.recording.parameters import GradientNorms
 from graddiag.tracing.storage import check_whole
 
 
@@ -27,13 +28,13 @@ class WeightCopy:
             self._before = {n: p.detach().clone() for n, p in trainable.items() if names is None or n in names}
 
     def sizes(self) -> "UpdateSizes":
-        """What the update has made of them, measured after it."""
-        now = dict(self._model.named_parameters())
-        with torch.no_grad():
-            updates = {n: norm_of(now[n].detach() - before) for n, before in self._before.items() if n in now}
-        held = {name: p.grad for name, p in now.items() if name in self._before}
-        zeros = {name: _zeros(grad.detach()) for name, grad in held.items() if grad is not None and grad.numel()}
-        return UpdateSizes({name: norm_of(before) for name, before in self._before.items()}, updates, zeros)
+        """What the update has made of them, measured after it, once: the copy becomes the difference."""
+        now = {name: p for name, p in self._model.named_parameters() if name in self._before}
+        weights, differences = norms_of(self._before), {name: self._before[name] for name in now}
+        if now:
+            with torch.no_grad():
+                torch._foreach_sub_(list(differences.values()), [p.detach() for p in now.values()])
+        return UpdateSizes(weights, norms_of(differences), _zeros(now))
 
 
 @dataclass(frozen=True)
@@ -41,27 +42,30 @@ class UpdateSizes:
     """By parameter: the L2 norm before an update, that of what the update changed, and the share of exact zeros in the
     gradient that it used; a parameter that no update held has its norm alone."""
 
-    weights: Mapping[str, Tensor]
-    updates: Mapping[str, Tensor]
-    zeros: Mapping[str, Tensor]
+    weights: ByParameter
+    updates: ByParameter
+    zeros: ByParameter
 
     def joined(self, later: "UpdateSizes") -> "UpdateSizes":
         """Of both updates; a parameter that is in both is that of the later one."""
         pairs = zip(vars(self).values(), vars(later).values(), strict=True)
-        return UpdateSizes(*({**mine, **others} for mine, others in pairs))
+        return UpdateSizes(*(mine.joined(others) for mine, others in pairs))
 
-    def columns(self, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
-        """Update over weight, for all updated parameters together, and columns by parameter."""
-        size = total_norm([self.weights[name] for name in self.updates])
-        change = total_norm(self.updates.values())
-        columns = {
-            schema.GRAD_NORM: {} if norms is None else dict(norms.before),
-            schema.GRAD_NORM_CLIPPED: {} if norms is None else dict(norms.after),
-            schema.ZEROS: dict(self.zeros),
-            schema.WEIGHT_NORM: dict(self.weights),
-            schema.UPDATE_RATIO: {name: _relative(self.updates[name], self.weights[name]) for name in self.updates},
+    def ratio(self) -> Tensor | None:
+        """Update over weight, for all updated parameters together, 0-dim; None where none was updated."""
+        size, change = self.weights.only(self.updates.names).total(), self.updates.total()
+        return None if size is None or change is None else _relative(change, size)
+
+    def columns(self, norms: GradientNorms | None) -> dict[str, ByParameter]:
+        """The columns of the table ``parameters``."""
+        names = self.updates.names
+        return {
+            schema.GRAD_NORM: ByParameter() if norms is None else norms.before,
+            schema.GRAD_NORM_CLIPPED: ByParameter() if norms is None else norms.after,
+            schema.ZEROS: self.zeros,
+            schema.WEIGHT_NORM: self.weights,
+            schema.UPDATE_RATIO: ByParameter(names, _relative(self.updates.vector, self.weights.at(names))),
         }
-        return None if size is None or change is None else _relative(change, size), columns
 
 
 class OtherWeights:
@@ -73,24 +77,19 @@ class OtherWeights:
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
-        self._seen: dict[str, tuple[int, Tensor | None]] = {n: (p._version, None) for n, p in model.named_parameters()}
+        self._seen: dict[str, tuple[int, float | None]] = {n: (p._version, None) for n, p in model.named_parameters()}
 
     def sizes(self, without: Collection[str]) -> UpdateSizes:
         """Of all but the parameters ``without``, whose updates were heard."""
-        own = {n: p for n, p in self._model.named_parameters() if p.requires_grad and n not in without}
-        weights = {name: norm_of(parameter.detach()) for name, parameter in own.items()}
-        still = [name for name, parameter in own.items() if self._is_as_seen(name, parameter, weights[name])]
-        self._seen = {name: (parameter._version, weights[name]) for name, parameter in own.items()}
-        grads = {name: p.grad.detach() for name, p in own.items() if p.grad is not None and p.numel()}
-        zeros = {name: _zeros(grad) for name, grad in grads.items()}
-        return UpdateSizes(weights, {name: torch.zeros_like(weights[name]) for name in still}, zeros)
-
-    def _is_as_seen(self, name: str, parameter: Tensor, norm: Tensor) -> bool:
-        """An accelerator is not asked for its values: there a change through ``.data`` is not noticed."""
-        if name not in self._seen:
-            return False
-        version, before = self._seen[name]
-        return version == parameter._version and (before is None or not norm.is_cpu or bool(before == norm))
+        others = set(without)
+        own = {n: p for n, p in self._model.named_parameters() if n not in others and p.requires_grad}
+        weights = norms_of(own)
+        # an accelerator is not asked for its values: there a change through ``.data`` is not noticed
+        found = weights.vector.tolist() if weights.vector.is_cpu else [None] * len(own)
+        now = {name: (own[name]._version, norm) for name, norm in zip(weights.names, found, strict=True)}
+        still = [name for name, seen in now.items() if _is_same(self._seen.get(name), seen)]
+        self._seen = now
+        return UpdateSizes(weights, ByParameter(still, torch.zeros_like(weights.only(still).vector)), _zeros(own))
 
 
 class UpdateMeter:
@@ -112,14 +111,14 @@ class UpdateMeter:
             sizes, self._copy = self._copy.sizes(), None
             self._sizes = sizes if self._sizes is None else self._sizes.joined(sizes)
 
-    def columns(self, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, dict[str, Tensor]]]:
+    def columns(self, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, ByParameter]]:
         """Update over weight of the step, and columns by parameter; None and none where no update was measured. A
         parameter whose update cannot be heard has no update ratio."""
         self.after()  # by hand the update came before
         if self._sizes is None:
             return None, {}
-        ratio, _ = self._sizes.columns(norms)
-        return ratio, self._others.sizes(self._sizes.weights).joined(self._sizes).columns(norms)[1]
+        every = self._others.sizes(self._sizes.weights.names).joined(self._sizes)
+        return self._sizes.ratio(), every.columns(norms)
 
     def forget(self) -> None:
         self._copy = self._sizes = None
@@ -130,9 +129,17 @@ def _relative(change: Tensor, size: Tensor) -> Tensor:
     return torch.where(change == 0, change, change / size)
 
 
-def _zeros(grad: Tensor) -> Tensor:
-    """Share of exact zeros, 0-dim float64; entries that a sparse gradient leaves out are zeros, NaN is none."""
-    entries = entries_of(grad)
-    # as numbers of the gradient's own type, which are summed many times faster than truth values
-    zero = torch.eq(entries, 0, out=torch.empty_like(entries))
-    return (zero.sum(dtype=torch.float32).double() + grad.numel() - entries.numel()) / grad.numel()
+def _zeros(parameters: Mapping[str, nn.Parameter]) -> ByParameter:
+    """Share of exact zeros in each gradient, float64; entries that a sparse one leaves out are zeros, NaN is none."""
+    grads = {name: p.grad for name, p in parameters.items() if p.grad is not None and p.grad.numel()}
+    if not grads:
+        return ByParameter()
+    counts = [torch.count_nonzero(entries_of(grad)) for grad in grads.values()]
+    sizes = torch.tensor([grad.numel() for grad in grads.values()], dtype=torch.float64)
+    others = torch.stack([count.to(counts[0].device) for count in counts])
+    return ByParameter(tuple(grads), 1 - others / sizes.to(others.device))
+
+
+def _is_same(before: tuple[int, float | None] | None, now: tuple[int, float | None]) -> bool:
+    """Whether a parameter has the version and, as far as known, the norm that it had."""
+    return before is not None and before[0] == now[0] and (before[1] is None or before[1] == now[1])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,7 +27,7 @@ def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -
     if not path.parent.is_dir():
         path.parent.mkdir(exist_ok=True)
         sync_folder(folder)
-    replace_file(path, lambda aside: write_parquet(rows, declared, aside))
+    replace_file(path, lambda aside: pq.write_table(rows, aside, **parquet_options(rows.schema, declared)))
     steps = pc.min_max(rows.column(schema.STEP))
     return PartFile(
         file=f"{table}/{path.name}",
@@ -37,14 +38,13 @@ def write_part(folder: Path, table: str, number: int, blocks: Sequence[Block]) -
     )
 
 
-def write_parquet(rows: pa.Table, table: schema.Table, path: Path) -> None:
-    pq.write_table(
-        rows,
-        path,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=list(table.keys),
-        use_byte_stream_split=[field.name for field in rows.schema if pa.types.is_floating(field.type)],
-        write_statistics=[schema.STEP],
-        write_page_checksum=True,
-    )
+def parquet_options(columns: pa.Schema, table: schema.Table) -> dict[str, Any]:
+    """How the rows of ``table`` are encoded in a part with these columns."""
+    return {
+        "compression": "zstd",
+        "compression_level": 1,
+        "use_dictionary": list(table.keys),
+        "use_byte_stream_split": [field.name for field in columns if pa.types.is_floating(field.type)],
+        "write_statistics": [schema.STEP],
+        "write_page_checksum": True,
+    }

@@ -2,19 +2,16 @@
 
 import os
 import shutil
-import time
 import warnings
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-
-import numpy as np
 
 from graddiag import schema
 from graddiag.errors import InputError, SettingError
@@ -24,19 +21,23 @@ from graddiag.store.blocks import Block, Values, make_block, table_named
 from graddiag.store.endings import ending
 from graddiag.store.index import Index, write_index
 from graddiag.store.manifests import plain, write_manifest
+from graddiag.store.open_parts import ClosedBlocks, OpenParts
 from graddiag.store.part_writer import KEPT_BYTES, PartWriter
 from graddiag.store.slugs import make_run_folder
 
 MAX_WAITING: Final = 4  # closed parts that may wait for the disk before append waits too
+
+MakeRows = Callable[[], Iterable[tuple[str, Mapping[str, Values]]]]
+"""Gives rows: a table, and columns as ``RunWriter.append`` takes them."""
 
 
 class RunWriter:
     """Writes one run into a new folder ``root/[experiment/]name``; use it as a context manager, from one thread.
 
     Rows are gathered in memory; a part of a table is closed once it holds ``part_steps`` steps, or ``part_seconds``
-    seconds after its first row came, at the next append. A separate thread encodes and writes it, so that the
-    training waits for about a millisecond. Leaving by an exception closes the run as failed, by KeyboardInterrupt as
-    interrupted.
+    seconds after its first row came, at the next append. A separate thread encodes and writes it, and makes rows where
+    it is asked to, so that the training does not wait. Leaving by an exception closes the run as failed, by
+    KeyboardInterrupt as interrupted.
 
     Once the folder is there, a disk that is full or gone is a warning, never an error: rows wait in memory (64 MiB at
     most) until it can be written again, and those that did not fit are named in the manifest as ``missing``. In a
@@ -54,12 +55,10 @@ class RunWriter:
             raise SettingError(f"part_steps and part_seconds must be positive, found {part_steps} and {part_seconds}")
         self.manifest = manifest.model_copy(update={"config": plain(manifest.config), "writer": this_process()})
         self.path = _start_folder(Path(root), self.manifest)
-        self._part_steps = part_steps
-        self._part_seconds = part_seconds
-        self._open: defaultdict[str, _OpenPart] = defaultdict(_OpenPart)
+        self._open = OpenParts(part_steps, part_seconds)
         self._parts = PartWriter(self.path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graddiag-writer")
-        self._waiting: deque[Future[None]] = deque()
+        self._waiting: deque[Future[Any]] = deque()
         self._process = os.getpid()
         self._closed = False
         self._at_end: Callable[[], None] = lambda: None
@@ -82,17 +81,25 @@ class RunWriter:
         """
         if self._elsewhere:
             return
-        if self._closed:
-            raise SettingError(f"run {self.path} is closed; nothing can be appended to it")
-        block = make_block(table_named(table), columns)
-        if not block.rows:
-            return
-        if self._open[table].is_full_for(block, self._part_steps):
-            self._close_parts([table])
-        self._open[table].add(block)
-        overdue = time.monotonic() - self._part_seconds
-        self._close_parts([name for name, part in self._open.items() if part.since <= overdue])
+        self._check_open()
+        if closed := self._open.add(table, make_block(table_named(table), columns)):
+            self._submit(partial(self._parts.write, closed))
         self._collect(keep=MAX_WAITING)
+
+    def append_later(self, make: MakeRows) -> "Future[Exception | None]":
+        """Lets the thread that writes call ``make`` and add the rows that it gives, each as ``append`` does.
+
+        Calls are made in their order. The result is the error that one raised, or that its rows did; None without one.
+
+        Raises:
+            SettingError: the run is closed.
+        """
+        if self._elsewhere:
+            return _done(None)
+        self._check_open()
+        handed = self._submit(partial(self._make, make))
+        self._collect(keep=MAX_WAITING)
+        return handed
 
     def note(self, **environment: str) -> None:
         """Adds to the environment in the manifest, on the disk too; nothing is done where it holds these values."""
@@ -110,7 +117,7 @@ class RunWriter:
         """Closes the part of every table and waits until all is on the disk, or the disk has refused it."""
         if self._elsewhere:
             return
-        self._close_parts(list(self._open))
+        self._submit(lambda: self._parts.write(self._open.take()))
         self._collect(keep=0)
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
@@ -157,15 +164,32 @@ class RunWriter:
     ) -> None:
         self.close(*ending(error))
 
-    def _close_parts(self, tables: Sequence[str]) -> None:
-        closed = {table: self._open.pop(table).blocks for table in tables}
-        if not closed:
-            return
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SettingError(f"run {self.path} is closed; nothing can be appended to it")
+
+    def _make(self, make: MakeRows) -> Exception | None:
+        """In the thread that writes: adds the rows of ``make``, and writes the parts that are full."""
+        closed: ClosedBlocks = {}
         try:
-            self._waiting.append(self._thread.submit(self._parts.write, closed))
+            for table, columns in make():
+                for name, blocks in self._open.add(table, make_block(table_named(table), columns)).items():
+                    closed.setdefault(name, []).extend(blocks)
+        except Exception as error:  # whoever asks for the result handles it
+            return error
+        finally:
+            if closed:
+                self._parts.write(closed)
+        return None
+
+    def _submit(self, task: Callable[[], Any]) -> Future[Any]:
+        try:
+            handed = self._thread.submit(task)
         except RuntimeError:  # the interpreter is on its way out and threads take no more work
             self._collect(keep=0)
-            self._parts.write(closed)
+            return _done(task())
+        self._waiting.append(handed)
+        return handed
 
     def _collect(self, keep: int) -> None:
         """Takes leave of written parts; waits until no more than ``keep`` are under way."""
@@ -183,7 +207,7 @@ class RunWriter:
         missing = self._parts.missing
         for lost in missing if not self._closed else ():
             if lost not in self.manifest.missing:
-                self._open[schema.TABLE_EVENTS].add(_lost_event(lost))
+                self._open.add(schema.TABLE_EVENTS, _lost_event(lost))
         self.amend(missing=missing)
         self._write_manifest()
 
@@ -212,27 +236,10 @@ class RunWriter:
         )
 
 
-@dataclass
-class _OpenPart:
-    """The rows of one table that no file holds yet."""
-
-    blocks: list[Block] = field(default_factory=list)
-    steps: int = 0
-    last_step: int | None = None
-    since: float = field(default_factory=time.monotonic)
-
-    def add(self, block: Block) -> None:
-        self.steps += self._new_steps(block)
-        self.last_step = int(block.steps[-1])
-        self.blocks.append(block)
-
-    def is_full_for(self, block: Block, part_steps: int) -> bool:
-        """Whether ``block`` begins a step that belongs to the next part; a step is not torn apart."""
-        return self.steps >= part_steps and self._new_steps(block) > 0
-
-    def _new_steps(self, block: Block) -> int:
-        changes = int(np.count_nonzero(block.steps[1:] != block.steps[:-1]))
-        return changes + (self.last_step != block.steps[0])
+def _done(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(result)
+    return future
 
 
 def _lost_event(lost: MissingRows) -> Block:

@@ -23,12 +23,10 @@ class Calls:
 
     def __init__(self) -> None:
         self._ran: dict[str, _Ran] = {}
+        self._parameters: dict[str, tuple[int, ...]] = {}  # of modules as last seen, by id
 
     def note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        known = self._ran.get(name)
-        if known is not None:
-            known.calls += 1
-        elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        if not self.note_again(name) and isinstance(module, nn.RNNBase | nn.RNNCellBase):
             given = args[0] if args else kwargs.get("input")
             self._ran[name] = _Ran(module, *_sizes(module, given))
 
@@ -65,14 +63,24 @@ class Calls:
         reached: ids of the parameters that did. updated: ids of those that the step updates; None for all.
         """
         ran = [(name, each.module) for name, each in self._ran.items() if each.module.training]
-        return [name for name, module in ran if _is_unreached(module, reached, updated)]
+        return [
+            name
+            for name, module in ran
+            if not self._is_reached(name, reached, updated) and self._is_unreached(name, module, reached, updated)
+        ]
 
+    def _is_reached(self, name: str, reached: Collection[int], updated: Collection[int] | None) -> bool:
+        """Whether a parameter that a module had when it was last looked at got a gradient, which most have."""
+        return any(each in reached and (updated is None or each in updated) for each in self._parameters.get(name, ()))
 
-def _is_unreached(module: nn.Module, reached: Collection[int], updated: Collection[int] | None) -> bool:
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    if updated is not None:
-        trainable = [parameter for parameter in trainable if id(parameter) in updated]
-    return bool(trainable) and not any(id(p) in reached or holds_gradient(p) for p in trainable)
+    def _is_unreached(
+        self, name: str, module: nn.Module, reached: Collection[int], updated: Collection[int] | None
+    ) -> bool:
+        trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        self._parameters[name] = tuple(map(id, trainable))
+        if updated is not None:
+            trainable = [parameter for parameter in trainable if id(parameter) in updated]
+        return bool(trainable) and not any(id(p) in reached or holds_gradient(p) for p in trainable)
 
 
 def holds_gradient(parameter: Tensor) -> bool:

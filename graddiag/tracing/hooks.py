@@ -179,16 +179,17 @@ class ModuleHooks:
             self._observed.drop(modules)
 
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        stack = ExitStack()
-        self._running.stacks.append(stack)
+        self._running.stacks.append(None)
         self._noticed.add(name)
         if not is_grad_enabled() or name in self._muted:
             return
         if reason := _cannot_observe(module):
             self._skipped[name] = reason
             return
-        self._guard(name, partial(self.calls.note, name, module, args, kwargs))
+        if not self.calls.note_again(name):
+            self._guard(name, partial(self.calls.note, name, module, args, kwargs))
         if self._active:
+            stack = self._running.stacks[-1] = ExitStack()
             self._guard(name, partial(self._observe, stack, name, module))
 
     def _observe(self, stack: ExitStack, name: str, module: nn.Module) -> None:
@@ -203,8 +204,9 @@ class ModuleHooks:
         stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
     def _leave(self, name: str, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if self._running.stacks:
-            self._running.stacks.pop().close()
+        stack = self._running.stacks.pop() if self._running.stacks else None
+        if stack is not None:
+            stack.close()
         if self._active and not is_grad_enabled() and name not in self._muted and not is_transformed():
             self._guard(name, partial(self._links.returned_without_graph, name, output))
 
@@ -213,14 +215,14 @@ def _cannot_observe(module: nn.Module) -> str | None:
     """Why this call of a module cannot be observed; None where it can."""
     if is_transformed():
         return TRANSFORMED
-    return REPLICATED if getattr(module, "_is_replica", False) else None
+    return REPLICATED if vars(module).get("_is_replica") else None
 
 
 class _Running(threading.local):
-    """What is to be undone when the modules that run in this thread have returned."""
+    """What is to be undone when the modules that run in this thread have returned; None where nothing is."""
 
     def __init__(self) -> None:
-        self.stacks: list[ExitStack] = []
+        self.stacks: list[ExitStack | None] = []
 
 
 def _in_order(traces: list[Trace], within: set[tuple[str, int]]) -> list[Trace]:

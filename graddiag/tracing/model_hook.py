@@ -1,5 +1,6 @@
 """Hooks on the user's model and its parameters: left behind by copies, silent where torch.compile traces them."""
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -7,15 +8,25 @@ from typing import Any
 import torch
 
 
-class ModelHook:
-    """Calls ``action(*names, *given)``, as a forward hook or as a hook of a parameter.
-
-    A copy or pickle of the model holds a function of Python's own in its place, which does nothing, so that it loads
-    where graddiag is not installed. Where torch.compile traces the hook it does nothing and ``traced`` becomes True:
-    the compiled code is that of the model without hooks.
-    """
+class LeftBehind:
+    """A hook in whose place a copy or pickle of the model holds a function of Python's own, which does nothing, so that
+    it loads where graddiag is not installed."""
 
     __torch_unserializable__ = True  # what torch asks of a hook of a tensor, else it warns of a copy
+
+    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
+        return nullcontext().__exit__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return getattr, (nullcontext(), "__exit__")
+
+
+class ModelHook(LeftBehind):
+    """Calls ``action(*names, *given)``, as a forward hook or as a hook of a parameter; a copy of the model has none.
+
+    Where torch.compile traces the hook it does nothing and ``traced`` becomes True: the compiled code is that of the
+    model without hooks.
+    """
 
     def __init__(self, action: Callable[..., None], *names: Any) -> None:
         self._action = action
@@ -28,13 +39,13 @@ class ModelHook:
             return
         self._action(*self._names, *given)
 
-    def __deepcopy__(self, memo: Any) -> Callable[..., None]:
-        return nullcontext().__exit__
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return getattr, (nullcontext(), "__exit__")
-
 
 def is_transformed() -> bool:
     """Whether a transformation of torch.func (vmap, grad, jvp) is running: tensors have no data there."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def compiled_something() -> bool:
+    """Whether torch.compile has compiled anything in this process: what it has compiled before runs without hooks."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    return dynamo is not None and any(dynamo.counters.values())

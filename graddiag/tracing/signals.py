@@ -12,10 +12,11 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells import CELLS
 from graddiag.cells.activations import RELU_CAP, SATURATION, Bounds
+from graddiag.cells.products import product
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.device_transfer import Tree, map_tensors
-from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.norms import norm
 from graddiag.tracing.trace import Trace
 
 # entries of a temporary that ||G_t|| may take at once
@@ -166,7 +167,7 @@ def _weight_contributions(trace: Trace) -> dict[str, Tensor]:
     largest = total.abs().amax()
     # in units of the largest entry, so that the digits of tiny gradients survive the product
     total = total / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-    along = ((delta.flatten(0, 1) @ total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
+    along = (product(delta.flatten(0, 1), total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
     length = _outer_norms(delta, before)
     cosine = along / (length * norm(norm(total)))
     return {schema.GRAD_W_HH: length, schema.GRAD_W_HH_COSINE: cosine.clamp(-1, 1)}
@@ -267,11 +268,6 @@ def as_tree(batch: Signals) -> Tree:
 
 
 def from_tree(batch: Signals, tree: Tree) -> Signals:
-    """``batch`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
+    """``batch`` with the tensors that ``to_host`` brought."""
     timesteps, gates, missing = tree
-    return Signals(
-        batch.key,
-        map_tensors(timesteps, within_float32),
-        map_tensors(gates, within_float32),
-        map_tensors(missing, Tensor.bool),
-    )
+    return Signals(batch.key, timesteps, gates, map_tensors(missing, Tensor.bool))

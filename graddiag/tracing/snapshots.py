@@ -14,9 +14,9 @@ from graddiag import schema
 from graddiag.cells.lyapunov import LogGrowth
 from graddiag.schema import TraceKey
 from graddiag.tracing.credit import credit, loss_timesteps
-from graddiag.tracing.device_transfer import Tree, map_tensors
+from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.lyapunov import leading_growth
-from graddiag.tracing.norms import norm, within_float32
+from graddiag.tracing.norms import norm
 from graddiag.tracing.signals import saturation
 from graddiag.tracing.trace import Trace
 
@@ -68,9 +68,8 @@ def snapshot_tree(taken: Snapshot) -> Tree:
 
 
 def snapshot_from(taken: Snapshot, tree: Tree) -> Snapshot:
-    """``taken`` with the tensors that ``to_host`` brought, fitted to float32 range as the tables store them."""
-    *measured, growth = tree
-    grad_h, gates, credit = map_tensors(measured, within_float32)
+    """``taken`` with the tensors that ``to_host`` brought."""
+    grad_h, gates, credit, growth = tree
     return Snapshot(taken.key, grad_h, gates, credit, taken.at, None if growth is None else LogGrowth(*growth))
 
 

@@ -12,6 +12,18 @@ import torch
 
 from benchmarks.verdicts.__main__ import BEGIN, END, tables, write
 from benchmarks.verdicts.case import Case, Expected, Label
+from benchmarks.verdicts.everyday import (
+    addends,
+    alarms,
+    copying,
+    demand,
+    masked,
+    ordered,
+    pages,
+    returns,
+    reviews,
+    tags,
+)
 from benchmarks.verdicts.judge import OUTCOMES, Answer, answer, judge, shortened
 from benchmarks.verdicts.labels import AT_CHANCE, FADES, HEALTHY
 from benchmarks.verdicts.nets import Net, keep
@@ -69,6 +81,7 @@ def test_no_family_is_in_two_parts() -> None:
         assert not sources[one] & sources[other]
     assert not names[0] & (names[1] | names[2] | names[3])
     assert not names[3] & (names[1] | names[2])
+    assert not names[4] & (names[0] | names[1] | names[2] | names[3])
 
 
 def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
@@ -110,6 +123,47 @@ def test_chance_of_the_tasks_of_the_unseen_part_is_what_it_is_said_to_be() -> No
     batch = stream(8, 5, 4, 3, 1)
     inputs, targets = zip(*(batch(step) for step in range(4)), strict=True)
     assert torch.equal(torch.cat(inputs)[:-8], torch.cat(targets)[8:])
+
+
+def test_the_blind_part_has_short_and_long_trainings_that_learn_and_that_fail() -> None:
+    found = cases(("blind",))
+    long = [each for each in found if each.training]
+    short = [each for each in found if not each.training]
+    assert Counter(each.at for each in long) == {0.1: len(long) / 3, 0.5: len(long) / 3, 1.0: len(long) / 3}
+    assert len(long) / 3 >= 26
+    assert len(short) >= 40
+    assert sum(each.label.healthy for each in found) >= max(100, len(found) / 2)
+    assert min(sum(each.label.failed for each in part) for part in (long, short)) >= 20
+    assert min(sum(each.label.healthy for each in part) for part in (long, short)) >= 20
+
+
+def test_targets_of_the_blind_part_follow_from_its_inputs() -> None:
+    x, y = reviews(9, 200, 1)(0)
+    for text, label in zip(x.t().tolist(), y.tolist(), strict=True):
+        signs = [-1 if before == 0 else 1 for before in [23, *text[:-1]]]
+        values = [1 if 1 <= word <= 6 else -1 if 7 <= word <= 12 else 0 for word in text]
+        assert label == (sum(sign * value for sign, value in zip(signs, values, strict=True)) >= 0)
+    x, y = tags(6, 50, 1)(0)
+    assert torch.equal(y[1:], torch.where(x[1:] < 5, (x[1:] + x[:-1]) % 5, x[1:] % 5))
+    x, y = copying(3, 2, 20, 4, 1)(0)
+    assert torch.equal(y[5:], x[:3])
+    assert bool((x[5] == 5).all() and (y[:5] == 0).all())
+    x, y = ordered(4, 20, 6, 1)(0)
+    assert x.t().sort().values.tolist() == y.t().tolist()
+    x, y = masked(tags(6, 50, 1), 20, 0.3, 2)(0)
+    assert torch.equal(y >= 0, x == 20)
+    batch = pages(5, 3)
+    assert torch.equal(batch(0)[1][-1], batch(1)[0][0])
+
+
+def test_chance_of_the_tasks_of_the_blind_part_is_what_it_is_said_to_be() -> None:
+    assert float(addends(10, 20000, 1)(0)[1].var()) == pytest.approx(1 / 6, rel=0.05)
+    assert float(demand(8, 20000, 0.3, 1)(0)[1].var()) == pytest.approx(1 + 0.5 + 0.09, rel=0.05)
+    assert float(reviews(10, 20000, 1)(0)[1].float().mean()) == pytest.approx(0.56, abs=0.06)
+    assert float(alarms(12, 20000, 0.06, 1)(0)[1].mean()) == pytest.approx(0.06, abs=0.01)
+    x, y = returns(8, 20000, 0.1, 1)(0)
+    known = x[-3:, :, 0].sum(0) / 3**0.5
+    assert float(torch.corrcoef(torch.stack([known, y[:, 0]]))[0, 1] ** 2) == pytest.approx(0.1, abs=0.02)
 
 
 def test_labels_use_the_identifiers_of_the_diagnosis() -> None:

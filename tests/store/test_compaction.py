@@ -3,6 +3,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+import pytest
 
 from graddiag.run import numbers
 from graddiag.store import RunWriter, load_run
@@ -45,6 +47,33 @@ def test_too_few_parts_are_left_alone(tmp_path: Path) -> None:
     path = write_run(tmp_path, FAN_IN - 1, part_steps=1)
     assert len(files(path, "steps")) == FAN_IN - 1
     assert {part.level for part in read_index(path).parts("steps")} == {0}
+
+
+def test_parts_that_fill_a_joined_one_are_joined_before_there_are_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the number of files is bounded by the rows of the run, however many rows a step has."""
+    monkeypatch.setattr("graddiag.store.compaction.MAX_ROWS", 50)
+    monkeypatch.setattr("graddiag.store.compaction.GROUP_ROWS", 10)
+    path = write_run(tmp_path, 100, part_steps=1)
+    index = read_index(path)
+    for table in ("timesteps", "gates"):
+        rows = [part.rows for part in index.parts(table)]
+        assert max(rows) <= 50
+        assert len(rows) <= 2 * sum(rows) / 50 + 2
+    whole = load_run(write_run(tmp_path / "whole", 100, part_steps=100))
+    pd.testing.assert_frame_equal(load_run(path).timesteps, whole.timesteps)
+    pd.testing.assert_frame_equal(load_run(path).gates, whole.gates)
+    one = pq.ParquetFile(path / index.parts("timesteps")[0].file)
+    assert one.num_row_groups > 1
+
+
+def test_parts_whose_steps_overlap_are_left_alone_and_read_in_order(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, manifest(), part_steps=1, part_seconds=3600) as writer:
+        for step in range(FAN_IN + 1):
+            writer.append("gates", gate_rows(step ^ 1, 1))
+    steps = load_run(writer.path).gates["step"].tolist()
+    assert steps == sorted(steps)
 
 
 def test_late_steps_in_a_later_part_are_put_in_order(tmp_path: Path) -> None:

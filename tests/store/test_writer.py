@@ -61,7 +61,7 @@ def test_a_part_is_closed_after_its_steps_and_holds_whole_steps(tmp_path: Path) 
 
 def test_a_part_is_closed_after_its_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("graddiag.store.writer.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("graddiag.store.open_parts.time.monotonic", lambda: clock[0])
     with RunWriter(tmp_path, manifest(), part_seconds=2.0) as writer:
         for clock[0], step in ((10.0, 0), (11.0, 1), (12.5, 2)):
             writer.append("steps", {"step": step})

@@ -62,10 +62,10 @@ def test_huge_gradients_do_not_overflow(cell: str, dtype: torch.dtype, scale: fl
 
 @every_cell
 def test_what_float32_cannot_hold_is_its_smallest_or_largest_number(cell: str) -> None:
-    tiny = on_host(trace_of(single(cell=cell), batch(), 1e-200)).timesteps
+    tiny = timestep_columns([0], [on_host(trace_of(single(cell=cell), batch(), 1e-200))])
     assert tiny[schema.GRAD_H].tolist() == [2.0**-149] * T
     assert tiny[schema.GRAD_W_HH][0] == 0
-    huge = on_host(trace_of(single(cell=cell), batch(), 1e200)).timesteps
+    huge = timestep_columns([0], [on_host(trace_of(single(cell=cell), batch(), 1e200))])
     assert huge[schema.GRAD_H].tolist() == [torch.finfo(torch.float32).max] * T
 
 
@@ -79,10 +79,10 @@ def test_no_gradient_is_zero_and_its_ratios_are_missing(cell: str) -> None:
         assert not found.timesteps[column][3:].any()
     assert found.missing[schema.TRANSPORT_GAIN].tolist() == [False] * 3 + [True] * (T - 3)
     assert found.missing[schema.GRAD_W_HH_COSINE].tolist() == [True, False, False] + [True] * (T - 3)
-    rows = timestep_columns(7, found)
+    rows = timestep_columns([7], [found])
     assert rows[schema.TRANSPORT_GAIN].mask.tolist() == [False] * 3 + [True] * (T - 3)
     assert rows[schema.TIMESTEP].tolist() == list(range(T))
-    assert rows[schema.STEP] == 7
+    assert rows[schema.STEP].tolist() == [7] * T
 
 
 @every_cell
@@ -142,8 +142,8 @@ def test_both_roads_to_a_contribution(
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_a_single_timestep(cell: str, batch_size: int) -> None:
     found = on_host(trace_of(single(cell=cell), torch.zeros(1, batch_size, 3, dtype=torch.float64), 1.0))
-    assert timestep_columns(0, found)[schema.TIMESTEP].tolist() == [0]
-    assert gate_columns(0, found)[schema.GATE] == list(found.gates)
+    assert timestep_columns([0], [found])[schema.TIMESTEP].tolist() == [0]
+    assert gate_columns([0], [found])[schema.GATE] == list(found.gates)
     assert found.timesteps[schema.GRAD_H].item() == pytest.approx((batch_size * H) ** 0.5)
     assert found.missing[schema.GRAD_W_HH_COSINE].tolist() == [True]
 

@@ -1,0 +1,38 @@
+"""What was measured of one step of a training."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from graddiag.recording.events import Event
+from graddiag.recording.norms import ByParameter
+from graddiag.recording.parameters import Spectrum
+from graddiag.tracing.device_transfer import Tree
+from graddiag.tracing.signals import Signals
+from graddiag.tracing.snapshots import Snapshot
+
+Scalar = Tensor | float | int | None
+
+
+@dataclass(frozen=True)
+class StepMeasures:
+    """Of one step, on its device or on the host. row: its scalars. events: those logged meanwhile. parameters: as
+    ``UpdateSizes.columns`` gives them. outputs: as ``OutputMeter.take`` gives them. spectra: of recurrent weights."""
+
+    step: int
+    row: Mapping[str, Scalar]
+    events: Sequence[Event] = ()
+    signals: Sequence[Signals] = ()
+    snapshots: Sequence[Snapshot] = ()
+    parameters: Mapping[str, ByParameter] = field(default_factory=dict)
+    outputs: Tree = field(default_factory=dict)
+    spectra: Mapping[str, Spectrum] = field(default_factory=dict)
+
+    @property
+    def nbytes(self) -> int:
+        """About how much memory it takes, without its scalars."""
+        timesteps = [column for each in self.signals for column in each.timesteps.values()]
+        gates = [column for each in self.signals for gate in each.gates.values() for column in gate.values()]
+        units = [block for each in self.snapshots for block in (each.grad_h, *each.gates.values())]
+        return sum(tensor.nbytes for tensor in timesteps + gates + units)
