@@ -26,9 +26,9 @@ _TONES: Final = {  # ink and ground, light and dark
         "neutral": ("#b4bbc4", "#22262b"),
     },
 }
-_CARD: Final = (
+_CARD: Final = (  # as high as three lines, so that what is below stays in place when an outcome changes
     "border-left:.3rem solid {ink};background:{ground};border-radius:.5rem;padding:.55rem 1rem .65rem;"
-    "overflow-wrap:anywhere;line-height:1.45"
+    "overflow-wrap:anywhere;line-height:1.45;min-height:8.05rem"
 )
 _HEADLINE: Final = "margin:0;padding:0;font-size:1.25rem;font-weight:700;line-height:1.35;color:{ink}"
 _CAUSE: Final = "font-weight:600"
