@@ -8,8 +8,8 @@ from streamlit.starlette import App
 
 from ui.access import access
 from ui.downloads import ROUTES
-from ui.gate import Gate
+from ui.gate import AccessGate
 
 MAIN: Final = Path(__file__).with_name("main.py")
 
-app = App(MAIN, middleware=[Middleware(Gate, access=access())], routes=ROUTES)
+app = App(MAIN, middleware=[Middleware(AccessGate, access=access())], routes=ROUTES)

@@ -1,4 +1,4 @@
-"""Files to download, made when they are asked for and given by a route of their own.
+"""Files to download, made when they are asked for and given by a separate route.
 
 Streamlit's download button keeps what it has made as long as two scripts of any visitor run, which a page that looks
 for changes every second does before a busy browser has fetched it.

@@ -46,8 +46,8 @@ _NO_TOKEN: Final = Refusal(
 
 
 @dataclass(frozen=True)
-class Gate:
-    """ASGI middleware: passes on what ``refusal`` has nothing against."""
+class AccessGate:
+    """ASGI middleware: passes on what ``why_refused`` has nothing against."""
 
     app: ASGIApp
     access: Access
@@ -56,7 +56,7 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        found = refusal(HTTPConnection(scope), self.access)
+        found = why_refused(HTTPConnection(scope), self.access)
         entered = None if found is _HOST or found is _ORIGIN else entrance(HTTPConnection(scope), self.access)
         if entered is not None:
             await entered(scope, receive, send)
@@ -68,12 +68,12 @@ class Gate:
             await PlainTextResponse(found.words, found.status, headers=_ADDED)(scope, receive, send)
 
 
-def refusal(asked: HTTPConnection, access: Access) -> Refusal | None:
+def why_refused(asked: HTTPConnection, access: Access) -> Refusal | None:
     """Why a request or a handshake is refused; None where it is not.
 
     A foreign Host is what a rebound name of another server has. A foreign Origin is a page of another server, also of
-    another port of this machine; the WebSocket, by which pages are driven, wants one of its own. Of requests without
-    an Origin the browser says itself whether another page asks, unless it follows a link.
+    another port of this machine; the WebSocket, by which pages are driven, needs the Origin of the dashboard. Of
+    requests without an Origin the browser says itself whether another page asks, unless it follows a link.
     """
     headers = asked.headers
     if asked.url.path.startswith(_CLOSED):
