@@ -48,3 +48,19 @@ def chromium() -> Iterator[Browser]:
         browser.on("context", lambda context: context.set_default_timeout(1000 * SECONDS))
         yield browser
         browser.close()
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A test runs twice: without the kernels of the extra ``fast``, and with them, those of cells in float64 too."""
+    import torch
+
+    from graddiag import kernels
+
+    if request.param == "plain":
+        monkeypatch.setattr(kernels, "_loaded", lambda name: None)
+        return "plain"
+    pytest.importorskip("numba")
+    for name in ("gru", "lstm", "rnn"):
+        monkeypatch.setitem(kernels._DTYPES, name, (torch.float32, torch.float64))
+    return "compiled"

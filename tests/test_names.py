@@ -87,6 +87,7 @@ FORMER: Final = {
 # Functions that modules of one kind share: pages of the dashboard, presets, exporters, pools of trainings, cells.
 SHARED: Final = {"GraddiagCallback", "body", "page", "summarize", "sweeps", "export", "main", "outcomes"} | {
     *("forward", "recover", "adjoint"),  # of a cell and of its variants
+    *("activate", "scan", "step", "adjoint_step", "warm_up"),  # of the kernels of a cell
 }
 
 

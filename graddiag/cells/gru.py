@@ -15,6 +15,7 @@ from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kernels import arrays, compiled
 from graddiag.kinds import CELL_TYPES
 
 
@@ -33,11 +34,16 @@ class GRUEquations(Cell):
         gates = project(x, weights.w_ih, weights.b_ih)
         recurrent, a_h = RepeatedProduct(weights.w_hh.t(), x.shape[1]), x.new_empty(x.shape[1], 3 * H)
         h, q = x.new_empty(*x.shape[:2], H), x.new_empty(*x.shape[:2], H)
-        h_t = h0
+        kernels, h_t = compiled("gru", gates, h0), h0
+        shared = () if kernels is None else arrays(gates, a_h, q, h0, h)
         for t, a in enumerate(gates):
             recurrent.into(a_h, h_t)
             if weights.b_hh is not None:
                 a_h += weights.b_hh
+            if kernels is not None:
+                kernels.step(t, *shared)
+                h_t = h[t]
+                continue
             q[t] = a_h[:, 2 * H :]
             r_z = a[:, : 2 * H].add_(a_h[:, : 2 * H]).sigmoid_()
             n = a[:, 2 * H :].addcmul_(r_z[:, :H], q[t]).tanh_()
@@ -49,6 +55,11 @@ class GRUEquations(Cell):
         H = h0.shape[-1]
         gates = project(x, weights.w_ih, weights.b_ih)
         a_h = project(previous(h, h0), weights.w_hh, weights.b_hh)
+        kernels = compiled("gru", gates, a_h)
+        if kernels is not None:
+            q = torch.empty_like(h, memory_format=torch.contiguous_format)
+            kernels.scan(*arrays(gates, a_h, q))
+            return States(h=h, h0=h0, gates=gates, q=q)
         q = a_h[..., 2 * H :].clone()
         gates[..., : 2 * H].add_(a_h[..., : 2 * H]).sigmoid_()
         gates[..., 2 * H :].addcmul_(gates[..., :H], q).tanh_()
@@ -67,6 +78,9 @@ class GRUEquations(Cell):
         """
         T, N, H = states.h.shape
         assert states.gates is not None
+        kernels = compiled("gru", states.gates, states.q, states.h, states.h0, grad_h_direct)
+        if kernels is not None:
+            return _adjoint_compiled(kernels, states, weights, grad_h_direct, grad_transform)
         r, z, _ = states.gates.view(T, N, 3, H).unbind(2)
         grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
         grad_a = _factors(states)
@@ -100,6 +114,24 @@ class GRUEquations(Cell):
 
 
 CELLS: Final = (GRUEquations(),)
+
+
+def _adjoint_compiled(
+    kernels: Any, states: States, weights: Weights, grad_h_direct: Tensor, grad_transform: GradTransform | None
+) -> Adjoint:
+    """The adjoint with a compiled loop over the elements of each timestep."""
+    assert states.gates is not None
+    assert states.q is not None
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    sent_h, grad_a, grad_a_hh = torch.empty_like(grad_h), torch.empty_like(states.gates), torch.empty_like(states.gates)
+    transform, recurrent = AppliedTransform(grad_transform, sent_h), RepeatedProduct(weights.w_hh, grad_h.shape[1])
+    starts = followed(states.h, states.lengths)
+    shared = arrays(states.gates, states.q, states.h0, starts, grad_h, grad_a, grad_a_hh, sent_h)
+    for t in range(len(grad_h) - 1, -1, -1):
+        kernels.adjoint_step(t, *shared)
+        recurrent.add_to(sent_h[t], grad_a_hh[t])
+        transform(t)
+    return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a_hh, unclipped_h=transform.h)
 
 
 def _factors(states: States) -> Tensor:

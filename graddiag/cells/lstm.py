@@ -15,6 +15,7 @@ from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import bias, previous, project
 from graddiag.cells.sequences import followed
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kernels import arrays, compiled
 from graddiag.kinds import CELL_TYPES
 
 
@@ -30,32 +31,30 @@ class LSTMEquations(Cell):
     def forward(self, x: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
         """States of every timestep. x [T, N, I], h0 [N, P], c0 [N, H]."""
         assert c0 is not None
-        gates = project(x, weights.w_ih, bias(weights))
-        recurrent = RepeatedProduct(weights.w_hh.t(), x.shape[1])
-        w_hr = None if weights.w_hr is None else weights.w_hr.t()
-        H = c0.shape[-1]
-        h = x.new_empty(*x.shape[:2], h0.shape[-1])
-        c = x.new_empty(*x.shape[:2], H)
-        h_t, c_t = h0, c0
-        for t, a in enumerate(gates):
-            recurrent.add_to(a, h_t)
-            i, f, g, o = _activate_(a, H)
-            torch.mul(f, c_t, out=c[t])
-            c_t = c[t].addcmul_(i, g)
-            m_t = torch.tanh(c_t, out=h[t] if w_hr is None else None).mul_(o)
-            h_t = m_t if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
-        return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
+        states = States(
+            h=x.new_empty(*x.shape[:2], h0.shape[-1]),
+            h0=h0,
+            gates=project(x, weights.w_ih, bias(weights)),
+            c=x.new_empty(*x.shape[:2], c0.shape[-1]),
+            c0=c0,
+        )
+        kernels = compiled("lstm", states.gates, h0, c0) if weights.w_hr is None else None
+        if kernels is None:
+            _forward(states, weights)
+        else:
+            _forward_compiled(kernels, states, weights)
+        return states
 
     def recover(self, x: Tensor, h: Tensor, h0: Tensor, c0: Tensor | None, weights: Weights) -> States:
         """The states that gave the outputs ``h``: one product for all gates, then c_t = f c_{t-1} + i g along time."""
         assert c0 is not None
         gates = project(x, weights.w_ih, bias(weights))
-        gates += project(previous(h, h0), weights.w_hh, None)
-        i, f, g, _ = _activate_(gates, c0.shape[-1])
-        c = i * g
-        c_t = c0
-        for t in range(len(c)):
-            c_t = c[t].addcmul_(f[t], c_t)
+        from_h = project(previous(h, h0), weights.w_hh, None)
+        kernels = compiled("lstm", gates, from_h, c0)
+        if kernels is None:
+            return States(h=h, h0=h0, gates=gates, c=_scan(gates.add_(from_h), c0), c0=c0)
+        c = gates.new_empty(*h.shape[:2], c0.shape[-1])
+        kernels.scan(*arrays(gates, from_h, c0, c))
         return States(h=h, h0=h0, gates=gates, c=c, c0=c0)
 
     def adjoint(
@@ -74,6 +73,13 @@ class LSTMEquations(Cell):
         assert states.gates is not None
         assert states.c is not None
         assert states.c0 is not None
+        kernels = (
+            compiled("lstm", states.gates, states.c, states.c0, grad_h_direct, grad_c_direct)
+            if weights.w_hr is None
+            else None
+        )
+        if kernels is not None:
+            return _adjoint_compiled(kernels, states, weights, grad_h_direct, grad_c_direct, grad_transform)
         T, N, H = states.c.shape
         f = states.gates[..., H : 2 * H]
         grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
@@ -140,6 +146,81 @@ def _activate_(a: Tensor, H: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     g = a[..., 2 * H : 3 * H].tanh_()
     o = a[..., 3 * H :].sigmoid_()
     return a[..., :H], a[..., H : 2 * H], g, o
+
+
+def _forward(states: States, weights: Weights) -> None:
+    """Fills ``states``, whose gates hold x_t W_ih^T + b_ih + b_hh, timestep by timestep."""
+    h, c, h_t, c_t = states.h, states.c, states.h0, states.c0
+    assert states.gates is not None
+    assert c is not None
+    assert c_t is not None
+    recurrent = RepeatedProduct(weights.w_hh.t(), h.shape[1])
+    w_hr = None if weights.w_hr is None else weights.w_hr.t()
+    for t, a in enumerate(states.gates):
+        recurrent.add_to(a, h_t)
+        i, f, g, o = _activate_(a, c.shape[-1])
+        torch.mul(f, c_t, out=c[t])
+        c_t = c[t].addcmul_(i, g)
+        m_t = torch.tanh(c_t, out=h[t] if w_hr is None else None).mul_(o)
+        h_t = m_t if w_hr is None else torch.mm(m_t, w_hr, out=h[t])
+
+
+def _forward_compiled(kernels: Any, states: States, weights: Weights) -> None:
+    """The same with a compiled loop over the elements of each timestep, without a projection."""
+    assert states.gates is not None
+    assert states.c is not None
+    assert states.c0 is not None
+    recurrent, h_t = RepeatedProduct(weights.w_hh.t(), states.h.shape[1]), states.h0
+    shared = arrays(states.gates, states.c0, states.c, states.h)
+    for t, a in enumerate(states.gates):
+        recurrent.add_to(a, h_t)
+        kernels.step(t, *shared)
+        h_t = states.h[t]
+
+
+def _adjoint_compiled(
+    kernels: Any,
+    states: States,
+    weights: Weights,
+    grad_h_direct: Tensor,
+    grad_c_direct: Tensor | None,
+    grad_transform: GradTransform | None,
+) -> Adjoint:
+    """The adjoint with a compiled loop over the elements of each timestep, without a projection."""
+    gates, c, c0 = states.gates, states.c, states.c0
+    assert gates is not None
+    assert c is not None
+    assert c0 is not None
+    grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
+    sent_h, grad_c, sent_c = (torch.empty_like(grad_h) for _ in range(3))
+    grad_a = torch.empty_like(gates)
+    direct_c = c[:0] if grad_c_direct is None else grad_c_direct
+    transform, recurrent = AppliedTransform(grad_transform, sent_h, sent_c), RepeatedProduct(weights.w_hh, c.shape[1])
+    starts = followed(c, states.lengths)
+    shared = arrays(gates, c, c0, starts, direct_c, grad_h, grad_c, grad_a, sent_h, sent_c)
+    for t in range(len(c) - 1, -1, -1):
+        kernels.adjoint_step(t, *shared)
+        recurrent.into(sent_h[t], grad_a[t])
+        transform(t)
+    return Adjoint(
+        grad_h=grad_h,
+        sent_h=sent_h,
+        grad_a=grad_a,
+        grad_a_hh=grad_a,
+        grad_c=grad_c,
+        sent_c=sent_c,
+        unclipped_h=transform.h,
+        unclipped_c=transform.c,
+    )
+
+
+def _scan(gates: Tensor, c0: Tensor) -> Tensor:
+    """Pre-activations [T, N, 4H] to gates, in place, and c [T, N, H]."""
+    i, f, g, _ = _activate_(gates, c0.shape[-1])
+    c, c_t = i * g, c0
+    for t in range(len(c)):
+        c_t = c[t].addcmul_(f[t], c_t)
+    return c
 
 
 def _factors(gates: Tensor, c: Tensor, c0: Tensor, lengths: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -8,12 +8,12 @@ from functools import cache
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from graddiag.kernels import is_plain
 
 # multiplications from which on the product is worth the longer way into oneDNN
 _ENOUGH: Final = 1 << 20
-
-_PLAIN: Final = (Tensor, nn.Parameter)
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -62,16 +62,10 @@ def _is_for_onednn(left: Tensor, right: Tensor, multiplications: int | None = No
     return (
         multiplications >= _ENOUGH
         and bool(torch.backends.mkldnn.enabled)
-        and all(_is_plain(each) for each in (left, right))
+        and all(is_plain(each) for each in (left, right))
         and not torch.compiler.is_compiling()
         and _has_onednn()
     )
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    """Whether it is float32 on the CPU, and autograd does not follow it."""
-    followed = tensor.requires_grad and torch.is_grad_enabled()
-    return tensor.dtype == torch.float32 and tensor.device.type == "cpu" and type(tensor) in _PLAIN and not followed
 
 
 def _linear(left: Tensor, weight: Tensor, added: Tensor | None) -> Tensor:

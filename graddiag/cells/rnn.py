@@ -19,6 +19,7 @@ from graddiag.cells.jacobian import Tangents, Trajectory, by_gate
 from graddiag.cells.products import RepeatedProduct
 from graddiag.cells.projection import bias, project
 from graddiag.cells.values import Adjoint, States, Weights
+from graddiag.kernels import arrays, compiled
 from graddiag.kinds import CELL_TYPES, NONLINEARITIES, Nonlinearity
 
 
@@ -88,9 +89,13 @@ def _forward(x: Tensor, h0: Tensor, weights: Weights, activation: Nonlinearity) 
     h = project(x, weights.w_ih, bias(weights))
     recurrent = RepeatedProduct(weights.w_hh.t(), x.shape[1])
     previous = h0
+    kernels = compiled("rnn", h) if activation == "tanh" else None
     for h_t in h:
         recurrent.add_to(h_t, previous)
-        activate_(h_t, activation)
+        if kernels is None:
+            activate_(h_t, activation)
+        else:
+            kernels.activate_tanh(*arrays(h_t))
         previous = h_t
     return States(h=h, h0=h0)
 
@@ -104,14 +109,19 @@ def _adjoint(
 ) -> Adjoint:
     """dh_t = l_t + delta_{t+1} W_hh, delta_t = dh_t phi'(a_t). grad_h_direct is l, [T, N, H]."""
     grad_h = grad_h_direct.clone(memory_format=torch.contiguous_format)
-    grad_a = slope(states.h, activation)
+    kernels = compiled("rnn", states.h, grad_h) if activation == "tanh" else None
+    grad_a = slope(states.h, activation) if kernels is None else torch.empty_like(grad_h)
     sent_h = torch.empty_like(grad_h)
     transform = AppliedTransform(grad_transform, sent_h)
     recurrent = RepeatedProduct(weights.w_hh, grad_h.shape[1])
+    shared = () if kernels is None else arrays(states.h, grad_h, grad_a, sent_h)
     for t in range(len(grad_h) - 1, -1, -1):
-        if t + 1 < len(grad_h):
-            grad_h[t].add_(sent_h[t + 1])
-        grad_a[t].mul_(grad_h[t])
+        if kernels is not None:
+            kernels.adjoint_step_tanh(t, *shared)
+        else:
+            if t + 1 < len(grad_h):
+                grad_h[t].add_(sent_h[t + 1])
+            grad_a[t].mul_(grad_h[t])
         recurrent.into(sent_h[t], grad_a[t])
         transform(t)
     return Adjoint(grad_h=grad_h, sent_h=sent_h, grad_a=grad_a, grad_a_hh=grad_a, unclipped_h=transform.h)

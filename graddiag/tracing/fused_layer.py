@@ -5,6 +5,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ from graddiag.tracing.storage import check_readable
 from graddiag.tracing.trace import Trace
 
 _HALF = (torch.float16, torch.bfloat16)
+
+# of the node that oneDNN's kernel leaves in autograd's graph: its name, and which of its inputs W_hh is
+_ONEDNN_NODE = "MkldnnRnnLayerBackward"
+_W_HH = 2
 
 
 class ObservedFusedLayer:
@@ -50,6 +55,7 @@ class ObservedFusedLayer:
         self._order = order
         self._pass = -1
         self._grads: dict[str, Tensor] = {}
+        self._grad_w_hh: Tensor | None = None  # of the pass under way, where the kernel gives it
         self._waiting: LayerCall | None = None
         self._is_cell = layer.output.grad_fn is None
         self._graph_pass = -1
@@ -68,6 +74,9 @@ class ObservedFusedLayer:
             tensor = getattr(layer, name)
             if tensor is not None and tensor.grad_fn is not None:
                 tensor.grad_fn.register_prehook(self._hook(name, tensor.output_nr, end))
+        node = layer.output.grad_fn
+        if node is not None and _computes_gradient_of(node, layer.weights[self._direction].w_hh):
+            node.register_hook(self._keep_weight_gradient)
 
     @property
     def reached(self) -> bool:
@@ -82,7 +91,7 @@ class ObservedFusedLayer:
 
     def release(self) -> None:
         """Lets go of every tensor; the graph may still hold this object, and gradients that come now are ignored."""
-        self._layer, self._grads = None, {}
+        self._layer, self._grads, self._grad_w_hh = None, {}, None
         if self._inputs is not None:
             self._inputs.release()
         if self.handed is not None:
@@ -96,7 +105,7 @@ class ObservedFusedLayer:
             if grad is None or self._layer is None:
                 return
             if self._pass != current_pass():
-                self._pass, self._grads = current_pass(), {}
+                self._pass, self._grads, self._grad_w_hh = current_pass(), {}, None
             self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
             if torch.is_grad_enabled():
                 self._in_graph_pass()
@@ -106,6 +115,12 @@ class ObservedFusedLayer:
             end.schedule(id(self), self._finish)
 
         return collect
+
+    def _keep_weight_gradient(self, found: tuple[Tensor | None, ...], _: tuple[Tensor | None, ...]) -> None:
+        """Keeps what the kernel has just computed as dL/dW_hh, before any hook of the user's can change it."""
+        grad = found[_W_HH]
+        if grad is not None and self._layer is not None and self._pass == current_pass():
+            self._grad_w_hh = None if torch.is_grad_enabled() else grad.detach().clone()
 
     def _in_graph_pass(self) -> None:
         """A pass with ``create_graph`` brings a gradient: a later pass may differentiate it again."""
@@ -153,7 +168,10 @@ class ObservedFusedLayer:
             c_n = difference(c_n, CELLS[call.kind].grad_c_through_h(call.states, at_h)[-1])
         immediate = replace(found, c_n=c_n)
         adj = adjoint(call.kind, call.states, call.weights, at_h, immediate.at_c(call.states, call.lengths))
-        layer_call.add(immediate, adj, recurrent_gradient(call.states, adj))
+        grad_w_hh, self._grad_w_hh = self._grad_w_hh, None
+        if grad_w_hh is None or grad_w_hh.dtype != adj.grad_h.dtype:
+            grad_w_hh = recurrent_gradient(call.states, adj)
+        layer_call.add(immediate, adj, grad_w_hh)
 
     def _results(self, grads: Mapping[str, Tensor], call: Call) -> Immediate:
         """This direction's part of the gradients at the results, in the order of processing."""
@@ -211,6 +229,13 @@ class ObservedFusedLayer:
             real = layout(self._layer.batch_sizes)[1].to(block.device)
             block = block.new_zeros(*real.shape, block.shape[-1]).index_put((real,), block)
         return flip(block, lengths) if self._direction else block
+
+
+def _computes_gradient_of(node: Any, w_hh: Tensor) -> bool:
+    """Whether a node of autograd's graph is oneDNN's kernel with this W_hh: one of its results is dL/dW_hh."""
+    if not node.name().startswith(_ONEDNN_NODE):
+        return False
+    return getattr(node.next_functions[_W_HH][0], "variable", None) is w_hh
 
 
 def _differentiated(layer: ObservedFusedLayer | None, found: GraphPass, end: EndOfBackward) -> None:

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from torch import is_grad_enabled, nn
 
-from graddiag.cells import Instrumented
+from graddiag.cells import Instrumented, type_of
+from graddiag.kernels import is_plain, load
 from graddiag.tracing.backward import current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
@@ -85,6 +86,7 @@ class ModuleHooks:
         new = [name for name, module in found.items() if self._followed.get(name) is not module]
         for name in new:
             self._followed[name] = found[name]
+            _load_kernels(found[name])
             self._hooks[name] = ModelHook(self._enter, name)
             self._handles.append(found[name].register_forward_pre_hook(self._hooks[name], with_kwargs=True))
             leave = ModelHook(self._leave, name)
@@ -209,6 +211,13 @@ class ModuleHooks:
             stack.close()
         if self._active and not is_grad_enabled() and name not in self._muted and not is_transformed():
             self._guard(name, partial(self._links.returned_without_graph, name, output))
+
+
+def _load_kernels(module: nn.Module) -> None:
+    """Makes ready what a recorded step of ``module`` will call, so that no step of the training waits for it."""
+    kind = type_of(module)
+    if kind is not None and all(is_plain(parameter.detach()) for parameter in module.parameters()):
+        load(kind.name, "signals")
 
 
 def _cannot_observe(module: nn.Module) -> str | None:

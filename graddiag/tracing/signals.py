@@ -3,24 +3,25 @@
 Legend: T timesteps, N batch, H units; delta_t = dL/da_t at the recurrent side, G_t = delta_t^T h_{t-1}.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from graddiag import schema
-from graddiag.cells import CELLS
-from graddiag.cells.activations import RELU_CAP, SATURATION, Bounds
-from graddiag.cells.products import product
-from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
+from graddiag.tracing.contributions import weight_contributions
 from graddiag.tracing.device_transfer import Tree, map_tensors
+from graddiag.tracing.gate_statistics import entries, gate_statistics
 from graddiag.tracing.norms import norm
 from graddiag.tracing.trace import Trace
 
-# entries of a temporary that ||G_t|| may take at once
-_CHUNK = 1 << 18
+# norms of the whole state: of what reaches it, of what is sent back, and of what is left of that
+_REACHING: Final = "reaching"
+_SENT: Final = "sent"
+_LEFT: Final = "left"
 
 
 @dataclass(frozen=True)
@@ -39,24 +40,25 @@ def signals(trace: Trace) -> Signals:
 
     Columns that the trace cannot give (no gradient reached it, no cell state) are left out.
     """
-    real = trace.real()
-    columns = {schema.H_RMS: _rms(trace.h, real)}
+    by_sample, real = _sample_norms(trace), trace.real()
+    columns = _over_samples(by_sample)
+    of_state = [columns.pop(name, None) for name in (_REACHING, _SENT, _LEFT)]
+    for name, block in ((schema.H_RMS, trace.h), (schema.C_RMS, trace.c)):
+        if block is not None:
+            columns[name] = columns[name] / entries(block, real).sqrt()
     missing: dict[str, Tensor] = {}
-    if trace.c is not None:
-        columns[schema.C_RMS] = _rms(trace.c, real)
     columns |= _handed_on(trace, missing)
-    if trace.grad_h is not None and trace.grad_h_direct is None:
-        by_sample = norm(trace.grad_h)
-        columns |= {schema.GRAD_H: norm(by_sample), schema.GRAD_H_MAX: by_sample.amax(-1)}
-    elif trace.grad_h is not None:
-        columns |= _gradient_norms(trace) | _weight_contributions(trace)
-        columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace)
-        if trace.unclipped_h is not None:
-            columns[schema.PASSED], missing[schema.PASSED] = transform_ratio(trace)
+    if trace.grad_h is not None:
+        columns[schema.GRAD_H_MAX] = by_sample[schema.GRAD_H].amax(-1)
+    reaching, sent, left = of_state
+    if reaching is not None and sent is not None:
+        columns |= weight_contributions(trace)
+        columns[schema.TRANSPORT_GAIN], missing[schema.TRANSPORT_GAIN] = transport_gain(trace, reaching, sent)
+        if left is not None and trace.unclipped_h is not None:
+            columns[schema.PASSED], missing[schema.PASSED] = transform_ratio(sent, left, trace.h.dtype)
         missing |= _unsplit(trace, columns)
         missing[schema.GRAD_W_HH_COSINE] = columns[schema.GRAD_W_HH_COSINE].isnan() & (columns[schema.GRAD_W_HH] == 0)
-    gates = {name: gate_statistics(gate, name, trace, real) for name, gate in trace.gates.items()}
-    return Signals(trace.key, columns, gates, missing)
+    return Signals(trace.key, columns, gate_statistics(trace), missing)
 
 
 def _handed_on(trace: Trace, missing: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -84,26 +86,49 @@ def _unsplit(trace: Trace, columns: dict[str, Tensor]) -> dict[str, Tensor]:
     return dict.fromkeys(names, lost)
 
 
-def _gradient_norms(trace: Trace) -> dict[str, Tensor]:
-    assert trace.grad_h is not None
-    assert trace.grad_h_direct is not None
-    assert trace.grad_a is not None
-    by_sample = norm(trace.grad_h)
-    columns = {
-        schema.GRAD_H: norm(by_sample),
-        schema.GRAD_H_DIRECT: norm(norm(trace.grad_h_direct)),
-        schema.GRAD_H_MAX: by_sample.amax(-1),
-        schema.GRAD_A: norm(norm(trace.grad_a)),
-    }
-    if trace.grad_c is not None and trace.sent_c is not None:
-        columns[schema.GRAD_C] = norm(norm(trace.grad_c))
-        columns[schema.GRAD_C_PATH] = norm(norm(trace.arrived(trace.sent_c)))
-    return columns
+def _sample_norms(trace: Trace) -> dict[str, Tensor]:
+    """L2 norms over units by column, [T, N] float64 each, and those that gains are made of (``_state_norms``)."""
+    found = {schema.H_RMS: norm(trace.h)}
+    if trace.c is not None:
+        found[schema.C_RMS] = norm(trace.c)
+    if trace.grad_h is not None:
+        found[schema.GRAD_H] = norm(trace.grad_h)
+    if trace.grad_h_direct is None or trace.grad_a is None:
+        return found
+    found |= {schema.GRAD_H_DIRECT: norm(trace.grad_h_direct), schema.GRAD_A: norm(trace.grad_a)}
+    sent_c = None if trace.sent_c is None else norm(trace.sent_c)
+    if trace.grad_c is not None and sent_c is not None:
+        path = trace.arrived(sent_c.unsqueeze(-1)).squeeze(-1)
+        found |= {schema.GRAD_C: norm(trace.grad_c), schema.GRAD_C_PATH: path}
+    return found | _state_norms(trace, found, sent_c)
 
 
-def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
+def _state_norms(trace: Trace, found: Mapping[str, Tensor], sent_c: Tensor | None) -> dict[str, Tensor]:
+    """By sample, [T, N]: lambda_t, J_t^T lambda_t, and what a policy inside of back-propagation left of it."""
+    assert trace.sent_h is not None
+    arrived = found[schema.GRAD_H]
+    if trace.sent_c is not None:
+        at_c, direct = found[schema.GRAD_C_PATH], trace.grad_c_direct
+        arrived = torch.hypot(arrived, at_c if direct is None else norm(trace.arrived(trace.sent_c) + direct))
+    left = _together(norm(trace.sent_h), sent_c)
+    sent = left
+    if trace.moved_h is not None:
+        sent = _together(norm(trace.moved_h), _norm(trace.moved_c))
+    elif trace.unclipped_h is not None:
+        sent = _together(norm(trace.unclipped_h), _norm(trace.unclipped_c))
+    of_state = {_REACHING: arrived, _SENT: sent, _LEFT: left}
+    left_out = trace.left_out
+    return {name: each if left_out is None else each.masked_fill(left_out, 0) for name, each in of_state.items()}
+
+
+def _over_samples(by_sample: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """L2 norms over the batch, [T] each, in one call."""
+    return dict(zip(by_sample, norm(torch.stack(list(by_sample.values()))), strict=True))
+
+
+def transport_gain(trace: Trace, reaching: Tensor, sent: Tensor) -> tuple[Tensor, Tensor]:
     """gain_t = ||J_t^T lambda_t|| / ||lambda_t||, [T], and where it has no value, [T]: no gradient reached it, or it is
-    too small for the type (``underflowed``).
+    too small for the type (``underflowed``). reaching, sent: the two norms.
 
     lambda_t is all the gradient at the state s_t (h; (h, c) in an LSTM, with what reached c through h taken out), and
     J_t^T lambda_t is what t sends back to s_{t-1}, so the immediate gradient at t-1 has no part in it; nor has what
@@ -112,42 +137,25 @@ def transport_gain(trace: Trace) -> tuple[Tensor, Tensor]:
 
     Source: Pascanu, Mikolov & Bengio (2013), equation 5; for an LSTM on the full state (h, c).
     """
-    assert trace.grad_h is not None
-    arrived, sent = _size(trace.grad_h, None, trace.left_out), _sent(trace)
-    if trace.sent_c is not None:
-        at_c = trace.arrived(trace.sent_c)
-        if trace.grad_c_direct is not None:
-            at_c = at_c + trace.grad_c_direct
-        arrived = torch.hypot(arrived, _size(at_c, None, trace.left_out))
-    nothing = (arrived == 0) | underflowed(arrived, sent, trace.grad_h.dtype)
+    nothing = (reaching == 0) | underflowed(reaching, sent, trace.h.dtype)
     if trace.gaps:
         nothing[torch.tensor(sorted(trace.gaps), device=nothing.device)] = True
-    return torch.where(nothing, torch.nan, sent / arrived), nothing
+    return torch.where(nothing, torch.nan, sent / reaching), nothing
 
 
-def transform_ratio(trace: Trace) -> tuple[Tensor, Tensor]:
+def transform_ratio(before: Tensor, after: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """What a policy inside of back-propagation left of what t sends back, ||after|| / ||before||, [T], and where it has
     no value since nothing was sent, [T]. 0 is a cut."""
-    assert trace.sent_h is not None
-    before, after = _sent(trace), _size(trace.sent_h, trace.sent_c, trace.left_out)
-    nothing = before < torch.finfo(trace.sent_h.dtype).tiny
+    nothing = before < torch.finfo(dtype).tiny
     return torch.where(nothing, torch.nan, after / before), nothing
 
 
-def _sent(trace: Trace) -> Tensor:
-    """||J_t^T lambda_t||, [T]."""
-    assert trace.sent_h is not None
-    if trace.moved_h is not None:
-        return _size(trace.moved_h, trace.moved_c, trace.left_out)
-    if trace.unclipped_h is not None:
-        return _size(trace.unclipped_h, trace.unclipped_c, trace.left_out)
-    return _size(trace.sent_h, trace.sent_c, trace.left_out)
+def _together(at_h: Tensor, at_c: Tensor | None) -> Tensor:
+    return at_h if at_c is None else torch.hypot(at_h, at_c)
 
 
-def _size(at_h: Tensor, at_c: Tensor | None, left_out: Tensor | None) -> Tensor:
-    """L2 norm over the batch, without the samples that are left out, and over units, [T]."""
-    by_sample = norm(at_h) if at_c is None else torch.hypot(norm(at_h), norm(at_c))
-    return norm(by_sample if left_out is None else by_sample.masked_fill(left_out, 0))
+def _norm(block: Tensor | None) -> Tensor | None:
+    return None if block is None else norm(block)
 
 
 def underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
@@ -156,101 +164,6 @@ def underflowed(arrived: Tensor, sent: Tensor, dtype: torch.dtype) -> Tensor:
     limits = torch.finfo(dtype)
     lost = (sent == 0) & (arrived < limits.tiny / limits.eps)
     return (arrived < limits.tiny) | ((sent > 0) & (sent < limits.tiny)) | lost
-
-
-def _weight_contributions(trace: Trace) -> dict[str, Tensor]:
-    """||G_t|| and the cosine between G_t and the sum of all G_t, [T] each; the cosine of a zero G_t is NaN."""
-    assert trace.grad_a_hh is not None
-    assert trace.grad_w_hh is not None
-    delta, before = trace.grad_a_hh, trace.h_before
-    total = trace.grad_w_hh
-    largest = total.abs().amax()
-    # in units of the largest entry, so that the digits of tiny gradients survive the product
-    total = total / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-    along = (product(delta.flatten(0, 1), total).view_as(before) * before).sum((1, 2), dtype=torch.float64)
-    length = _outer_norms(delta, before)
-    cosine = along / (length * norm(norm(total)))
-    return {schema.GRAD_W_HH: length, schema.GRAD_W_HH_COSINE: cosine.clamp(-1, 1)}
-
-
-def _outer_norms(delta: Tensor, before: Tensor) -> Tensor:
-    """||delta_t^T before_t||_F for every t, [T] float64, by whichever product is smaller.
-
-    ||D^T B||^2 = sum_{n,m} (d_n . d_m)(b_n . b_m) needs N x N inner products instead of a matrix the size of W_hh.
-    Squares of float32 cannot underflow in float64; float64 is scaled first.
-    """
-    T, N, A = delta.shape
-    B = before.shape[-1]
-    gram = delta.dtype != torch.float64 and N * (A + B) < A * B
-    rows = max(1, _CHUNK // max(1, N * (A + B) if gram else A * B))
-    parts = []
-    for start in range(0, T, rows):
-        d, b = delta[start : start + rows], before[start : start + rows].double()
-        largest = d.abs().amax((1, 2)).double() if d.dtype == torch.float64 else d.new_ones(len(d), dtype=torch.float64)
-        scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
-        d = d.double() if d.dtype != torch.float64 else d / scale.view(-1, 1, 1)
-        squares = ((d @ d.mT) * (b @ b.mT)).sum((1, 2)).clamp(min=0) if gram else (d.mT @ b).square().sum((1, 2))
-        parts.append(squares.sqrt() * scale)
-    return torch.cat(parts) if parts else delta.new_zeros(0, dtype=torch.float64)
-
-
-def gate_statistics(gate: Tensor, name: str, trace: Trace, real: Tensor | None) -> dict[str, Tensor]:
-    """The statistics of one gate of a trace; see ``activation_statistics``."""
-    return _statistics(gate, CELLS[trace.kind].saturation(name), real)
-
-
-def activation_statistics(gate: Tensor, activation: Nonlinearity) -> dict[str, Tensor]:
-    """Mean, standard deviation (over batch and units) and saturated shares of activations [T, N, H], [T] each."""
-    return _statistics(gate, SATURATION[activation], None)
-
-
-def saturation(gate: Tensor, name: str, trace: Trace) -> dict[str, Tensor]:
-    """Which activations are saturated, by column SATURATED_LOW and SATURATED_HIGH, as 1 and 0 in the gate's dtype; a
-    side that the gate does not have is left out."""
-    return _saturated(gate, CELLS[trace.kind].saturation(name))
-
-
-def _statistics(gate: Tensor, bounds: Bounds, real: Tensor | None) -> dict[str, Tensor]:
-    """Mean, standard deviation (over batch and units) and saturated shares, [T] each, padding left out.
-
-    Saturated: below .1 and above .9 for a sigmoid, below -.9 and above .9 for a tanh; a relu is low at 0 and has no
-    high side but, truncated, its cap; the identity has neither.
-    """
-    mean = _mean(gate, real)
-    centred = gate - mean.to(gate.dtype).view(-1, 1, 1)
-    if real is not None:
-        centred *= real.unsqueeze(-1)
-    statistics = {schema.MEAN: mean, schema.STD: _rms(centred, real)}
-    return statistics | {side: _mean(holds, real) for side, holds in _saturated(gate, bounds).items()}
-
-
-def _saturated(gate: Tensor, bounds: Bounds) -> dict[str, Tensor]:
-    low, high = bounds
-    sides = {}
-    if low is not None:
-        sides[schema.SATURATED_LOW] = _holds(torch.le if low == 0 else torch.lt, gate, low)
-    if high is not None:
-        sides[schema.SATURATED_HIGH] = _holds(torch.ge if high == RELU_CAP else torch.gt, gate, high)
-    return sides
-
-
-def _rms(block: Tensor, real: Tensor | None) -> Tensor:
-    count = block.shape[1] if real is None else real.sum(1)
-    entries = torch.as_tensor(count * block.shape[2], dtype=torch.float64, device=block.device)
-    return norm(norm(block)) / entries.sqrt()
-
-
-def _mean(block: Tensor, real: Tensor | None) -> Tensor:
-    """Mean over batch and units, [T, N, H] to float64 [T], of the real entries alone."""
-    by_sample = block.sum(-1).double()
-    if real is None:
-        return by_sample.mean(-1) / block.shape[-1]
-    return torch.where(real, by_sample, 0.0).sum(-1) / (real.sum(1) * block.shape[-1])
-
-
-def _holds(compare: Callable[..., Tensor], gate: Tensor, bound: float) -> Tensor:
-    """1 where ``compare(entry, bound)`` holds and 0 elsewhere, in the gate's dtype."""
-    return compare(gate, bound, out=torch.empty_like(gate))
 
 
 def unscaled(batch: Signals, scale: Tensor) -> Signals:

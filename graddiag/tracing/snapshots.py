@@ -15,9 +15,9 @@ from graddiag.cells.lyapunov import LogGrowth
 from graddiag.schema import TraceKey
 from graddiag.tracing.credit import credit, loss_timesteps
 from graddiag.tracing.device_transfer import Tree
+from graddiag.tracing.gate_statistics import saturation
 from graddiag.tracing.lyapunov import leading_growth
 from graddiag.tracing.norms import norm
-from graddiag.tracing.signals import saturation
 from graddiag.tracing.trace import Trace
 
 

@@ -14,8 +14,9 @@ from graddiag import schema
 from graddiag.kinds import Nonlinearity
 from graddiag.schema import TraceKey
 from graddiag.tracing.differences import difference
+from graddiag.tracing.gate_statistics import activation_statistics
 from graddiag.tracing.norms import norm, rows_of
-from graddiag.tracing.signals import Signals, activation_statistics, underflowed
+from graddiag.tracing.signals import Signals, underflowed
 from graddiag.tracing.state_graph import StateGraph, Way
 
 _Gate = tuple[Tensor, Nonlinearity]

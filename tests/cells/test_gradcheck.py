@@ -10,6 +10,8 @@ from graddiag.cells import CellKind, Weights
 from graddiag.cells.function import Direction, run_layer
 from graddiag.cells.sequences import valid
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 T, N, I, H = 4, 2, 2, 3
 KINDS: list[CellKind] = ["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]
 GATES = {"lstm": 4, "gru": 3}

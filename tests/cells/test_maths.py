@@ -7,6 +7,8 @@ from torch import Tensor
 from graddiag.cells import CELLS, CellKind, States, Weights, adjoint, forward, recover, weight_gradients
 from tests.reference.oracle import assert_exact, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 T, N, I, H, P = 5, 3, 3, 4, 2
 KINDS: list[CellKind] = ["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]
 GATES = {"lstm": 4, "gru": 3}

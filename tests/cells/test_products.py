@@ -12,6 +12,8 @@ from graddiag.cells import products
 from graddiag.cells.products import RepeatedProduct, outer_product, product, product_with_bias
 from tests.reference.oracle import assert_exact, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 LARGE, SMALL = (64, 192, 160), (3, 5, 4)
 KINDS = {"RNN": "rnn_tanh", "LSTM": "lstm", "GRU": "gru"}
 

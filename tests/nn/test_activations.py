@@ -7,6 +7,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import graddiag
 from tests.reference.oracle import unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 F64 = torch.float64
 
 

@@ -7,7 +7,7 @@ import graddiag
 from graddiag.errors import UnsupportedError
 from tests.nn.nets import Net, name, one_step, projection_warning, thinned
 
-pytestmark = projection_warning
+pytestmark = [projection_warning, pytest.mark.usefixtures("either_path")]
 
 # of results; a gradient in float32 is a sum over timesteps that both homes round in their own order
 RESULTS = {torch.float64: 1e-12, torch.float32: 1e-6}

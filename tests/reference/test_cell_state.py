@@ -7,6 +7,8 @@ import torch
 
 import graddiag
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 F64 = torch.float64
 
 

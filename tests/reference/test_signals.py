@@ -11,6 +11,8 @@ from graddiag import schema
 from graddiag.tracing.signals import Signals, signals
 from tests.reference.oracle import Tape, transport_gains, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 F64 = torch.float64
 T, N, H = 7, 3, 4
 KINDS = ["rnn_tanh", "rnn_relu", "rnn_sigmoid", "rnn_identity", "lstm", "gru"]

@@ -10,6 +10,8 @@ import graddiag
 from graddiag.tracing import Trace
 from tests.reference.oracle import assert_exact, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 F64 = torch.float64
 
 

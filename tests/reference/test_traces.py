@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pack_padded_sequence
 import graddiag
 from tests.reference.oracle import Unrolled, assert_exact, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 F64 = torch.float64
 FUSED = ["rnn_tanh", "rnn_relu", "lstm", "gru"]
 KINDS = [

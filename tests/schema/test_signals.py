@@ -19,9 +19,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DECLARED: Final = """    for signal in (
         Signal("delta_max", "Largest |dL/da|", "units of the loss", "largest |dL/da_t|", scales_with_loss=True),
 """
-COMPUTED: Final = """    by_sample = norm(trace.grad_h)
-    columns = {
-        "delta_max": trace.grad_a.abs().amax((1, 2)).double(),
+COMPUTED: Final = """        columns |= weight_contributions(trace)
+        columns["delta_max"] = trace.grad_a.abs().amax((1, 2)).double()
 """
 USED: Final = """
 import json, pathlib, sys, torch
@@ -100,7 +99,7 @@ def test_a_new_signal_is_declared_in_one_file_and_computed_in_another(tmp_path: 
     shutil.copytree(ROOT / "graddiag", package, ignore=shutil.ignore_patterns("__pycache__"))
     changes = {
         "schema/signals.py": ("    for signal in (\n", DECLARED),
-        "tracing/signals.py": ("    by_sample = norm(trace.grad_h)\n    columns = {\n", COMPUTED),
+        "tracing/signals.py": ("        columns |= weight_contributions(trace)\n", COMPUTED),
     }
     for name, (before, after) in changes.items():
         source = (package / name).read_text(encoding="utf-8")

@@ -19,6 +19,8 @@ from graddiag.tracing import Trace
 from graddiag.tracing.signals import Signals, signals
 from tests.reference.oracle import Tape, cell, unroll
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 T, N, I, H = 5, 3, 2, 3
 F64 = torch.float64
 KINDS = ("rnn_tanh", "rnn_relu", "lstm", "gru")

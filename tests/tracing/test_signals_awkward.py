@@ -9,12 +9,13 @@ from torch import Tensor
 import graddiag
 from graddiag import schema
 from graddiag.recording.rows import gate_columns, timestep_columns
-from graddiag.tracing import Trace
-from graddiag.tracing import signals as signals_module
+from graddiag.tracing import Trace, contributions
 from graddiag.tracing.device_transfer import to_host
 from graddiag.tracing.norms import norm, within_float32
 from graddiag.tracing.signals import Signals, as_tree, from_tree, signals
 from tests.tracing.models import CELLS, H, N, T, batch, single
+
+pytestmark = pytest.mark.usefixtures("either_path")
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
 NORMS = (schema.GRAD_H, schema.GRAD_H_DIRECT, schema.GRAD_H_MAX, schema.GRAD_A, schema.GRAD_W_HH)
@@ -121,7 +122,7 @@ def test_both_roads_to_a_contribution(
     cell: str, batch_size: int, chunk: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One sample goes by inner products, forty by the matrix itself."""
-    monkeypatch.setattr(signals_module, "_CHUNK", chunk)
+    monkeypatch.setattr(contributions, "_CHUNK", chunk)
     module = single(cell=cell, dtype=dtype)
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(T, batch_size, 3, dtype=dtype, generator=generator)

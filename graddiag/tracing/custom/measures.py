@@ -13,8 +13,9 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.tracing.custom.sequence import CellStep, CellTrace
 from graddiag.tracing.differences import difference
+from graddiag.tracing.gate_statistics import activation_statistics
 from graddiag.tracing.norms import norm, rows_of
-from graddiag.tracing.signals import Signals, activation_statistics, underflowed
+from graddiag.tracing.signals import Signals, underflowed
 from graddiag.tracing.snapshots import Snapshot
 
 # a snapshot has a row for each entry of the state of a sample, or where there are more, for each index of dimension 1
