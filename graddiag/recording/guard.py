@@ -21,6 +21,7 @@ class Part(StrEnum):
     SPECTRA = "the spectra"
     FOLLOWING = "what is followed"
     OUTPUTS = "the loss of a constant prediction"
+    COUNTS = "what had been counted before the training was resumed"
     END = "the end"
 
 
@@ -38,12 +39,14 @@ class PartGuard:
 
     def __call__(self, part: str, task: Callable[[], None]) -> None:
         """Runs ``task`` unless ``part`` has stopped."""
-        if part in self._stopped:
+        if self._stopped and part in self._stopped:
             return
         try:
             task()
         except Exception as error:  # the user's training continues, whatever went wrong in here
             self._stopped.add(part)
+            if self._writer.is_closed:  # by another thread, in the middle of a step
+                return
             self._mute(part)
             message = f"{type(error).__name__}: {error}"
             where = part or "(model)"

@@ -1,6 +1,6 @@
 """The optimizers of a run: their settings and rates, the parameters that they hold, and calls with a closure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -56,6 +56,17 @@ def held_names(module: nn.Module, optimizer: Optimizer) -> frozenset[str]:
     return frozenset(name for name, parameter in module.named_parameters() if id(parameter) in held)
 
 
+def updated_by(
+    module: nn.Module, optimizers: Sequence[Optimizer], made: Collection[int]
+) -> tuple[set[int] | None, set[str]]:
+    """What the updates of ``made``, some of several optimizers, have changed: parameters by id, None for all; and the
+    names of those whose optimizer made none."""
+    if len(optimizers) < 2:
+        return None, set()
+    still = [held_names(module, each) for i, each in enumerate(optimizers) if i not in made]
+    return held_by(optimizers[index] for index in made), set().union(*still)
+
+
 def learning_rates(optimizers: Iterable[Optimizer]) -> list[Any]:
     """Of every parameter group of every optimizer, in their order: numbers, or 0-dim tensors."""
     return [group["lr"] for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
@@ -79,7 +90,8 @@ def with_observed_closure(
 
     Gradients accumulated before belong to the first evaluation; ``begin`` is called ahead of each further one.
     """
-    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    closure = args[1] if len(args) > 1 else None
+    closure = kwargs.get("closure", closure) if kwargs else closure
     if closure is None:
         return None
     evaluations = count()

@@ -20,23 +20,18 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from graddiag import schema
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.model_hook import ModelHook, compiled_something, is_transformed
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20
-_FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
+FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
 _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
 _HALF: Final = (torch.float16, torch.bfloat16)
 _ROUNDS: Final = 3
 _FREE: Final = 2  # numbers that a fit must leave over, else anything fits
 _HEADS: Final = 4  # linear layers that ran last and may each have a loss of their own
 _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
-_VARIES: Final = 0.2  # what sums must differ by, as a share of the largest, to be points of a line
-_POINTS: Final = 6  # recorded steps that must lie on one line, three at the least
-_SCALE: Final = 1e-4  # a squared error whose c is that of a mean or a sum, within this share
-_SCALE_ROUGH: Final = 1e-2  # the same of half precision, or of rows that were thinned
 
 
 @dataclass
@@ -81,6 +76,13 @@ class OutputMeter:
         inside = {id(child) for each in found for child in each.modules()}
         linear = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Linear)}
         self._linear = {name: each for name, each in linear.items() if id(each) not in inside}
+
+    def state(self) -> dict[str, Any]:
+        """The sums of all targets so far, for ``restore`` in another process."""
+        return {"seen": {name: seen.cpu().clone() for name, seen in self._seen.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._seen = dict(state["seen"])
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
@@ -158,33 +160,36 @@ class OutputMeter:
         z = torch.cat([call.rows for call in calls]).double()
         delta = torch.cat([call.grad for call in calls if call.grad is not None])
         delta = delta if scale is None else delta / scale
-        used = ((delta != 0).any(1) & delta.isfinite().all(1) & z.isfinite().all(1)).double()[:, None]
-        z, delta = z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
+        used, z, delta = _usable(z, delta)
         found: dict[str, Any] = {"half": float(half), "stride": float(calls[0].stride), "width": float(z.shape[1])}
         found["rows"] = used.sum()
-        if z.shape[1] > 1:
-            found["softmax"] = self._softmax(name, z, delta, used, half)
-            found["weighted"] = self._weighted(name, z, delta, used, half)
-        found["sigmoid"] = self._sigmoid(name, z, delta, used, half)
+        kinds = {"softmax": self._softmax, "weighted": self._weighted} if z.shape[1] > 1 else {}
+        for kind, sums in {**kinds, "sigmoid": self._sigmoid}.items():
+            found[kind] = sums(name, z, delta, used, half)
+            if z.is_cpu and holds(found[kind]):  # the first one counts; an accelerator is not asked which
+                return found
         found["square"] = _square(z, delta, used)
         return found
 
     def _softmax(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         logs = z.log_softmax(1)
-        p = logs.exp()
-        y = -delta
+        p, y, at = logs.exp() * used, -delta, None
         for _ in range(_ROUNDS):  # an output above its smoothed target is found once the slope is about right
-            others = (1 - torch.zeros_like(p).scatter_(1, y.argmax(1, keepdim=True), 1.0)) * used
-            slope, smooth, left = _line(delta, p, others)
+            target = y.argmax(1, keepdim=True)
+            if at is not None and z.is_cpu and torch.equal(at, target):
+                break
+            at = target
+            count = used.sum() * (z.shape[1] - 1)
+            slope, smooth, left = _line(delta.scatter(1, at, 0.0), p.scatter(1, at, 0.0), count)
             y = p - slope * delta
         rounded = 0.0 if half else _ROUNDING / slope  # 1 - p of a target that the model is sure of
-        sums = (_rms(delta.sum(1, keepdim=True), used) - rounded).clamp(min=0.0) / _rms(delta, used)
-        y = (p - slope * delta).clamp(min=0.0) * used
+        sums = (_rms(delta.sum(1), used.sum()) - rounded).clamp(min=0.0) / _rms(delta, used.sum() * z.shape[1])
+        y = y.clamp(min=0.0)
         left = torch.maximum(left, sums)
-        fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
+        fits = (left < (_FITS_HALF if half else FITS)) & (smooth > -FITS) & (slope > 0)
         seen = self._counted(f"{name} softmax", y.sum(0), used.sum(), fits)
-        constant = -(y * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
-        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -(y * logs).sum(), "constant": constant}
+        constant = -(y.sum(0) * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
+        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -_dot(y, logs), "constant": constant}
 
     def _weighted(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         """A cross-entropy with a weight by class: each row has a c of its own, and rows of one class have the same."""
@@ -195,9 +200,10 @@ class OutputMeter:
         c = ((1 - y) * delta).sum(1, keepdim=True) / others.clamp(min=1e-300)
         weights = (c * y * others**2).sum(0) / (y * others**2).sum(0).clamp(min=1e-300)
         m = (y * weights).sum(1, keepdim=True)
-        left = _rms(delta - m * (p * used - y), used) / _rms(delta, used).clamp(min=1e-30)
+        count = used.sum() * z.shape[1]
+        left = _rms(delta - m * (p * used - y), count) / _rms(delta, count).clamp(min=1e-30)
         free = used.sum() * (z.shape[1] - 1) - (y.sum(0) > 0).sum()  # numbers that the fit does not use up
-        fits = (left < (_FITS_HALF if half else _FITS)) & (m >= 0).all() & (free >= _FREE)
+        fits = (left < (_FITS_HALF if half else FITS)) & (m >= 0).all() & (free >= _FREE)
         total = m.sum().clamp(min=1e-300)
         seen = self._counted(f"{name} weighted", (m * y).sum(0) / total * used.sum(), used.sum(), fits)
         constant = -(m * y * (seen / seen.sum().clamp(min=1e-300)).clamp(min=1e-12).log()).sum()
@@ -208,14 +214,14 @@ class OutputMeter:
 
     def _sigmoid(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         p, y = z.sigmoid(), (delta < 0).double()
-        c = [_line(delta, p - y, each * used, through_zero=True)[0] for each in (1 - y, y)]
+        off = (p - y) * used
+        c = [_slope(delta * each, off * each) for each in (1 - y, y)]
         either = torch.maximum(c[0], c[1])  # of a batch of one kind alone
         slope, positives = (torch.where(each > 0, each, either) for each in c)
-        left = _rms(p - y - torch.where(y > 0, positives, slope) * delta, used.expand_as(p))
-        left = left / _rms(p - y, used.expand_as(p)).clamp(min=1e-30)
         count = used.sum() * z.shape[1]
-        mean = ((slope / count - 1).abs() < _FITS) & ((positives / count - 1).abs() < _FITS)
-        fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
+        left = _rms(off - torch.where(y > 0, positives, slope) * delta, count) / _rms(off, count).clamp(min=1e-30)
+        mean = ((slope / count - 1).abs() < FITS) & ((positives / count - 1).abs() < FITS)
+        fits = (left < (_FITS_HALF if half else FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
         weight = slope / positives.clamp(min=1e-300)
         m = torch.where(y > 0, weight, torch.ones_like(weight)) * used
         seen = self._counted(f"{name} sigmoid", (m * y).sum(0), m.sum(0), fits)
@@ -227,28 +233,46 @@ class OutputMeter:
     def _counted(self, name: str, counts: Tensor, rows: Tensor, fits: Tensor) -> Tensor:
         """The sum of all targets of recorded steps, those of this one among them where the loss is of this kind."""
         before = self._seen.get(name)
-        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before
+        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before.to(counts)
         self._seen[name] = torch.where(fits, before + counts, before)
-        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
+        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows)).to(rows)
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
 
 
-def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+def _usable(z: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which rows have a gradient and are finite, [R, 1] of 1 and 0; outputs and gradient with 0 in the others."""
+    size = delta.abs().sum(1)
+    good = (size > 0) & size.isfinite() & z.sum(1).isfinite()
+    used = good.double()[:, None]
+    if z.is_cpu and bool(good.all()):
+        return used, z, delta
+    return used, z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
+
+
+def holds(of: Mapping[str, Tensor]) -> bool:
+    """Whether the loss is of this kind."""
+    return bool(of["fits"]) and bool(of["constant"] > 0)
+
+
+def _line(x: Tensor, y: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Least squares y = slope x, or where that leaves much y = slope x + constant: slope, constant, and what is left,
-    as a share of the root mean square of y."""
-    size = _rms(y, weights).clamp(min=1e-30)
-    slope = (weights * x * y).sum() / (weights * x * x).sum().clamp(min=1e-300)
-    left = _rms(y - slope * x, weights) / size
-    zero = torch.zeros_like(slope)
-    if through_zero:
-        return slope, zero, left
-    count = weights.sum().clamp(min=1.0)
-    mx, my = (weights * x).sum() / count, (weights * y).sum() / count
-    leaning = (weights * (x - mx) * (y - my)).sum() / (weights * (x - mx) ** 2).sum().clamp(min=1e-300)
+    as a share of the root mean square of y. ``count``: how many entries there are; all others are 0."""
+    count = count.clamp(min=1.0)
+    mx, my, xx, xy, yy = x.sum() / count, y.sum() / count, _dot(x, x), _dot(x, y), _dot(y, y)
+    size = (yy / count).sqrt().clamp(min=1e-30)
+
+    def left_by(slope: Tensor, constant: Tensor) -> Tensor:
+        squares = yy - 2 * slope * xy + slope * slope * xx
+        squares = squares + count * constant * (constant - 2 * my + 2 * slope * mx)
+        return (squares.clamp(min=0.0) / count).sqrt() / size
+
+    slope, zero = xy / xx.clamp(min=1e-300), torch.zeros_like(xy)
+    left = left_by(slope, zero)
+    leaning = (xy - count * mx * my) / (xx - count * mx * mx).clamp(min=1e-300)
     constant = my - leaning * mx
-    left_by_it = _rms(y - leaning * x - constant, weights) / size
-    better = (left > _FITS) & (left_by_it < left)
+    left_by_it = left_by(leaning, constant)
+    better = (left > FITS) & (left_by_it < left)
     return (
         torch.where(better, leaning, slope),
         torch.where(better, constant, zero),
@@ -256,9 +280,17 @@ def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) 
     )
 
 
-def _rms(values: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum() * (values.numel() / weights.numel())
-    return ((weights * values * values).sum() / total.clamp(min=1.0)).sqrt()
+def _slope(x: Tensor, y: Tensor) -> Tensor:
+    """Least squares y = slope x."""
+    return _dot(x, y) / _dot(x, x).clamp(min=1e-300)
+
+
+def _rms(values: Tensor, count: Tensor) -> Tensor:
+    return (_dot(values, values) / count.clamp(min=1.0)).sqrt()
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return torch.dot(x.reshape(-1), y.reshape(-1))
 
 
 def _square(z: Tensor, delta: Tensor, used: Tensor) -> dict[str, Tensor]:
@@ -268,103 +300,3 @@ def _square(z: Tensor, delta: Tensor, used: Tensor) -> dict[str, Tensor]:
         "z": z.sum(0), "zz": (z * z).sum(0), "delta": delta.sum(0), "z delta": (z * delta).sum(0),
         "delta delta": (delta * delta).sum(0),
     }  # fmt: skip
-
-
-class Constants:
-    """Reads what ``OutputMeter.take`` found, on the host, step by step."""
-
-    def __init__(self) -> None:
-        self._rows = 0.0
-        self._targets: Any = 0.0
-        self._line = _SquareScale()
-
-    def read(self, found: Tree, loss: float | None) -> dict[str, float]:
-        """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
-        heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
-        fits = [fit for fit in (_fit(each) for each in heads) if fit is not None]
-        if not fits:
-            return self._squared(heads[0], loss) if heads else {}
-        # several heads: each by its share of the loss
-        left, constant = (sum(fit[2] * fit[at] for fit in fits) for at in (0, 1))
-        return _columns(left, constant, 1.0, loss)
-
-    def _squared(self, found: Tree, loss: float | None) -> dict[str, float]:
-        sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
-        if loss is None or not math.isfinite(loss):
-            return {}
-        squares, rough = float(sums["delta delta"].sum()) * stride, bool(found["half"]) or stride > 1
-        c = self._line.scale(squares, loss, rows * stride, float(found["width"]), rough=rough)
-        if c is None or sums["z"].shape != getattr(self._targets, "shape", sums["z"].shape):
-            return {}
-        y = sums["z"] - sums["delta"] / (2 * c)
-        yy = float((sums["zz"] - sums["z delta"] / c + sums["delta delta"] / (4 * c * c)).sum())
-        self._rows, self._targets = self._rows + rows, self._targets + y
-        mean = self._targets / self._rows
-        constant = yy - float((2 * mean * y).sum()) + rows * float((mean * mean).sum())
-        left = float(sums["delta delta"].sum()) / (4 * c * c)
-        return _columns(left, constant, c * stride, loss) if constant > 0 else {}
-
-
-def _fit(head: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Loss and loss of a constant prediction over the rows kept of a head, and c for all of its rows; None where its
-    loss is neither cross-entropy."""
-    for kind in ("softmax", "weighted", "sigmoid"):
-        of = head.get(kind)
-        if of and of["fits"] and of["constant"] > 0:
-            return float(of["loss"]), float(of["constant"]), float(of["c"]) * head["stride"]
-    return None
-
-
-class _SquareScale:
-    """The c of a squared error c sum (z - y)^2: known at once where it is that of a mean or a sum, else once three
-    recorded steps agree on a line loss = sum delta^2 / (4 c) + b, as a scaled or shifted loss gives. Up to six steps of
-    as many rows must lie on it, which differ: other losses make a curve, or are scattered."""
-
-    def __init__(self) -> None:
-        self._before: list[tuple[float, float, float]] = []
-        self._known: dict[float, tuple[float, float, float]] = {}
-
-    def scale(self, squares: float, loss: float, rows: float, width: float, *, rough: bool) -> float | None:
-        c = squares / (4 * loss) if loss > 0 else math.nan
-        if _usual(c, rows, width, _SCALE_ROUGH if rough else _SCALE):
-            return c
-        self._before = [*self._before, (squares, loss, rows)][-4 * _POINTS :]
-        own = [each[:2] for each in self._before if each[2] == rows][-_POINTS:]
-        self._known[rows] = self._still(rows, squares, loss) or _line_of(own) or (0.0, 0.0, 0.0)
-        slope = self._known[rows][0]
-        return 1 / (4 * slope) if slope > 0 else None
-
-    def _still(self, rows: float, squares: float, loss: float) -> tuple[float, float, float] | None:
-        """The line of an earlier step, where this one lies on it too."""
-        slope, offset, spread = known = self._known.get(rows, (0.0, 0.0, 0.0))
-        off = abs(loss - offset - slope * squares)
-        return known if slope > 0 and off <= _FITS * max(slope * squares, spread) else None
-
-
-def _line_of(points: list[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """Slope and offset of the line through the outermost of the points (sum delta^2, loss), and the part of the loss
-    that it explains; None where there are fewer than three, they hardly differ, or one lies off it."""
-    low, high = min(points), max(points)
-    spread = high[0] - low[0]
-    if len(points) < 3 or not spread > _VARIES * high[0]:
-        return None
-    slope = (high[1] - low[1]) / spread
-    off = max(abs(loss - low[1] - slope * (squares - low[0])) for squares, loss in points)
-    if not slope > 0 or off > _FITS * slope * spread:
-        return None
-    return slope, low[1] - slope * low[0], slope * spread
-
-
-def _usual(c: float, rows: float, width: float, within: float) -> bool:
-    """Whether c is that of a squared error that is a mean or a sum, or half of one."""
-    if not (c > 0 and math.isfinite(c)):
-        return False
-    usual = [1 / (rows * width), 1 / rows, 1.0]
-    return any(abs(c / each - 1) < within for one in usual for each in (one, one / 2))
-
-
-def _columns(left: float, constant: float, c: float, loss: float | None) -> dict[str, float]:
-    found = {schema.EXPLAINED: 1 - left / constant}
-    if loss is not None and math.isfinite(loss) and abs(c * left - loss) <= 0.02 * abs(loss) + 1e-12:
-        found[schema.CONSTANT_LOSS] = c * constant
-    return found if math.isfinite(found[schema.EXPLAINED]) else {}

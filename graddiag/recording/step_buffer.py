@@ -3,11 +3,10 @@ together, in the writer's thread."""
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from graddiag.recording.events import Event
 from graddiag.recording.norms import ByParameter
@@ -45,6 +44,13 @@ class StepBuffer:
         """Keeps an event until the next step is added, before those that are read off the step itself."""
         self._events.append(event)
 
+    def state(self) -> dict[str, Any]:
+        """What later rows depend on, once all steps are rows (``finish``), for ``restore`` in another process."""
+        return self._rows.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._rows.restore(state)
+
     def add(self, taken: StepMeasures) -> None:
         """Keeps a step, and hands over those that wait when it is time.
 
@@ -55,7 +61,7 @@ class StepBuffer:
         if not self._waiting:
             self._since = now
         if self._events:
-            taken, self._events = replace(taken, events=self._events), []
+            taken, self._events = taken._replace(events=self._events), []
         self._waiting.append(taken)
         recorded = bool(taken.signals or taken.parameters)
         self._bytes += taken.nbytes if recorded else 0
@@ -100,8 +106,7 @@ def _as_tree(step: StepMeasures) -> Tree:
 def _from_tree(step: StepMeasures, tree: Tree) -> StepMeasures:
     row, layers, units, vectors, outputs = tree
     named = zip(step.parameters.items(), vectors, strict=True)
-    return replace(
-        step,
+    return step._replace(
         row=row,
         signals=[from_tree(each, found) for each, found in zip(step.signals, layers, strict=True)],
         snapshots=[snapshot_from(each, found) for each, found in zip(step.snapshots, units, strict=True)],

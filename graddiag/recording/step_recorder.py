@@ -1,9 +1,8 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -12,26 +11,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import Event, no_update_event, replaced_event
+from graddiag.recording.counts import Counting, RunCounts
+from graddiag.recording.events import Event, replaced_event
 from graddiag.recording.faults import Faults
-from graddiag.recording.following import Following, warn_of
+from graddiag.recording.following import Following, log_no_update, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
-from graddiag.recording.optimizers import held_names, not_updated, rate_columns, with_observed_closure
+from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
-from graddiag.recording.parameters import (
-    GradientMeter,
-    GradientNorms,
-    Spectrum,
-    recurrent_spectra,
-)
+from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
-from graddiag.recording.unwrapping import WatchedOptimizer, held_by
+from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
@@ -71,17 +66,18 @@ class StepRecorder:
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
         self._module = module
         self._writer = writer
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
-        self._step = 0
-        self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
+        self._step = writer.manifest.first_step
+        self._made: dict[int, int] = {}  # how many updates each optimizer has made in this step
         self._awaited = set(range(len(watched)))
         self._measured = self._given_up = self._recording = False
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
-        self._started = time.monotonic()
+        self._started = time.monotonic() - writer.origin.seconds
         self._logged: dict[str, Scalar] = {}
         self._weights = UpdateMeter(module)
         self._norms: GradientNorms | None = None
@@ -113,6 +109,10 @@ class StepRecorder:
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
         self._guard(Part.FOLLOWING, self._log_unfollowed)
+        parts: dict[str, Counting] = {"rows": self._buffer, "faults": self._faults, "outputs": self._outputs}
+        self._counts = RunCounts(self.gradients, following=self._following, **parts)
+        if counts:
+            self._guard(Part.COUNTS, partial(self._restore, counts))
         self._begin()
 
     @property
@@ -129,6 +129,14 @@ class StepRecorder:
         """Keeps scalars of the step that the next update ends."""
         if not is_replaying():
             self._logged |= scalars
+
+    def counts(self) -> dict[str, Any]:
+        """What later rows depend on, of a step that has ended; what was recorded so far is on the disk then."""
+        found: dict[str, Any] = {}
+        self._guard(Part.STEPS, self._buffer.finish)
+        self._guard(Part.STEPS, self._writer.flush)
+        self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._awaited)))
+        return found
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -150,8 +158,9 @@ class StepRecorder:
             self._finish()
         self.layers.close()
         self._outputs.close()
-        if status == "finished" and not self._step and self.gradients.passes and not self._given_up:
-            self._guard(Part.STEPS, self._say_that_no_update_came)
+        if status == "finished" and self._is_first and self.gradients.passes and not self._given_up:
+            passes, optimizers = self.gradients.passes, self.optimizers
+            self._guard(Part.STEPS, partial(log_no_update, self._writer, self._step, passes, optimizers))
         self.gradients.close()
         self._norms = None
         self._weights.forget()
@@ -165,7 +174,7 @@ class StepRecorder:
 
     def before_update(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
-        if self._step == 0 and not self._scaled:
+        if self._is_first and not self._scaled:
             self._guard(Part.PARAMETERS, self._recognize_scaler)
         replaced = with_observed_closure(args, kwargs, self._begin, partial(self._before, index))
         if replaced is None:
@@ -174,14 +183,17 @@ class StepRecorder:
 
     def after_update(self, index: int) -> None:
         """After ``optimizer.step()``."""
-        self._guard(Part.PARAMETERS, self._weights.after)
-        self._guard(Part.PARAMETERS, lambda: self.gradients.updated(self._names_of(index)))
-        self._made[index] += 1
+        self._guard(Part.PARAMETERS, partial(self._updated, index))
+        self._made[index] = self._made.get(index, 0) + 1
         self._awaited.add(index)
         if self._made[index] >= _MOST_UPDATES:
             self._awaited &= self._made.keys()
         if self._awaited <= self._made.keys():
             self._finish()
+
+    def _updated(self, index: int) -> None:
+        self._weights.after()
+        self.gradients.updated(self._names_of(index))
 
     def used_elsewhere(self) -> None:
         """An optimizer that is not watched has updated parameters of a watched one: what led to it is no step."""
@@ -239,8 +251,9 @@ class StepRecorder:
     def _before(self, index: int | None, *, copy: bool = True) -> None:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
         names = None if index is None else self._names_of(index)
-        self._guard(Part.PARAMETERS, lambda: self.gradients.take(names))
-        self.layers.used()
+        self._guard(Part.PARAMETERS, partial(self.gradients.take, names))
+        if self._recording:
+            self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
             self._measure_step(made)
@@ -250,7 +263,7 @@ class StepRecorder:
     def _measure_step(self, made: set[int]) -> None:
         """What the updates of a step have used: norms, faults, traces and outputs."""
         self._measured = True
-        self._guard(Part.PARAMETERS, lambda: self._take_norms(made))
+        self._guard(Part.PARAMETERS, partial(self._take_norms, made))
         if not self._recording:
             return
         self.layers.stop()
@@ -273,7 +286,7 @@ class StepRecorder:
         self._guard(Part.PARAMETERS, self.gradients.next_step)
         if not self._updates.watched:
             self._guard(Part.PARAMETERS, self.gradients.updated)
-        self._made, self._measured, self._given_up = Counter(), False, False
+        self._made, self._measured, self._given_up = {}, False, False
         self._weights.forget()
         self._norms, self._signals, self._snapshots, self._logged, self._output_sums = None, [], [], {}, {}
         self.layers.hooks.calls.clear()
@@ -291,18 +304,16 @@ class StepRecorder:
         self._given_up = True
         self.layers.forget()
         self._outputs.forget()
-        self._say_that_no_update_came()
-
-    def _say_that_no_update_came(self) -> None:
-        names = " and ".join(type(each).__name__ for each in self.optimizers)
-        if not self.optimizers:
-            return
-        event = no_update_event(self._step, self.gradients.passes, names)
-        self._writer.append(schema.TABLE_EVENTS, event)
-        with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
-            warn_of(event)
+        log_no_update(self._writer, self._step, self.gradients.passes, self.optimizers)
 
     # what is measured
+
+    @property
+    def _is_first(self) -> bool:
+        return self._step == self._writer.manifest.first_step
+
+    def _restore(self, counts: Mapping[str, Any]) -> None:
+        self._logged, self._awaited = self._counts.restore(counts)
 
     @property
     def _snapshotting(self) -> bool:
@@ -319,11 +330,7 @@ class StepRecorder:
         return self._recording or len(self._updates.watched) > 1
 
     def _take_norms(self, made: set[int]) -> None:
-        optimizers, updated, idle = self.optimizers, None, set[str]()
-        if len(optimizers) > 1:
-            updated = held_by(optimizers[index] for index in made)
-            still = [held_names(self._module, each) for i, each in enumerate(optimizers) if i not in made]
-            idle = set().union(*still)
+        updated, idle = updated_by(self._module, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
         for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
             self._buffer.log_event(event)
@@ -355,33 +362,30 @@ class StepRecorder:
                 self._warnings.append(event)
 
     def _log_unfollowed(self) -> None:
-        self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
-        for event in self._warnings:
-            self._writer.append(schema.TABLE_EVENTS, event)
+        self._warnings = self._following.at_attach(self._step)
+        if not self._writer.origin.continues:  # a run that does has them
+            for event in self._warnings:  # written at once: a run may never make a step
+                self._writer.append(schema.TABLE_EVENTS, event)
 
     def _take_cosine(self) -> None:
-        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
-        several optimizers a step's gradient is of several losses, and it is missing."""
-        if len(self._updates.watched) > 1:
-            return
-        self._cosine = self._gradient_cosine.cosine() if self._recording else None
-        if (self._step + 1) % self._every == 0:
-            self._gradient_cosine.keep()
-        else:
-            self._gradient_cosine.forget()
+        """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
+        if len(self._updates.watched) <= 1:
+            following = (self._step + 1) % self._every == 0
+            self._cosine = self._gradient_cosine.of_step(recorded=self._recording, next_recorded=following)
 
     def _keep_step(self) -> None:
         row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
         if len(self._updates.watched) > 1:
-            row |= {f"updates_{i}": self._made[i] for i in range(len(self._updates.watched))}
+            row |= {f"updates_{i}": self._made.get(i, 0) for i in range(len(self._updates.watched))}
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        spectra = self._spectra() if parameters else {}
+        due = parameters and self._step % max(SPECTRUM_EVERY, self._every) == 0
+        spectra = recurrent_spectra(self._module) if due else {}
         measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
         self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
@@ -390,9 +394,6 @@ class StepRecorder:
     def _write_spectra(self) -> None:
         if spectra := full_spectra(self._module):
             self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
-
-    def _spectra(self) -> dict[str, Spectrum]:
-        return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
 
     def _log_totals(self) -> None:
         for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):

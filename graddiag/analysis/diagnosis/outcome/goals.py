@@ -51,6 +51,8 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
         if trained and not (hardly_moved(run) and fits is not None and fits.last > _MOST):
             return Judgement("learned", "near-floor")
+        if run.manifest.began_at:  # resumed or fine-tuned: it need not improve
+            return Judgement("unknown", "floor-unknown")
         return Judgement("stuck", "never-fell", int(found.steps[0]))
     changed = _overfits(measure, found, moved, t) or _lost_beside(measure, found, moved, t)
     if changed is not None:
