@@ -4,13 +4,14 @@ import math
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from graddiag import schema
 from graddiag.analysis import Thresholds
 from graddiag.analysis.diagnosis.outcome import Outcome, outcome
 from graddiag.run import Run
 from tests.analysis.diagnosis.test_outcome import explaining, falling, judged, run_of
-from tests.analysis.runs import manifest, steps_frame
+from tests.analysis.runs import gates_frame, manifest, steps_frame
 
 S = 1000
 AT = np.arange(S)
@@ -109,3 +110,29 @@ def test_a_small_gain_of_a_net_whose_state_is_detached_inside_a_step_is_none() -
     assert outcome(Run.from_frames(manifest(), steps=steps), Thresholds()).fine
     found = outcome(Run.from_frames(manifest(), steps=steps, events=events), Thresholds())
     assert (found.name, found.detail) == ("stuck", "barely")
+
+
+def test_a_small_gain_of_a_net_that_hardly_moved_is_none() -> None:
+    loss = LN4 * 0.98 + draw(0.01, 0)
+    known = {schema.EXPLAINED: 1 - loss / LN4, schema.CONSTANT_LOSS: np.full(S, LN4)}
+    columns = {schema.LOSS: loss, **known}
+
+    def outcome_at(ratio: float) -> Outcome:
+        named = {name: list(values) for name, values in columns.items()} | {schema.UPDATE_RATIO: [ratio] * S}
+        return outcome(Run.from_frames(manifest(), steps=steps_frame([1.0] * S, **named)), Thresholds())
+
+    assert outcome_at(1e-3).fine
+    assert (outcome_at(1e-7).name, outcome_at(1e-7).detail) == ("stuck", "barely")
+
+
+@pytest.mark.parametrize(("share", "fine"), [(0.1, True), (0.48, False)])
+def test_a_small_gain_of_a_layer_that_is_saturated_is_none(share: float, fine: bool) -> None:
+    """``share`` of the activations of each gate saturated low, and as many high."""
+    loss = LN4 * 0.97 + draw(0.01, 0)
+    known = {schema.EXPLAINED: list(1 - loss / LN4), schema.CONSTANT_LOSS: [LN4] * S, schema.UPDATE_RATIO: [1e-3] * S}
+    steps = steps_frame([1.0] * S, **{schema.LOSS: list(loss), **known})
+    half = np.full((4, 6), share)
+    each = {schema.MEAN: half, schema.STD: half, schema.SATURATED_LOW: half, schema.SATURATED_HIGH: half}
+    gates = gates_frame({"r": each, "z": each, "n": each})
+    run = Run.from_frames(manifest(), steps=steps, gates=gates)
+    assert outcome(run, Thresholds()).fine is fine

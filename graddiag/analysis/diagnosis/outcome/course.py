@@ -10,7 +10,7 @@ from graddiag.analysis.values import Floats, Ints
 _BLOCKS: Final = 20
 _LEAST_BLOCK: Final = 3  # values; fewer make no level
 _NORMAL: Final = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
-_MEDIAN: Final = 1.2533  # standard error of a median over that of a mean
+_ENOUGH: Final = 9  # values more than one
 _FAR: Final = 4.0  # standard deviations of a value from its level
 _LATE: Final = 0.4  # the last share of a training whose trend is the late trend
 _SURE: Final = 3.0  # standard errors that a trend differs from 0 by
@@ -54,9 +54,14 @@ class Course:
 
     @property
     def late(self) -> tuple[float, float]:
-        """The level of the last 40% of the values, and its standard error."""
-        part = self.values[-max(1, int(np.ceil(_LATE * len(self.values)))) :]
-        return _level(part, self.noise), float(self.few * _MEDIAN * self.noise / np.sqrt(len(part)))
+        """The level of the last 40% of the values, and its standard error: by how these differ from one another, of few
+        by Student's t to first order; of fewer than 10 by the noise of the blocks."""
+        part = _without_spikes(self.values[-max(1, int(np.ceil(_LATE * len(self.values)))) :], self.noise)
+        free = len(part) - 1
+        spread = self.few * self.noise
+        if free >= _ENOUGH:
+            spread = float(part.std(ddof=1)) * (1 + (_SURE**2 + 1) / (4 * free))
+        return float(part.mean()), float(spread / np.sqrt(len(part)))
 
     @property
     def few(self) -> float:
@@ -81,7 +86,7 @@ class Course:
         """The standard error of the lowest level, by the values of its block alone: of a level that a few values made
         it is as large as what they differ by."""
         block = np.array_split(self.values, len(self.levels))[self.best_block]
-        return float(_MEDIAN * block.std(ddof=1) / np.sqrt(len(block))) if len(block) > 1 else 0.0
+        return float(block.std(ddof=1) / np.sqrt(len(block))) if len(block) > 1 else 0.0
 
     @property
     def best_step(self) -> int:
@@ -121,21 +126,26 @@ def course(steps: Ints, values: Floats) -> Course:
     blocks = np.array_split(np.arange(len(values)), max(1, min(_BLOCKS, len(values) // _LEAST_BLOCK)))
     noise, start_noise, most = _noise(values, blocks)
     levels = np.array([_level(values[block], noise) for block in blocks])
-    error = _MEDIAN * noise / np.sqrt(len(values) / len(blocks))
+    error = noise / np.sqrt(len(values) / len(blocks))
     change, change_error = _late(levels, error)
     starts = steps[[int(block[0]) for block in blocks]]
-    best_error = float(_MEDIAN * max(noise, most) / np.sqrt(len(values) / len(blocks)))
+    best_error = float(max(noise, most) / np.sqrt(len(values) / len(blocks)))
     return Course(steps, values, starts, levels, noise, start_noise, float(error), best_error, change, change_error)
 
 
 def _level(part: Floats, noise: float) -> float:
-    """The mean of ``part``, of which values farther than ``_FAR`` times the noise from the median count as that far.
+    """The mean of ``part`` without its spikes.
 
     A median is no level where values are few and coarse, as the error of a batch of 10 is, nor where they are skewed,
     as squared errors are: what guessing has is a mean. Spikes are no part of a level.
     """
-    middle = float(np.median(part))
-    return float(np.clip(part, middle - _FAR * noise, middle + _FAR * noise).mean())
+    return float(_without_spikes(part, noise).mean())
+
+
+def _without_spikes(part: Floats, noise: float) -> Floats:
+    """``part``, in which values farther than ``_FAR`` times the noise from the median count as that far."""
+    middle = np.median(part)
+    return np.clip(part, middle - _FAR * noise, middle + _FAR * noise)
 
 
 def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float, float]:

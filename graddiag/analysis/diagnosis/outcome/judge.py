@@ -33,7 +33,7 @@ from graddiag.analysis.diagnosis.outcome.measures import (
     loss_of,
     no_measure,
 )
-from graddiag.analysis.diagnosis.outcome.untrained import partly_trained, skipped_updates, without_gradient
+from graddiag.analysis.diagnosis.outcome.untrained import cannot_learn, skipped_updates, without_gradient
 from graddiag.analysis.optimization.loss import chance_of
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source, source_of
@@ -171,14 +171,15 @@ def _beats_constant(run: Run, goal: Measure, t: Thresholds) -> bool:
 
 def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
     """The outcome of a training that cannot have learned: without any gradient it is stuck where its loss does not
-    tell, and a small gain is none where for certain a part of the model is not trained."""
+    tell, and a small gain is none where for certain something is in the way of learning."""
     if judged.name == "unknown" and measure.values[-1] != 0 and without_gradient(run):
         return Judgement("stuck", "never-fell", 0)
-    if judged.name not in FINE or measure.kind == "goal" or not partly_trained(run):
+    if judged.name not in FINE or measure.kind == "goal":
         return judged
     known = measure.reference if measure.reference is not None else (constant_loss(run) or (None,))[0]
     gain = None if known is None else (known - course(measure.steps, measure.values).last) / abs(known)
-    return Judgement("stuck", "barely", 0) if gain is not None and gain < _BARELY else judged
+    barely = gain is not None and gain < _BARELY
+    return Judgement("stuck", "barely", 0) if barely and cannot_learn(run) else judged
 
 
 def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> Judgement:

@@ -5,6 +5,8 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.gates.history import gate_history
+from graddiag.analysis.selection import Selection, selections
 from graddiag.run import Run, numbers
 
 _FEW: Final = 10  # updates that a GradScaler skips while its scale settles, and more
@@ -47,6 +49,20 @@ def partly_trained(run: Run) -> bool:
         return True
     where = {schema.KIND: [schema.EVENT_CLIP_BEFORE_UNSCALE, schema.EVENT_STATE_DETACHED]}
     return len(run.read(schema.TABLE_EVENTS, columns=[schema.STEP], where=where)) > 0 or underflowed(run) is not None
+
+
+def cannot_learn(run: Run) -> bool:
+    """Whether something is for certain in the way of learning: ``partly_trained``, updates that hardly move a weight,
+    or a layer whose activations are nearly all saturated."""
+    return partly_trained(run) or hardly_moved(run) or any(_is_saturated(run, each) for each in selections(run))
+
+
+def _is_saturated(run: Run, selection: Selection) -> bool:
+    """Whether in the median recorded step 90% of the activations of all gates are saturated."""
+    gates = gate_history(run, selection).gates
+    shares = [each.low.values + each.high.values for each in gates]
+    known = np.stack(shares) if shares else np.zeros((0, 0))
+    return known.size > 0 and float(np.nan_to_num(np.median(known, axis=1)).mean()) >= _ALL
 
 
 def hardly_moved(run: Run) -> bool:
