@@ -18,6 +18,7 @@ from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
+from graddiag.recording.model_parameters import ModelParameters
 from graddiag.recording.optimizers import held_names, not_updated, rate_columns, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
@@ -81,9 +82,10 @@ class StepRecorder:
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic()
         self._logged: dict[str, Scalar] = {}
-        self._weights = UpdateMeter(module)
+        self._parameters = ModelParameters(module)
+        self._weights = UpdateMeter(self._parameters)
         self._norms: GradientNorms | None = None
-        self._gradient_cosine = GradientCosine(module)
+        self._gradient_cosine = GradientCosine(self._parameters)
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
@@ -229,6 +231,7 @@ class StepRecorder:
         self._recording = self._step % self._every == 0
         if not self._recording:
             return
+        self._guard(Part.PARAMETERS, self._parameters.refresh)
         self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
         # without an optimizer the update comes before the traces are taken, with several a part of it does
         own_weights = self._snapshotting and len(self._updates.watched) != 1
@@ -242,6 +245,7 @@ class StepRecorder:
         names = None if index is None else self._names_of(index)
         self._guard(Part.PARAMETERS, partial(self.gradients.take, names))
         if self._recording:
+            self._guard(Part.PARAMETERS, self._parameters.refresh)
             self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
@@ -261,7 +265,7 @@ class StepRecorder:
             self._guard(Part.OUTPUTS, self._take_outputs)
             self._guard(Part.FOLLOWING, self._take_unfollowed)
             self._guard(Part.SIGNALS, self._take_signals)
-        self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
+        self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._parameters, self.optimizers)))
 
     def _finish(self) -> None:
         """Ends a step whose updates have been measured, and begins the next."""
@@ -283,8 +287,6 @@ class StepRecorder:
         self._begin()
         self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
 
-    # a step that nothing ends
-
     def _check_for_updates(self) -> None:
         """After each backward pass: whether one update at least may still come."""
         given_up = self.gradients.discarded >= _DISCARDED or self.gradients.passes >= _PASSES
@@ -304,8 +306,6 @@ class StepRecorder:
         with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
             warn_of(event)
 
-    # what is measured
-
     @property
     def _snapshotting(self) -> bool:
         each = self._writer.manifest.snapshot_every
@@ -314,7 +314,7 @@ class StepRecorder:
     def _names_of(self, index: int) -> frozenset[str] | None:
         """The parameters that one of several optimizers updates; None where there is one: its step is all there is."""
         watched = self._updates.watched
-        return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
+        return None if len(watched) == 1 else held_names(self._parameters, watched[index].optimizer)
 
     def _by_parameter(self) -> bool:
         """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
@@ -324,7 +324,7 @@ class StepRecorder:
         updated, idle = None, set[str]()
         if len(optimizers := self.optimizers) > 1:
             updated = held_by(optimizers[index] for index in made)
-            still = [held_names(self._module, each) for i, each in enumerate(optimizers) if i not in made]
+            still = [held_names(self._parameters, each) for i, each in enumerate(optimizers) if i not in made]
             idle = set().union(*still)
         self._norms = self.gradients.norms(idle)
         for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
@@ -368,6 +368,7 @@ class StepRecorder:
             return
         self._cosine = self._gradient_cosine.cosine() if self._recording else None
         if (self._step + 1) % self._every == 0:
+            self._parameters.refresh()
             self._gradient_cosine.keep()
         else:
             self._gradient_cosine.forget()
