@@ -25,7 +25,7 @@ from graddiag.store.open_parts import ClosedBlocks, OpenParts
 from graddiag.store.part_writer import KEPT_BYTES, PartWriter
 from graddiag.store.slugs import make_run_folder
 
-MAX_WAITING: Final = 16  # tasks that may wait for the thread that writes before append waits too
+MAX_WAITING: Final = 4  # tasks that may wait for the thread that writes before append waits too
 
 MakeRows = Callable[[], Iterable[tuple[str, Mapping[str, Values]]]]
 """Gives rows: a table, and columns as ``RunWriter.append`` takes them."""
