@@ -243,7 +243,11 @@ def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t:
         if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
-        return Judgement("learned", "near-floor") if trained else Judgement("stuck", "never-fell", int(found.steps[0]))
+        if trained:
+            return Judgement("learned", "near-floor")
+        if run.manifest.began_at:  # resumed or fine-tuned: it need not improve
+            return Judgement("unknown", "floor-unknown")
+        return Judgement("stuck", "never-fell", int(found.steps[0]))
     overfits = _overfits(measure, found, moved, t)
     if overfits is not None:
         return overfits
