@@ -39,6 +39,7 @@ NoteName = Literal[
     "few-steps",
     "one-seed",
     "recording-stopped",
+    "resumed",
     "rows-missing",
     "no-timesteps",
     "no-immediate-gradient",
