@@ -209,6 +209,10 @@ class Run:
     def events(self) -> pd.DataFrame:
         return self.read(schema.TABLE_EVENTS)
 
+    def between(self, first: int, last: int) -> "Run":
+        """The same run with the rows of the steps from ``first`` to ``last`` alone; no more than these is read."""
+        return Run(self.manifest, _StepRange(self.read, range(first, last + 1)), self.path)
+
     @classmethod
     def from_frames(cls, manifest: RunManifest, **tables: pd.DataFrame) -> "Run":
         """A run of frames in memory, for analyses of data that was never a folder (and for tests).
@@ -230,6 +234,28 @@ def remembered(analysis: Callable[Concatenate[Run, P], R]) -> Callable[Concatena
         return cast(R, run.found[key])
 
     return found
+
+
+@dataclass(frozen=True)
+class _StepRange:
+    """A reader of the rows of ``steps`` alone."""
+
+    read: TableReader
+    steps: range
+
+    def __call__(
+        self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        given = where or {}
+        return self.read(table, columns=columns, where={**given, schema.STEP: self._within(given.get(schema.STEP))})
+
+    def _within(self, asked: Any) -> Any:
+        if asked is None:
+            return self.steps
+        if isinstance(asked, range) and asked.step == 1:
+            return range(max(asked.start, self.steps.start), min(asked.stop, self.steps.stop))
+        wanted = asked if isinstance(asked, list | tuple | range) else [asked]
+        return [step for step in wanted if step in self.steps]
 
 
 @dataclass(frozen=True)

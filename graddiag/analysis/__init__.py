@@ -53,6 +53,7 @@ from graddiag.analysis.flow.weight_contributions import WeightContributions, wei
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
 from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
+from graddiag.analysis.layer_status import LayerStatus, layer_status
 from graddiag.analysis.optimization.course import TrainingCourse, training_course
 from graddiag.analysis.optimization.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.optimization.loss import LossDynamics, Stability, loss_dynamics
@@ -151,6 +152,7 @@ __all__ = [
     "LayerNorm",
     "LayerRatio",
     "LayerReaches",
+    "LayerStatus",
     "LossDynamics",
     "Lyapunov",
     "LyapunovHistory",
@@ -222,6 +224,7 @@ __all__ = [
     "heat_ratio",
     "horizon_captions",
     "key_figures",
+    "layer_status",
     "logged_scalars",
     "loss_curve",
     "loss_dynamics",
