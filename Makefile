@@ -70,7 +70,7 @@ lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/lint-imports --no-logo
 
 bench: $(DEV)  ## the figures of the README
-	@for each in recording recorded_step analysis dashboard watching; do \
+	@for each in recording recorded_step unrecorded analysis dashboard watching; do \
 	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit; done
 
 torture: $(DEV)  ## damage, kill and crowd runs, and show what is left (about an hour)

@@ -4,7 +4,7 @@ A hook compares gradients where a pass begins, and where the parameter still hol
 microsecond.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -82,11 +82,9 @@ class GradientHooks:
         if self._unattached:
             self.attach()
 
-    def left(self, held: Sequence[tuple[int, Tensor]]) -> None:
-        """A backward pass has left these gradients, by the place of their parameter."""
-        self._left = [None] * len(self.names)
-        for place, grad in held:
-            self._left[place] = (id(grad), grad._version)
+    def left(self) -> None:
+        """A backward pass has left the gradients as they are now."""
+        self._left = [_seen(parameter) for parameter in self.parameters]
 
     def updating(self, names: Collection[str] | None) -> None:
         """An update of ``names`` (None: of all) begins: clipping before it is no fault."""
@@ -98,22 +96,24 @@ class GradientHooks:
 
     def updated(self, names: Collection[str] | None = None) -> None:
         """An update of ``names`` (None: of all) has been made with the gradients there are."""
+        own: Collection[int] = range(len(self.names))
         if names is None:
             self.not_zeroed, self._added_to = {}, set()
+            self._used = [_seen(parameter) for parameter in self.parameters]
         else:
-            own = {place for place, name in enumerate(self.names) if name in names}
+            own = {place for place in own if self.names[place] in names}
             self.not_zeroed = {name: None for name in self.not_zeroed if name not in names}
             self._added_to -= own
+            for place in own:
+                self._used[place] = _seen(self.parameters[place])
         self.changed = False
-        for place, parameter in enumerate(self.parameters):
-            if names is None or place in own:
-                grad = parameter.grad if parameter.requires_grad else None
-                self._used[place] = None if grad is None else (id(grad), grad._version)
         # a single one is kept alive, so that letting go of it does not hide what was done to it before
-        places = (place for place in self._by_size if self._used[place] and (names is None or place in own))
-        held = (self.parameters[place].grad for place in places)
-        smallest = next((grad for grad in held if grad is not None and grad.is_cpu), None)
-        self._smallest = None if smallest is None else (smallest, smallest._version)
+        self._smallest = None
+        for place in self._by_size:
+            grad = self.parameters[place].grad
+            if place in own and self._used[place] is not None and grad is not None and grad.is_cpu:
+                self._smallest = (grad, grad._version)
+                break
 
     def check_used(self) -> None:
         """Notes whether the gradient that was used has been changed; zeroing it, in place or by letting go of it, is no
@@ -160,6 +160,12 @@ class GradientHooks:
         if self._left and parameter.grad is not None:
             self._left[place] = (id(parameter.grad), parameter.grad._version)
         self._end.schedule("end", self._at_end)
+
+
+def _seen(parameter: nn.Parameter) -> Seen:
+    """The gradient that a parameter has, if it is trained."""
+    grad = parameter.grad
+    return None if grad is None or not parameter.requires_grad else (id(grad), grad._version)
 
 
 class _Computed(LeftBehind):

@@ -38,7 +38,7 @@ class PartGuard:
 
     def __call__(self, part: str, task: Callable[[], None]) -> None:
         """Runs ``task`` unless ``part`` has stopped."""
-        if part in self._stopped:
+        if self._stopped and part in self._stopped:
             return
         try:
             task()

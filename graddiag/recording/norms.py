@@ -14,6 +14,8 @@ _NOTHING: Final = torch.zeros(0, dtype=torch.float64)
 class ByParameter(Mapping[str, Tensor]):
     """A number for each of some parameters: ``vector`` [P] on one device, in the order of ``names``; items 0-dim."""
 
+    __slots__ = ("names", "vector")
+
     def __init__(self, names: Sequence[str] = (), vector: Tensor = _NOTHING) -> None:
         self.names = tuple(names)
         self.vector = vector
@@ -37,15 +39,14 @@ class ByParameter(Mapping[str, Tensor]):
         kept = [place for place, name in enumerate(self.names) if name in wanted]
         if len(kept) == len(self.names):
             return self
-        at = torch.tensor(kept, dtype=torch.int64, device=self.vector.device)
-        return ByParameter([self.names[place] for place in kept], self.vector[at])
+        return ByParameter([self.names[place] for place in kept], self._picked(kept))
 
     def at(self, names: Sequence[str]) -> Tensor:
         """The numbers of ``names``, which are all there, in their order."""
         if names == self.names:
             return self.vector
         places = {name: place for place, name in enumerate(self.names)}
-        return self.vector[torch.tensor([places[name] for name in names], dtype=torch.int64, device=self.vector.device)]
+        return self._picked([places[name] for name in names])
 
     def without(self, names: Collection[str]) -> "ByParameter":
         """Of the parameters that ``names`` does not hold."""
@@ -58,6 +59,10 @@ class ByParameter(Mapping[str, Tensor]):
             return later if later else rest
         vector = torch.cat([rest.vector, later.vector.to(rest.vector)])
         return ByParameter([*rest.names, *later.names], vector)
+
+    def _picked(self, places: Sequence[int]) -> Tensor:
+        """Without waiting for an accelerator."""
+        return self.vector[torch.tensor(places, dtype=torch.int64).to(self.vector.device, non_blocking=True)]
 
     def total(self) -> Tensor | None:
         """sqrt of the sum of squares, 0-dim; None of no parameter."""

@@ -79,7 +79,8 @@ def with_observed_closure(
 
     Gradients accumulated before belong to the first evaluation; ``begin`` is called ahead of each further one.
     """
-    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    closure = args[1] if len(args) > 1 else None
+    closure = kwargs.get("closure", closure) if kwargs else closure
     if closure is None:
         return None
     evaluations = count()

@@ -158,33 +158,36 @@ class OutputMeter:
         z = torch.cat([call.rows for call in calls]).double()
         delta = torch.cat([call.grad for call in calls if call.grad is not None])
         delta = delta if scale is None else delta / scale
-        used = ((delta != 0).any(1) & delta.isfinite().all(1) & z.isfinite().all(1)).double()[:, None]
-        z, delta = z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
+        used, z, delta = _usable(z, delta)
         found: dict[str, Any] = {"half": float(half), "stride": float(calls[0].stride), "width": float(z.shape[1])}
         found["rows"] = used.sum()
-        if z.shape[1] > 1:
-            found["softmax"] = self._softmax(name, z, delta, used, half)
-            found["weighted"] = self._weighted(name, z, delta, used, half)
-        found["sigmoid"] = self._sigmoid(name, z, delta, used, half)
+        kinds = {"softmax": self._softmax, "weighted": self._weighted} if z.shape[1] > 1 else {}
+        for kind, sums in {**kinds, "sigmoid": self._sigmoid}.items():
+            found[kind] = sums(name, z, delta, used, half)
+            if z.is_cpu and _holds(found[kind]):  # the first one counts; an accelerator is not asked which
+                return found
         found["square"] = _square(z, delta, used)
         return found
 
     def _softmax(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         logs = z.log_softmax(1)
-        p = logs.exp()
-        y = -delta
+        p, y, at = logs.exp() * used, -delta, None
         for _ in range(_ROUNDS):  # an output above its smoothed target is found once the slope is about right
-            others = (1 - torch.zeros_like(p).scatter_(1, y.argmax(1, keepdim=True), 1.0)) * used
-            slope, smooth, left = _line(delta, p, others)
+            target = y.argmax(1, keepdim=True)
+            if at is not None and z.is_cpu and torch.equal(at, target):
+                break
+            at = target
+            count = used.sum() * (z.shape[1] - 1)
+            slope, smooth, left = _line(delta.scatter(1, at, 0.0), p.scatter(1, at, 0.0), count)
             y = p - slope * delta
         rounded = 0.0 if half else _ROUNDING / slope  # 1 - p of a target that the model is sure of
-        sums = (_rms(delta.sum(1, keepdim=True), used) - rounded).clamp(min=0.0) / _rms(delta, used)
-        y = (p - slope * delta).clamp(min=0.0) * used
+        sums = (_rms(delta.sum(1), used.sum()) - rounded).clamp(min=0.0) / _rms(delta, used.sum() * z.shape[1])
+        y = y.clamp(min=0.0)
         left = torch.maximum(left, sums)
         fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
         seen = self._counted(f"{name} softmax", y.sum(0), used.sum(), fits)
-        constant = -(y * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
-        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -(y * logs).sum(), "constant": constant}
+        constant = -(y.sum(0) * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
+        return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -_dot(y, logs), "constant": constant}
 
     def _weighted(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         """A cross-entropy with a weight by class: each row has a c of its own, and rows of one class have the same."""
@@ -195,7 +198,8 @@ class OutputMeter:
         c = ((1 - y) * delta).sum(1, keepdim=True) / others.clamp(min=1e-300)
         weights = (c * y * others**2).sum(0) / (y * others**2).sum(0).clamp(min=1e-300)
         m = (y * weights).sum(1, keepdim=True)
-        left = _rms(delta - m * (p * used - y), used) / _rms(delta, used).clamp(min=1e-30)
+        count = used.sum() * z.shape[1]
+        left = _rms(delta - m * (p * used - y), count) / _rms(delta, count).clamp(min=1e-30)
         free = used.sum() * (z.shape[1] - 1) - (y.sum(0) > 0).sum()  # numbers that the fit does not use up
         fits = (left < (_FITS_HALF if half else _FITS)) & (m >= 0).all() & (free >= _FREE)
         total = m.sum().clamp(min=1e-300)
@@ -208,12 +212,12 @@ class OutputMeter:
 
     def _sigmoid(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:
         p, y = z.sigmoid(), (delta < 0).double()
-        c = [_line(delta, p - y, each * used, through_zero=True)[0] for each in (1 - y, y)]
+        off = (p - y) * used
+        c = [_slope(delta * each, off * each) for each in (1 - y, y)]
         either = torch.maximum(c[0], c[1])  # of a batch of one kind alone
         slope, positives = (torch.where(each > 0, each, either) for each in c)
-        left = _rms(p - y - torch.where(y > 0, positives, slope) * delta, used.expand_as(p))
-        left = left / _rms(p - y, used.expand_as(p)).clamp(min=1e-30)
         count = used.sum() * z.shape[1]
+        left = _rms(off - torch.where(y > 0, positives, slope) * delta, count) / _rms(off, count).clamp(min=1e-30)
         mean = ((slope / count - 1).abs() < _FITS) & ((positives / count - 1).abs() < _FITS)
         fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
         weight = slope / positives.clamp(min=1e-300)
@@ -234,20 +238,38 @@ class OutputMeter:
         return self._seen[name]
 
 
-def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+def _usable(z: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Which rows have a gradient and are finite, [R, 1] of 1 and 0; outputs and gradient with 0 in the others."""
+    size = delta.abs().sum(1)
+    good = (size > 0) & size.isfinite() & z.sum(1).isfinite()
+    used = good.double()[:, None]
+    if z.is_cpu and bool(good.all()):
+        return used, z, delta
+    return used, z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
+
+
+def _holds(of: Mapping[str, Tensor]) -> bool:
+    """Whether the loss is of this kind."""
+    return bool(of["fits"]) and bool(of["constant"] > 0)
+
+
+def _line(x: Tensor, y: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Least squares y = slope x, or where that leaves much y = slope x + constant: slope, constant, and what is left,
-    as a share of the root mean square of y."""
-    size = _rms(y, weights).clamp(min=1e-30)
-    slope = (weights * x * y).sum() / (weights * x * x).sum().clamp(min=1e-300)
-    left = _rms(y - slope * x, weights) / size
-    zero = torch.zeros_like(slope)
-    if through_zero:
-        return slope, zero, left
-    count = weights.sum().clamp(min=1.0)
-    mx, my = (weights * x).sum() / count, (weights * y).sum() / count
-    leaning = (weights * (x - mx) * (y - my)).sum() / (weights * (x - mx) ** 2).sum().clamp(min=1e-300)
+    as a share of the root mean square of y. ``count``: how many entries there are; all others are 0."""
+    count = count.clamp(min=1.0)
+    mx, my, xx, xy, yy = x.sum() / count, y.sum() / count, _dot(x, x), _dot(x, y), _dot(y, y)
+    size = (yy / count).sqrt().clamp(min=1e-30)
+
+    def left_by(slope: Tensor, constant: Tensor) -> Tensor:
+        squares = yy - 2 * slope * xy + slope * slope * xx
+        squares = squares + count * constant * (constant - 2 * my + 2 * slope * mx)
+        return (squares.clamp(min=0.0) / count).sqrt() / size
+
+    slope, zero = xy / xx.clamp(min=1e-300), torch.zeros_like(xy)
+    left = left_by(slope, zero)
+    leaning = (xy - count * mx * my) / (xx - count * mx * mx).clamp(min=1e-300)
     constant = my - leaning * mx
-    left_by_it = _rms(y - leaning * x - constant, weights) / size
+    left_by_it = left_by(leaning, constant)
     better = (left > _FITS) & (left_by_it < left)
     return (
         torch.where(better, leaning, slope),
@@ -256,9 +278,17 @@ def _line(x: Tensor, y: Tensor, weights: Tensor, *, through_zero: bool = False) 
     )
 
 
-def _rms(values: Tensor, weights: Tensor) -> Tensor:
-    total = weights.sum() * (values.numel() / weights.numel())
-    return ((weights * values * values).sum() / total.clamp(min=1.0)).sqrt()
+def _slope(x: Tensor, y: Tensor) -> Tensor:
+    """Least squares y = slope x."""
+    return _dot(x, y) / _dot(x, x).clamp(min=1e-300)
+
+
+def _rms(values: Tensor, count: Tensor) -> Tensor:
+    return (_dot(values, values) / count.clamp(min=1.0)).sqrt()
+
+
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return torch.dot(x.reshape(-1), y.reshape(-1))
 
 
 def _square(z: Tensor, delta: Tensor, used: Tensor) -> dict[str, Tensor]:

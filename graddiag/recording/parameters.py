@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import torch
@@ -16,11 +15,11 @@ from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
 from graddiag.tracing.hooks import recurrent_modules
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
+_NONE: Final = ByParameter()
 _TOGETHER: Final = ("all parameters",)  # in the place of names where they are measured as one
 
 
-@dataclass(frozen=True)
-class GradientNorms:
+class GradientNorms(NamedTuple):
     """L2 norms by parameter, float64, and how many entries were NaN or inf before. Where the global norm alone is asked
     for, all parameters are one entry.
 
@@ -40,29 +39,32 @@ class GradientNorms:
     scale: Tensor | None = None
     skipped: int = 0
     before_unscale: Tensor | None = None
-    reached: frozenset[int] = frozenset()
+    reached: Collection[int] = ()
     not_zeroed: Sequence[str] = ()
     changed_between: bool = False
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
-        return {
+        found: dict[str, Tensor | int | None] = {
             schema.GRAD_NORM: self.before.total(),
             schema.GRAD_NORM_CLIPPED: self.after.total(),
             schema.NONFINITE: self.nonfinite,
             schema.GRADIENTS_NOT_ZEROED: len(self.not_zeroed),
-            **({} if self.scale is None else {AMP_SCALE: self.scale}),
-            **({} if self.before_unscale is None else {BEFORE_UNSCALE: self.before_unscale}),
         }
+        if self.scale is not None:
+            found[AMP_SCALE] = self.scale
+        if self.before_unscale is not None:
+            found[BEFORE_UNSCALE] = self.before_unscale
+        return found
 
 
 class _Measured(NamedTuple):
     """Norms of gradients before and after whatever changed them, and how many entries of each were NaN or inf before;
     empty where all are known to be finite."""
 
-    before: ByParameter = ByParameter()
-    after: ByParameter = ByParameter()
-    nonfinite: ByParameter = ByParameter()
+    before: ByParameter = _NONE
+    after: ByParameter = _NONE
+    nonfinite: ByParameter = _NONE
 
     def joined(self, later: "_Measured") -> "_Measured":
         """Of both; a parameter that is in both is that of the later one."""
@@ -95,7 +97,7 @@ class GradientMeter:
         self._on_cpu = all(parameter.is_cpu for parameter in self._parameters.values())
         self._together: list[nn.Parameter] | None = None  # those that the last pass measured as one
         self._are_kept = True  # every gradient that a pass has left is there at the update
-        self._before = self._nonfinite = ByParameter()
+        self._before = self._nonfinite = _NONE
         self._taken = _Measured()
         self._not_zeroed: dict[str, None] = {}
         self._changed = False
@@ -127,24 +129,26 @@ class GradientMeter:
 
         ``without``: parameters of a watched optimizer that makes no update in this step.
         """
-        rest = [name for name in self._before if name not in self._taken.before and name not in without]
+        taken = self._taken.before
+        same = self._before.names == taken.names
+        rest = [] if same else [n for n in self._before.only(set(self._before).difference(taken)) if n not in without]
         each = self._taken.joined(self._measured(self._norms(rest))) if rest else self._taken
         return GradientNorms(
-            ByParameter() if self._hooks.changed_between else each.before,
+            _NONE if self._hooks.changed_between else each.before,
             each.after,
             each.nonfinite.vector.sum() if each.nonfinite else 0,
             self._changed,
             self._scale.seen,
             self._scale.skipped,
             self._before_unscale,
-            frozenset(self._hooks.reached),
+            self._hooks.reached,
             tuple(self._not_zeroed),
             self._hooks.changed_between,
         )
 
     def next_step(self) -> None:
         """Forgets what was measured: the step has ended."""
-        self._before = self._nonfinite = ByParameter()
+        self._before = self._nonfinite = _NONE
         self._before_unscale, self._versions, self._together = None, {}, None
         self._taken, self._not_zeroed, self._changed = _Measured(), {}, False
         self.passes = 0
@@ -195,13 +199,12 @@ class GradientMeter:
         """At the end of a backward pass."""
         self.passes += 1
         scale, self._before_unscale = self._scale.at_backward(), None
-        held = [(place, p.grad) for place, p in enumerate(self._parameters.values()) if p.grad is not None]
-        self._hooks.left(held)
+        self._hooks.left()
         if scale is not None:
-            self._versions = {self._hooks.names[place]: grad._version for place, grad in held}
+            self._versions = {name: grad._version for name, grad in self._gradients().items()}
         one = self._on_cpu and self._are_kept and scale is None and not self._asked()
-        one = one and not any(grad.is_sparse for _, grad in held)
-        self._together = [self._hooks.parameters[place] for place, _ in held] if one else None
+        held = [parameter for parameter in self._hooks.parameters if parameter.grad is not None] if one else []
+        self._together = None if not one or any(p.grad.is_sparse for p in held if p.grad is not None) else held
         self._before = _divided(self._norms(), scale)
         self._nonfinite = self._counted()
         self._after_pass()
@@ -215,11 +218,11 @@ class GradientMeter:
         """Entries that are NaN or inf. Finite norms leave nothing to count; asking is free on the CPU and a
         synchronisation elsewhere."""
         if self._on_cpu and all(map(math.isfinite, self._before.vector.tolist())):
-            return ByParameter()
+            return _NONE
         grads = self._gradients()
         counts = [(~entries_of(grad).isfinite()).sum() for grad in grads.values()]
         if not counts:
-            return ByParameter()
+            return _NONE
         if self._together is not None:
             return ByParameter(_TOGETHER, torch.stack(counts).sum(0, keepdim=True))
         return ByParameter(tuple(grads), torch.stack([count.to(counts[0].device) for count in counts]))
@@ -236,7 +239,7 @@ class GradientMeter:
         grads = [parameter.grad for parameter in self._together if parameter.grad is not None]
         self._are_kept = len(grads) == len(self._together)
         if not grads or not self._are_kept:
-            return ByParameter()
+            return _NONE
         return ByParameter(_TOGETHER, norm_together(grads).view(1))
 
 

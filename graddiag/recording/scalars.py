@@ -8,10 +8,12 @@ from torch import Tensor
 from graddiag.errors import SettingError
 from graddiag.recording.step_measures import Scalar
 from graddiag.store import check_scalar_name
+from graddiag.tracing.model_hook import is_transformed
 
 
 def checked_scalar(name: str, value: Any) -> Scalar:
-    """The value as a step keeps it: a float, None, or a copy of a 0-dim tensor, which is not waited for.
+    """The value as a step keeps it: a float, None, or a copy of a 0-dim tensor on an accelerator, which is not waited
+    for.
 
     NaN and inf are values. Whatever ``float`` takes is a number, a tensor or array of one element too; text is not.
 
@@ -37,11 +39,13 @@ def checked_scalar(name: str, value: Any) -> Scalar:
         raise _refusal(name, _shape_of(value), "a number, its mean for example") from error
 
 
-def _checked_tensor(name: str, value: Tensor) -> Tensor:
+def _checked_tensor(name: str, value: Tensor) -> Scalar:
     if value.numel() != 1:
         raise _refusal(name, f"a tensor of shape {tuple(value.shape)}", f"a number: {name}=value.mean(), for example")
     if value.is_complex():
         raise _refusal(name, f"a tensor of dtype {value.dtype}", f"a real number: {name}=value.abs(), for example")
+    if value.is_cpu and not is_transformed():
+        return float(value.detach().item())
     return value.detach().reshape(()).clone()
 
 

@@ -5,7 +5,6 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -55,7 +54,7 @@ class StepBuffer:
         if not self._waiting:
             self._since = now
         if self._events:
-            taken, self._events = replace(taken, events=self._events), []
+            taken, self._events = taken._replace(events=self._events), []
         self._waiting.append(taken)
         recorded = bool(taken.signals or taken.parameters)
         self._bytes += taken.nbytes if recorded else 0
@@ -100,8 +99,7 @@ def _as_tree(step: StepMeasures) -> Tree:
 def _from_tree(step: StepMeasures, tree: Tree) -> StepMeasures:
     row, layers, units, vectors, outputs = tree
     named = zip(step.parameters.items(), vectors, strict=True)
-    return replace(
-        step,
+    return step._replace(
         row=row,
         signals=[from_tree(each, found) for each, found in zip(step.signals, layers, strict=True)],
         snapshots=[snapshot_from(each, found) for each, found in zip(step.snapshots, units, strict=True)],

@@ -1,7 +1,8 @@
 """What was measured of one step of a training."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -15,8 +16,7 @@ from graddiag.tracing.snapshots import Snapshot
 Scalar = Tensor | float | int | None
 
 
-@dataclass(frozen=True)
-class StepMeasures:
+class StepMeasures(NamedTuple):
     """Of one step, on its device or on the host. row: its scalars. events: those logged meanwhile. parameters: as
     ``UpdateSizes.columns`` gives them. outputs: as ``OutputMeter.take`` gives them. spectra: of recurrent weights."""
 
@@ -25,9 +25,9 @@ class StepMeasures:
     events: Sequence[Event] = ()
     signals: Sequence[Signals] = ()
     snapshots: Sequence[Snapshot] = ()
-    parameters: Mapping[str, ByParameter] = field(default_factory=dict)
-    outputs: Tree = field(default_factory=dict)
-    spectra: Mapping[str, Spectrum] = field(default_factory=dict)
+    parameters: Mapping[str, ByParameter] = MappingProxyType({})
+    outputs: Tree = None
+    spectra: Mapping[str, Spectrum] = MappingProxyType({})
 
     @property
     def nbytes(self) -> int:

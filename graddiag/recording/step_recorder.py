@@ -1,7 +1,6 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
@@ -24,7 +23,6 @@ from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import (
     GradientMeter,
     GradientNorms,
-    Spectrum,
     recurrent_spectra,
 )
 from graddiag.recording.rows import spectra_columns
@@ -77,7 +75,7 @@ class StepRecorder:
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
         self._step = 0
-        self._made: Counter[int] = Counter()  # how many updates each optimizer has made in this step
+        self._made: dict[int, int] = {}  # how many updates each optimizer has made in this step
         self._awaited = set(range(len(watched)))
         self._measured = self._given_up = self._recording = False
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
@@ -174,14 +172,17 @@ class StepRecorder:
 
     def after_update(self, index: int) -> None:
         """After ``optimizer.step()``."""
-        self._guard(Part.PARAMETERS, self._weights.after)
-        self._guard(Part.PARAMETERS, lambda: self.gradients.updated(self._names_of(index)))
-        self._made[index] += 1
+        self._guard(Part.PARAMETERS, partial(self._updated, index))
+        self._made[index] = self._made.get(index, 0) + 1
         self._awaited.add(index)
         if self._made[index] >= _MOST_UPDATES:
             self._awaited &= self._made.keys()
         if self._awaited <= self._made.keys():
             self._finish()
+
+    def _updated(self, index: int) -> None:
+        self._weights.after()
+        self.gradients.updated(self._names_of(index))
 
     def used_elsewhere(self) -> None:
         """An optimizer that is not watched has updated parameters of a watched one: what led to it is no step."""
@@ -239,8 +240,9 @@ class StepRecorder:
     def _before(self, index: int | None, *, copy: bool = True) -> None:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
         names = None if index is None else self._names_of(index)
-        self._guard(Part.PARAMETERS, lambda: self.gradients.take(names))
-        self.layers.used()
+        self._guard(Part.PARAMETERS, partial(self.gradients.take, names))
+        if self._recording:
+            self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
             self._measure_step(made)
@@ -250,7 +252,7 @@ class StepRecorder:
     def _measure_step(self, made: set[int]) -> None:
         """What the updates of a step have used: norms, faults, traces and outputs."""
         self._measured = True
-        self._guard(Part.PARAMETERS, lambda: self._take_norms(made))
+        self._guard(Part.PARAMETERS, partial(self._take_norms, made))
         if not self._recording:
             return
         self.layers.stop()
@@ -273,7 +275,7 @@ class StepRecorder:
         self._guard(Part.PARAMETERS, self.gradients.next_step)
         if not self._updates.watched:
             self._guard(Part.PARAMETERS, self.gradients.updated)
-        self._made, self._measured, self._given_up = Counter(), False, False
+        self._made, self._measured, self._given_up = {}, False, False
         self._weights.forget()
         self._norms, self._signals, self._snapshots, self._logged, self._output_sums = None, [], [], {}, {}
         self.layers.hooks.calls.clear()
@@ -319,8 +321,8 @@ class StepRecorder:
         return self._recording or len(self._updates.watched) > 1
 
     def _take_norms(self, made: set[int]) -> None:
-        optimizers, updated, idle = self.optimizers, None, set[str]()
-        if len(optimizers) > 1:
+        updated, idle = None, set[str]()
+        if len(optimizers := self.optimizers) > 1:
             updated = held_by(optimizers[index] for index in made)
             still = [held_names(self._module, each) for i, each in enumerate(optimizers) if i not in made]
             idle = set().union(*still)
@@ -374,14 +376,15 @@ class StepRecorder:
         row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
         if len(self._updates.watched) > 1:
-            row |= {f"updates_{i}": self._made[i] for i in range(len(self._updates.watched))}
+            row |= {f"updates_{i}": self._made.get(i, 0) for i in range(len(self._updates.watched))}
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         if self._norms is not None:
             row |= self._norms.totals()
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        spectra = self._spectra() if parameters else {}
+        due = parameters and self._step % max(SPECTRUM_EVERY, self._every) == 0
+        spectra = recurrent_spectra(self._module) if due else {}
         measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
         self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
@@ -390,9 +393,6 @@ class StepRecorder:
     def _write_spectra(self) -> None:
         if spectra := full_spectra(self._module):
             self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
-
-    def _spectra(self) -> dict[str, Spectrum]:
-        return recurrent_spectra(self._module) if self._step % max(SPECTRUM_EVERY, self._every) == 0 else {}
 
     def _log_totals(self) -> None:
         for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):

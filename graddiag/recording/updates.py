@@ -87,7 +87,8 @@ class UpdateListener:
         if self._other is not None and self._other not in self._wrappers:
             self._wrappers.append(self._other)
         frame = sys._getframe(1)
-        self._running = [call for call in self._running if _is_caller(call[1], frame)]  # others have raised
+        if self._running:
+            self._running = [call for call in self._running if _is_caller(call[1], frame)]  # others have raised
         outermost = not self._running
         self._running.append((optimizer, frame))
         return self._observer.before_update(self._places[id(optimizer)], args, kwargs) if outermost else None
@@ -104,7 +105,8 @@ class UpdateListener:
     def _before_any(self, optimizer: Optimizer, *_: Any) -> None:
         if torch.compiler.is_dynamo_compiling() or self._other is not None:
             return
-        self._running = [call for call in self._running if _is_caller(call[1], sys._getframe(1))]
+        if self._running:
+            self._running = [call for call in self._running if _is_caller(call[1], sys._getframe(1))]
         if self._running:
             return
         if id(optimizer) in self._places or any(each is optimizer for each in self._wrappers):

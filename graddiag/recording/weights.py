@@ -137,7 +137,7 @@ def _zeros(parameters: Mapping[str, nn.Parameter]) -> ByParameter:
     counts = [torch.count_nonzero(entries_of(grad)) for grad in grads.values()]
     sizes = torch.tensor([grad.numel() for grad in grads.values()], dtype=torch.float64)
     others = torch.stack([count.to(counts[0].device) for count in counts])
-    return ByParameter(tuple(grads), 1 - others / sizes.to(others.device))
+    return ByParameter(tuple(grads), 1 - others / sizes.to(others.device, non_blocking=True))
 
 
 def _is_same(before: tuple[int, float | None] | None, now: tuple[int, float | None]) -> bool:

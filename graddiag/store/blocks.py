@@ -14,6 +14,7 @@ Values = Sequence[Any] | NDArray[Any] | str | int | float | None
 _SCALARS: Final = (str, bool, int, float, np.generic)
 _NUMPY: Final = {name: np.dtype(name) for name in ("int32", "int64", "float32", "float64")}
 _LOGGABLE: Final = (schema.LOSS, schema.LR, schema.BATCH_SIZE, schema.SEQUENCE_LENGTH)
+_TAKEN: Final = frozenset(schema.TABLES[schema.TABLE_STEPS].names).difference(_LOGGABLE)
 _COLUMNS: Final = {table.name: {column.name: column for column in table.columns} for table in schema.TABLES.values()}
 
 
@@ -42,6 +43,11 @@ class Block:
         """[rows], or [1] when all rows are of one step."""
         return self.columns[schema.STEP].data
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that the values take."""
+        return sum(column.data.nbytes for column in self.columns.values())
+
 
 def table_named(name: str) -> schema.Table:
     """The declaration of a table.
@@ -61,13 +67,12 @@ def check_scalar_name(name: str) -> None:
     Raises:
         SettingError: the name is taken or empty.
     """
-    steps = schema.TABLES[schema.TABLE_STEPS]
     if not isinstance(name, str) or not name.strip():
         raise SettingError(f"a scalar was logged as {name!r}; its name has to be a text that is not empty")
-    if name in steps.names and name not in _LOGGABLE:
+    if name in _TAKEN:
+        meaning = schema.TABLES[schema.TABLE_STEPS].column(name).meaning
         raise SettingError(
-            f"a scalar was logged as {name!r}, which graddiag records itself "
-            f"({steps.column(name).meaning}); log it under another name"
+            f"a scalar was logged as {name!r}, which graddiag records itself ({meaning}); log it under another name"
         )
 
 

@@ -5,10 +5,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
+from typing import Final
 
 import numpy as np
 
 from graddiag.store.blocks import Block
+
+PART_BYTES: Final = 8 << 20  # of rows in memory from which on a part is full, however few steps it has
 
 ClosedBlocks = dict[str, list[Block]]
 """Blocks by table, those of one table being one part."""
@@ -17,8 +20,8 @@ ClosedBlocks = dict[str, list[Block]]
 class OpenParts:
     """The open part of each table. The thread of the training and the one that writes may both add to them.
 
-    part_steps: steps that a part holds at least before the next step begins another; part_seconds: the age at which it
-    is closed by the next ``add``.
+    part_steps: steps that a part holds at least before the next step begins another, unless it has ``PART_BYTES``;
+    part_seconds: the age at which it is closed by the next ``add``.
     """
 
     def __init__(self, part_steps: int, part_seconds: float) -> None:
@@ -51,17 +54,19 @@ class OpenParts:
 class _OpenPart:
     blocks: list[Block] = field(default_factory=list)
     steps: int = 0
+    nbytes: int = 0
     last_step: int | None = None
     since: float = field(default_factory=time.monotonic)
 
     def add(self, block: Block) -> None:
         self.steps += self._new_steps(block)
         self.last_step = int(block.steps[-1])
+        self.nbytes += block.nbytes
         self.blocks.append(block)
 
     def is_full_for(self, block: Block, part_steps: int) -> bool:
         """Whether ``block`` begins a step that belongs to the next part; a step is not torn apart."""
-        return self.steps >= part_steps and self._new_steps(block) > 0
+        return (self.steps >= part_steps or self.nbytes >= PART_BYTES) and self._new_steps(block) > 0
 
     def _new_steps(self, block: Block) -> int:
         changes = int(np.count_nonzero(block.steps[1:] != block.steps[:-1]))

@@ -28,7 +28,7 @@ class ClosedPart:
 
     @property
     def nbytes(self) -> int:
-        return sum(column.data.nbytes for block in self.blocks for column in block.columns.values())
+        return sum(block.nbytes for block in self.blocks)
 
     def missing(self, reason: str) -> MissingRows:
         steps = [int(step) for block in self.blocks for step in (block.steps.min(), block.steps.max())]

@@ -34,10 +34,10 @@ MakeRows = Callable[[], Iterable[tuple[str, Mapping[str, Values]]]]
 class RunWriter:
     """Writes one run into a new folder ``root/[experiment/]name``; use it as a context manager, from one thread.
 
-    Rows are gathered in memory; a part of a table is closed once it holds ``part_steps`` steps, or ``part_seconds``
-    seconds after its first row came, at the next append. A separate thread encodes and writes it, and makes rows where
-    it is asked to, so that the training does not wait. Leaving by an exception closes the run as failed, by
-    KeyboardInterrupt as interrupted.
+    Rows are gathered in memory; a part of a table is closed once it holds ``part_steps`` steps or 8 MiB, or
+    ``part_seconds`` seconds after its first row came, at the next append. A separate thread encodes and writes it, and
+    makes rows where it is asked to, so that the training does not wait. Leaving by an exception closes the run as
+    failed, by KeyboardInterrupt as interrupted.
 
     Once the folder is there, a disk that is full or gone is a warning, never an error: rows wait in memory (64 MiB at
     most) until it can be written again, and those that did not fit are named in the manifest as ``missing``. In a
@@ -49,7 +49,7 @@ class RunWriter:
     """
 
     def __init__(
-        self, root: Path | str, manifest: RunManifest, *, part_steps: int = 100, part_seconds: float = 2.0
+        self, root: Path | str, manifest: RunManifest, *, part_steps: int = 1000, part_seconds: float = 1.5
     ) -> None:
         if part_steps < 1 or part_seconds <= 0:
             raise SettingError(f"part_steps and part_seconds must be positive, found {part_steps} and {part_seconds}")

@@ -3,6 +3,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +218,32 @@ def test_what_is_left_at_the_end_of_the_process_is_written(tmp_path: Path) -> No
     subprocess.run([sys.executable, "-c", UNCLOSED, tmp_path], cwd=root, check=True)
     run = load_run(tmp_path / "a-run")
     assert (run.manifest.status, len(run.steps)) == ("interrupted", 1)
+
+
+def test_rows_that_are_made_later_are_added_in_their_order(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, manifest()) as writer:
+        results = [writer.append_later(partial(made, step)) for step in range(3)]
+        writer.flush()
+        assert [each.result() for each in results] == [None] * 3
+    run = load_run(writer.path)
+    assert run.steps["step"].tolist() == [0, 1, 2]
+    assert run.timesteps.groupby("step").size().tolist() == [4] * 3
+
+
+def made(step: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "steps", {"step": step}
+    yield "timesteps", layer_rows(step)
+
+
+def test_an_error_while_rows_are_made_is_the_result_and_what_came_before_is_kept(tmp_path: Path) -> None:
+    def broken() -> Iterator[tuple[str, dict[str, Any]]]:
+        yield "steps", {"step": 0}
+        raise ZeroDivisionError("no rows")
+
+    with RunWriter(tmp_path, manifest()) as writer:
+        assert isinstance(writer.append_later(broken).result(), ZeroDivisionError)
+        assert isinstance(writer.append_later(lambda: [("steps", {"loss": 1.0})]).result(), SettingError)
+        assert writer.append_later(partial(made, 1)).result() is None
+    assert load_run(writer.path).steps["step"].tolist() == [0, 1]
+    with pytest.raises(SettingError, match="is closed"):
+        writer.append_later(partial(made, 2))
