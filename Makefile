@@ -6,6 +6,7 @@ PORT ?= 8501
 ROOT ?= runs
 REPORT ?= reports/demo.html
 PYTEST_ARGS ?=
+THREADS ?= 1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,7 +38,7 @@ endif
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) PYTEST_ARGS="
+	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) THREADS=$(THREADS) PYTEST_ARGS="
 
 demo: $(STAMP)  ## record the demonstration, write its report, open the dashboard (SERVE=0: all but that)
 	@$(BIN)/graddiag demo --root $(ROOT) --out $(REPORT)
@@ -46,20 +47,20 @@ ifneq ($(SERVE),0)
 endif
 
 test: $(DEV)  ## the tests without a browser; those in one: make test-browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" $(PYTEST_ARGS)
 
 quick: $(DEV)  ## those of them that are not slow
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser and not third_party" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser and not third_party" $(PYTEST_ARGS)
 
 test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
 
 test-third-party: $(THIRD_STAMP)  ## the tests with libraries from PyPI that graddiag does not need, in a separate environment
-	OMP_NUM_THREADS=1 $(THIRD)/bin/python -m pytest -m third_party $(PYTEST_ARGS) tests/third_party
+	OMP_NUM_THREADS=$(THREADS) $(THIRD)/bin/python -m pytest -m third_party $(PYTEST_ARGS) tests/third_party
 
 coverage: $(DEV)  ## the tests without a browser, and the share of lines covered in each package
 	@mkdir -p build/coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" --cov --cov-report= $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" --cov --cov-report= $(PYTEST_ARGS)
 	@$(BIN)/coverage json -q -o build/coverage/coverage.json
 	@$(BIN)/python -m scripts.coverage_by_package build/coverage/coverage.json
 
@@ -74,7 +75,7 @@ bench: $(DEV)  ## the figures of the README
 	  echo "== $$each"; $(BIN)/python -m benchmarks.$$each || exit; done
 
 torture: $(DEV)  ## damage, kill and crowd runs, and show what is left (about an hour)
-	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.torture
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m benchmarks.torture
 
 browser:  ## Debian's chromium for the tests of the dashboard, when it is missing
 	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; \

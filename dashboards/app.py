@@ -1,22 +1,15 @@
-"""The dashboard: ``streamlit run dashboards/app.py -- --root DIR``. Reads the runs under one root and shows them."""
+"""The dashboard: ``streamlit run dashboards/app.py -- --root DIR``. The server: a gate, downloads, and main.py."""
 
 from pathlib import Path
 from typing import Final
 
-import streamlit as st
+from starlette.middleware import Middleware
+from streamlit.starlette import App
 
-from ui.root import runs_root
-from ui.shell import frame, navigation
-from ui.text import muted
+from ui.access import access
+from ui.downloads import ROUTES
+from ui.gate import AccessGate
 
-HERE: Final = Path(__file__).parent
+MAIN: Final = Path(__file__).with_name("main.py")
 
-st.set_page_config(page_title="graddiag", page_icon=str(HERE / "mark.svg"), layout="wide")
-st.logo(str(HERE / "logo.svg"), size="medium")
-page = navigation()
-inside, below = st.container(), st.container()
-with inside:
-    page.run()
-with below, frame(page.url_path):
-    st.space("medium")
-    muted(f"Runs folder: {runs_root()}", "For another folder: graddiag dashboard --root DIR")
+app = App(MAIN, middleware=[Middleware(AccessGate, access=access())], routes=ROUTES)

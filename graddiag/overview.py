@@ -166,6 +166,11 @@ def overview(root: Path | str = "runs", *, seconds: float | None = None) -> list
     return sorted(entries, key=_order)
 
 
+def run_entry(folder: Path | str) -> RunEntry:
+    """The entry of the one run in ``folder``, judged where it has not been yet."""
+    return _entry(Path(folder).parent, Path(folder), None)
+
+
 def current(entry: RunEntry) -> RunEntry:
     """The entry with the status that it has by now: that its process was killed is written nowhere."""
     if entry.manifest is None or entry.status == DAMAGED:

@@ -30,15 +30,26 @@ def has_ended(process: str | None) -> bool:
     False too where that cannot be known: it ran on another machine, in another container, before the machine was
     started again, or belongs to somebody whose processes cannot be seen.
     """
-    number, _, rest = (process or "").partition(" ")
-    space, _, started = rest.partition(" ")
-    if not (number.isdecimal() and len(number) <= _DIGITS) or not _is_here(space, started.partition(" ")[0]):
+    number, started = _here(process)
+    if number is None:
         return False
     try:
-        state, now = _stat(int(number))
+        state, now = _stat(number)
     except OSError:
         return _is_free(number)
     return state in _GONE or now != started
+
+
+def is_running(process: str | None) -> bool:
+    """Whether the process that ``this_process`` once named is known to run: False too where that cannot be known."""
+    number, started = _here(process)
+    if number is None:
+        return False
+    try:
+        state, now = _stat(number)
+    except OSError:
+        return False
+    return state not in _GONE and now == started
 
 
 def signal_group(process: int, started: str, number: int) -> bool:
@@ -76,10 +87,19 @@ def _stat(process: int) -> tuple[str, str]:
     return state, f"{_boot()} {fields[18]}"
 
 
-def _is_free(number: str) -> bool:
+def _here(process: str | None) -> tuple[int | None, str]:
+    """The number of a process named by ``this_process``, None where it is no process of this machine since it was last
+    started, and when it started."""
+    number, _, rest = (process or "").partition(" ")
+    space, _, started = rest.partition(" ")
+    known = number.isdecimal() and len(number) <= _DIGITS and _is_here(space, started.partition(" ")[0])
+    return (int(number) if known else None), started
+
+
+def _is_free(number: int) -> bool:
     """Whether no process has this number, seen or unseen."""
     try:
-        os.kill(int(number), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):

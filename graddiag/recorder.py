@@ -16,7 +16,10 @@ from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
+from graddiag.recording.held_signals import held_signals
 from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
+from graddiag.recording.resumption import Resume as Resume
+from graddiag.recording.resumption import log_origin, recorder_state, resumption_of
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_measures import Scalar
@@ -52,6 +55,7 @@ def watch(
     chance: float | None = None,
     chance_loss: float | str | None = None,
     config: Mapping[str, Any] | None = None,
+    resume: Resume = None,
 ) -> "Recorder":
     """Records the training of ``module`` into a run folder; the training loop stays as it is.
 
@@ -68,7 +72,7 @@ def watch(
         optimizer: ends a step at each ``step()``; without one call ``recorder.step()`` after the update. Wrappers of
             accelerate, Lightning and fastai, schedules, and SAM's kind are opened. Of a list a step is a round: it ends
             when each optimizer has made an update, and of several updates by one the last is recorded.
-        run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken.
+        run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken (a warning).
         every: record the timesteps of every so many steps, from step 0 on.
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
             at each timestep, the credit matrix, the leading Lyapunov exponents of the state, and the whole spectrum of
@@ -87,10 +91,15 @@ def watch(
         goal: name of the logged scalar that the training is judged by (``val_loss``, ``accuracy``); better: which way
             it improves; chance: the value that guessing reaches.
         chance_loss: the loss of guessing, as a number or as text (``ln 4``). These four are kept in ``config``.
+        resume: continues the run of this name in its folder. What ``recorder.state_dict()`` gave at a checkpoint: from
+            there on; a number of steps: from that step on; True: after its last step. Recorded steps from there on are
+            replaced. Where there is no such run, or it cannot be continued, a new one begins at that step, and a
+            warning says why. None begins a new run; False too, with no warning where the name is taken.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
-            an optimizer that holds none of the model's parameters, or ``cells`` that the model does not hold.
+            an optimizer that holds none of the model's parameters, ``cells`` that the model does not hold, or a
+            ``resume`` that is no state and no step.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
@@ -110,9 +119,13 @@ def watch(
         "snapshot_every": snapshot_every,
         "config": settings,
     }
-    writer = open_writer(root, new_manifest(module, watched, run, every, about))
+    resumption = resumption_of(resume, run, experiment)
+    manifest = new_manifest(module, watched, run, every, about)
+    writer = open_writer(root, manifest, None if resumption is None else resumption.point)
     try:
-        return Recorder(module, watched, writer, every, scaler, followed)
+        log_origin(writer, resumption, expected=resume is False)
+        counts = resumption.counts if resumption is not None and writer.origin.continues else None
+        return Recorder(module, watched, writer, every, scaler, followed, counts)
     except BaseException:
         writer.discard()
         raise
@@ -129,11 +142,12 @@ class Recorder:
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
         self._module = module
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, watched, writer, every, scaler, cells)
+        self._steps = StepRecorder(module, watched, writer, every, scaler, cells, counts)
         atexit.register(self._abandon)
         try:
             self._steps.warn()
@@ -154,6 +168,14 @@ class Recorder:
                 that is no number: text, a vector, a complex number, or one that no float holds; nothing is kept then.
         """
         self._steps.log({name: checked_scalar(name, value) for name, value in scalars.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint needs for ``watch(..., resume=...)``: the run, the step, and what is counted over the run.
+
+        Call it between two steps, where the model and the optimizer are saved. It waits until all that was recorded so
+        far is on the disk. It holds numbers, text and small tensors (of the loss: a sum for each output of the model).
+        """
+        return recorder_state(self._writer.manifest, self._steps.step, self._steps.counts())
 
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
@@ -222,17 +244,21 @@ class Recorder:
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
         """Takes every hook off and closes the run's files; safe to call twice."""
-        if self._closed:
-            return
-        self._closed = True
-        atexit.unregister(self._abandon)
-        self._steps.close(status, error)
+        self._close(status, error)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close(*ending(error))
+        self._close(*ending(error), raising=error is not None)
+
+    def _close(self, status: schema.Status, error: str | None, *, raising: bool = False) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self._abandon)
+        with held_signals(raising=raising):
+            self._steps.close(status, error)
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

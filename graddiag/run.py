@@ -36,6 +36,26 @@ class MissingRows(BaseModel):
         return f"{self.rows:,} rows of table {self.table}, {steps}, could not be written: {self.reason}"
 
 
+class EarlierProcess(BaseModel):
+    """What the manifest said of a process that recorded a run before the run was resumed: from which step on, with
+    which settings, versions and environment, and how it ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    first_step: int = Field(default=0, ge=0)
+    graddiag_version: str
+    every: int = Field(default=1, ge=1)
+    clip: str | None = None
+    config: Mapping[str, Any] = Field(default_factory=dict)
+    optimizer: Mapping[str, Any] | None = None
+    versions: Mapping[str, str] = Field(default_factory=dict)
+    environment: Mapping[str, str] = Field(default_factory=dict)
+    status: schema.Status
+    error: str | None = None
+    started: datetime
+    finished: datetime | None = None
+
+
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
@@ -53,7 +73,8 @@ class RunManifest(BaseModel):
     ``not_in_optimizer`` and ``frozen`` name the trainable parameters that it does not hold and those with
     ``requires_grad=False``, as of the last recorded step. None of the three is known of runs before schema 3.
     ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``). ``missing`` holds the
-    rows that could not be written, of a disk that was full or gone for a while.
+    rows that could not be written, of a disk that was full or gone for a while. Of a run that was resumed everything is
+    of the process that recorded it last: from ``first_step`` on, since ``resumed``; ``earlier`` has those before it.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -85,8 +106,11 @@ class RunManifest(BaseModel):
     missing: tuple[MissingRows, ...] = ()
     created: datetime
     finished: datetime | None = None
+    first_step: int = Field(default=0, ge=0)
+    resumed: datetime | None = None
+    earlier: tuple[EarlierProcess, ...] = ()
 
-    @field_validator("created", "finished")
+    @field_validator("created", "finished", "resumed")
     @classmethod
     def _check_time(cls, moment: datetime | None) -> datetime | None:
         """In UTC where no zone is given, and within the years that every library below can count in."""
@@ -95,6 +119,11 @@ class RunManifest(BaseModel):
         if moment.year not in range(1970, 2262):
             raise ValueError(f"a time of the year {moment.year}")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    @property
+    def began_at(self) -> int:
+        """The first step of the run: above 0 where the steps before are in another one."""
+        return min((each.first_step for each in self.earlier), default=self.first_step)
 
     def to_frame(self) -> pd.DataFrame:
         """Everything it says, a row a ``setting`` with its ``value``; one inside another is named ``config.lr``."""
@@ -180,6 +209,10 @@ class Run:
     def events(self) -> pd.DataFrame:
         return self.read(schema.TABLE_EVENTS)
 
+    def between(self, first: int, last: int) -> "Run":
+        """The same run with the rows of the steps from ``first`` to ``last`` alone; no more than these is read."""
+        return Run(self.manifest, _StepRange(self.read, range(first, last + 1)), self.path)
+
     @classmethod
     def from_frames(cls, manifest: RunManifest, **tables: pd.DataFrame) -> "Run":
         """A run of frames in memory, for analyses of data that was never a folder (and for tests).
@@ -201,6 +234,28 @@ def remembered(analysis: Callable[Concatenate[Run, P], R]) -> Callable[Concatena
         return cast(R, run.found[key])
 
     return found
+
+
+@dataclass(frozen=True)
+class _StepRange:
+    """A reader of the rows of ``steps`` alone."""
+
+    read: TableReader
+    steps: range
+
+    def __call__(
+        self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        given = where or {}
+        return self.read(table, columns=columns, where={**given, schema.STEP: self._within(given.get(schema.STEP))})
+
+    def _within(self, asked: Any) -> Any:
+        if asked is None:
+            return self.steps
+        if isinstance(asked, range) and asked.step == 1:
+            return range(max(asked.start, self.steps.start), min(asked.stop, self.steps.stop))
+        wanted = asked if isinstance(asked, list | tuple | range) else [asked]
+        return [step for step in wanted if step in self.steps]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import pytest
 
 from graddiag import compare, list_runs, load_run, schema
 from graddiag.cli import main
-from graddiag.cli.dashboard import allowed_hosts, app_script, streamlit_command
+from graddiag.cli.dashboard import TOKEN_VARIABLE, allowed_hosts, app_script, is_local, streamlit_command, token
+from graddiag.errors import SettingError
 from tests.dashboards.serving import free_port
 from tests.waiting import SECONDS, interruptible, until
 
@@ -255,14 +256,42 @@ def test_the_dashboard_answers_others_only_when_told_and_under_the_name_told() -
 
 
 def test_answering_others_is_warned_about(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    started: list[list[str]] = []
-    monkeypatch.setattr(os, "execv", lambda program, command: started.append(command))
+    started: list[tuple[list[str], dict[str, str]]] = []
+    monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+    monkeypatch.setattr(os, "execve", lambda program, command, given: started.append((command, given)))
     port = str(free_port())
     assert main(["dashboard", "--port", port]) == 0
     assert capsys.readouterr().err == ""
+    assert TOKEN_VARIABLE not in started[0][1]
     assert main(["dashboard", "--port", port, "--host", "0.0.0.0"]) == 0
-    assert capsys.readouterr().err.startswith("There is no login: whoever reaches any address of this machine")
-    assert "--server.address=0.0.0.0" in started[1]
+    told = capsys.readouterr()
+    assert told.err.startswith("Whoever reaches any address of this machine")
+    assert "start trainings" not in told.err
+    command, given = started[1]
+    assert "--server.address=0.0.0.0" in command
+    assert f"http://127.0.0.1:{port}/?token={given[TOKEN_VARIABLE]} " in told.out
+    assert given[TOKEN_VARIABLE] not in " ".join(command)  # which every user of the machine can list
+    assert main(["dashboard", "--port", port, "--host", "0.0.0.0", "--allow-changes"]) == 0
+    assert "start trainings" in capsys.readouterr().err
+    assert started[2][0][-1] == "--allow-changes"
+    assert started[2][1][TOKEN_VARIABLE] != given[TOKEN_VARIABLE]
+
+
+def test_a_token_that_is_given_is_kept_unless_it_can_be_guessed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "a-token-of_the-users-own-1")
+    assert token() == "a-token-of_the-users-own-1"
+    for bad in ("short", "", "with a space in it 123", "with&an=ampersand-1234"):
+        monkeypatch.setenv(TOKEN_VARIABLE, bad)
+        with pytest.raises(SettingError, match="a token has 16 or more letters"):
+            token()
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    {"localhost": True, "127.0.0.1": True, "127.1.2.3": True, "::1": True, "0.0.0.0": False, "box": False}.items(),
+)
+def test_which_addresses_are_this_machines_alone(host: str, local: bool) -> None:
+    assert is_local(host) is local
 
 
 @pytest.mark.parametrize("host", ["192.0.2.7", "no such host", "", "x" * 300])

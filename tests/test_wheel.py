@@ -27,7 +27,7 @@ RUN_THE_APP = """
 from pathlib import Path
 import graddiag
 from streamlit.testing.v1 import AppTest
-app = AppTest.from_file(Path(graddiag.__file__).parent / "_dashboards" / "app.py", default_timeout=120).run()
+app = AppTest.from_file(Path(graddiag.__file__).parent / "_dashboards" / "main.py", default_timeout=120).run()
 assert not app.exception, app.exception
 """
 WEBSOCKET_KEY = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}

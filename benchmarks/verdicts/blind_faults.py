@@ -19,6 +19,7 @@ from benchmarks.verdicts.everyday import (
     tags,
 )
 from benchmarks.verdicts.everyday_nets import Agent, accuracy, played, rmse, scored
+from benchmarks.verdicts.kinds_of_training import drawn_from, noisy_set
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BAD_BATCH,
@@ -44,7 +45,6 @@ from benchmarks.verdicts.nets import Loop, Net, fill, keep, start, times
 from benchmarks.verdicts.optimizers import optimizer
 from benchmarks.verdicts.tasks import ce, echo, first_sign, mse, remember
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import drawn_from, noisy_set
 
 FAMILIES = Families("blind")
 family = FAMILIES.family

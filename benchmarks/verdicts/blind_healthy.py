@@ -39,13 +39,13 @@ from benchmarks.verdicts.everyday_nets import (
     rmse,
     scored,
 )
+from benchmarks.verdicts.kinds_of_training import Autoencoder, annealed, ctc, ramp, spoken, waves
 from benchmarks.verdicts.labels import HEALTHY, NOTED, UNMEASURED
 from benchmarks.verdicts.long_tasks import lines, pretrained
 from benchmarks.verdicts.nets import Net, start
 from benchmarks.verdicts.optimizers import optimizer, schedule, warmup
 from benchmarks.verdicts.tasks import ce, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import Autoencoder, annealed, ctc, ramp, spoken, waves
 
 FAMILIES = Families("blind")
 family = FAMILIES.family

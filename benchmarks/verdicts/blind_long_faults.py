@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from benchmarks.verdicts.case import ANY, Case, Expected, Families, Family
 from benchmarks.verdicts.everyday import alarms, demand, games, gestures, reviews, tags
 from benchmarks.verdicts.everyday_nets import Agent, accuracy, played, rmse, scored
+from benchmarks.verdicts.kinds_of_training import drawn_from, judged_at, noisy_set
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BROKEN,
@@ -28,7 +29,6 @@ from benchmarks.verdicts.nets import Loop, Net, start
 from benchmarks.verdicts.optimizers import changed, optimizer, schedule
 from benchmarks.verdicts.tasks import ce, mse, remember
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import drawn_from, judged_at, noisy_set
 
 FAMILIES = Families("blind")
 family = FAMILIES.family

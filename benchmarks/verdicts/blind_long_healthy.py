@@ -47,6 +47,7 @@ from benchmarks.verdicts.everyday_nets import (
     two_losses,
     walked,
 )
+from benchmarks.verdicts.kinds_of_training import Autoencoder, annealed, ctc, judged_at, spoken, waves
 from benchmarks.verdicts.labels import HEALTHY, UNMEASURED
 from benchmarks.verdicts.long_tasks import pretrained
 from benchmarks.verdicts.nets import Net
@@ -54,7 +55,6 @@ from benchmarks.verdicts.optimizers import cosine, optimizer, restarts, schedule
 from benchmarks.verdicts.sequences import by_step
 from benchmarks.verdicts.tasks import ce, markov, mse, nll
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import Autoencoder, annealed, ctc, judged_at, spoken, waves
 
 FAMILIES = Families("blind")
 family = FAMILIES.family

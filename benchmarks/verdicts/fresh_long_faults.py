@@ -9,6 +9,17 @@ from torch.optim import Optimizer
 
 from benchmarks.verdicts.case import ANY, Case, Expected, Families, Family, Label
 from benchmarks.verdicts.fresh_healthy import marked
+from benchmarks.verdicts.kinds_of_training import (
+    against,
+    classify,
+    ctc,
+    drawn_from,
+    hit,
+    judged_at,
+    policy_gradient,
+    ramp,
+    spoken,
+)
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BROKEN,
@@ -36,17 +47,6 @@ from benchmarks.verdicts.nets import Loop, Net
 from benchmarks.verdicts.optimizers import cosine, optimizer, schedule
 from benchmarks.verdicts.tasks import ce, generator, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import (
-    against,
-    classify,
-    ctc,
-    drawn_from,
-    hit,
-    judged_at,
-    policy_gradient,
-    ramp,
-    spoken,
-)
 
 FAMILIES = Families("fresh")
 family = FAMILIES.family

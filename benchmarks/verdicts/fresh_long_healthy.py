@@ -8,6 +8,18 @@ from torch.optim import Optimizer
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family, Label
 from benchmarks.verdicts.fresh_healthy import marked
+from benchmarks.verdicts.kinds_of_training import (
+    Autoencoder,
+    against,
+    annealed,
+    classify,
+    ctc,
+    drawn_from,
+    hit,
+    judged_at,
+    policy_gradient,
+    spoken,
+)
 from benchmarks.verdicts.labels import FIND, FINE, HEALTHY, UNMEASURED
 from benchmarks.verdicts.long_tasks import (
     FIFTH,
@@ -25,18 +37,6 @@ from benchmarks.verdicts.nets import Loop, Net, start
 from benchmarks.verdicts.optimizers import cosine, optimizer
 from benchmarks.verdicts.tasks import ce, generator, markov, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import (
-    Autoencoder,
-    against,
-    annealed,
-    classify,
-    ctc,
-    drawn_from,
-    hit,
-    judged_at,
-    policy_gradient,
-    spoken,
-)
 
 FAMILIES = Families("fresh")
 family = FAMILIES.family

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, ctc_loss, log_softmax
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family
+from benchmarks.verdicts.kinds_of_training import spoken
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BAD_BATCH,
@@ -29,7 +30,6 @@ from benchmarks.verdicts.tasks import (
     shuffled,
 )
 from benchmarks.verdicts.training import StopTrainingError, Training
-from benchmarks.verdicts.worlds import spoken
 
 FAMILIES = Families("held-out")
 family = FAMILIES.family

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, huber_loss
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family
+from benchmarks.verdicts.kinds_of_training import ctc, forecast, spoken
 from benchmarks.verdicts.labels import HEALTHY, NOTED, UNMEASURED
 from benchmarks.verdicts.nets import Loop, Net, Tapped, keep, start
 from benchmarks.verdicts.optimizers import optimizer, restarts, schedule
@@ -26,7 +27,6 @@ from benchmarks.verdicts.tasks import (
     weak,
 )
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import ctc, forecast, spoken
 
 FAMILIES = Families("held-out")
 family = FAMILIES.family

@@ -7,12 +7,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family, Label
-from benchmarks.verdicts.labels import AT_CHANCE, BAD_BATCH, CHANGED, HEALTHY, LR_HIGH, OVERFITS, UNMEASURED
-from benchmarks.verdicts.nets import Net, keep
-from benchmarks.verdicts.optimizers import changed, optimizer
-from benchmarks.verdicts.tasks import autoregression, ce, echo, generator, majority, markov, remember
-from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import (
+from benchmarks.verdicts.kinds_of_training import (
     Autoencoder,
     against,
     annealed,
@@ -28,6 +23,11 @@ from benchmarks.verdicts.worlds import (
     spoken,
     waves,
 )
+from benchmarks.verdicts.labels import AT_CHANCE, BAD_BATCH, CHANGED, HEALTHY, LR_HIGH, OVERFITS, UNMEASURED
+from benchmarks.verdicts.nets import Net, keep
+from benchmarks.verdicts.optimizers import changed, optimizer
+from benchmarks.verdicts.tasks import autoregression, ce, echo, generator, majority, markov, remember
+from benchmarks.verdicts.training import Training
 
 FAMILIES = Families("held-out")
 family = FAMILIES.family

@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 import graddiag
 from benchmarks.verdicts.nets import Tapped
 from benchmarks.verdicts.tasks import Batch, ce
-from benchmarks.verdicts.unrolled import journey
+from benchmarks.verdicts.unrolled import growth_and_share
 
 Scalars = dict[str, float]
 Forward = Callable[[nn.Module, Tensor, Tensor, int], Tensor | tuple[Tensor, Scalars]]
@@ -69,7 +69,7 @@ class Numbers:
 
     norms: of the gradient of all parameters, before clipping; recurrent_norms: the largest of a recurrent matrix.
     radii: the spectral radius of a recurrent matrix, the largest, at the probes. growth, kept: see
-    ``unrolled.journey``. scalars: by name the pairs of step and value. seconds: of the processor.
+    ``unrolled.growth_and_share``. scalars: by name the pairs of step and value. seconds: of the processor.
     """
 
     losses: list[float] = field(default_factory=list)
@@ -205,7 +205,7 @@ def _probe(net: nn.Module, numbers: Numbers, step: int, on: bool) -> Iterator[No
         hook.remove()
     growth, kept = math.nan, math.nan
     if seen and seen[0][1].grad is not None:
-        growth, kept = journey(layers[-1], seen[0][0], seen[0][1].grad[-1])
+        growth, kept = growth_and_share(layers[-1], seen[0][0], seen[0][1].grad[-1])
     numbers.growth.append(growth)
     numbers.kept.append(kept)
 

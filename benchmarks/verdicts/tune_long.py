@@ -7,13 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family, Label
-from benchmarks.verdicts.labels import AT_CHANCE, HEALTHY, OVERFITS, UNMEASURED
-from benchmarks.verdicts.nets import Net
-from benchmarks.verdicts.optimizers import optimizer, restarts
-from benchmarks.verdicts.tasks import autoregression, echo, majority, markov, mse, random_labels
-from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.tune_healthy import pretrained
-from benchmarks.verdicts.worlds import (
+from benchmarks.verdicts.kinds_of_training import (
     Autoencoder,
     against,
     annealed,
@@ -29,6 +23,12 @@ from benchmarks.verdicts.worlds import (
     spoken,
     waves,
 )
+from benchmarks.verdicts.labels import AT_CHANCE, HEALTHY, OVERFITS, UNMEASURED
+from benchmarks.verdicts.nets import Net
+from benchmarks.verdicts.optimizers import optimizer, restarts
+from benchmarks.verdicts.tasks import autoregression, echo, majority, markov, mse, random_labels
+from benchmarks.verdicts.training import Training
+from benchmarks.verdicts.tune_healthy import pretrained
 
 FAMILIES = Families("tune")
 family = FAMILIES.family

@@ -16,17 +16,17 @@ def states(layer: nn.RNNBase, x: Tensor) -> list[list[State]]:
     return found
 
 
-def journey(layer: nn.RNNBase, x: Tensor, sent: Tensor) -> tuple[float, float]:
+def growth_and_share(layer: nn.RNNBase, x: Tensor, sent: Tensor) -> tuple[float, float]:
     """Of what the last timestep sends back, [N, H] at h of the top layer: the largest growth of its norm on the way to
     timestep 0, and the share that reaches timestep 0; by layer, the largest growth and the smallest share."""
     found = states(layer, x)
     end = (found[-1][-1][0] * sent.double()).sum()
-    norms = [travel(end, each) for each in found]
+    norms = [gradient_norms(end, each) for each in found]
     growth = max(_ratio(each.max(), each[-1]) for each in norms)
     return growth, min(_ratio(each[0], each[-1]) for each in norms)
 
 
-def travel(end: Tensor, found: list[State]) -> np.ndarray:
+def gradient_norms(end: Tensor, found: list[State]) -> np.ndarray:
     """Norm of the gradient of ``end`` at each of the states, [T]."""
     flat = [each for state in found for each in state]
     gradients = torch.autograd.grad(end, flat, retain_graph=True, allow_unused=True)

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family, Label
+from benchmarks.verdicts.kinds_of_training import against, drawn_from
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BROKEN,
@@ -31,7 +32,6 @@ from benchmarks.verdicts.optimizers import optimizer
 from benchmarks.verdicts.sequences import leaky, padded, rare_key, swapped, templates
 from benchmarks.verdicts.tasks import bce, ce, first_sign, generator, mean_of, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import against, drawn_from
 
 FAMILIES = Families("unseen")
 family = FAMILIES.family

@@ -8,6 +8,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from benchmarks.verdicts.case import Case, Expected, Families, Family
+from benchmarks.verdicts.kinds_of_training import against, classify
 from benchmarks.verdicts.labels import HEALTHY, NOTED, UNMEASURED
 from benchmarks.verdicts.likelihoods import Weighed, student, triplet, weibull
 from benchmarks.verdicts.nets import Net, Tapped, start
@@ -15,7 +16,6 @@ from benchmarks.verdicts.optimizers import optimizer, schedule
 from benchmarks.verdicts.sequences import chaotic, leaky, position, reversal, sinks, sums, templates
 from benchmarks.verdicts.tasks import Batch, ce, first_sign, generator, markov
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import against, classify
 
 FAMILIES = Families("unseen")
 family = FAMILIES.family

@@ -8,6 +8,17 @@ from torch.optim import Optimizer
 
 from benchmarks.verdicts.agents import actor_critic, negated
 from benchmarks.verdicts.case import ANY, Case, Expected, Families, Family, Label
+from benchmarks.verdicts.kinds_of_training import (
+    against,
+    classify,
+    ctc,
+    drawn_from,
+    hit,
+    judged_at,
+    policy_gradient,
+    ramp,
+    spoken,
+)
 from benchmarks.verdicts.labels import (
     AT_CHANCE,
     BROKEN,
@@ -40,7 +51,6 @@ from benchmarks.verdicts.sequences import (
 )
 from benchmarks.verdicts.tasks import bce, ce, first_sign, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import against, classify, ctc, drawn_from, hit, judged_at, policy_gradient, ramp, spoken
 
 FAMILIES = Families("unseen")
 family = FAMILIES.family

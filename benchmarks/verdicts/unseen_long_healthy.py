@@ -9,6 +9,7 @@ from torch.nn.functional import smooth_l1_loss
 
 from benchmarks.verdicts.agents import actor_critic, q_learning, surrogate
 from benchmarks.verdicts.case import Case, Expected, Families, Family, Label
+from benchmarks.verdicts.kinds_of_training import against, classify, ctc, judged_at, ramp, spoken
 from benchmarks.verdicts.labels import FIND, FINE, HEALTHY, UNMEASURED
 from benchmarks.verdicts.likelihoods import mixture, two_views
 from benchmarks.verdicts.long_tasks import pretrained
@@ -28,7 +29,6 @@ from benchmarks.verdicts.sequences import (
 )
 from benchmarks.verdicts.tasks import bce, ce, generator, markov, mse
 from benchmarks.verdicts.training import Training
-from benchmarks.verdicts.worlds import against, classify, ctc, judged_at, ramp, spoken
 
 FAMILIES = Families("unseen")
 family = FAMILIES.family

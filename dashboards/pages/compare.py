@@ -1,4 +1,4 @@
-"""Runs side by side: effects in numbers, then the pictures on shared scales. ``?run=one&run=another``"""
+"""Runs side by side: curves and heatmaps on shared scales, then effects in numbers. ``?run=one&run=another``"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,63 +8,80 @@ import streamlit as st
 from graddiag import analysis, figures
 from ui import badges, pictures
 from ui.effects import show_effects
-from ui.live import FOLLOWS, live
+from ui.live import FOLLOWS, live, places
 from ui.opening import opened
 from ui.results import OpenRun, of, of_all, open_run, state_of
-from ui.runs import choose_runs, facts, to_choose
+from ui.runs import choose_runs, common_facts, facts, to_choose
 from ui.settings import show_differences
 from ui.shell import enter, link
-from ui.text import heading, keyed, muted
+from ui.summary import at_a_glance
+from ui.text import heading, keyed, muted, sentence
 from ui.theme import theme
 
-ROWS: Final = (3, 2)  # cards in a row, as many as leave fewer places empty
+ROWS: Final = (4, 3, 2)  # cards in a row, as many as leave fewer places empty
 
 
 def page() -> None:
-    heading("Compare")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        heading("Compare")
+        to_report = st.empty()
     links = choose_runs()
     runs = opened(links)
     if len(runs) < 2:
         to_choose("Choose two or more runs above, e.g. the arms of a pair with clipping off and on.")
         return
     known = [run.link for run in runs]
+    with to_report:
+        link("report", "Report", ":material/description:", {"run": known})
     live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
 
 
 def body(runs: Sequence[OpenRun]) -> None:
+    cards = st.container(key="compare-who")
+    answer, glance, effects, drawn, differences = places(5)
     comparison = of_all(runs, analysis.compare)
-    who(runs)
-    if any(run.manifest.status == "running" for run in runs):
-        muted(FOLLOWS)
-    link("report", "Report on these runs", ":material/description:", {"run": [run.link for run in runs]})
-    st.subheader("Effects")
-    show_effects(comparison)
-    if several_seeds(runs):
-        pictures.compared(runs)
-    pictured = of_one_seed(runs)
-    section, choice = pictures.everything(pictured)
-    if choice and section == pictures.WEIGHTS:
-        to_snapshots(pictured)
-    show_differences(comparison)
+    with cards:
+        who(runs)
+    with answer:
+        sentence(comparison.caption)
+        if any(run.manifest.status == "running" for run in runs):
+            muted(FOLLOWS)
+    with drawn:
+        pictured = of_one_seed(runs)
+        chosen = pictures.choose_section(pictured)
+        pictures.show_section(chosen)
+        if chosen.choice and chosen.section == pictures.WEIGHTS:
+            to_snapshots(pictured)
+    with glance:
+        at_a_glance(chosen, runs)
+    with effects:
+        st.subheader("Effects")
+        show_effects(comparison)
+        if several_seeds(runs):
+            pictures.compared(runs)
+    with differences:
+        show_differences(comparison)
 
 
 def who(runs: Sequence[OpenRun]) -> None:
     styles = figures.arm_styles([of(run, analysis.diagnose).source for run in runs], theme())
     cards = list(zip(runs, styles, strict=True))
     across = min(ROWS, key=lambda places: -len(cards) % places)
+    shared = common_facts([run.manifest for run in runs])
     for first in range(0, len(cards), across):
         for (run, style), column in zip(cards[first : first + across], st.columns(across), strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):
-                card(run, style)
+                card(run, style, facts(run.manifest, shared))
+    muted(f"The same in all: {' · '.join(shared)}." if shared else "No setting is the same in all of them.")
 
 
-def card(run: OpenRun, style: figures.Style) -> None:
+def card(run: OpenRun, style: figures.Style, differing: str) -> None:
     """Who the run is, how it ended, and how the pictures draw its arm."""
     heading(run.link, level=3)
     with st.container(horizontal=True):
         badges.outcome(of(run, analysis.diagnose))
         badges.show_badge(run.manifest.status, badges.STATUSES)
-    keyed(facts(run.manifest), color=style.color, dash=style.dash)
+    keyed(differing, color=style.color, dash=style.dash)
 
 
 def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:

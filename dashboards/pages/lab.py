@@ -9,7 +9,7 @@ from graddiag.errors import GraddiagError
 from graddiag.jobs.control import start
 from graddiag.jobs.files import read_jobs
 from graddiag.jobs.values import Job, JobRequest
-from ui import labform, labjobs, presetform
+from ui import access, labform, labjobs, presetform
 from ui.live import live
 from ui.root import runs_root
 from ui.runs import root_state
@@ -28,6 +28,9 @@ KINDS_ABOUT: Final = {
 
 def page() -> None:
     heading("Lab")
+    if not access.may_change():
+        refusal("Not offered", access.WHY_NOT)
+        return
     kind = st.segmented_control("What to run", KINDS, key="kind", default=PAIR, required=True, bind="query-params")
     sentence(f"{KINDS_ABOUT[kind]} The job keeps running in the background if you close this page.")
     if kind == PAIR:

@@ -11,6 +11,7 @@ from graddiag.lessons import vanishing
 from graddiag.views.table import csv_of
 from ui.charts import captioned
 from ui.learn import Example, bench, choice, examples, formula, lesson, prose, slider
+from ui.text import muted
 from ui.theme import theme
 
 EXAMPLES: Final = (
@@ -25,7 +26,8 @@ SLOPES: Final[dict[Nonlinearity, str]] = {
     "sigmoid": "at most 1/4, however small the input. Raise the input drive, and it falls further.",
     "identity": "1 everywhere, whatever the input.",
 }
-LINEAR: Final = "Without effect on the gradient of identity, whose slope is 1 everywhere."
+LINEAR: Final = "The input has no effect on the gradient of identity, whose slope is 1 everywhere."
+NO_DRIVE: Final = 0.0
 
 
 def body() -> None:
@@ -58,17 +60,11 @@ def through_time() -> None:
         gain = slider("Gain g, the spectral radius of W_hh", 0.5, 1.6, 0.9, key="gain", step=0.05)
         length = slider("Timesteps T", 5, 120, 60, key="length", step=5)
         phi: Nonlinearity = choice("Nonlinearity φ", tuple(SLOPES), "tanh", key="phi")
-        linear = phi == "identity"
-        drive = slider(
-            "Input drive, standard deviation of x",
-            0.0,
-            3.0,
-            0.5,
-            key="drive",
-            step=0.1,
-            help=LINEAR if linear else None,
-            disabled=linear,
-        )
+        if phi == "identity":
+            drive = NO_DRIVE
+            muted(LINEAR)
+        else:
+            drive = slider("Input drive, standard deviation of x", 0.0, 3.0, 0.5, key="drive", step=0.1)
     found = vanishing.decay(gain, length, phi, drive)
     with pictures:
         slope = f"Below, the mean slope of the units: {SLOPES[phi]}"

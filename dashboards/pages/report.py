@@ -30,7 +30,7 @@ def page() -> None:
         asked = choose(runs)
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Make the report", type="primary", icon=":material/description:", disabled=not asked[1])
-            preview = st.toggle("Preview", key="preview", bind="query-params", disabled=asked[3] != HTML)
+            preview = asked[3] == HTML and st.toggle("Preview", key="preview", bind="query-params")
         if pressed or (preview and asked[1] and KEPT not in st.session_state):  # a link to a preview shows one
             make(runs, asked)
     show(asked, preview=preview)

@@ -5,16 +5,24 @@ from typing import Final
 
 import streamlit as st
 
-from graddiag.overview import RunEntry
-from ui import annotations, labjobs
+from graddiag.overview import RunEntry, list_runs
+from graddiag.views.table import to_csv
+from ui import access, annotations, labjobs
+from ui.downloads import download
 from ui.live import live
 from ui.offer import first_steps, offer_pair
+from ui.root import runs_root
 from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
+from ui.search import HINT
 from ui.shell import enter, link
 from ui.text import heading, muted
 
 SHOWN_AT_FIRST: Final = 200
+_FIND: Final = (
+    "Words, all of which a run has to have in its name, tags, notes or settings; a comparison of loss, steps or a "
+    "setting: `loss<1`; a regular expression between strokes: `/seed[01]/`."
+)
 
 
 def page() -> None:
@@ -25,6 +33,8 @@ def page() -> None:
     live(body, state=lambda: (root_state(), labjobs.states(), statuses(running), judged() if waiting else None))
     if not entries:
         first_steps()
+    if not access.may_change():
+        return
     annotations.trash()
     with st.expander("Record a small pair, clipping off and on", expanded=not entries):
         offer_pair()
@@ -34,7 +44,7 @@ def body() -> None:
     """Draws what changes while runs are made."""
     labjobs.at_work()
     labjobs.job_problem()
-    annotations.change_problem()
+    annotations.change_outcome()
     entries = all_runs()
     if entries:
         table(entries)
@@ -67,7 +77,7 @@ def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
     """The runs that answer to the words and settings asked for, in the order asked for."""
     left, middle, right = st.columns([4, 5, 3])
     with left:
-        words = st.text_input("Find", key="find", bind="query-params", placeholder="Words: lstm stuck exploding lr=0.5")
+        words = st.text_input("Find", key="find", bind="query-params", placeholder=HINT, help=_FIND)
     with middle:
         chosen = st.multiselect(
             "Filter",
@@ -90,7 +100,11 @@ def summary(entries: Sequence[RunEntry]) -> str:
     words += f" in {_many(len(experiments), 'experiment')}" if experiments else ""
     words += f", {running:,} being written now" if running else ""
     words += f", {waiting:,} diagnosis pending" if waiting else ""
-    return f"{words}. Select rows to open, compare, tag or delete."
+    return f"{words}. Select rows to open{', compare, tag or delete' if access.may_change() else ' or compare'} them."
+
+
+def _listed_csv() -> str:
+    return to_csv(list_runs(runs_root()))
 
 
 def _many(count: int, noun: str) -> str:
@@ -108,8 +122,10 @@ def actions(chosen: Sequence[RunEntry]) -> None:
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:
         link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
-    annotations.tags_and_notes(chosen)
-    annotations.delete(chosen)
+    download("CSV", _listed_csv, "runs.csv", "text/csv", key="runs", about="All runs under the folder, as a table")
+    if chosen and access.may_change():
+        annotations.tags_and_notes(chosen)
+        annotations.delete(chosen)
 
 
 enter()

@@ -72,10 +72,11 @@ SEVERITIES: Final = {
 _UNKNOWN: Final = Badge(":material/help:", "?", "gray")
 
 
-def show_badge(word: str, looks: dict[str, Badge]) -> None:
-    """The word as a badge. A word that is not ours is shown as 'unknown': it may hold markup."""
+def show_badge(word: str, looks: dict[str, Badge], *, quiet: bool = False) -> None:
+    """The word as a badge, in grey with ``quiet``. A word that is not ours is shown as 'unknown': it may hold
+    markup."""
     look = looks.get(word, _UNKNOWN)
-    st.badge(word if word in looks else "unknown", icon=look.icon, color=look.colour)
+    st.badge(word if word in looks else "unknown", icon=look.icon, color="gray" if quiet else look.colour)
 
 
 def outcome(diagnosis: Diagnosis) -> None:

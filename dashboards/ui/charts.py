@@ -11,7 +11,8 @@ from graddiag.figures import why_empty
 from graddiag.figures.picking import PICKED
 from graddiag.figures.plotly_component import PROGRAM, packed
 from ui import plotlyjs
-from ui.text import muted
+from ui.downloads import download
+from ui.text import heading, muted
 
 PAGE_FONT: Final = "Source Sans, sans-serif"
 
@@ -31,8 +32,30 @@ def captioned(figure: Figure, *captions: str, key: str, csv: Csv) -> None:
 def picked(figure: Figure, *captions: str, key: str, csv: Csv, take: Callable[[Any], None]) -> None:
     """``captioned``, of a figure that one can point at: ``take`` is given what was taken, before the page is drawn
     anew: ``{"points": [{"x"}]}`` of a click, ``{"box": [{"x", "y"}]}`` of a drag, in numbers of the axes."""
-    if not _above(figure, captions, key, csv):
+    if _above(figure, captions, key, csv):
+        _pickable(figure, captions, key, take)
+
+
+def titled(
+    figure: Figure, title: str, *captions: str, key: str, csv: Csv, take: Callable[[Any], None] | None = None
+) -> None:
+    """The picture under its title alone, with its numbers beside that; its captions are read to those who cannot see
+    it. ``take``: as in ``picked``."""
+    if not figure.data:
+        heading(title, level=3)
+        muted(*dict.fromkeys(why for why in (why_empty(figure), *captions) if why))
         return
+    figure.update_layout(font_family=PAGE_FONT)
+    with st.container(horizontal=True, wrap=False, vertical_alignment="center"):
+        heading(title, level=3)
+        _csv(key, csv)
+    if take is None:
+        _chart(key=key, data=_packed(figure, captions), height=figure.layout.height)
+    else:
+        _pickable(figure, captions, key, take)
+
+
+def _pickable(figure: Figure, captions: tuple[str, ...], key: str, take: Callable[[Any], None]) -> None:
     _chart(
         key=key,
         data=_packed(figure, captions, picks=PICKED),
@@ -59,16 +82,9 @@ def _above(figure: Figure, captions: tuple[str, ...], key: str, csv: Csv) -> boo
     # of two columns the shorter one makes up for it here, so that the pictures of both stand level
     with st.container(horizontal=True, wrap=False, height="stretch"):
         muted(*captions)
-        st.download_button(
-            "CSV",
-            csv,
-            file_name=f"{key}.csv",
-            mime="text/csv",
-            key=f"csv-{key}",
-            help="The numbers of this picture, as a table",
-            icon=":material/download:",
-            type="tertiary",
-            on_click="ignore",
-            width="content",
-        )
+        _csv(key, csv)
     return True
+
+
+def _csv(key: str, csv: Csv) -> None:
+    download("CSV", csv, f"{key}.csv", "text/csv", key=key, about="The numbers of this picture, as a table")

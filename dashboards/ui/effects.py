@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import mode
 from typing import Final
 
-from graddiag.analysis import Comparison, Effect, FirstDivergence, number
+from graddiag.analysis import Comparison, Effect, FirstDivergence
 from ui.text import heading, muted, table
 
 SEEDS_SHOWN: Final = 5
@@ -12,7 +12,6 @@ SEEDS_SHOWN: Final = 5
 
 def show_effects(comparison: Comparison) -> None:
     """One table for each arm that is set against the baseline, and where the runs of each pair part."""
-    muted(comparison.caption)
     for arm in comparison.arms[1:]:
         effects = [effect for effect in comparison.effects if effect.arm == arm.arm]
         if len(comparison.arms) > 2:
@@ -51,15 +50,15 @@ def _row(effect: Effect, note: str) -> tuple[tuple[str, ...], ...]:
     """The cells of a row: what stands in each, and the quiet lines below it."""
     return (
         (effect.title, effect.unit),
-        (_values(effect.baseline_values),),
-        (_values(effect.values),),
-        (number(effect.difference), effect.range if effect.interval else "", note),
+        (_values(effect, effect.baseline_values),),
+        (_values(effect, effect.values),),
+        (effect.estimate_text, note),
     )
 
 
-def _values(values: Sequence[float | None]) -> str:
+def _values(effect: Effect, values: Sequence[float | None]) -> str:
     """One a seed; the first few where there are many."""
-    shown = " · ".join(number(value) for value in values[:SEEDS_SHOWN])
+    shown = " · ".join(effect.text(value) for value in values[:SEEDS_SHOWN])
     return shown if len(values) <= SEEDS_SHOWN else f"{shown} · and {len(values) - SEEDS_SHOWN} more"
 
 

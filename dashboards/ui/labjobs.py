@@ -12,6 +12,7 @@ from graddiag.jobs.files import log_of, read_jobs, report_of
 from graddiag.jobs.values import Job
 from graddiag.overview import RunEntry
 from graddiag.views import ViewContext, view
+from ui import access
 from ui.badges import Badge
 from ui.charts import captioned
 from ui.results import ask, open_run
@@ -90,6 +91,8 @@ def head(job: Job, *, elsewhere: bool = False) -> None:
         muted(f"started {job.started.created:%Y-%m-%d %H:%M} UTC")
         if elsewhere:
             st.button("Show", key=f"show-{job.id}", icon=":material/visibility:", on_click=_ask, args=(job.id,))
+        if not access.may_change():
+            return
         if job.at_work:
             label = "End at once" if job.state == "stopping" else "Stop"
             st.button(label, key=f"stop-{job.id}", icon=":material/stop:", on_click=_stop, args=(job.id,))

@@ -65,12 +65,9 @@ def slider(
     key: str,
     step: float,
     help: str | None = None,
-    disabled: bool = False,
 ) -> Any:
     """A slider whose value is in the address under ``key``; whole numbers where all of them are."""
-    return st.slider(
-        label, low, high, value=value, step=step, key=key, help=help, disabled=disabled, bind="query-params"
-    )
+    return st.slider(label, low, high, value=value, step=step, key=key, help=help, bind="query-params")
 
 
 def choice(label: str, options: Sequence[str], default: str, *, key: str) -> Any:

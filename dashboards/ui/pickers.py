@@ -46,14 +46,17 @@ def measured_layers(runs: Sequence[OpenRun]) -> list[Selection]:
 
 
 def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: bool) -> Choice | None:
-    """The pickers of every section; the layer cannot be chosen where the pictures are not of one. None, and a sentence
-    why, where there are no layers: nothing was recorded per timestep in all runs."""
+    """The pickers of every section; that of the layer is there where pictures are of one, and in every section where
+    there are several: the heatmap at the top is of one. None, and a sentence why, where there are no layers: nothing
+    was recorded per timestep in all runs."""
     if not layers:
         muted(_nothing(runs))
         return None
-    left, middle, right = st.columns([4, 4, 3])
-    with left:
-        selection = _layer(layers, of_a_layer)
+    *left, middle, right = st.columns([4, 4, 3] if of_a_layer or len(layers) > 1 else [4, 3])
+    selection = layers[0]
+    for place in left:
+        with place:
+            selection = _layer(layers)
     ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
     with middle:
         step = _step(min(ends), max(ends))
@@ -140,15 +143,9 @@ def _nothing(runs: Sequence[OpenRun]) -> str:
     return "These runs have no layer in common for which timesteps were recorded."
 
 
-def _layer(layers: Sequence[Selection], of_a_layer: bool) -> Selection:
+def _layer(layers: Sequence[Selection]) -> Selection:
     return st.selectbox(
-        "Layer",
-        layers,
-        format_func=lambda selection: selection.label,
-        key="layer",
-        bind="query-params",
-        disabled=not of_a_layer,
-        help=None if of_a_layer else "This section shows the whole model.",
+        "Layer", layers, format_func=lambda selection: selection.label, key="layer", bind="query-params"
     )
 
 

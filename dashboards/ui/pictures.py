@@ -1,7 +1,7 @@
 """The pictures of one run, or of several on shared scales: the views of a section, in the registry's order."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -36,14 +36,26 @@ EMPTY: Final[Mapping[ViewSection, str]] = {
 HALVES: Final = 2  # pictures side by side
 
 
-def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
-    """The pictures of the chosen section; gives its name, and what was chosen to look at.
+@dataclass(frozen=True)
+class SectionChoice:
+    """The section of the pictures of ``runs``, and its choice; None where nothing was recorded per timestep."""
 
-    Only what is shown is computed. Runs without timesteps have the sections of the whole model alone.
-    """
+    runs: Sequence[OpenRun]
+    section: ViewSection
+    choice: Choice | None
+
+
+def choose_section(runs: Sequence[OpenRun]) -> SectionChoice:
+    """Draws the pickers of section, layer, step and zoom. Runs without timesteps have the sections of the whole model
+    alone."""
     layers = measured_layers(runs)
     section = _section(SECTIONS if layers else UNTRACED)
-    choice = choose(runs, layers, of_a_layer=section not in UNTRACED)
+    return SectionChoice(runs, section, choose(runs, layers, of_a_layer=section not in UNTRACED))
+
+
+def show_section(chosen: SectionChoice) -> None:
+    """The pictures of the chosen section. Only what is shown is computed."""
+    runs, section, choice = chosen.runs, chosen.section, chosen.choice
     context = ViewContext(max_cells=MAX_CELLS // len(runs), step=_all_steps(runs))
     look = None
     if choice:
@@ -59,7 +71,6 @@ def everything(runs: Sequence[OpenRun]) -> tuple[str, Choice | None]:
         clipping.roles(runs)
     if not show_views(section, runs, context, choice, look):
         muted(EMPTY.get(section, "No data was recorded for this section."))
-    return section, choice
 
 
 def show_views(

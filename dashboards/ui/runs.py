@@ -1,6 +1,6 @@
 """The runs under the root: their list, the words that describe one, and the pickers that choose among them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import streamlit as st
@@ -45,8 +45,18 @@ def links() -> list[str]:
     return [entry.run for entry in all_runs()]
 
 
-def facts(manifest: RunManifest) -> str:
-    """What the run is, on one line; what is not known is left out."""
+def facts(manifest: RunManifest, but: Collection[str] = ()) -> str:
+    """What the run is, on one line; what is not known is left out, and so is ``but``."""
+    return " · ".join(fact for fact in facts_of(manifest) if fact not in but)
+
+
+def common_facts(manifests: Sequence[RunManifest]) -> list[str]:
+    """The facts that hold of all of them."""
+    first, *rest = (facts_of(each) for each in manifests)
+    return [fact for fact in first if all(fact in other for other in rest)]
+
+
+def facts_of(manifest: RunManifest) -> list[str]:
     told = (
         f"arm: {manifest.arm}" if manifest.arm else None,
         f"{manifest.model} on {manifest.task}" if manifest.model and manifest.task else manifest.model or manifest.task,
@@ -55,7 +65,12 @@ def facts(manifest: RunManifest) -> str:
         f"loss: {manifest.loss_reduction}" if manifest.loss_reduction else None,
         f"timesteps recorded every {manifest.every} steps" if manifest.every > 1 else None,
     )
-    return " · ".join(fact for fact in told if fact)
+    return [fact for fact in told if fact]
+
+
+def title_of(manifest: RunManifest) -> str:
+    """The run's name behind that of its experiment, where it belongs to one."""
+    return f"{manifest.experiment} / {manifest.name}" if manifest.experiment else manifest.name
 
 
 def choose_run() -> str | None:
@@ -66,6 +81,7 @@ def choose_run() -> str | None:
         known,
         index=known.index(asked) if asked in known else None,
         placeholder="Choose a run",
+        label_visibility="visible" if asked is None else "collapsed",
         key="chosen_run",
         on_change=lambda: _ask("run", st.session_state.chosen_run),
     )

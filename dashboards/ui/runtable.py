@@ -1,25 +1,32 @@
 """The table of runs: which are shown and in which order, how their cells look, and which are selected."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 
 import streamlit as st
+from streamlit.elements.lib.column_types import ColumnConfig
 
 from graddiag import schema
 from graddiag.overview import RunEntry
 from ui import badges
+from ui.search import searched
 
 ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
 MOST_VALUES: Final = 60  # of a setting that is offered as a filter; of others the search finds any
+LONGEST_VALUE: Final = 40  # characters
+_NO_CHOICE: Final = ("command",)  # how a run was started, which its settings say already
 TAG: Final = "tag"
 NARROW: Final = 80  # pixels: a phone shows the outcome, the loss and most of the name of a run
-WIDE: Final = 168  # pixels: the longest of the usual causes
+LETTER: Final = 7.6  # pixels of a letter in a label of a cell
+WIDEST: Final = 240  # of a column that grows with what is in it
+ROUND: Final = 52  # pixels around its words
 CURVE: Final = 118  # pixels: the words above the curve fit
 
 _SELECTED: Final = "selected"
 _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
+_CAUSE: Final = "Leading cause, by evidence; empty where the gradient shows none"
 _LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
     schema.OUTCOME: badges.column("Outcome", badges.OUTCOMES, "Whether the training learned"),
@@ -29,9 +36,13 @@ _COLUMNS: Final = {
         help=f"The loss over the steps so far, in the mean of each stretch. {_LEFT_OUT} A grey line is 0.",
     ),
     schema.RUN: st.column_config.TextColumn("Run", help="Folder of the run, under the runs folder"),
-    schema.CAUSE: badges.column(
-        "Cause", badges.VERDICTS, "Leading cause, by evidence; empty where the gradient shows none", WIDE
+    schema.CAUSE: badges.column("Cause", badges.VERDICTS, _CAUSE),
+    schema.FINAL_LOSS: st.column_config.NumberColumn(
+        "Final loss", format="%.4g", help="Mean of the last 5% of the steps, to four digits; last zeros are left out"
     ),
+    _TAGS: st.column_config.ListColumn("Tags"),
+    schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
+    schema.STEPS: st.column_config.NumberColumn("Steps", format="localized", help="Updates so far"),
     _NORM: st.column_config.LineChartColumn(
         "Gradient norm",
         width=CURVE,
@@ -39,18 +50,12 @@ _COLUMNS: Final = {
         f"out. {_LEFT_OUT} Each row has a separate scale: the grey line marks a norm of 1, where the scale holds it. "
         "Vanishing is judged by the gradient through time, not by this norm.",
     ),
-    schema.FINAL_LOSS: st.column_config.NumberColumn(
-        "Final loss", format="%.4g", help="Mean of the last 5% of the steps, to four digits; last zeros are left out"
-    ),
-    schema.STATUS: badges.column("Status", badges.STATUSES, "Whether it was trained to its end"),
-    schema.STEPS: st.column_config.NumberColumn("Steps", format="localized", help="Updates so far"),
-    schema.TASK: st.column_config.TextColumn("Task"),
-    schema.MODEL: st.column_config.TextColumn("Model"),
-    schema.ARM: st.column_config.TextColumn("Arm"),
     schema.CLIP: st.column_config.TextColumn("Clip", help="Clip policy: none, norm:C, value:C"),
+    schema.ARM: st.column_config.TextColumn("Arm"),
     schema.SEED: st.column_config.NumberColumn("Seed", format="%d"),
     _CREATED: st.column_config.DatetimeColumn("Created", format="YYYY-MM-DD HH:mm"),
-    _TAGS: st.column_config.ListColumn("Tags", help="Select runs to give them tags and notes"),
+    schema.TASK: st.column_config.TextColumn("Task"),
+    schema.MODEL: st.column_config.TextColumn("Model"),
     _NOTES: st.column_config.TextColumn("Notes", width="medium"),
     schema.EXPERIMENT: st.column_config.TextColumn("Experiment"),
 }
@@ -89,23 +94,26 @@ def filters(entries: Sequence[RunEntry]) -> list[str]:
     for entry in entries:
         for key, value in [*entry.settings.items(), *((TAG, tag) for tag in tags_of(entry))]:
             values.setdefault(key, {})[value] = None
-    told = {key: found for key, found in values.items() if key == TAG or 1 < len(found) <= MOST_VALUES}
+    told = {key: found for key, found in values.items() if key == TAG or _is_choice(key, found)}
     return [f"{key} = {value}" for key in sorted(told) for value in sorted(told[key], key=_natural)]
 
 
+def _is_choice(key: str, values: Collection[str]) -> bool:
+    """Whether a setting is one to choose by: runs differ in it, and its values are few and short."""
+    short = all(len(value) <= LONGEST_VALUE for value in values)
+    return key not in _NO_CHOICE and short and 1 < len(values) <= MOST_VALUES
+
+
 def matching(entries: Sequence[RunEntry], words: str, chosen: Sequence[str] = ()) -> list[RunEntry]:
-    """The runs that hold every one of the words in any of their cells or settings, and that have one of the chosen
-    values of each setting in ``chosen``."""
-    wanted = words.lower().split()
+    """The runs that have all that is typed (see ``search``), and one of the chosen values of each setting in
+    ``chosen``."""
+    typed = searched(words)
     by_key: dict[str, set[str]] = {}
     for each in chosen:
         key, _, value = each.partition(" = ")
         by_key.setdefault(key, set()).add(value)
     return [
-        entry
-        for entry in entries
-        if all(_has(entry, key, values) for key, values in by_key.items())
-        and (not wanted or all(word in _text(entry) for word in wanted))
+        entry for entry in entries if all(_has(entry, key, values) for key, values in by_key.items()) and typed(entry)
     ]
 
 
@@ -117,7 +125,7 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
     table = st.dataframe(
         [_cells(entry) for entry in entries],
         key=key,
-        column_config=_COLUMNS,
+        column_config={**_COLUMNS, schema.CAUSE: _cause_column(entries), _TAGS: _tags_column(entries)},
         column_order=_shown_columns(entries),
         hide_index=True,
         on_select="rerun",
@@ -132,6 +140,18 @@ def select(entries: Sequence[RunEntry]) -> list[RunEntry]:
     if sorted(asked) != sorted(entry.run for entry in chosen):
         st.query_params[_SELECTED] = [entry.run for entry in chosen]
     return chosen
+
+
+def _cause_column(entries: Sequence[RunEntry]) -> ColumnConfig:
+    """As wide as the longest cause that is shown, which is cut otherwise."""
+    letters = max((len(entry.cause or "") for entry in entries), default=0)
+    return badges.column("Cause", badges.VERDICTS, _CAUSE, round(LETTER * letters) + ROUND)
+
+
+def _tags_column(entries: Sequence[RunEntry]) -> ColumnConfig:
+    letters = max((len("".join(tags_of(entry))) + 3 * len(tags_of(entry)) for entry in entries), default=0)
+    width = min(round(LETTER * letters) + ROUND // 2, WIDEST)
+    return st.column_config.ListColumn("Tags", width=width, help="Select runs to give them tags and notes")
 
 
 def tags_of(entry: RunEntry) -> tuple[str, ...]:
@@ -182,13 +202,6 @@ def _drawable(course: Sequence[float | None]) -> list[float]:
 
 def _has(entry: RunEntry, key: str, values: set[str]) -> bool:
     return bool(values.intersection(tags_of(entry))) if key == TAG else entry.settings.get(key) in values
-
-
-def _text(entry: RunEntry) -> str:
-    """All that the search looks at: name, tags, notes, and the settings as key=value."""
-    notes = entry.manifest.notes if entry.manifest else ""
-    settings = (f"{key}={value}" for key, value in entry.settings.items())
-    return " ".join((entry.run, *tags_of(entry), notes, *settings)).lower()
 
 
 def _natural(value: str) -> tuple[bool, float, str]:

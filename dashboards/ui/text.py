@@ -27,9 +27,9 @@ def as_label(text: str) -> str:
     return _MARKUP.sub(r"\\\1", text)
 
 
-def heading(text: str, level: Literal[1, 3] = 1) -> None:
+def heading(text: str, level: Literal[1, 3] = 1, width: Literal["stretch", "content"] = "stretch") -> None:
     style = f"padding:0;margin:0;overflow-wrap:anywhere;font-size:{_SIZES[level]};font-weight:600;line-height:1.3"
-    st.html(f'<h{level} style="{style}">{escape(text)}</h{level}>')
+    st.html(f'<h{level} style="{style}">{escape(text)}</h{level}>', width=width)
 
 
 def sentence(text: str) -> None:
@@ -60,20 +60,24 @@ def bullets(items: Iterable[str]) -> None:
     st.html(f'<ul style="{_LIST}">{"".join(f"<li>{escape(item)}</li>" for item in items)}</ul>')
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]]) -> None:
-    """A table to read. A cell is its text and the quiet lines below it; the first of a row is its head."""
-    columns = "".join(f'<th scope="col" style="{_side(place)}">{escape(head)}</th>' for place, head in enumerate(heads))
-    lines = "".join(f"<tr>{''.join(_cell(place, *cell) for place, cell in enumerate(row))}</tr>" for row in rows)
+def table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, ...]]], *, words: bool = False) -> None:
+    """A table to read. A cell is its text and the quiet lines below it; the first of a row is its head. Cells are
+    aligned right, as numbers are, or left with ``words``."""
+    side = "left" if words else "right"
+    columns = "".join(
+        f'<th scope="col" style="{_side(place, side)}">{escape(head)}</th>' for place, head in enumerate(heads)
+    )
+    lines = "".join(f"<tr>{''.join(_cell(place, side, *cell) for place, cell in enumerate(row))}</tr>" for row in rows)
     st.html(
         f'<div style="overflow-x:auto"><table style="{_TABLE}"><thead><tr style="{_RULE}">{columns}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
 
 
-def _cell(place: int, words: str, *quiet: str) -> str:
-    beside = f"{_ASIDE};margin-left:{'auto' if place else 0}"
+def _cell(place: int, side: str, words: str, *quiet: str) -> str:
+    beside = f"{_ASIDE};margin-left:{'auto' if place and side == 'right' else 0}"
     aside = "".join(f'<span style="{beside}">{escape(_unbroken(line))}</span>' for line in quiet if line)
-    style = f"{_side(place)};{_RULE};font-weight:400;vertical-align:top"
+    style = f"{_side(place, side)};{_RULE};font-weight:400;vertical-align:top"
     if place:
         return f'<td style="{style}">{_numbers(words)}{aside}</td>'
     return f'<th scope="row" style="{style}">{escape(words)}{aside}</th>'
@@ -93,8 +97,8 @@ def _unbroken(numbers: str) -> str:
     return numbers.replace(" to ", "\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}")
 
 
-def _side(place: int) -> str:
-    return f"padding:.35rem .5rem;text-align:{'right' if place else 'left'};font-weight:600"
+def _side(place: int, side: str) -> str:
+    return f"padding:.35rem .5rem;text-align:{side if place else 'left'};font-weight:600"
 
 
 def refusal(title: str, message: str) -> None:

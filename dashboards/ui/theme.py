@@ -5,6 +5,8 @@ from typing import Final, Literal
 import streamlit as st
 from streamlit.components.v2 import component
 
+BAD: Final = {"light": "#a3260f", "dark": "#ff9d87"}  # of words about what went wrong
+
 _KEY: Final = "follow_theme"
 # Streamlit changes its own colours at once, but the program hears of it only when it next runs
 _WATCH: Final = """

@@ -30,9 +30,11 @@ from graddiag.analysis.diagnosis.findings import (
     Advice,
     Evidence,
     Finding,
+    Measurement,
     Note,
     Place,
 )
+from graddiag.analysis.diagnosis.key_figures import KeyFigure, KeyFigures, key_figures
 from graddiag.analysis.diagnosis.outcome import OUTCOME_NAMES, Outcome
 from graddiag.analysis.diagnosis.recommended import RecommendedThresholds, recommended_thresholds
 from graddiag.analysis.diagnosis.rules import RULES, RULES_VERSION, Rule, rule
@@ -51,6 +53,8 @@ from graddiag.analysis.flow.weight_contributions import WeightContributions, wei
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
 from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
+from graddiag.analysis.layer_status import LayerStatus, layer_status
+from graddiag.analysis.optimization.course import TrainingCourse, training_course
 from graddiag.analysis.optimization.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.optimization.loss import LossDynamics, Stability, loss_dynamics
 from graddiag.analysis.optimization.noise import GradientNoise, NoiseBlock, gradient_noise
@@ -143,12 +147,16 @@ __all__ = [
     "GradientNoise",
     "Heat",
     "HeatRatio",
+    "KeyFigure",
+    "KeyFigures",
     "LayerNorm",
     "LayerRatio",
     "LayerReaches",
+    "LayerStatus",
     "LossDynamics",
     "Lyapunov",
     "LyapunovHistory",
+    "Measurement",
     "NoiseBlock",
     "NonfiniteOrigin",
     "NormHistory",
@@ -177,6 +185,7 @@ __all__ = [
     "TimeConstants",
     "Timeline",
     "TimelineEvent",
+    "TrainingCourse",
     "Truncation",
     "Underflow",
     "UnitHeat",
@@ -214,6 +223,8 @@ __all__ = [
     "heat",
     "heat_ratio",
     "horizon_captions",
+    "key_figures",
+    "layer_status",
     "logged_scalars",
     "loss_curve",
     "loss_dynamics",
@@ -241,6 +252,7 @@ __all__ = [
     "spectrum_history",
     "task_distance",
     "time_constants",
+    "training_course",
     "truncation",
     "unit_heat",
     "updates",

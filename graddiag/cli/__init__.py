@@ -1,5 +1,5 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
-lab | dashboard | demo``.
+lab | top | dashboard | demo``.
 
 Each command is one file. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -10,7 +10,20 @@ from collections.abc import Sequence
 import typer
 
 from graddiag import __version__
-from graddiag.cli import compare, dashboard, demo, diagnose, export, lab, listing, report, spectrum, sweep, training
+from graddiag.cli import (
+    compare,
+    dashboard,
+    demo,
+    diagnose,
+    export,
+    lab,
+    listing,
+    report,
+    spectrum,
+    sweep,
+    top,
+    training,
+)
 from graddiag.errors import GraddiagError
 
 app = typer.Typer(
@@ -26,6 +39,7 @@ app.command()(sweep.sweep)
 app.command()(lab.lab)
 app.command()(export.export)
 app.command()(spectrum.spectrum)
+app.command()(top.top)
 app.command()(dashboard.dashboard)
 app.command()(demo.demo)
 

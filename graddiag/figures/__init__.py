@@ -7,6 +7,7 @@ from graddiag.figures.bands import bands
 from graddiag.figures.cell import cell_path, time_constants
 from graddiag.figures.clipping import effective_lr, what_if
 from graddiag.figures.counterfactual import counterfactual
+from graddiag.figures.course import course
 from graddiag.figures.credit import credit
 from graddiag.figures.curves import clip_coefficient, curves, norms, profile
 from graddiag.figures.dead import dead_units
@@ -56,6 +57,7 @@ __all__ = [
     "cell_path",
     "clip_coefficient",
     "counterfactual",
+    "course",
     "credit",
     "curves",
     "dead_units",

@@ -37,9 +37,11 @@ else:
 
 @dataclass
 class _Watched:
-    """What the copies of one callback share: the recorder of the last training."""
+    """What the copies of one callback share: the recorder of the last training, and the state of the recorder in the
+    checkpoint that the next one continues from."""
 
     recorder: Recorder | None = None
+    checkpoint: Mapping[str, Any] | None = None
 
     def __deepcopy__(self, memo: Any) -> "_Watched":
         return self
@@ -57,6 +59,9 @@ class GraddiagCallback(_Base):
     Several optimizers (manual optimization) are watched together: a step ends when each has made an update, see
     ``graddiag.watch``. The losses between two updates are then logged as ``loss_0``, ``loss_1`` and so on, after the
     optimizer that makes the update. A trainer may copy the callback: ``path`` of the original is that of the copy.
+
+    Checkpoints of the Trainer hold the state of the recorder: ``fit(..., ckpt_path=...)`` continues the run in its
+    folder, where it has the name ``run``; of another name it is a new run that begins at the step of the checkpoint.
 
     Raises:
         SettingError: ``every`` below 1, or a goal that cannot be meant.
@@ -95,14 +100,24 @@ class GraddiagCallback(_Base):
         """The folder of the run; None before training begins."""
         return None if self.recorder is None else self.recorder.path
 
+    def state_dict(self) -> dict[str, Any]:
+        """The state of the recorder, for a checkpoint; empty before training begins."""
+        return {} if self.recorder is None else self.recorder.state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """The next training continues the run from there."""
+        self._watched.checkpoint = state_dict
+
     def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._losses = []
+        checkpoint, self._watched.checkpoint = self._watched.checkpoint, None
         self._watched.recorder = self._settings.watch(
             pl_module,
             list(trainer.optimizers),
             clip=_clip(trainer, pl_module),
             scaler=_scaler(trainer),
             config=plain_values(pl_module.hparams) | {"accumulate_grad_batches": trainer.accumulate_grad_batches},
+            resume=checkpoint or None,
         )
 
     def on_before_backward(self, trainer: "Trainer", pl_module: "LightningModule", loss: "torch.Tensor") -> None:

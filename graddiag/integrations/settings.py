@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
-from graddiag.recorder import Cells, Recorder, watch
+from graddiag.recorder import Cells, Recorder, Resume, watch
 
 if TYPE_CHECKING:
     import torch
@@ -45,8 +45,10 @@ class RunSettings:
         clip: str | None,
         scaler: "torch.amp.GradScaler | None",
         config: Mapping[str, Any],
+        resume: Resume = None,
     ) -> Recorder:
-        """Begins the run; ``config`` is what the trainer knows, and what the user gave goes before it."""
+        """Begins the run, or continues it; ``config`` is what the trainer knows, and what the user gave goes before
+        it."""
         return watch(
             module,
             optimizer,
@@ -62,6 +64,7 @@ class RunSettings:
             clip=clip,
             loss_reduction=self.loss_reduction,
             config={**config, **(self.config or {})},
+            resume=resume,
             **self._goal,
         )
 

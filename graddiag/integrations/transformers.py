@@ -3,10 +3,12 @@
 import atexit
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Final, Literal, Self
+
+import torch
 
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
@@ -15,12 +17,11 @@ from graddiag.schema import Status
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 except ImportError as error:
     raise missing("transformers", error) from error
 
-if TYPE_CHECKING:
-    import torch
-
+_STATE: Final = "graddiag.pt"
 _ARGUMENTS = ("max_grad_norm", "gradient_accumulation_steps", "per_device_train_batch_size", "learning_rate", "seed")
 
 
@@ -32,6 +33,11 @@ class GraddiagCallback(TrainerCallback):
     model (``compute_loss_func``, label smoothing) cannot be seen from a callback and is missing. ``max_grad_norm``
     becomes the clip policy. With several processes each records its own share of the batch: the run is that of rank 0,
     the others are inside it.
+
+    Each checkpoint of the Trainer gets a file ``graddiag.pt`` with the state of the recorder.
+    ``train(resume_from_checkpoint=True)`` continues the run in its folder, where it has the name ``run``; of another
+    name it is a new run that begins at the step of the checkpoint. A checkpoint outside of ``output_dir`` has to be
+    named in the arguments too (``TrainingArguments(resume_from_checkpoint=...)``).
 
     The Trainer tells a callback nothing of an exception. A run that it broke off is closed as failed when the process
     ends, or as interrupted when the next training begins; ``with callback: trainer.train()`` closes it at once.
@@ -83,13 +89,16 @@ class GraddiagCallback(TrainerCallback):
         state: TrainerState,
         control: TrainerControl,
         *,
-        model: "torch.nn.Module",
-        optimizer: "torch.optim.Optimizer",
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
         **_: Any,
     ) -> None:
         self._close("interrupted", "The training was broken off, and another one began.")
         self._losses.clear()
-        self.recorder = self._settings.watch(model, optimizer, clip=_clip(args), scaler=None, config=_config(args))
+        saved = _saved(args, state)
+        self.recorder = self._settings.watch(
+            model, optimizer, clip=_clip(args), scaler=None, config=_config(args), resume=saved
+        )
         hook = model.register_forward_hook(self._losses, with_kwargs=True)
         atexit.register(self._at_exit)
         self._open.callback(atexit.unregister, self._at_exit)
@@ -101,6 +110,12 @@ class GraddiagCallback(TrainerCallback):
         loss = self._losses.take()
         if self.recorder is not None and loss is not None:
             self.recorder.log(loss=loss)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        folder = _checkpoint(args, state)
+        if self.recorder is not None and state.is_world_process_zero and folder.is_dir():
+            with suppress(OSError):  # of a disk that is full: the Trainer's own files are there
+                torch.save(self.recorder.state_dict(), folder / _STATE)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._close("finished")
@@ -124,7 +139,7 @@ class _Losses:
         self._losses: list[torch.Tensor] = []
         self._whole = False
 
-    def __call__(self, module: "torch.nn.Module", args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
+    def __call__(self, module: torch.nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         loss = _loss_of(output)
         if loss is not None and loss.requires_grad:
             self._losses.append(loss.detach().mean())
@@ -133,7 +148,7 @@ class _Losses:
     def __reduce__(self) -> "tuple[type[_Losses], tuple[()]]":
         return _Losses, ()
 
-    def take(self) -> "torch.Tensor | None":
+    def take(self) -> torch.Tensor | None:
         """The loss of the step: the mean over its batches, or their sum where each is a share of the whole already."""
         losses, whole = self._losses, self._whole
         self.clear()
@@ -146,11 +161,24 @@ class _Losses:
         self._losses, self._whole = [], False
 
 
-def _loss_of(output: Any) -> "torch.Tensor | None":
+def _loss_of(output: Any) -> torch.Tensor | None:
     """As the Trainer finds it: ``output["loss"]``, or the first of a tuple."""
     if isinstance(output, Mapping):
         return output.get("loss")
     return output[0] if isinstance(output, tuple) else None
+
+
+def _checkpoint(args: TrainingArguments, state: TrainerState) -> Path:
+    """Where the Trainer keeps the checkpoint of the present step."""
+    return Path(args.output_dir or ".") / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+
+
+def _saved(args: TrainingArguments, state: TrainerState) -> Mapping[str, Any] | None:
+    """The state of the recorder in the checkpoint that the training continues from; None where there is none."""
+    named = args.resume_from_checkpoint
+    folders = [_checkpoint(args, state), *([Path(named)] if isinstance(named, str) else [])]
+    found = [folder / _STATE for folder in folders if (folder / _STATE).is_file()]
+    return torch.load(found[-1]) if state.global_step and found else None
 
 
 def _clip(args: TrainingArguments) -> str:

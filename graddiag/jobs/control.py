@@ -20,6 +20,8 @@ from graddiag.jobs.values import Job, JobRequest, Started
 from graddiag.store import replace_text
 
 AT_ONCE: Final = 2
+PRIVATE_FOLDER: Final = 0o700  # what a job prints and was asked for is its owner's
+PRIVATE_FILE: Final = 0o600
 _LOCK: Final = "lock"
 
 
@@ -35,7 +37,9 @@ def start(root: Path, request: JobRequest) -> Job:
     if any("\0" in argument for argument in request.arguments):
         raise InputError("An argument holds a null character, which no command can be given. Leave it out.")
     try:
-        (root / FOLDER).mkdir(parents=True, exist_ok=True)
+        root.mkdir(parents=True, exist_ok=True)
+        (root / FOLDER).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        (root / FOLDER).chmod(PRIVATE_FOLDER)  # one that an older version made, or a umask narrowed
         with _locked(root):
             _check_room(root)
             return _start(root, request)
@@ -60,7 +64,7 @@ def stop(root: Path, job_id: str) -> bool:
     if not job.at_work:
         return False
     number = signal.SIGTERM if job.state == "stopping" else signal.SIGINT
-    replace_text(folder_of(root, job_id) / ASKED, '{"asked": true}\n')
+    _write_private(folder_of(root, job_id) / ASKED, '{"asked": true}\n')
     return processes.signal_group(job.started.process, job.started.since, number)
 
 
@@ -85,11 +89,11 @@ def _check_room(root: Path) -> None:
 def _start(root: Path, request: JobRequest) -> Job:
     created = datetime.now(UTC)
     folder = folder_of(root, f"{created:%Y%m%d-%H%M%S}-{token_hex(3)}")
-    folder.mkdir()
+    folder.mkdir(mode=PRIVATE_FOLDER)
     where = ("--out", str(folder / REPORT)) if request.reports else ()
     supervise = [sys.executable, "-P", "-m", "graddiag.jobs.supervise"]  # -P: imports nothing of the folder it is in
     command = [*supervise, str(folder), *request.arguments, *where]
-    with (folder / LOG).open("wb") as log:
+    with open(folder / LOG, "wb", opener=_open_private) as log:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -101,8 +105,18 @@ def _start(root: Path, request: JobRequest) -> Job:
     moment = processes.since(process.pid)
     threading.Thread(target=process.wait, daemon=True).start()  # so that it does not stay behind as a zombie
     started = Started(**request.model_dump(), process=process.pid, since=moment or "ended", created=created)
-    replace_text(folder / JOB, started.model_dump_json(indent=2) + "\n")
+    _write_private(folder / JOB, started.model_dump_json(indent=2) + "\n")
     return read_job(root, folder.name)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, PRIVATE_FILE)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Replaces a file of a job, whose folder nobody else may enter meanwhile."""
+    replace_text(path, text)
+    path.chmod(PRIVATE_FILE)
 
 
 @contextlib.contextmanager
@@ -110,6 +124,6 @@ def _locked(root: Path) -> Iterator[None]:
     """One start at a time, whichever process asks for it."""
     import fcntl
 
-    with (root / FOLDER / _LOCK).open("a") as lock:
+    with open(root / FOLDER / _LOCK, "a", opener=_open_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -1,5 +1,6 @@
 """The folders of the jobs under a root: read without trust, for anybody may have written there."""
 
+import os
 import re
 from collections.abc import Iterator
 from datetime import datetime
@@ -43,9 +44,11 @@ def read_job(root: Path, job_id: str) -> Job:
     """The present state of a job.
 
     Raises:
-        InputError: there is none of this name, or its folder is damaged.
+        InputError: there is none of this name, or its folder is damaged or that of another user.
     """
     folder = folder_of(root, job_id)
+    if not _is_own(folder):
+        raise InputError(f"job {job_id}: {folder} belongs to another user, who may have written anything there.")
     try:
         started = Started.model_validate_json(_content(folder / JOB))
     except (OSError, ValidationError) as error:
@@ -84,6 +87,14 @@ def report_of(root: Path, job: Job) -> bytes | None:
         return (folder_of(root, job.id) / REPORT / "report.html").read_bytes() if job.started.reports else None
     except OSError:
         return None
+
+
+def _is_own(folder: Path) -> bool:
+    """Whether a folder is this user's, or is not there."""
+    try:
+        return os.name == "nt" or folder.lstat().st_uid == os.geteuid()
+    except OSError:
+        return True
 
 
 def _each(root: Path) -> Iterator[Job]:

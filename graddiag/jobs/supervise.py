@@ -33,7 +33,8 @@ def write_ended(folder: Path, code: int) -> None:
     content = json.dumps({"code": code, "ended": datetime.now(UTC).isoformat()})
     aside = folder / f".{ENDED}"
     try:
-        aside.write_text(content)
+        with open(aside, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(content)
         os.replace(aside, folder / ENDED)
     except FileNotFoundError:
         return

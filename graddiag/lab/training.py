@@ -85,7 +85,7 @@ def train(
         reached = EarlyStopping(spec.until_error)
 
         with (
-            graddiag.watch(model, optimizer, root=root, cells=(), **about(plan, task)) as recorder,
+            graddiag.watch(model, optimizer, root=root, cells=(), resume=False, **about(plan, task)) as recorder,
             omega_of(spec, model) as omega,
         ):
             keep_vocabulary(task, recorder.path)

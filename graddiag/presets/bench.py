@@ -109,4 +109,4 @@ class Bench:
         for path, manifest in list(read_manifests(folder)) if folder.is_dir() else []:
             if manifest.name == name and manifest.status != "running":
                 trash_run(self.root, path.relative_to(self.root).as_posix())
-        return {"root": self.root, "run": name, "experiment": experiment, "cells": ()}
+        return {"root": self.root, "run": name, "experiment": experiment, "cells": (), "resume": False}

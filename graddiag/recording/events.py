@@ -163,6 +163,17 @@ def gain_missing_event(step: int, where: str, reason: str) -> Event:
     return _event(step, schema.EVENT_GAIN_MISSING, where or _MODEL, None, message)
 
 
+def resumed_event(step: int, replaced: int, elsewhere: str | None) -> Event:
+    """The training continues from a checkpoint. elsewhere: where its steps before are; None where they are here."""
+    if elsewhere is not None:
+        message = f"The training continues at step {step:,}. Its steps before are in {elsewhere}."
+    else:
+        steps = "1 step" if replaced == 1 else f"{replaced:,} steps"
+        after = f" {steps} that had been recorded from there on {'is' if replaced == 1 else 'are'} replaced."
+        message = f"The training continues at step {step:,}.{after if replaced else ''}"
+    return _event(step, schema.EVENT_RESUMED, _MODEL, replaced, message)
+
+
 def before_unscale_event(step: int, norm: float) -> Event:
     """The gradient was clipped while it still carried a GradScaler's scale."""
     message = (

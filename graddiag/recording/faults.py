@@ -33,6 +33,14 @@ class Faults:
         self._unreached: Counter[str] = Counter()
         self._columns: dict[str, int] = {}
 
+    def state(self) -> dict[str, Any]:
+        """What has been counted and reported, for ``restore`` in another process."""
+        return {"reported": sorted(self._reported), "steps": self._steps, "unreached": dict(self._unreached)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._reported, self._steps = {*state["reported"]}, int(state["steps"])
+        self._unreached = Counter(state["unreached"])
+
     def of_step(
         self, step: int, norms: GradientNorms, calls: Calls, updated: Collection[int] | None = None
     ) -> list[Event]:

@@ -1,20 +1,24 @@
 """What a recording follows of a model, and what it does not: reported once, with what to do about it."""
 
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from typing import Final
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from torch import nn
+from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.recording.events import (
     Event,
     gain_missing_event,
     layer_added_event,
+    no_update_event,
     not_followed_event,
     nothing_followed_event,
 )
 from graddiag.recording.layers import LayerMeter
+from graddiag.store import RunWriter
 from graddiag.tracing.hooks import COMPILED, REPLICATED, TRANSFORMED
 from graddiag.tracing.model_hook import compiled_something
 from graddiag.tracing.unfollowed import described, unfollowed_parts
@@ -45,6 +49,13 @@ class Following:
         self._parts: Mapping[str, str] = {} if silent else unfollowed_parts(model, layers.cells)
         self._reported: set[str] = set()
         self._first = True
+
+    def state(self) -> dict[str, Any]:
+        """What has been reported, for ``restore`` in another process."""
+        return {"reported": sorted(self._reported), "first": self._first}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._reported, self._first = {*state["reported"]}, bool(state["first"])
 
     def at_attach(self, step: int) -> list[Event]:
         """The parts that look recurrent and are not followed, as events."""
@@ -89,6 +100,17 @@ class Following:
         new = what not in self._reported
         self._reported.add(what)
         return new
+
+
+def log_no_update(writer: RunWriter, step: int, passes: int, optimizers: Sequence[Optimizer]) -> None:
+    """Logs and warns that backward passes came and the watched optimizers made no update."""
+    if not optimizers:
+        return
+    names = " and ".join(type(each).__name__ for each in optimizers)
+    event = no_update_event(step, passes, names)
+    writer.append(schema.TABLE_EVENTS, event)
+    with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
+        warn_of(event)
 
 
 def warn_of(event: Event) -> None:

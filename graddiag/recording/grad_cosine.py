@@ -19,6 +19,15 @@ class GradientCosine:
         self._kept: dict[str, Tensor] = {}
         self._length: Tensor | None = None
 
+    def of_step(self, *, recorded: bool, next_recorded: bool) -> Tensor | None:
+        """``cosine`` at a recorded step, and None at any other. What is kept is for the next step alone."""
+        found = self.cosine() if recorded else None
+        if next_recorded:
+            self.keep()
+        else:
+            self.forget()
+        return found
+
     def keep(self) -> None:
         """Keeps the gradient that was just used; ``cosine`` of the same step comes first."""
         self._kept = {name: grad.clone() for name, grad in _gradients(self._model).items()}

@@ -21,6 +21,7 @@ class Part(StrEnum):
     SPECTRA = "the spectra"
     FOLLOWING = "what is followed"
     OUTPUTS = "the loss of a constant prediction"
+    COUNTS = "what had been counted before the training was resumed"
     END = "the end"
 
 
@@ -44,6 +45,8 @@ class PartGuard:
             task()
         except Exception as error:  # the user's training continues, whatever went wrong in here
             self._stopped.add(part)
+            if self._writer.is_closed:  # by another thread, in the middle of a step
+                return
             self._mute(part)
             message = f"{type(error).__name__}: {error}"
             where = part or "(model)"

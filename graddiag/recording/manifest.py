@@ -18,7 +18,7 @@ from graddiag.recording.optimizers import not_updated, optimizer_settings
 from graddiag.recording.ranks import RANKS, announce, announced, rank, withdraw
 from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
-from graddiag.store import RunWriter
+from graddiag.store import ResumePoint, RunWriter
 
 
 def new_manifest(
@@ -39,16 +39,17 @@ def new_manifest(
     )
 
 
-def open_writer(root: str | Path, manifest: RunManifest) -> RunWriter:
-    """The run's folder; in a distributed training that of rank 0, with one for each other rank inside it."""
+def open_writer(root: str | Path, manifest: RunManifest, resume: ResumePoint | None = None) -> RunWriter:
+    """The run's folder, of a run that is there already where it is to ``resume``; in a distributed training that of
+    rank 0, with one for each other rank inside it."""
     name = f"{manifest.experiment or ''}/{manifest.name}"
     if rank() == 0:
-        writer = RunWriter(root, manifest)
+        writer = RunWriter(root, manifest, resume=resume)
         key = announce(name, writer.path)
         writer.at_end(lambda: withdraw(key))
         return writer
     own = manifest.model_copy(update={"name": f"rank-{rank()}", "experiment": None})
-    return RunWriter(announced(name) / RANKS, own)
+    return RunWriter(announced(name) / RANKS, own, resume=resume)
 
 
 def check_every(every: int, snapshot_every: int | None) -> None:

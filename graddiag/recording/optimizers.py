@@ -1,6 +1,6 @@
 """The optimizers of a run: their settings and rates, the parameters that they hold, and calls with a closure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -54,6 +54,17 @@ def held_names(module: nn.Module, optimizer: Optimizer) -> frozenset[str]:
     """The model's parameters that ``optimizer`` holds, by name."""
     held = held_by([optimizer])
     return frozenset(name for name, parameter in module.named_parameters() if id(parameter) in held)
+
+
+def updated_by(
+    module: nn.Module, optimizers: Sequence[Optimizer], made: Collection[int]
+) -> tuple[set[int] | None, set[str]]:
+    """What the updates of ``made``, some of several optimizers, have changed: parameters by id, None for all; and the
+    names of those whose optimizer made none."""
+    if len(optimizers) < 2:
+        return None, set()
+    still = [held_names(module, each) for i, each in enumerate(optimizers) if i not in made]
+    return held_by(optimizers[index] for index in made), set().union(*still)
 
 
 def learning_rates(optimizers: Iterable[Optimizer]) -> list[Any]:

@@ -20,23 +20,18 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from graddiag import schema
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.model_hook import ModelHook, compiled_something, is_transformed
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20
-_FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
+FITS: Final = 1e-3  # of the root mean square, left by a fit in float32 or better
 _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
 _HALF: Final = (torch.float16, torch.bfloat16)
 _ROUNDS: Final = 3
 _FREE: Final = 2  # numbers that a fit must leave over, else anything fits
 _HEADS: Final = 4  # linear layers that ran last and may each have a loss of their own
 _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
-_VARIES: Final = 0.2  # what sums must differ by, as a share of the largest, to be points of a line
-_POINTS: Final = 6  # recorded steps that must lie on one line, three at the least
-_SCALE: Final = 1e-4  # a squared error whose c is that of a mean or a sum, within this share
-_SCALE_ROUGH: Final = 1e-2  # the same of half precision, or of rows that were thinned
 
 
 @dataclass
@@ -81,6 +76,13 @@ class OutputMeter:
         inside = {id(child) for each in found for child in each.modules()}
         linear = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Linear)}
         self._linear = {name: each for name, each in linear.items() if id(each) not in inside}
+
+    def state(self) -> dict[str, Any]:
+        """The sums of all targets so far, for ``restore`` in another process."""
+        return {"seen": {name: seen.cpu().clone() for name, seen in self._seen.items()}}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._seen = dict(state["seen"])
 
     def start(self) -> None:
         self._calls, self._active, self._kept = {}, True, 0
@@ -164,7 +166,7 @@ class OutputMeter:
         kinds = {"softmax": self._softmax, "weighted": self._weighted} if z.shape[1] > 1 else {}
         for kind, sums in {**kinds, "sigmoid": self._sigmoid}.items():
             found[kind] = sums(name, z, delta, used, half)
-            if z.is_cpu and _holds(found[kind]):  # the first one counts; an accelerator is not asked which
+            if z.is_cpu and holds(found[kind]):  # the first one counts; an accelerator is not asked which
                 return found
         found["square"] = _square(z, delta, used)
         return found
@@ -184,7 +186,7 @@ class OutputMeter:
         sums = (_rms(delta.sum(1), used.sum()) - rounded).clamp(min=0.0) / _rms(delta, used.sum() * z.shape[1])
         y = y.clamp(min=0.0)
         left = torch.maximum(left, sums)
-        fits = (left < (_FITS_HALF if half else _FITS)) & (smooth > -_FITS) & (slope > 0)
+        fits = (left < (_FITS_HALF if half else FITS)) & (smooth > -FITS) & (slope > 0)
         seen = self._counted(f"{name} softmax", y.sum(0), used.sum(), fits)
         constant = -(y.sum(0) * (seen / seen.sum().clamp(min=1.0)).clamp(min=1e-12).log()).sum()
         return {"left": left, "fits": fits.double(), "c": 1 / slope, "loss": -_dot(y, logs), "constant": constant}
@@ -201,7 +203,7 @@ class OutputMeter:
         count = used.sum() * z.shape[1]
         left = _rms(delta - m * (p * used - y), count) / _rms(delta, count).clamp(min=1e-30)
         free = used.sum() * (z.shape[1] - 1) - (y.sum(0) > 0).sum()  # numbers that the fit does not use up
-        fits = (left < (_FITS_HALF if half else _FITS)) & (m >= 0).all() & (free >= _FREE)
+        fits = (left < (_FITS_HALF if half else FITS)) & (m >= 0).all() & (free >= _FREE)
         total = m.sum().clamp(min=1e-300)
         seen = self._counted(f"{name} weighted", (m * y).sum(0) / total * used.sum(), used.sum(), fits)
         constant = -(m * y * (seen / seen.sum().clamp(min=1e-300)).clamp(min=1e-12).log()).sum()
@@ -218,8 +220,8 @@ class OutputMeter:
         slope, positives = (torch.where(each > 0, each, either) for each in c)
         count = used.sum() * z.shape[1]
         left = _rms(off - torch.where(y > 0, positives, slope) * delta, count) / _rms(off, count).clamp(min=1e-30)
-        mean = ((slope / count - 1).abs() < _FITS) & ((positives / count - 1).abs() < _FITS)
-        fits = (left < (_FITS_HALF if half else _FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
+        mean = ((slope / count - 1).abs() < FITS) & ((positives / count - 1).abs() < FITS)
+        fits = (left < (_FITS_HALF if half else FITS)) & (slope > 0) & ((count >= 2 + _FREE) | mean)
         weight = slope / positives.clamp(min=1e-300)
         m = torch.where(y > 0, weight, torch.ones_like(weight)) * used
         seen = self._counted(f"{name} sigmoid", (m * y).sum(0), m.sum(0), fits)
@@ -231,9 +233,9 @@ class OutputMeter:
     def _counted(self, name: str, counts: Tensor, rows: Tensor, fits: Tensor) -> Tensor:
         """The sum of all targets of recorded steps, those of this one among them where the loss is of this kind."""
         before = self._seen.get(name)
-        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before
+        before = torch.zeros_like(counts) if before is None or before.shape != counts.shape else before.to(counts)
         self._seen[name] = torch.where(fits, before + counts, before)
-        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows))
+        all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows)).to(rows)
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
 
@@ -248,7 +250,7 @@ def _usable(z: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return used, z.nan_to_num(0.0, 0.0, 0.0), delta.nan_to_num(0.0, 0.0, 0.0) * used
 
 
-def _holds(of: Mapping[str, Tensor]) -> bool:
+def holds(of: Mapping[str, Tensor]) -> bool:
     """Whether the loss is of this kind."""
     return bool(of["fits"]) and bool(of["constant"] > 0)
 
@@ -270,7 +272,7 @@ def _line(x: Tensor, y: Tensor, count: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     leaning = (xy - count * mx * my) / (xx - count * mx * mx).clamp(min=1e-300)
     constant = my - leaning * mx
     left_by_it = left_by(leaning, constant)
-    better = (left > _FITS) & (left_by_it < left)
+    better = (left > FITS) & (left_by_it < left)
     return (
         torch.where(better, leaning, slope),
         torch.where(better, constant, zero),
@@ -298,103 +300,3 @@ def _square(z: Tensor, delta: Tensor, used: Tensor) -> dict[str, Tensor]:
         "z": z.sum(0), "zz": (z * z).sum(0), "delta": delta.sum(0), "z delta": (z * delta).sum(0),
         "delta delta": (delta * delta).sum(0),
     }  # fmt: skip
-
-
-class Constants:
-    """Reads what ``OutputMeter.take`` found, on the host, step by step."""
-
-    def __init__(self) -> None:
-        self._rows = 0.0
-        self._targets: Any = 0.0
-        self._line = _SquareScale()
-
-    def read(self, found: Tree, loss: float | None) -> dict[str, float]:
-        """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
-        heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
-        fits = [fit for fit in (_fit(each) for each in heads) if fit is not None]
-        if not fits:
-            return self._squared(heads[0], loss) if heads else {}
-        # several heads: each by its share of the loss
-        left, constant = (sum(fit[2] * fit[at] for fit in fits) for at in (0, 1))
-        return _columns(left, constant, 1.0, loss)
-
-    def _squared(self, found: Tree, loss: float | None) -> dict[str, float]:
-        sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
-        if loss is None or not math.isfinite(loss):
-            return {}
-        squares, rough = float(sums["delta delta"].sum()) * stride, bool(found["half"]) or stride > 1
-        c = self._line.scale(squares, loss, rows * stride, float(found["width"]), rough=rough)
-        if c is None or sums["z"].shape != getattr(self._targets, "shape", sums["z"].shape):
-            return {}
-        y = sums["z"] - sums["delta"] / (2 * c)
-        yy = float((sums["zz"] - sums["z delta"] / c + sums["delta delta"] / (4 * c * c)).sum())
-        self._rows, self._targets = self._rows + rows, self._targets + y
-        mean = self._targets / self._rows
-        constant = yy - float((2 * mean * y).sum()) + rows * float((mean * mean).sum())
-        left = float(sums["delta delta"].sum()) / (4 * c * c)
-        return _columns(left, constant, c * stride, loss) if constant > 0 else {}
-
-
-def _fit(head: Mapping[str, Any]) -> tuple[float, float, float] | None:
-    """Loss and loss of a constant prediction over the rows kept of a head, and c for all of its rows; None where its
-    loss is neither cross-entropy."""
-    for kind in ("softmax", "weighted", "sigmoid"):
-        of = head.get(kind)
-        if of and of["fits"] and of["constant"] > 0:
-            return float(of["loss"]), float(of["constant"]), float(of["c"]) * head["stride"]
-    return None
-
-
-class _SquareScale:
-    """The c of a squared error c sum (z - y)^2: known at once where it is that of a mean or a sum, else once three
-    recorded steps agree on a line loss = sum delta^2 / (4 c) + b, as a scaled or shifted loss gives. Up to six steps of
-    as many rows must lie on it, which differ: other losses make a curve, or are scattered."""
-
-    def __init__(self) -> None:
-        self._before: list[tuple[float, float, float]] = []
-        self._known: dict[float, tuple[float, float, float]] = {}
-
-    def scale(self, squares: float, loss: float, rows: float, width: float, *, rough: bool) -> float | None:
-        c = squares / (4 * loss) if loss > 0 else math.nan
-        if _usual(c, rows, width, _SCALE_ROUGH if rough else _SCALE):
-            return c
-        self._before = [*self._before, (squares, loss, rows)][-4 * _POINTS :]
-        own = [each[:2] for each in self._before if each[2] == rows][-_POINTS:]
-        self._known[rows] = self._still(rows, squares, loss) or _line_of(own) or (0.0, 0.0, 0.0)
-        slope = self._known[rows][0]
-        return 1 / (4 * slope) if slope > 0 else None
-
-    def _still(self, rows: float, squares: float, loss: float) -> tuple[float, float, float] | None:
-        """The line of an earlier step, where this one lies on it too."""
-        slope, offset, spread = known = self._known.get(rows, (0.0, 0.0, 0.0))
-        off = abs(loss - offset - slope * squares)
-        return known if slope > 0 and off <= _FITS * max(slope * squares, spread) else None
-
-
-def _line_of(points: list[tuple[float, float]]) -> tuple[float, float, float] | None:
-    """Slope and offset of the line through the outermost of the points (sum delta^2, loss), and the part of the loss
-    that it explains; None where there are fewer than three, they hardly differ, or one lies off it."""
-    low, high = min(points), max(points)
-    spread = high[0] - low[0]
-    if len(points) < 3 or not spread > _VARIES * high[0]:
-        return None
-    slope = (high[1] - low[1]) / spread
-    off = max(abs(loss - low[1] - slope * (squares - low[0])) for squares, loss in points)
-    if not slope > 0 or off > _FITS * slope * spread:
-        return None
-    return slope, low[1] - slope * low[0], slope * spread
-
-
-def _usual(c: float, rows: float, width: float, within: float) -> bool:
-    """Whether c is that of a squared error that is a mean or a sum, or half of one."""
-    if not (c > 0 and math.isfinite(c)):
-        return False
-    usual = [1 / (rows * width), 1 / rows, 1.0]
-    return any(abs(c / each - 1) < within for one in usual for each in (one, one / 2))
-
-
-def _columns(left: float, constant: float, c: float, loss: float | None) -> dict[str, float]:
-    found = {schema.EXPLAINED: 1 - left / constant}
-    if loss is not None and math.isfinite(loss) and abs(c * left - loss) <= 0.02 * abs(loss) + 1e-12:
-        found[schema.CONSTANT_LOSS] = c * constant
-    return found if math.isfinite(found[schema.EXPLAINED]) else {}

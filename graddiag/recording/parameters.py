@@ -187,6 +187,10 @@ class GradientMeter:
         self._scale.detect_skip()
         return self._scale.skipped
 
+    def restore_left_out(self, count: int) -> None:
+        """``count`` updates had been skipped since the last one when the training was interrupted."""
+        self._scale.skipped = count
+
     def close(self) -> None:
         self._hooks.close()
 

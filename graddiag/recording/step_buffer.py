@@ -3,10 +3,10 @@ together, in the writer's thread."""
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from graddiag.recording.events import Event
 from graddiag.recording.norms import ByParameter
@@ -43,6 +43,13 @@ class StepBuffer:
     def log_event(self, event: Event) -> None:
         """Keeps an event until the next step is added, before those that are read off the step itself."""
         self._events.append(event)
+
+    def state(self) -> dict[str, Any]:
+        """What later rows depend on, once all steps are rows (``finish``), for ``restore`` in another process."""
+        return self._rows.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._rows.restore(state)
 
     def add(self, taken: StepMeasures) -> None:
         """Keeps a step, and hands over those that wait when it is time.

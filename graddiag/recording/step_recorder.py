@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, Final
 
@@ -11,25 +11,22 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
-from graddiag.recording.events import Event, no_update_event, replaced_event
+from graddiag.recording.counts import Counting, RunCounts
+from graddiag.recording.events import Event, replaced_event
 from graddiag.recording.faults import Faults
-from graddiag.recording.following import Following, warn_of
+from graddiag.recording.following import Following, log_no_update, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
-from graddiag.recording.optimizers import held_names, not_updated, rate_columns, with_observed_closure
+from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
-from graddiag.recording.parameters import (
-    GradientMeter,
-    GradientNorms,
-    recurrent_spectra,
-)
+from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra
 from graddiag.recording.rows import spectra_columns
 from graddiag.recording.scaling import Scale, calling_scaler
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
-from graddiag.recording.unwrapping import WatchedOptimizer, held_by
+from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
@@ -69,17 +66,18 @@ class StepRecorder:
         every: int,
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
+        counts: Mapping[str, Any] | None = None,
     ) -> None:
         self._module = module
         self._writer = writer
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
-        self._step = 0
+        self._step = writer.manifest.first_step
         self._made: dict[int, int] = {}  # how many updates each optimizer has made in this step
         self._awaited = set(range(len(watched)))
         self._measured = self._given_up = self._recording = False
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
-        self._started = time.monotonic()
+        self._started = time.monotonic() - writer.origin.seconds
         self._logged: dict[str, Scalar] = {}
         self._weights = UpdateMeter(module)
         self._norms: GradientNorms | None = None
@@ -111,6 +109,10 @@ class StepRecorder:
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
         self._guard(Part.FOLLOWING, self._log_unfollowed)
+        parts: dict[str, Counting] = {"rows": self._buffer, "faults": self._faults, "outputs": self._outputs}
+        self._counts = RunCounts(self.gradients, following=self._following, **parts)
+        if counts:
+            self._guard(Part.COUNTS, partial(self._restore, counts))
         self._begin()
 
     @property
@@ -127,6 +129,14 @@ class StepRecorder:
         """Keeps scalars of the step that the next update ends."""
         if not is_replaying():
             self._logged |= scalars
+
+    def counts(self) -> dict[str, Any]:
+        """What later rows depend on, of a step that has ended; what was recorded so far is on the disk then."""
+        found: dict[str, Any] = {}
+        self._guard(Part.STEPS, self._buffer.finish)
+        self._guard(Part.STEPS, self._writer.flush)
+        self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._awaited)))
+        return found
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -148,8 +158,9 @@ class StepRecorder:
             self._finish()
         self.layers.close()
         self._outputs.close()
-        if status == "finished" and not self._step and self.gradients.passes and not self._given_up:
-            self._guard(Part.STEPS, self._say_that_no_update_came)
+        if status == "finished" and self._is_first and self.gradients.passes and not self._given_up:
+            passes, optimizers = self.gradients.passes, self.optimizers
+            self._guard(Part.STEPS, partial(log_no_update, self._writer, self._step, passes, optimizers))
         self.gradients.close()
         self._norms = None
         self._weights.forget()
@@ -163,7 +174,7 @@ class StepRecorder:
 
     def before_update(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
-        if self._step == 0 and not self._scaled:
+        if self._is_first and not self._scaled:
             self._guard(Part.PARAMETERS, self._recognize_scaler)
         replaced = with_observed_closure(args, kwargs, self._begin, partial(self._before, index))
         if replaced is None:
@@ -293,18 +304,16 @@ class StepRecorder:
         self._given_up = True
         self.layers.forget()
         self._outputs.forget()
-        self._say_that_no_update_came()
-
-    def _say_that_no_update_came(self) -> None:
-        names = " and ".join(type(each).__name__ for each in self.optimizers)
-        if not self.optimizers:
-            return
-        event = no_update_event(self._step, self.gradients.passes, names)
-        self._writer.append(schema.TABLE_EVENTS, event)
-        with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
-            warn_of(event)
+        log_no_update(self._writer, self._step, self.gradients.passes, self.optimizers)
 
     # what is measured
+
+    @property
+    def _is_first(self) -> bool:
+        return self._step == self._writer.manifest.first_step
+
+    def _restore(self, counts: Mapping[str, Any]) -> None:
+        self._logged, self._awaited = self._counts.restore(counts)
 
     @property
     def _snapshotting(self) -> bool:
@@ -321,11 +330,7 @@ class StepRecorder:
         return self._recording or len(self._updates.watched) > 1
 
     def _take_norms(self, made: set[int]) -> None:
-        updated, idle = None, set[str]()
-        if len(optimizers := self.optimizers) > 1:
-            updated = held_by(optimizers[index] for index in made)
-            still = [held_names(self._module, each) for i, each in enumerate(optimizers) if i not in made]
-            idle = set().union(*still)
+        updated, idle = updated_by(self._module, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
         for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
             self._buffer.log_event(event)
@@ -357,20 +362,16 @@ class StepRecorder:
                 self._warnings.append(event)
 
     def _log_unfollowed(self) -> None:
-        self._warnings = self._following.at_attach(0)  # written at once: a run may never make a step
-        for event in self._warnings:
-            self._writer.append(schema.TABLE_EVENTS, event)
+        self._warnings = self._following.at_attach(self._step)
+        if not self._writer.origin.continues:  # a run that does has them
+            for event in self._warnings:  # written at once: a run may never make a step
+                self._writer.append(schema.TABLE_EVENTS, event)
 
     def _take_cosine(self) -> None:
-        """Measured at recorded steps, against the gradient of the step before, which is kept for that alone; with
-        several optimizers a step's gradient is of several losses, and it is missing."""
-        if len(self._updates.watched) > 1:
-            return
-        self._cosine = self._gradient_cosine.cosine() if self._recording else None
-        if (self._step + 1) % self._every == 0:
-            self._gradient_cosine.keep()
-        else:
-            self._gradient_cosine.forget()
+        """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
+        if len(self._updates.watched) <= 1:
+            following = (self._step + 1) % self._every == 0
+            self._cosine = self._gradient_cosine.of_step(recorded=self._recording, next_recorded=following)
 
     def _keep_step(self) -> None:
         row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}

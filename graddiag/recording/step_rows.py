@@ -1,15 +1,16 @@
 """The rows of many steps at once, made of what was measured and is on the host."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from graddiag import schema
+from graddiag.recording.constant_prediction import Constants
 from graddiag.recording.events import Event, Reported, step_events
 from graddiag.recording.nonfinite import origin
-from graddiag.recording.outputs import Constants
 from graddiag.recording.rows import (
     Columns,
     credit_columns,
@@ -41,6 +42,13 @@ class StepRows:
         self._policy = policy
         self._reported = Reported()
         self._constants = Constants()
+
+    def state(self) -> dict[str, Any]:
+        return {"reported": asdict(self._reported), "constants": self._constants.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._reported = Reported(**state["reported"])
+        self._constants.restore(state["constants"])
 
     def made(self, steps: Sequence[StepMeasures]) -> Rows:
         """The rows of ``steps``, those of one table together where they have the same columns."""

@@ -1,6 +1,7 @@
 """Hears the updates of a training: of the optimizers that are watched, and of others that hold their parameters."""
 
 import sys
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from types import FrameType
@@ -41,6 +42,7 @@ class UpdateListener:
     torch that updates parameters of a watched one twice in succession takes its place (``replaced``); a single update
     is none of the run's (``used_elsewhere``). An optimizer whose step calls a watched one is a wrapper, and no other
     optimizer. One that shares no parameter with them ends no step; the observer may measure it (``before_other``).
+    What other optimizers do in another thread than the watched ones is another training.
     """
 
     def __init__(self, watched: Sequence[WatchedOptimizer], observer: UpdateObserver) -> None:
@@ -53,6 +55,7 @@ class UpdateListener:
         self._successor: Optimizer | None = None  # one that made the last update of a watched one's parameters
         self._beside: Optimizer | None = None  # one that is stepping and shares no parameter
         self._handles: list[Handle] = []
+        self._thread = threading.get_ident()
         for index, each in enumerate(self.watched):
             for member in each.members:
                 self._follow(index, member)
@@ -84,6 +87,7 @@ class UpdateListener:
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         if torch.compiler.is_dynamo_compiling():
             return None
+        self._thread = threading.get_ident()
         if self._other is not None and self._other not in self._wrappers:
             self._wrappers.append(self._other)
         frame = sys._getframe(1)
@@ -103,7 +107,7 @@ class UpdateListener:
             self._observer.after_update(self._places[id(optimizer)])
 
     def _before_any(self, optimizer: Optimizer, *_: Any) -> None:
-        if torch.compiler.is_dynamo_compiling() or self._other is not None:
+        if torch.compiler.is_dynamo_compiling() or self._other is not None or self._is_elsewhere:
             return
         if self._running:
             self._running = [call for call in self._running if _is_caller(call[1], sys._getframe(1))]
@@ -118,7 +122,7 @@ class UpdateListener:
             self._observer.before_other(optimizer)
 
     def _after_any(self, optimizer: Optimizer, *_: Any) -> None:
-        if torch.compiler.is_dynamo_compiling():
+        if torch.compiler.is_dynamo_compiling() or self._is_elsewhere:
             return
         if self._beside is optimizer:
             self._beside = None
@@ -137,6 +141,10 @@ class UpdateListener:
         self.watched[index] = replace(self.watched[index], optimizer=optimizer, members=(optimizer,))
         self._follow(index, optimizer)
         self._observer.replaced(index, old, optimizer)
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        return threading.get_ident() != self._thread
 
     def _shares(self, optimizer: Optimizer) -> int | None:
         """The watched one that holds a parameter of ``optimizer``."""

@@ -88,7 +88,7 @@ class ReportChapter:
         """Its sections, for the table of contents."""
         held = (
             ("verdict", "Outcome, cause and advice", self.verdicts),
-            ("evidence", "ReportEvidence", self.evidence),
+            ("evidence", "Evidence", self.evidence),
             ("comparison", "Comparison", self.comparison),
         )
         return tuple(ReportEntry(f"{self.id}-{name}", words) for name, words, section in held if section is not None)

@@ -13,7 +13,9 @@ from graddiag.report.formats import FORMATS, FORMS
 from graddiag.report.request import OnProgress, ignore_progress
 from graddiag.report.write import write_report
 from graddiag.run import Run
+from graddiag.store import slug
 
+_NAMED: Final = 3  # experiments and runs in the name of a file
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # so that equal reports give equal bytes
 
 
@@ -48,7 +50,18 @@ def pack_report(
             runs, Path(folder) / f"report.{form}", sections=sections, title=title, on_progress=on_progress
         )
         content = _zipped(Path(folder)) if known.several else path.read_bytes()
-    return Packed("report.zip" if known.several else path.name, known.mime, content)
+    suffix = ".zip" if known.several else known.suffix
+    return Packed(f"{_named(runs, title)}{suffix}", known.mime, content)
+
+
+def _named(runs: Sequence[Run], title: str | None) -> str:
+    """A file name that says what the report is on: its title, else the experiment and, of one run, the run."""
+    if title is not None:
+        return slug(title, fallback="report")
+    experiments = dict.fromkeys(run.manifest.experiment for run in runs if run.manifest.experiment)
+    names = [*experiments, *(run.name for run in runs if len(runs) == 1 or not run.manifest.experiment)]
+    more = f"-and-{len(names) - _NAMED}-more" if len(names) > _NAMED else ""
+    return slug(f"{'-'.join(names[:_NAMED])}{more}-report", fallback="report")
 
 
 def _zipped(folder: Path) -> bytes:

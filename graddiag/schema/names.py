@@ -135,6 +135,7 @@ EVENT_NOTHING_FOLLOWED = "nothing_followed"
 EVENT_NOT_FOLLOWED = "not_followed"
 EVENT_LAYER_ADDED = "layer_added"
 EVENT_GAIN_MISSING = "gain_missing"
+EVENT_RESUMED = "resumed"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -155,6 +156,7 @@ EVENT_KINDS: Final = (
     EVENT_NOT_FOLLOWED,
     EVENT_LAYER_ADDED,
     EVENT_GAIN_MISSING,
+    EVENT_RESUMED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

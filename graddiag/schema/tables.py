@@ -160,7 +160,12 @@ TABLES: Final[dict[str, Table]] = {
                 Column(
                     names.UPDATE_RATIO, "float64", "1", "norm of the update / norm of the weights; recorded steps alone"
                 ),
-                Column(names.WALL_TIME, "float64", "seconds", "time since the run was created, at the end of the step"),
+                Column(
+                    names.WALL_TIME,
+                    "float64",
+                    "seconds",
+                    "time since the run was created, without interruptions, at the end of the step",
+                ),
                 *_SINCE_3,
             ),
             open_ended=True,

@@ -14,6 +14,7 @@ from graddiag.store.blocks import Block
 from graddiag.store.compaction import compacted
 from graddiag.store.index import Index, write_index
 from graddiag.store.parts import write_part
+from graddiag.store.resumption import last_numbers
 
 KEPT_BYTES: Final = 64 * 2**20  # of rows that wait for a disk that cannot be written
 MAX_RANGES: Final = 100  # of missing rows that are named one by one
@@ -41,16 +42,18 @@ class PartWriter:
 
     An error of the disk is never raised: parts that cannot be written are kept, up to ``KEPT_BYTES``, and tried again
     with the next ones. Beyond that the oldest are dropped and become ``missing``.
+
+    index, missing: what the run holds and lacks already.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, index: Index, missing: tuple[MissingRows, ...] = ()) -> None:
         self._folder = folder
-        self._index = Index()
-        self._numbers: Counter[str] = Counter()
+        self._index = index
+        self._numbers = Counter(last_numbers(folder))
         self._kept: deque[ClosedPart] = deque()
         self._joining = True
         self.error: str | None = None  # why the last attempt failed
-        self.missing: tuple[MissingRows, ...] = ()
+        self.missing = missing
 
     def write(self, closed: Mapping[str, Sequence[Block]]) -> None:
         """Writes the parts that were kept, then these, then the index."""

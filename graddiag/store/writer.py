@@ -23,7 +23,8 @@ from graddiag.store.index import Index, write_index
 from graddiag.store.manifests import plain, write_manifest
 from graddiag.store.open_parts import ClosedBlocks, OpenParts
 from graddiag.store.part_writer import KEPT_BYTES, PartWriter
-from graddiag.store.slugs import make_run_folder
+from graddiag.store.resumption import NoSuchRunError, NotResumableError, ResumePoint, RunOrigin, take_over
+from graddiag.store.slugs import make_run_folder, slug
 
 MAX_WAITING: Final = 4  # closed parts that may wait for the disk before append waits too
 
@@ -43,20 +44,30 @@ class RunWriter:
     most) until it can be written again, and those that did not fit are named in the manifest as ``missing``. In a
     forked child every method does nothing: the run belongs to the process that opened it.
 
+    With ``resume`` the run of this name continues in its folder, from a step on; where it cannot, a new one begins at
+    that step. ``origin`` has which, and why.
+
     Raises:
         InputError: the root cannot be written.
         SettingError: ``part_steps`` or ``part_seconds`` is not positive.
     """
 
     def __init__(
-        self, root: Path | str, manifest: RunManifest, *, part_steps: int = 1000, part_seconds: float = 1.5
+        self,
+        root: Path | str,
+        manifest: RunManifest,
+        *,
+        part_steps: int = 1000,
+        part_seconds: float = 1.5,
+        resume: ResumePoint | None = None,
     ) -> None:
         if part_steps < 1 or part_seconds <= 0:
             raise SettingError(f"part_steps and part_seconds must be positive, found {part_steps} and {part_seconds}")
-        self.manifest = manifest.model_copy(update={"config": plain(manifest.config), "writer": this_process()})
-        self.path = _start_folder(Path(root), self.manifest)
+        manifest = manifest.model_copy(update={"config": plain(manifest.config), "writer": this_process()})
+        self.origin = _begin(Path(root), manifest, resume)
+        self.path, self.manifest = self.origin.path, self.origin.manifest
         self._open = OpenParts(part_steps, part_seconds)
-        self._parts = PartWriter(self.path)
+        self._parts = PartWriter(self.path, self.origin.index, self.manifest.missing)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graddiag-writer")
         self._waiting: deque[Future[Any]] = deque()
         self._process = os.getpid()
@@ -64,6 +75,11 @@ class RunWriter:
         self._at_end: Callable[[], None] = lambda: None
         self._warned = False
         self._manifest_due = False  # what the manifest says is not on the disk yet
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._closed
 
     @property
     def _elsewhere(self) -> bool:
@@ -145,8 +161,12 @@ class RunWriter:
         self._at_end = action
 
     def discard(self) -> None:
-        """Removes the run's folder, nothing having been recorded into it; of a closed run nothing is removed."""
+        """Removes the run's folder, nothing having been recorded into it; a run that was resumed is closed as
+        interrupted, and of a closed one nothing is removed."""
         if self._closed:
+            return
+        if self.origin.continues:
+            self.close("interrupted")
             return
         self._closed = True
         self._thread.shutdown()
@@ -251,6 +271,21 @@ def _lost_event(lost: MissingRows) -> Block:
         schema.MESSAGE: f"{lost}. Later rows were written.",
     }
     return make_block(schema.TABLES[schema.TABLE_EVENTS], event)
+
+
+def _begin(root: Path, manifest: RunManifest, resume: ResumePoint | None) -> RunOrigin:
+    refused = None
+    if resume is not None:
+        try:
+            return take_over(root, manifest, resume)
+        except NoSuchRunError as error:
+            refused = None if resume.step is None else str(error)
+        except NotResumableError as error:
+            refused = str(error)
+        manifest = manifest.model_copy(update={"first_step": resume.step or 0})
+    folder = _start_folder(root, manifest)
+    named = folder.with_name(slug(manifest.name, keep_case=True))
+    return RunOrigin(folder, manifest, Index(), refused=refused, taken=None if named == folder else named)
 
 
 def _start_folder(root: Path, manifest: RunManifest) -> Path:

@@ -1,7 +1,7 @@
-"""The state that one call of a module is given: how it depends on earlier calls, and what goes back along that way.
+"""The state that one call of a module is given: how it depends on earlier calls, and what goes back along that path.
 
 A call *follows* an earlier one where its state depends on what that call returned. What it sends back to its own
-initial state reaches it along the way of the state, through whatever operations lie between the two calls. That is
+initial state reaches it along the path of the state, through whatever operations lie between the two calls. That is
 computed in the middle of the backward pass, when the call's own gradient is known and autograd still holds what the
 operations have saved.
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.passes import ByPass, Passes
-from graddiag.tracing.state_graph import StateGraph, Way
+from graddiag.tracing.state_graph import StateGraph, StatePath
 
 Place = Literal["output", "h_n", "c_n", "h0", "c0"]
 Sent = tuple[Tensor, Tensor | None]
@@ -44,10 +44,10 @@ class HandedState:
 
     call: its number. attached: whether the state is part of autograd's graph, so that a gradient goes further back than
     this call. follows: the call that it carries on from, None where none is known. reason: why none is, although the
-    state is attached. gap: why the transport gain across the way is not known. ended: [N] samples whose state does not
+    state is attached. gap: why the transport gain across the path is not known. ended: [N] samples whose state does not
     depend on the call before (a mask that ends an episode), None where not known of any; absent: [N] samples that the
     *next* call's state passes by (padding), likewise. sums: what earlier calls have got, by ``HandedKey``, and by
-    ``("moved", layer)`` the carried gradient of each layer behind the way.
+    ``("moved", layer)`` the carried gradient of each layer behind the path.
     """
 
     def __init__(self, call: int, given: Sequence[Tensor], passes: Passes) -> None:
@@ -62,33 +62,33 @@ class HandedState:
         self.sums = ByPass(passes)
         self.layers: list[weakref.ref[SentAtOnce]] = []
         self._shapes = [state.shape for state in given]
-        self._way: Way | None = None
+        self._path: StatePath | None = None
         self._before: weakref.ref[HandedState] | None = None
 
     @property
     def known(self) -> bool:
         """Whether what reaches the earlier calls is known."""
-        return self._way is None or self._way.missing is None
+        return self._path is None or self._path.missing is None
 
     @property
     def sources(self) -> set[int]:
         """The calls whose results the state depends on, at once."""
-        keys = () if self._way is None else self._way.sources
+        keys = () if self._path is None else self._path.sources
         return {key.call for key in keys if isinstance(key, HandedKey) and key.place not in GIVENS}
 
-    def follow(self, way: Way, before: "HandedState", on_gradient: Callable[["HandedState"], None]) -> None:
-        """Carries on from the call ``before`` along ``way``; ``on_gradient`` is called at the moment to ``send``."""
-        self._way, self._before, self.follows = way, weakref.ref(before), before.call
+    def follow(self, path: StatePath, before: "HandedState", on_gradient: Callable[["HandedState"], None]) -> None:
+        """Carries on from the call ``before`` along ``path``; ``on_gradient`` is called at the moment to ``send``."""
+        self._path, self._before, self.follows = path, weakref.ref(before), before.call
         if before.direct:
-            _past(way, before)
-        self.direct = way.direct and _places(way) == list(zip(FINALS, [before.call] * len(way.roots), strict=False))
+            _past(path, before)
+        self.direct = path.direct and _places(path) == list(zip(FINALS, [before.call] * len(path.roots), strict=False))
         if self.direct:
-            way.release()
-            self._way = None
+            path.release()
+            self._path = None
             return
-        if way.missing is not None:
-            self.gap = way.missing
-            way.release()
+        if path.missing is not None:
+            self.gap = path.missing
+            path.release()
             return
         if len(self.sources) > 1:
             self.gap = "the state depends on several earlier calls at once"
@@ -99,21 +99,21 @@ class HandedState:
             if handed is not None:
                 on_gradient(handed)
 
-        way.at_gradient(arrived)
+        path.at_gradient(arrived)
 
     @torch.no_grad()
     def send(self) -> None:
-        """Sends what the call, and what passed it by, carries back in the pass under way along the way of its state."""
-        assert self._way is not None
+        """Sends back along the path of its state what the call, and what passed it by, carries in this pass."""
+        assert self._path is not None
         arrived: dict[Hashable, Tensor] = {}
         for layer, sent in enumerate(self._carried()):
             if sent is None:
                 continue
             try:
-                found = self._way.send_back(self._placed(layer, sent))
+                found = self._path.send_back(self._placed(layer, sent))
             except UnsupportedError as error:
                 self.gap = str(error)
-                self._way.missing = str(error)
+                self._path.missing = str(error)
                 return
             self._judge(layer, sent, found)
             for key, grad in found.items():
@@ -134,8 +134,8 @@ class HandedState:
 
     def release(self) -> None:
         """Lets go of the graph."""
-        if self._way is not None:
-            self._way.release()
+        if self._path is not None:
+            self._path.release()
 
     def _carried(self) -> list[Sent | None]:
         """By layer what goes back to the given state in this pass: sent by the call, and passed by it."""
@@ -164,7 +164,7 @@ class HandedState:
         return placed
 
     def _judge(self, layer: int, sent: Sent, found: dict[Hashable, Tensor]) -> None:
-        """What the way does to each sample: passes it on, ends it, or passes the call before by."""
+        """What the path does to each sample: passes it on, ends it, or passes the call before by."""
         at_call = self._at_before(layer, found, (*FINALS, "output"))
         passed = self._at_before(layer, found, GIVENS)
         if at_call is None or passed is None:
@@ -236,9 +236,9 @@ class HandedState:
 
     def _arrives(self, layer: int, sent: Sent, samples: Tensor, *, unsaturated: bool) -> dict[Hashable, Tensor]:
         """What of these samples alone arrives anywhere, by key; those that nothing arrives at are left out."""
-        assert self._way is not None
+        assert self._path is not None
         alone = tuple(None if grad is None else grad * samples.unsqueeze(-1) for grad in sent)
-        found = self._way.send_back(self._placed(layer, alone), unsaturated=unsaturated)  # type: ignore[arg-type]
+        found = self._path.send_back(self._placed(layer, alone), unsaturated=unsaturated)  # type: ignore[arg-type]
         return {key: grad for key, grad in found.items() if bool(grad.any())}
 
     def _arrives_by_sample(self, layer: int, sent: Sent, samples: Tensor) -> Tensor:
@@ -264,34 +264,34 @@ _ACROSS: Final = "the operations between the calls mix the states of several lay
 
 def follow_back(
     graph: StateGraph, module: str, handed: HandedState, given: Sequence[Tensor], calls: Mapping[int, HandedState]
-) -> tuple[Way, HandedState | None]:
-    """The way of the state of one call, and the call that it carries on from: the last of those that it depends on,
+) -> tuple[StatePath, HandedState | None]:
+    """The path of the state of one call, and the call that it carries on from: the last of those that it depends on,
     where all the others come before that one; with the reason in ``handed`` where there is none."""
-    way = graph.way(module, given)
+    path = graph.path(module, given)
     # a state that one call returned and the next was given is the former
-    for edge, keys in way.ends.items():
+    for edge, keys in path.ends.items():
         returned: Sequence[Hashable] = [k for k in keys if isinstance(k, HandedKey) and k.place not in GIVENS]
-        way.ends[edge] = returned or keys
-    finals = {key.call for key in way.sources if isinstance(key, HandedKey) and key.place not in GIVENS}
-    if way.missing is not None and not finals:
-        handed.reason = way.missing
-        return way, None
+        path.ends[edge] = returned or keys
+    finals = {key.call for key in path.sources if isinstance(key, HandedKey) and key.place not in GIVENS}
+    if path.missing is not None and not finals:
+        handed.reason = path.missing
+        return path, None
     last = max(finals, default=None)
     before = None if last is None else calls.get(last)
     if before is None:
-        return way, None
+        return path, None
     if not finals <= {last, *_line(before, calls)}:
         handed.reason = "its state depends on several calls, none of which carries on from the others"
-        return way, None
-    return way, before
+        return path, None
+    return path, before
 
 
-def _past(way: Way, before: HandedState) -> None:
-    """Where the call before was given a state just as an earlier call had returned it, a way to that one goes past the
+def _past(path: StatePath, before: HandedState) -> None:
+    """Where the call before was given a state just as an earlier call had returned it, a path to that one goes past the
     call before: it ends at what that was given."""
     passed = dict(zip(FINALS, GIVENS, strict=True))
-    for edge, keys in way.ends.items():
-        way.ends[edge] = [
+    for edge, keys in path.ends.items():
+        path.ends[edge] = [
             HandedKey(before.call, passed[key.place])
             if isinstance(key, HandedKey) and key.call == before.follows and key.place in passed
             else key
@@ -309,9 +309,9 @@ def _line(handed: HandedState, calls: Mapping[int, HandedState]) -> set[int]:
     return found
 
 
-def _places(way: Way) -> list[tuple[Place, int]]:
-    """Of a direct way, what each state was."""
-    keys = [way.ends[root][0] for root in way.roots if root is not None]
+def _places(path: StatePath) -> list[tuple[Place, int]]:
+    """Of a direct path, what each state was."""
+    keys = [path.ends[root][0] for root in path.roots if root is not None]
     return [(key.place, key.call) for key in keys if isinstance(key, HandedKey)]
 
 

@@ -1,16 +1,16 @@
-"""How one state depends on earlier ones: a walk over autograd's graph, and a vector sent back along the way.
+"""How one state depends on earlier ones: a walk over autograd's graph, and a vector sent back along the path.
 
 A state that is handed on from one call to the next may go through operations between them: a mask, dropout, a mixture
 with an earlier state, ``torch.stack``, indexing. ``StateGraph.note`` marks the states of a step in the graph itself,
-``StateGraph.way`` finds out whether and how a state depends on those that were noted before, and ``Way.send_back`` is
-the vector-Jacobian product along that way.
+``StateGraph.path`` finds out whether and how a state depends on those that were noted before, and
+``StatePath.send_back`` is the vector-Jacobian product along that path.
 
-A way is run by calling the nodes that autograd has saved, one by one: nothing of the training's own pass is touched, no
-hook of the user's is called, and the nodes keep what they saved. It has to happen while they still have it: before the
-training's pass has gone that way, which is the moment at which ``Way.at_gradient`` calls back.
+A path is run by calling the nodes that autograd has saved, one by one: nothing of the training's own pass is touched,
+no hook of the user's is called, and the nodes keep what they saved. It has to happen while they still have it: before
+the training's pass has gone that way, which is the moment at which ``StatePath.at_gradient`` calls back.
 
-The marks hold no reference to a node, so they keep no graph alive. A ``Way`` holds the nodes that it goes through:
-whoever keeps one keeps that part of the graph, and ``release`` lets go of it.
+The marks hold no reference to a node, so they keep no graph alive. A ``StatePath`` holds the nodes that it goes
+through: whoever keeps one keeps that part of the graph, and ``release`` lets go of it.
 """
 
 import weakref
@@ -27,7 +27,7 @@ from graddiag.errors import UnsupportedError
 from graddiag.tracing.backward import current_pass
 
 MOST_NODES: Final = 2_000
-"""Nodes of a graph that are visited for one way; beyond them it is not known."""
+"""Nodes of a graph that are visited for one path; beyond them it is not known."""
 
 Node = Any
 """A node of autograd's graph, ``tensor.grad_fn``."""
@@ -64,24 +64,24 @@ class StateGraph:
         number = edge.node._sequence_nr()
         self._oldest[group] = min(number, self._oldest.get(group, number))
 
-    def way(self, group: Hashable, states: Sequence[Tensor]) -> "Way":
-        """How ``states`` together depend on those that were noted in ``group`` so far; see ``Way``."""
+    def path(self, group: Hashable, states: Sequence[Tensor]) -> "StatePath":
+        """How ``states`` together depend on those that were noted in ``group`` so far; see ``StatePath``."""
         roots = tuple(edge_of(state) for state in states)
         walk = _Walk(self._token, group, self._oldest.get(group))
         for root in roots:
             if root is not None and not walk.ended:
                 walk.follow(root)
         missing = _why_not(walk)
-        return Way(roots, walk.ends, [] if missing else walk.order[::-1], missing)
+        return StatePath(roots, walk.ends, [] if missing else walk.order[::-1], missing)
 
 
 @dataclass
-class Way:
+class StatePath:
     """How some states depend on earlier ones.
 
     roots: the edges that made the states, None for one without a ``grad_fn``. ends: the keys of the earlier states that
     are reached, by edge; an earlier state that is reached through another one alone is not among them. nodes: those in
-    between, each before the ones that it sends to. missing: why no vector can be sent back along the way, although it
+    between, each before the ones that it sends to. missing: why no vector can be sent back along the path, although it
     may be known what it reaches; None where one can.
     """
 
@@ -119,25 +119,25 @@ class Way:
             raise UnsupportedError(self.missing)
         at_ends: dict[Edge, Tensor] = {}
         waiting: dict[Node, dict[int, Tensor]] = {}
-        on_way = set(self.nodes)
+        on_path = set(self.nodes)
         call = _call_unsaturated if unsaturated else _call
         for root, grad in zip(self.roots, grads, strict=True):
             if root is not None and grad is not None:
-                self._arrive(root, grad, at_ends, waiting, on_way)
+                self._arrive(root, grad, at_ends, waiting, on_path)
         for node in self.nodes:
             grads_in = waiting.pop(node, None)
             if grads_in is None:
                 continue
             for (following, input_nr), grad in zip(node.next_functions, call(node, grads_in), strict=False):
                 if following is not None and grad is not None:
-                    self._arrive(Edge(following, input_nr), grad, at_ends, waiting, on_way)
+                    self._arrive(Edge(following, input_nr), grad, at_ends, waiting, on_path)
         return {key: grad for edge, grad in at_ends.items() for key in self.ends[edge]}
 
     def at_gradient(self, action: Callable[[], None]) -> None:
         """Calls ``action`` once in each backward pass that reaches one of the states, when what used them has been
-        passed and nothing of the way has: the moment at which ``send_back`` works.
+        passed and nothing of the path has: the moment at which ``send_back`` works.
 
-        The graph holds ``action``: it must not hold the ``Way`` itself, or the two keep each other alive.
+        The graph holds ``action``: it must not hold the ``StatePath`` itself, or the two keep each other alive.
         """
         once = _OncePerPass(action)
         for node in {root.node for root in self.roots if root is not None}:
@@ -148,7 +148,7 @@ class Way:
         self.ends = {Edge(None, number): keys for number, keys in enumerate(self.ends.values())}
         self.roots = ()
         self.nodes = []
-        self.missing = self.missing or "the way was released"
+        self.missing = self.missing or "the path was released"
 
     def _arrive(
         self,
@@ -156,12 +156,12 @@ class Way:
         grad: Tensor,
         at_ends: dict[Edge, Tensor],
         waiting: dict[Node, dict[int, Tensor]],
-        on_way: set[Node],
+        on_path: set[Node],
     ) -> None:
         if edge in self.ends:
             grad = _fitted(edge, grad)
             at_ends[edge] = grad if edge not in at_ends else at_ends[edge] + grad
-        elif edge.node in on_way:
+        elif edge.node in on_path:
             grad = _fitted(edge, grad)
             inputs = waiting.setdefault(edge.node, {})
             inputs[edge.output_nr] = grad if edge.output_nr not in inputs else inputs[edge.output_nr] + grad
@@ -255,7 +255,7 @@ def _keys(token: _Token, group: Hashable, edge: Edge) -> Sequence[Hashable]:
 
 
 def _why_not(walk: _Walk) -> str | None:
-    """Why nothing can be sent along the way that was found, or None."""
+    """Why nothing can be sent along the path that was found, or None."""
     if walk.too_long:
         return f"more than {MOST_NODES:,} operations lie between the calls"
     for node in walk.order:

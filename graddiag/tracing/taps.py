@@ -17,7 +17,7 @@ from graddiag.tracing.differences import difference
 from graddiag.tracing.gate_statistics import activation_statistics
 from graddiag.tracing.norms import norm, rows_of
 from graddiag.tracing.signals import Signals, underflowed
-from graddiag.tracing.state_graph import StateGraph, Way
+from graddiag.tracing.state_graph import StateGraph, StatePath
 
 _Gate = tuple[Tensor, Nonlinearity]
 
@@ -50,9 +50,9 @@ class Taps:
         """Notes ``tensor`` [N, ...] as the next timestep of ``name`` and returns it, unchanged."""
         if self._active and tensor.requires_grad and torch.is_grad_enabled():
             taps = self._tapped.pop(name, [])  # the name tapped last comes last
-            way = None if name in self._branched else self._graph.way(name, [tensor])
-            tap = _Tap(tensor, way, len(taps))
-            if way is not None and way.sources and not tap.has_way:
+            path = None if name in self._branched else self._graph.path(name, [tensor])
+            tap = _Tap(tensor, path, len(taps))
+            if path is not None and path.sources and not tap.has_path:
                 self._branched.add(name)  # nor will the next one's: a walk over the whole graph each time is spared
             self._graph.note(name, _TapKey(len(taps)), tensor)
             self._tapped[name] = [*taps, tap]
@@ -86,7 +86,7 @@ class _Tap:
     sent: J^T G, None where that is not known; it is computed while the backward pass stands at the tensor.
     """
 
-    def __init__(self, tensor: Tensor, way: Way | None, timestep: int) -> None:
+    def __init__(self, tensor: Tensor, path: StatePath | None, timestep: int) -> None:
         rows = rows_of(tensor.detach())
         self.shape, self.dtype = tensor.shape, tensor.dtype
         self.rms = norm(norm(rows)) / max(rows.numel(), 1) ** 0.5
@@ -94,9 +94,9 @@ class _Tap:
         self.sent: Tensor | None = None
         self.gates: dict[str, _Gate] = {}
         self._before = _TapKey(timestep - 1)
-        # of a state that several earlier ones lead to, J of the last of these is not all of its way
-        known = way is not None and way.missing is None and way.sources == [self._before]
-        self._way = way if known else None
+        # of a state that several earlier ones lead to, J of the last of these is not all of its path
+        known = path is not None and path.missing is None and path.sources == [self._before]
+        self._path = path if known else None
         if tensor.grad_fn is None:
             tensor.register_hook(_method(self, _Tap._add))
         else:
@@ -104,9 +104,9 @@ class _Tap:
             tensor.grad_fn.register_prehook(_at_node(_method(self, _Tap._add), tensor.output_nr))
 
     @property
-    def has_way(self) -> bool:
+    def has_path(self) -> bool:
         """Whether what it sends back can be known."""
-        return self._way is not None
+        return self._path is not None
 
     def _add(self, grad: Tensor) -> None:
         grad = grad.detach()
@@ -116,17 +116,17 @@ class _Tap:
         self.sent = sent if not again else None if sent is None or self.sent is None else self.sent + sent
 
     def _send_back(self, grad: Tensor) -> Tensor | None:
-        if self._way is None:
+        if self._path is None:
             return None
         try:
-            return self._way.send_back([grad]).get(self._before)
+            return self._path.send_back([grad]).get(self._before)
         except Exception:  # the training continues; the gain is missing
-            self._way = None
+            self._path = None
             return None
 
 
 def _method(tap: _Tap, action: Callable[[_Tap, Tensor], None]) -> Callable[[Tensor], None]:
-    """``action`` of a tap for the graph to hold: the tap holds a way through that graph, so it is not held by it."""
+    """``action`` of a tap for the graph to hold: the tap holds a path through that graph, so it is not held by it."""
     reference = weakref.ref(tap)
 
     def run(grad: Tensor) -> None:

@@ -3,12 +3,13 @@
 from typing import Final
 
 from graddiag.deprecation import warn_renamed
-from graddiag.views import clipping, comparison, gates, health, through_time, training, weights
+from graddiag.views import clipping, comparison, gates, health, summary, through_time, training, weights
 from graddiag.views.view import Plot, View, ViewContext, ViewSection
 
 _RENAMED: Final = {"story": "timeline", "teaching": "effective-timesteps"}
 
 VIEWS: Final[tuple[View, ...]] = (
+    *summary.VIEWS,
     *training.VIEWS,
     *through_time.VIEWS,
     *gates.VIEWS,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from graddiag.analysis import Source
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of a formula
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\n")  # what a spreadsheet takes for the beginning of a formula
 
 
 def source_table(parts: Sequence[tuple[Source | None, pd.DataFrame]]) -> pd.DataFrame:
@@ -33,8 +33,9 @@ def csv_of(*results: Any) -> str:
 
 def to_csv(frame: pd.DataFrame, digits: int = 7) -> str:
     """``frame`` as CSV with a header. What was not measured is an empty field, NaN is nan, infinity inf or -inf; text
-    that a spreadsheet would take for a formula begins with a quote. Numbers have so many significant ``digits``."""
-    return pd.DataFrame({name: _fields(frame[name], digits) for name in frame}).to_csv(index=False)
+    that a spreadsheet would take for a formula begins with a quote, in the header too. Numbers have so many significant
+    ``digits``."""
+    return pd.DataFrame({_text(str(name)): _fields(frame[name], digits) for name in frame}).to_csv(index=False)
 
 
 def _named(source: Source | None, frame: pd.DataFrame) -> pd.DataFrame:
@@ -51,11 +52,17 @@ def _fields(column: "pd.Series[Any]", digits: int) -> list[Any]:
     return [_field(value, digits) for value in column.astype(object)]
 
 
+def _text(value: str) -> str:
+    """A line break of another system would not be quoted, and begin a row."""
+    plain = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{plain}" if plain.startswith(_FORMULA) else plain
+
+
 def _field(value: Any, digits: int) -> Any:
     if value is None or value is pd.NA:
         return None
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(_FORMULA) else value
+        return _text(value)
     if isinstance(value, float | np.floating):
         return "nan" if np.isnan(value) else f"{value:.{digits}g}"
     return value

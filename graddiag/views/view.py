@@ -15,7 +15,9 @@ from graddiag.figures.theme import Theme
 from graddiag.run import Run
 from graddiag.views.table import source_table, to_csv
 
-ViewSection = Literal["through time", "training", "gates", "weights", "clipping", "health", "comparison", "experiment"]
+ViewSection = Literal[
+    "summary", "through time", "training", "gates", "weights", "clipping", "health", "comparison", "experiment"
+]
 Scope = Literal["run", "layer", "pair", "experiment"]
 
 PAIR: Final = 2

@@ -35,6 +35,7 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "bands": lambda run, _: analysis.bands([run, PLAIN]),
     "bands of a norm": lambda run, _: analysis.bands([run], schema.GRAD_NORM),
     "cell_path": analysis.cell_path,
+    "layer_status": analysis.layer_status,
     "clip_statistics": lambda run, _: clip_statistics(run),
     "compare": lambda run, _: analysis.compare([run, PLAIN]),
     "counterfactual": lambda run, _: analysis.counterfactual(run),
@@ -103,6 +104,7 @@ RESULTS = list(ANALYSES)[: list(ANALYSES).index("common_selections")]
 NEEDS = {
     "bands": ("steps",),
     "cell_path": ("timesteps",),
+    "layer_status": ("timesteps",),
     "clip_statistics": ("steps",),
     "counterfactual": ("counterfactuals",),
     "credit_matrix": ("credit",),
@@ -195,7 +197,7 @@ def test_of_a_whole_run_hardly_anything_is_missing() -> None:
 def test_without_its_table_it_says_what_is_missing_and_knows_no_number(name: str, table: str, how: str) -> None:
     found = ANALYSES[name](damaged()[f"{how} {table}"], damages.LAYER)
     assert all(missing_in(found))
-    assert [path for path, _ in numbers_in(to_plain(found)) if path != BY_UNIT.get(name)] == []
+    assert [path for path, _ in numbers_in(to_plain(found)) if path != ELSEWHERE.get(name)] == []
 
 
 @pytest.mark.parametrize("name", [name for name in RESULTS if name not in OF_TWO])
@@ -210,7 +212,8 @@ def missing_in(found: object) -> Iterator[str | None]:
 
 # settings that a result repeats, and what the configuration says: known without a single number having been measured
 SAID = ("source", "selection", "thresholds", "distance", "threshold", "chance")
-BY_UNIT = {"time_constants": ".by_unit"}  # from the snapshots, where there are any
+# from another table, where there is any: the snapshots, the gates
+ELSEWHERE = {"time_constants": ".by_unit", "layer_status": ".saturated.g"}
 
 
 def numbers_in(plain: Any, path: str = "") -> Iterator[tuple[str, float]]:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from benchmarks.verdicts.nets import Net, fill, start
-from benchmarks.verdicts.unrolled import journey, states, travel
+from benchmarks.verdicts.unrolled import gradient_norms, growth_and_share, states
 
 KINDS = ("tanh", "relu", "gru", "lstm")
 
@@ -23,7 +23,7 @@ def test_it_is_the_layer_that_is_trained(kind: str, layers: int) -> None:
 def test_a_linear_net_multiplies_the_gradient_at_each_timestep(scale: float) -> None:
     """A relu net whose units are all on and whose W_hh is a multiple of the identity (drawn in float32)."""
     net = fill(start(Net("relu", 2, 6, 2), "eye", scale), "weight_ih", 0.1)
-    growth, kept = journey(net.recurrent, torch.ones(30, 3, 2), torch.ones(3, 6))
+    growth, kept = growth_and_share(net.recurrent, torch.ones(30, 3, 2), torch.ones(3, 6))
     assert kept == pytest.approx(scale**29, rel=1e-5)
     assert growth == pytest.approx(max(1.0, scale**29), rel=1e-5)
 
@@ -36,5 +36,5 @@ def test_the_cell_state_counts_without_its_way_through_h() -> None:
             parameter.zero_()
         layer.bias_ih_l0[5:10] = 40.0
     found = states(layer, torch.randn(20, 2, 3))[0]
-    norms = travel(found[-1][0].sum(), found)
+    norms = gradient_norms(found[-1][0].sum(), found)
     assert norms[0] == pytest.approx(norms[-2], rel=1e-12)

@@ -81,7 +81,7 @@ def test_what_a_user_wrote_is_text(seen: Watched, address: str) -> None:
             seen.look_at(section)
         all_is_text(seen)
     if address.startswith("/run?"):
-        expect(seen.page.get_by_role("heading", name=HOSTILE[0], exact=True)).to_be_visible()
+        expect(seen.page.get_by_role("heading", name=f"{HOSTILE[1]} / {HOSTILE[0]}")).to_be_visible()
         expect(seen.page.get_by_text(f"RuntimeError: {' '.join(HOSTILE)}", exact=True)).to_be_visible()
 
 
@@ -106,6 +106,7 @@ def test_pictures_side_by_side_stand_level(chromium: Browser, served: Served) ->
     with watched(chromium, served, width=1024) as seen:
         seen.go(COMPARE)
         rows = seen.page.get_by_test_id("stHorizontalBlock").filter(has=seen.plots())
+        rows = rows.filter(has_not=seen.page.locator(".st-key-glance-course"))
         for section in ("training", "weights", "gates"):
             seen.look_at(section)
             expect(rows.first).to_be_visible()
@@ -154,11 +155,11 @@ def test_a_picture_fills_the_screen_and_comes_back_and_its_numbers_are_had_from_
         plot.hover()
         plot.locator("[data-title=Fullscreen]").click()
         expect(picture).to_have_css("width", f"{wide:g}px")
-    button = seen.page.get_by_role("button", name="CSV", exact=True).first
+    button = seen.page.get_by_role("link", name="CSV", exact=True).first
     assert seen.box(button)["height"] >= 24  # pixels: WCAG 2.5.8
     with seen.page.expect_download() as waiting:
         button.press("Enter")
-    assert waiting.value.suggested_filename == "norms.csv"
+    assert waiting.value.suggested_filename == "glance-course.csv"
 
 
 def test_the_formats_of_a_report_stand_in_one_row(chromium: Browser, served: Served) -> None:

@@ -18,6 +18,7 @@ STEPS, TIMESTEPS, GROWTH = 60, 20, 0.5
 ZOOM = {"steps": ["10", "30"], "timesteps": ["5", "15"]}
 SHOWN = ([9.5, 30.5], [4.5, 15.5])
 SECTIONS = {"training": 3, "gates": 2, "clipping": 1}  # the pictures over steps that they have
+AT_A_GLANCE = 2  # those above the sections
 
 
 def numbers(values: Any) -> np.ndarray:
@@ -33,8 +34,8 @@ def heatmaps(figure: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def pictured(page: AppTest) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The two figures of heatmaps and the profile, which stands below them."""
-    heat, ratio, profile, *_ = drawn(page)
+    """The two figures of heatmaps of the section and the profile, which stands below them."""
+    _course, _at_a_glance, heat, ratio, profile, *_ = drawn(page)
     return [heat, ratio], profile
 
 
@@ -72,7 +73,7 @@ def test_zoom_and_step_reach_every_picture_over_the_training_of_a_pair(
     open_page: Open, root: Path, section: str
 ) -> None:
     found = of_steps(open_page("compare", run=of_pair(root, norm=5.0), section=section, step="20", **ZOOM))
-    assert len(found) == SECTIONS[section]
+    assert len(found) == AT_A_GLANCE + SECTIONS[section]
     for layout in found:
         assert all(layout[name]["range"] == SHOWN[0] for name in layout if title(layout, name) == "step")
         assert 20 in [shape["x0"] for shape in layout["shapes"]]

@@ -95,7 +95,7 @@ LAST_STEP: Final = "plots => Math.min(...plots.map(plot => plot._fullLayout.xaxi
 WATCH_EVERY_FRAME: Final = """() => {
     const pictures = [...document.querySelectorAll(".graddiag-chart")];
     const place = each => Object.values(each.getBoundingClientRect().toJSON()).join();
-    const line = each => each.querySelector(".main-svg .trace path.js-line");
+    const line = each => each.querySelector(".main-svg .trace path.js-line, .main-svg .hm image");
     const before = pictures.map(place).join();
     window.away = [];
     const look = () => {
@@ -110,7 +110,7 @@ WATCH_EVERY_FRAME: Final = """() => {
 def test_pictures_grow_without_a_flicker(growing: Growing, seen: Watched) -> None:
     """They are changed where they stand: none is made anew, and in no frame is one of them empty or elsewhere."""
     seen.go(f"/run?run={growing.link}&section=training")
-    expect(seen.plots()).to_have_count(2)
+    expect(seen.plots()).to_have_count(4)
     seen.page.evaluate(WATCH_EVERY_FRAME)
     for steps in (30, 60):
         growing.grow(to=steps)
@@ -132,7 +132,7 @@ def test_what_was_zoomed_into_stays_while_a_run_grows(growing: Growing, seen: Wa
     """And while the step moves, until the address asks for something else."""
     growing.grow(to=20)
     seen.go(f"/run?run={growing.link}&section=training")
-    plot, mouse, slider = seen.plots().first, seen.page.mouse, seen.page.get_by_role("slider", name="Step")
+    plot, mouse, slider = seen.section_plots().first, seen.page.mouse, seen.page.get_by_role("slider", name="Step")
     plot.scroll_into_view_if_needed()
     box = seen.box(plot.locator(".nsewdrag").first)
     left, right, middle = box["x"] + box["width"] / 4, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

@@ -95,7 +95,7 @@ def test_run_page_names_the_outcome_first_then_what_to_do(open_page: Open, root:
     link = write(root, Made("gone", timesteps=60, ratio=0.5))
     text, found = words(open_page("run", run=link)), diagnose(load_run(root / link))
     assert found.do_first is not None
-    places = [text.index(part) for part in (found.outcome.headline, f"{found.first_label}:", "What was not measured")]
+    places = [text.index(part) for part in (found.outcome.headline, f"{found.first_label}:", "Clipped steps")]
     assert places == sorted(places)
     assert "vanishing" in text
 

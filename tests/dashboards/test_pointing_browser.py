@@ -31,8 +31,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def plot_area(seen: Watched, panel: int) -> Locator:
-    """The inside of the axes of a panel, counted over the page, in sight: where the mouse meets the heatmap itself."""
-    area = seen.plots().locator(".nsewdrag").nth(panel)
+    """The inside of the axes of a panel, counted over the section, in sight: where the mouse meets the heatmap itself;
+    -1: that of the heatmap above the sections."""
+    at_a_glance = seen.page.locator(".st-key-glance-heat .nsewdrag")
+    area = at_a_glance.first if panel < 0 else seen.section_plots().locator(".nsewdrag").nth(panel)
     area.evaluate("area => area.scrollIntoView({block: 'center'})")  # at once: it may be one that is to go
     return area
 
@@ -77,20 +79,20 @@ def asked(seen: Watched) -> dict[str, list[str]]:
 
 def columns(seen: Watched) -> list[int]:
     """The steps at which the first heatmap has cells."""
-    found: list[int] = seen.plots().first.evaluate("plot => Array.from(plot._fullData[0].x)")
+    found: list[int] = seen.section_plots().first.evaluate("plot => Array.from(plot._fullData[0].x)")
     return found
 
 
 def shown(seen: Watched) -> list[list[float]]:
     """The steps that each panel of the heatmaps and of the ratio shows."""
     ranges = "plots => plots.slice(0, 2).flatMap(({layout}) => [layout.xaxis, layout.xaxis2].map(axis => axis?.range))"
-    return [each for each in seen.plots().evaluate_all(ranges) if each]
+    return [each for each in seen.section_plots().evaluate_all(ranges) if each]
 
 
 @pytest.mark.parametrize(
     ("address", "panel"),
-    [("/run?run=pair/lstm-on", 0), (COMPARE, 1), (COMPARE, 2)],
-    ids=["of a run", "of the second run", "the ratio"],
+    [("/run?run=pair/lstm-on", 0), ("/run?run=pair/lstm-on", -1), (COMPARE, 1), (COMPARE, 2)],
+    ids=["of a run", "at a glance", "of the second run", "the ratio"],
 )
 def test_a_click_in_a_heatmap_moves_the_step(seen: Watched, address: str, panel: int) -> None:
     seen.go(address)

@@ -83,7 +83,7 @@ def test_markdown_is_handed_over_with_the_pictures_that_it_shows(open_page: Open
         assert len(shown) > 3
         assert all(archive.read(name).startswith(b"\x89PNG") for name in shown)
     (button,) = page.get("download_button")
-    assert button.proto.label == "Download report.zip"
+    assert button.proto.label == "Download pair-report.zip"
 
 
 @pytest.mark.browser
@@ -96,7 +96,7 @@ def test_a_pdf_is_handed_over_whole(open_page: Open, root: Path) -> None:
     assert content.rstrip().endswith(b"%%EOF")
     assert pages_of(content)["chapter-1-comparison"] >= 1
     (button,) = page.get("download_button")
-    assert button.proto.label == "Download report.pdf"
+    assert button.proto.label == "Download pair-report.pdf"
 
 
 def test_what_is_not_installed_is_told(open_page: Open, root, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

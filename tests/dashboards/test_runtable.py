@@ -1,5 +1,7 @@
 """The table of runs: every order that it offers, and filters by settings that stand deep in a configuration."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,46 @@ def test_words_find_a_setting_within_settings(open_page: Open, root: Path) -> No
     write_all(root, nested())
     assert listed(open_page("runs", find="optimiser.lr=0.001")) == ["run-2"]
     assert listed(open_page("runs", find=f"{MOMENTUM}=5 run-0")) == ["run-0"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "left"),
+    [
+        ("optimiser.lr<0.05", ["run-1", "run-2"]),
+        ("optimiser.lr>=0.01 optimiser.lr<=0.01", ["run-1"]),
+        ("steps>11", ["run-0", "run-1", "run-2"]),
+        ("loss>1", []),
+        ("loss<1 run-2", ["run-2"]),
+        ("nothing<1", []),
+        ("/run-[02]$|^none/", []),
+        ("/run-[02]/", ["run-0", "run-2"]),
+        ("/RUN-0|run-1/ optimiser.lr=0.1", ["run-0"]),
+        ("/(/", []),
+        ("lr<", []),
+        ("/", ["run-0", "run-1", "run-2"]),
+    ],
+)
+def test_find_takes_numbers_and_regular_expressions(open_page: Open, root: Path, typed: str, left: list[str]) -> None:
+    write_all(root, [replace(made, notes="a/b") for made in nested()])
+    assert listed(open_page("runs", find=typed, sort="Name")) == left
+
+
+def test_the_command_and_long_settings_are_no_filters(open_page: Open, root: Path) -> None:
+    write_all(
+        root,
+        [
+            Made(f"run-{n}", config={"command": f"graddiag run {n}", "text": "x" * 50 + str(n), "size": n})
+            for n in (1, 2)
+        ],
+    )
+    offered = {each.partition(" = ")[0] for each in open_page("runs").multiselect(key="filter").options}
+    assert "size" in offered
+    assert not {"command", "text"} & offered
+
+
+def test_tags_are_seen_at_a_desk_and_no_cause_is_cut(open_page: Open, root: Path) -> None:
+    link = write_all(root, [Made("gone", timesteps=60, ratio=0.5, notes="baseline")])[0]
+    (table,) = open_page("runs", find=link).dataframe
+    assert list(table.proto.column_order).index("tags") < 6
+    widths = json.loads(table.proto.columns)
+    assert widths["cause"]["width"] >= 7.6 * len("vanishing") + 40

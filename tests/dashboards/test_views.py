@@ -17,6 +17,9 @@ from tests.dashboards.test_pages import words
 OVER_TRAINING = {"training": 3, "gates": 2, "clipping": 1}  # how many pictures of a clipped run have an axis of steps
 
 
+AT_A_GLANCE = 2  # those above the sections
+
+
 def drawn(page: AppTest) -> list[dict[str, Any]]:
     assert not page.exception
     return figures(page)
@@ -41,7 +44,7 @@ def test_zoom_and_step_reach_every_picture_over_the_training(open_page: Open, ro
     _, on = write_all(root, pair(norm=5.0))
     page = open_page("run", run=on, section=section, steps=["3", "7"], step="5")
     found = of_steps(page)
-    assert len(found) == OVER_TRAINING[section]
+    assert len(found) == AT_A_GLANCE + OVER_TRAINING[section]
     for layout in found:
         assert all(layout[name]["range"] == [2.5, 7.5] for name in layout if title(layout, name) == "step")
         assert 5 in [shape["x0"] for shape in layout["shapes"]]
@@ -88,8 +91,7 @@ def test_a_layer_is_chosen_where_pictures_are_of_one(
     open_page: Open, root: Path, section: str, of_a_layer: bool
 ) -> None:
     page = open_page("run", run=write(root, pair()[0]), section=section)
-    layer = next(each for each in page.selectbox if each.label == "Layer")
-    assert layer.disabled is not of_a_layer
+    assert any(each.label == "Layer" for each in page.selectbox) is of_a_layer
 
 
 def test_one_section_is_computed_at_a_time(open_page: Open, root: Path) -> None:
@@ -159,7 +161,7 @@ def cards(page: AppTest) -> dict[str, float]:
     return {body: weight for body, weight in last.items() if "arm: " in body}
 
 
-@pytest.mark.parametrize(("seeds", "across"), [(1, 2), (2, 2), (3, 3)])
+@pytest.mark.parametrize(("seeds", "across"), [(1, 2), (2, 4), (3, 3)])
 def test_cards_stand_in_full_rows(open_page: Open, root: Path, seeds: int, across: int) -> None:
     links = [link for seed in range(seeds) for link in write_all(root, pair(seed=seed))]
     found = cards(open_page("compare", run=links))

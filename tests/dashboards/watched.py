@@ -102,6 +102,10 @@ class Watched:
         """The charts in sight."""
         return self.page.get_by_role("figure")
 
+    def section_plots(self) -> Locator:
+        """The charts of the section, without those above it."""
+        return self.page.locator(".graddiag-chart[role=figure]:not([class*='st-key-glance'] *)")
+
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
         find = self.page.get_by_role("textbox", name="Find")

@@ -32,6 +32,7 @@ FIGURES: dict[str, Callable[..., go.Figure]] = {
     ),
     "curves": lambda runs, **how: figures.curves([analysis.loss_curve(r) for r in runs], **how),
     "scalars": lambda runs, **how: figures.curves(analysis.loss_curve(runs[0], [schema.LOSS, schema.GRAD_NORM]), **how),
+    "course": lambda runs, **how: figures.course([analysis.training_course(r) for r in runs], **how),
     "norms": lambda runs, **how: figures.norms([analysis.norm_history(r) for r in runs], **how),
     "coefficient": lambda runs, **how: figures.clip_coefficient([analysis.norm_history(r) for r in runs], **how),
     "gates": lambda runs, **how: figures.gates([analysis.gate_history(r, LAYER) for r in runs], **how),

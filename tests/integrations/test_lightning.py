@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import graddiag
+from graddiag import schema
 from graddiag.errors import SettingError
 from tests.needs import needs
 
@@ -55,14 +57,16 @@ def batches() -> DataLoader:
 
 
 def fit(module: pl.LightningModule, folder: Path, *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    settings = {"max_epochs": 1, **settings}
-    trainer = pl.Trainer(
-        accelerator="cpu", callbacks=list(callbacks), enable_model_summary=False, default_root_dir=folder, **quiet,
-        **settings,
-    )  # fmt: skip
+    trainer = trainer_with(folder, *callbacks, **{"enable_checkpointing": False, **settings})
     trainer.fit(module, batches(), batches())
     return trainer
+
+
+def trainer_with(folder: Path, *callbacks: pl.Callback, **settings: Any) -> pl.Trainer:
+    settings = {"max_epochs": 1, "logger": False, "enable_progress_bar": False, **settings}
+    return pl.Trainer(
+        accelerator="cpu", callbacks=list(callbacks), enable_model_summary=False, default_root_dir=folder, **settings
+    )
 
 
 class Half(Counting):
@@ -195,11 +199,53 @@ def test_an_exception_closes_the_run_and_is_raised(
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
 
 
+class Ordered(Counting):
+    """Without dropout, whose random numbers would have to be restored too."""
+
+    def __init__(self, lr: float = 0.1, momentum: float = 0.9) -> None:
+        super().__init__(lr, momentum)
+        self.lstm = nn.LSTM(3, 5)
+
+
+class BreaksLater(Ordered):
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        if self.current_epoch == 1 and index == 3:
+            raise ValueError("preempted")
+        return super().training_step(batch, index)
+
+
+def saved(folder: Path, run: str = "r", kind: type[Counting] = Ordered, **settings: Any) -> GraddiagCallback:
+    """Two epochs, with a checkpoint after the first."""
+    callback = GraddiagCallback(run=run, root=folder, every=2)
+    keeping = pl.callbacks.ModelCheckpoint(folder, filename="{step}", every_n_train_steps=BATCHES, save_top_k=-1)
+    torch.manual_seed(0)
+    module, trainer = kind(), trainer_with(folder, callback, keeping, max_epochs=2)
+    with pytest.raises(ValueError, match="preempted") if kind is BreaksLater else nullcontext():
+        trainer.fit(module, batches(), batches(), **settings)
+    return callback
+
+
+def test_a_fit_from_a_checkpoint_continues_its_run(tmp_path: Path) -> None:
+    whole = recorded(saved(tmp_path / "whole"))
+    broken = saved(tmp_path / "parts", kind=BreaksLater)
+    (checkpoint,) = (tmp_path / "parts").glob("*.ckpt")
+    resumed = saved(tmp_path / "parts", ckpt_path=checkpoint, weights_only=False)
+    assert resumed.path == broken.path
+    run = recorded(resumed)
+    assert run.steps[schema.LOSS].tolist() == whole.steps[schema.LOSS].tolist()
+    assert run.timesteps.equals(whole.timesteps)
+    assert run.events[run.events[schema.KIND] == schema.EVENT_RESUMED][schema.STEP].tolist() == [BATCHES]
+    assert [(each.status, each.first_step) for each in run.manifest.earlier] == [("failed", 0)]
+    other = saved(tmp_path / "parts", "fine-tuned", ckpt_path=checkpoint, weights_only=False)
+    assert recorded(other).steps[schema.STEP].tolist() == list(range(BATCHES, 2 * BATCHES))
+
+
 def test_each_fit_is_a_run(tmp_path: Path) -> None:
     callback = GraddiagCallback(run="r", root=tmp_path)
     paths = []
-    for _ in range(2):
-        trained(tmp_path, callback, max_steps=1)
+    for again in (False, True):
+        with pytest.warns(RuntimeWarning, match="There is a run 'r' already") if again else nullcontext():
+            trained(tmp_path, callback, max_steps=1)
         paths.append(callback.path)
     assert [path.name for path in paths] == ["r", "r-2"]
 

@@ -4,6 +4,7 @@ import copy
 import io
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import graddiag
+from graddiag import schema
 from graddiag.errors import SettingError
 from tests.needs import needs
 
@@ -85,10 +87,9 @@ def trainer_of(model: nn.Module, folder: Path, *callbacks: GraddiagCallback, **s
         per_device_train_batch_size=BATCH,
         use_cpu=True,
         report_to=[],
-        save_strategy="no",
         disable_tqdm=True,
         logging_steps=1,
-        **settings,
+        **{"save_strategy": "no", **settings},
     )
     return Trainer(model, args, train_dataset=Sequences(), eval_dataset=Sequences(), callbacks=list(callbacks))
 
@@ -197,10 +198,43 @@ def test_a_training_that_was_broken_off_is_closed_when_the_next_one_begins(tmp_p
         trainer.train()
     broken = callback.path
     trainer.model.losses.clear()
-    with pytest.raises(ValueError, match="no more"), callback:
+    with pytest.raises(ValueError, match="no more"), pytest.warns(RuntimeWarning, match="a run 'r' already"), callback:
         trainer.train()
     assert graddiag.load_run(broken).manifest.status == "interrupted"
     assert callback.path.name == "r-2"
+
+
+def saving(folder: Path, run: str = "r", kind: type[Tagger] = Tagger, **settings: Any) -> GraddiagCallback:
+    """Trains with a checkpoint after every second step."""
+    torch.manual_seed(0)
+    callback, chosen = GraddiagCallback(run=run, root=folder), {"save_strategy": "steps", "save_steps": 2}
+    trainer = trainer_of(kind(), folder, callback, **chosen)
+    with pytest.raises(ValueError, match="no more") if kind is Breaks else nullcontext(), callback:
+        trainer.train(**settings)
+    return callback
+
+
+def test_a_training_that_is_resumed_from_a_checkpoint_continues_its_run(tmp_path: Path) -> None:
+    """It breaks off after a checkpoint and one more step; what is recorded is what one training would have."""
+    whole = recorded(saving(tmp_path / "whole"))
+    broken = saving(tmp_path / "parts", kind=Breaks)
+    resumed = saving(tmp_path / "parts", resume_from_checkpoint=True)
+    assert resumed.path == broken.path
+    run = recorded(resumed)
+    assert run.steps[schema.LOSS].tolist() == whole.steps[schema.LOSS].tolist()
+    assert run.timesteps.equals(whole.timesteps)
+    assert [(each.status, each.first_step) for each in run.manifest.earlier] == [("failed", 0)]
+    assert run.events[run.events[schema.KIND] == schema.EVENT_RESUMED][schema.STEP].tolist() == [2]
+
+
+def test_a_checkpoint_continued_under_another_name_or_without_a_state_is_a_new_run(tmp_path: Path) -> None:
+    saving(tmp_path)
+    places = [tmp_path / "trainer" / f"checkpoint-{step}" for step in (2, 4)]
+    (places[0] / "graddiag.pt").unlink()
+    other = saving(tmp_path, "fine-tuned", resume_from_checkpoint=str(places[1]))
+    assert recorded(other).steps[schema.STEP].tolist() == [4, 5]
+    without = saving(tmp_path, "without", resume_from_checkpoint=str(places[0]))
+    assert recorded(without).steps[schema.STEP].tolist() == list(range(4))
 
 
 @pytest.mark.slow

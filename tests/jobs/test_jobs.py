@@ -190,3 +190,34 @@ def test_the_supervisor_brings_no_heavy_library() -> None:
     code = "import sys, graddiag.jobs.supervise; print(*{'torch','pandas','pyarrow','pydantic'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+def test_what_a_job_leaves_is_its_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / ".jobs").mkdir(mode=0o777)
+    (tmp_path / ".jobs").chmod(0o777)
+    before = os.umask(0)
+    try:
+        job = start(tmp_path, JobRequest(title="list", arguments=("list", "--root", str(tmp_path))))
+        ended(tmp_path, job)
+        stop(tmp_path, job.id)
+    finally:
+        os.umask(before)
+    folder = tmp_path / ".jobs" / job.id
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (folder.parent, folder, *folder.iterdir())}
+    lock = (tmp_path / ".jobs" / "lock").stat().st_mode & 0o777
+    assert {name: mode for name, mode in modes.items() if name in (".jobs", job.id)} == {
+        ".jobs": "0o700",
+        job.id: "0o700",
+    }
+    assert {"job.json", "said.log", "ended.json"} <= set(modes)
+    assert {mode for name, mode in modes.items() if name.endswith((".json", ".log"))} == {"0o600"}
+    assert lock == 0o600
+
+
+def test_a_job_in_the_folder_of_another_user_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = written(tmp_path, os.getpid(), processes.since(os.getpid()))
+    assert read_job(tmp_path, name).at_work
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(InputError, match="belongs to another user"):
+        read_job(tmp_path, name)
+    assert read_jobs(tmp_path) == []

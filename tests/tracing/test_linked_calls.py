@@ -321,20 +321,6 @@ def test_a_new_batch_size_begins_a_sequence_of_its_own() -> None:
     assert [trace.attached for trace in cap.traces] == [False, True]
 
 
-def test_a_second_pass_adds_up_along_the_way() -> None:
-    module, operation = made(MODULES["LSTMCell"]), OPERATIONS["mask of units"]
-    with graddiag.capture(module) as once:
-        run(module, operation, True, 0).backward()
-    with graddiag.capture(module) as twice:
-        loss = run(module, operation, True, 0)
-        loss.backward(retain_graph=True)
-        (2 * loss).backward()
-    for name in ("grad_h", "grad_h_direct", "sent_h", "sent_c", "grad_c_direct"):
-        expected = getattr(once.trace(), name)
-        torch.testing.assert_close(getattr(twice.trace(), name), 3 * expected, rtol=1e-10, atol=1e-14)
-    torch.testing.assert_close(gains(twice.trace()), gains(once.trace()), rtol=1e-10, atol=0)
-
-
 def test_bidirectional_windows_are_kept_apart_and_say_that_their_state_is_attached() -> None:
     torch.manual_seed(0)
     layer = nn.LSTM(I, H, bidirectional=True, dtype=F64)
@@ -371,31 +357,3 @@ def test_float32_to_its_precision() -> None:
     kept: list[Tensor] = []
     loop(kept).backward()
     torch.testing.assert_close(cap.trace().grad_h, torch.stack([h.grad for h in kept]), rtol=1e-5, atol=1e-7)
-
-
-def test_reentrant_checkpointing_counts_its_parts_in_the_order_of_the_sequence() -> None:
-    """Each part is a sequence whose state is attached, with exact totals; the last one is run first."""
-    module, kept = made(MODULES["GRUCell"]), []
-    x = torch.stack(inputs(0)[:6]).requires_grad_()
-
-    def part(xs: Tensor, h: Tensor) -> Tensor:
-        for x_t in xs:
-            h = module(x_t, h)
-        return h
-
-    def loop(*, checkpointed: bool) -> Tensor:
-        h = torch.zeros(N, H, dtype=F64)
-        for xs in x.split(2):
-            h = checkpoint(part, xs, h, use_reentrant=True) if checkpointed else part(xs, h)
-            if not checkpointed:
-                h.retain_grad()
-                kept.append(h)
-        return h.square().sum()
-
-    loop(checkpointed=False).backward()
-    with graddiag.capture(module) as cap:
-        loop(checkpointed=True).backward()
-    assert [(trace.call, len(trace.h)) for trace in cap.traces] == [(0, 2), (1, 2), (2, 2)]
-    assert [trace.attached for trace in cap.traces] == [False, True, True]
-    for trace, h in zip(cap.traces, kept, strict=True):
-        torch.testing.assert_close(trace.grad_h[-1], h.grad, rtol=1e-10, atol=1e-14)

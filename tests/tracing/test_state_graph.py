@@ -1,4 +1,4 @@
-"""How a state depends on earlier ones, and vectors sent back along the way, against ``torch.autograd.grad``."""
+"""How a state depends on earlier ones, and vectors sent back along the path, against ``torch.autograd.grad``."""
 
 import gc
 import weakref
@@ -85,17 +85,17 @@ def test_a_vector_goes_back_through_an_operation_as_autograd_sends_it(operation:
     graph.note(MODULE, "older", older)
     graph.note(MODULE, "last", last)
     given = operation(last)
-    way = graph.way(MODULE, [given])
-    assert way.sources == ["last"]
-    assert (way.missing, way.direct) == (None, False)
+    path = graph.path(MODULE, [given])
+    assert path.sources == ["last"]
+    assert (path.missing, path.direct) == (None, False)
 
     vector = numbers(*given.shape)
     (expected,) = torch.autograd.grad(given, last, vector, retain_graph=True)
-    sent = way.send_back([vector])
+    sent = path.send_back([vector])
     assert sent.keys() == {"last"}
     torch.testing.assert_close(sent["last"], expected, rtol=1e-12, atol=1e-14)
     # and once more: nothing was used up
-    assert torch.equal(way.send_back([vector])["last"], sent["last"])
+    assert torch.equal(path.send_back([vector])["last"], sent["last"])
 
 
 def test_a_mixture_with_an_earlier_state_reaches_both() -> None:
@@ -104,7 +104,7 @@ def test_a_mixture_with_an_earlier_state_reaches_both() -> None:
     graph.note(MODULE, "older", older)
     graph.note(MODULE, "last", last)
     mask, vector = torch.tensor([1.0, 0, 1, 0, 1]).unsqueeze(1), numbers(N, H)
-    sent = graph.way(MODULE, [mask * last + (1 - mask) * older]).send_back([vector])
+    sent = graph.path(MODULE, [mask * last + (1 - mask) * older]).send_back([vector])
     assert torch.equal(sent["last"], mask * vector)
     assert torch.equal(sent["older"], (1 - mask) * vector)
 
@@ -113,14 +113,14 @@ def test_the_same_state_and_none_at_all() -> None:
     older, last = states()
     graph = StateGraph()
     graph.note(MODULE, "last", last)
-    direct = graph.way(MODULE, [last])
+    direct = graph.path(MODULE, [last])
     assert direct.direct
     vector = numbers(N, H)
     assert direct.send_back([vector])["last"] is vector
     for unlinked in (older * 2, last.detach() * 2, numbers(N, H).requires_grad_() * 2):
-        assert graph.way(MODULE, [unlinked]).sources == []
-    assert graph.way("another", [last * 2]).sources == []
-    assert StateGraph().way(MODULE, [last * 2]).sources == []
+        assert graph.path(MODULE, [unlinked]).sources == []
+    assert graph.path("another", [last * 2]).sources == []
+    assert StateGraph().path(MODULE, [last * 2]).sources == []
     graph.note(MODULE, "leaf", numbers(N, H).requires_grad_())
 
 
@@ -134,11 +134,11 @@ def test_states_of_two_tensors_share_their_way() -> None:
     given = both.chunk(2, 1)
     vectors = [numbers(N, H), numbers(N, H)]
     expected = torch.autograd.grad(given, (h, c), vectors, retain_graph=True)
-    sent = graph.way(MODULE, given).send_back(vectors)
+    sent = graph.path(MODULE, given).send_back(vectors)
     for name, gradient in zip("hc", expected, strict=True):
         torch.testing.assert_close(sent[name], gradient, rtol=1e-12, atol=1e-14)
     (alone,) = torch.autograd.grad(given[1], h, vectors[1], retain_graph=True)
-    torch.testing.assert_close(graph.way(MODULE, given).send_back([None, vectors[1]])["h"], alone, rtol=1e-12, atol=0)
+    torch.testing.assert_close(graph.path(MODULE, given).send_back([None, vectors[1]])["h"], alone, rtol=1e-12, atol=0)
 
 
 def test_the_way_through_another_module_and_kernel() -> None:
@@ -150,7 +150,7 @@ def test_the_way_through_another_module_and_kernel() -> None:
     given = other(torch.stack([h, 2 * h, h * h]))[0][-1][:, :H]
     vector = numbers(N, H)
     (expected,) = torch.autograd.grad(given, h, vector, retain_graph=True)
-    sent = graph.way(MODULE, [given]).send_back([vector])
+    sent = graph.path(MODULE, [given]).send_back([vector])
     torch.testing.assert_close(sent["h"], expected, rtol=1e-12, atol=1e-14)
 
 
@@ -162,7 +162,7 @@ def test_a_state_that_made_the_other_gets_no_part_of_it() -> None:
     graph.note(MODULE, "h", h)
     graph.note(MODULE, "c", c)
     vectors = [numbers(N, H), numbers(N, H)]
-    sent = graph.way(MODULE, [h * 2, c * 3]).send_back(vectors)
+    sent = graph.path(MODULE, [h * 2, c * 3]).send_back(vectors)
     assert torch.equal(sent["h"], 2 * vectors[0])
     assert torch.equal(sent["c"], 3 * vectors[1])
 
@@ -175,8 +175,8 @@ def test_what_ran_before_the_first_state_is_not_walked_through() -> None:
     h = numbers(N, H).requires_grad_().tanh()
     graph = StateGraph()
     graph.note(MODULE, "h", h)
-    way = graph.way(MODULE, [h * x])
-    assert (way.sources, way.missing) == (["h"], None)
+    path = graph.path(MODULE, [h * x])
+    assert (path.sources, path.missing) == (["h"], None)
 
 
 def test_a_graph_that_is_too_large_is_missing_with_the_reason() -> None:
@@ -186,11 +186,11 @@ def test_a_graph_that_is_too_large_is_missing_with_the_reason() -> None:
     given = h
     for _ in range(MOST_NODES + 10):
         given = given * 1.0
-    way = graph.way(MODULE, [given])
-    assert way.missing is not None
-    assert "2,000 operations" in way.missing
+    path = graph.path(MODULE, [given])
+    assert path.missing is not None
+    assert "2,000 operations" in path.missing
     with pytest.raises(UnsupportedError, match="2,000 operations"):
-        way.send_back([numbers(N, H)])
+        path.send_back([numbers(N, H)])
 
 
 class Doubled(torch.autograd.Function):
@@ -229,10 +229,10 @@ def test_what_cannot_be_run_again_is_known_and_missing_with_the_reason(operation
     graph = StateGraph()
     graph.note(MODULE, "h", h)
     given = operation(h)
-    way = graph.way(MODULE, [given])
-    assert way.sources == ["h"]
+    path = graph.path(MODULE, [given])
+    assert path.sources == ["h"]
     with pytest.raises(UnsupportedError, match=reason):
-        way.send_back([numbers(N, H)])
+        path.send_back([numbers(N, H)])
     given.sum().backward()
 
 
@@ -241,14 +241,14 @@ def test_a_graph_that_was_freed_says_so() -> None:
     graph = StateGraph()
     graph.note(MODULE, "h", h)
     given = h * h
-    way = graph.way(MODULE, [given])
+    path = graph.path(MODULE, [given])
     given.sum().backward()
     with pytest.raises(UnsupportedError, match="could not be run again"):
-        way.send_back([numbers(N, H)])
+        path.send_back([numbers(N, H)])
 
 
 def test_it_is_run_in_the_middle_of_a_pass_without_any_effect_on_it() -> None:
-    """Gradients are the same bits, hooks of the user's are called once, and the way is open at that moment."""
+    """Gradients are the same bits, hooks of the user's are called once, and the path is open at that moment."""
 
     def pass_through(watched: bool) -> tuple[Tensor, int, list[Tensor]]:
         torch.manual_seed(0)
@@ -259,11 +259,11 @@ def test_it_is_run_in_the_middle_of_a_pass_without_any_effect_on_it() -> None:
         middle = F.dropout(h * numbers(N, 1), 0.3)
         middle.register_hook(lambda grad: calls.append(1))
         given = (middle @ numbers(H, H)).sigmoid()
-        way = graph.way(MODULE, [given])
+        path = graph.path(MODULE, [given])
         if watched:
-            way.at_gradient(lambda: sent.append(way.send_back([torch.ones_like(given)])["h"]))
+            path.at_gradient(lambda: sent.append(path.send_back([torch.ones_like(given)])["h"]))
         ((given * numbers(N, H)).sum() + middle.square().sum()).backward()
-        way.release()
+        path.release()
         return leaf.grad, len(calls), sent
 
     (grad, calls, sent), (bare, bare_calls, _) = pass_through(True), pass_through(False)
@@ -280,8 +280,8 @@ def test_once_in_each_pass_and_before_anything_behind_the_states() -> None:
     graph.note(MODULE, "h", h)
     graph.note(MODULE, "c", c)
     given = (h * numbers(N, 1), (c * numbers(N, 1)).clamp(-1, 1))
-    way, seen = graph.way(MODULE, given), []
-    way.at_gradient(lambda: seen.append(way.send_back([torch.ones_like(h)] * 2)))
+    path, seen = graph.path(MODULE, given), []
+    path.at_gradient(lambda: seen.append(path.send_back([torch.ones_like(h)] * 2)))
     output, _ = cell(numbers(N, 3), given)
     output.sum().backward(retain_graph=True)
     output.sum().backward()
@@ -299,16 +299,16 @@ def test_marks_keep_no_graph_and_a_released_way_lets_go() -> None:
     h = numbers(N, H).requires_grad_().tanh()
     h.grad_fn.metadata["kept"] = kept  # type: ignore[union-attr]
     graph.note(MODULE, "h", h)
-    way = graph.way(MODULE, [h * 2])
+    path = graph.path(MODULE, [h * 2])
     del h, kept
     gc.collect()
     assert gone() is not None
-    way.release()
+    path.release()
     gc.collect()
     assert gone() is None
-    assert way.sources == ["h"]
+    assert path.sources == ["h"]
     with pytest.raises(UnsupportedError, match="released"):
-        way.send_back([])
+        path.send_back([])
 
 
 def test_marks_of_an_earlier_step_mean_nothing() -> None:
@@ -317,8 +317,8 @@ def test_marks_of_an_earlier_step_mean_nothing() -> None:
     first.note(MODULE, "first", h)
     second = StateGraph()
     second.note(MODULE, "second", h)
-    assert second.way(MODULE, [h * 2]).sources == ["second"]
-    assert first.way(MODULE, [h * 2]).sources == ["first"]
+    assert second.path(MODULE, [h * 2]).sources == ["second"]
+    assert first.path(MODULE, [h * 2]).sources == ["first"]
 
 
 def test_under_autocast_gradients_have_the_dtype_of_the_state() -> None:
@@ -331,6 +331,6 @@ def test_under_autocast_gradients_have_the_dtype_of_the_state() -> None:
     assert given.dtype == torch.bfloat16
     vector = torch.randn(N, H).bfloat16()
     (expected,) = torch.autograd.grad(given, h, vector, retain_graph=True)
-    sent = graph.way(MODULE, [given]).send_back([vector])["h"]
+    sent = graph.path(MODULE, [given]).send_back([vector])["h"]
     assert sent.dtype == torch.float32
     assert torch.equal(sent, expected)

@@ -122,6 +122,18 @@ def test_text_stands_as_it_was_written_and_is_no_formula() -> None:
     assert {line[header.index("arm")] for line in lines} == {f"'{arm}"}
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+def test_no_name_of_a_column_and_no_text_is_a_formula(text: str) -> None:
+    (header, line) = reader.reader(io.StringIO(to_csv(pd.DataFrame({text: [text]})), newline=""))
+    assert header == line == [f"'{text}".replace("\r", "\n")]
+
+
+@pytest.mark.parametrize("text", ["a\r=1", "a\r\n=1", "a\n=1", 'a"\r=1', "a,\r=1"])
+def test_no_line_break_in_a_text_begins_a_row(text: str) -> None:
+    found = list(reader.reader(io.StringIO(to_csv(pd.DataFrame({"note": [text]})), newline="")))
+    assert found == [["note"], [text.replace("\r\n", "\n").replace("\r", "\n")]]
+
+
 def test_numbers_have_as_many_digits_as_asked() -> None:
     frame = pd.DataFrame({"a": [1 / 3]})
     assert (to_csv(frame), to_csv(frame, 3)) == ("a\n0.3333333\n", "a\n0.333\n")

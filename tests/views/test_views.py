@@ -65,7 +65,7 @@ def test_a_report_shows_the_title_of_each_view_and_all_that_have_something_to_sh
     wanted = {
         plot.title
         for each in VIEWS
-        if each.section not in ("experiment", "comparison")
+        if each.section not in ("summary", "experiment", "comparison")
         for layer in analysis.selections(runs[0])
         for plot in each.plots(runs, context_of(layer))
         if plot.missing is None

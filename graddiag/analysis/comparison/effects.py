@@ -7,12 +7,20 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.comparison.metrics import FINAL_LOSS, METRICS, STEPS_TO_TARGET, Target
+from graddiag.analysis.comparison.metrics import (
+    CLIPPED_SHARE,
+    FINAL_LOSS,
+    METRICS,
+    SATURATION,
+    STEPS_TO_TARGET,
+    Target,
+)
 from graddiag.analysis.comparison.success import NO_INTERVAL, Criterion, SuccessRates
 from graddiag.analysis.intervals import FEWEST_PAIRS, LEVEL, Interval, highest_level, median, median_interval
-from graddiag.analysis.words import listed, number, plural
+from graddiag.analysis.words import listed, number, percent, plural
 
 SUCCESS: Final = "success"
+SHARES: Final = (SUCCESS, CLIPPED_SHARE, SATURATION)
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,23 @@ class Effect:
         if self.difference is None and not self.n:
             return "not known"
         return f"{'not finite' if self.difference is None else number(self.difference)} {self.range}"
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the values are shares of 1."""
+        return self.metric in SHARES
+
+    def text(self, value: float | None) -> str:
+        """One of the values in words: a share in percent."""
+        return percent(value) if self.is_share and value is not None and math.isfinite(value) else number(value)
+
+    @property
+    def estimate_text(self) -> str:
+        """``estimate``, of shares in percentage points: ``21.5 points [10.2, 33] (94%, n=5)``."""
+        if not self.is_share or self.difference is None:
+            return self.estimate
+        points = None if self.interval is None else (100 * self.interval[0], 100 * self.interval[1])
+        return f"{number(100 * self.difference)} points {replace(self, interval=points).range}"
 
     def _center(self, values: Sequence[float | None]) -> float | None:
         ranked = [value for each in values if (value := _ranked(self.metric, each, True)) is not None]

@@ -8,12 +8,14 @@ from typing import Final
 
 from graddiag.analysis.diagnosis.findings import (
     FINDING_NAMES,
+    MEASUREMENTS,
     NEUTRAL_FINDINGS,
     OUTCOME_FINDINGS,
     STRENGTHS,
     WIDTH,
     Advice,
     Finding,
+    Measurement,
     Note,
     in_order,
 )
@@ -149,6 +151,18 @@ class Diagnosis(Result):
             for each in self.findings
             if each is not self.lead and each.name not in (*OUTCOME_FINDINGS, *NEUTRAL_FINDINGS)
         )
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """What was measured and what was not: everything that a run may hold, then what else limits the diagnosis."""
+        lacking = {note.name: note.sentence for note in self.notes}
+        if "no-timesteps" in lacking:
+            lacking.setdefault("no-immediate-gradient", lacking["no-timesteps"])
+        if not self.basis.steps:
+            lacking.setdefault("no-optimizer", "No step was recorded.")
+        held = [Measurement(what, name not in lacking, lacking.get(name, "")) for name, what in MEASUREMENTS.items()]
+        rest = [Measurement("", False, note.sentence) for note in self.notes if note.name not in MEASUREMENTS]
+        return (*held, *rest)
 
     @property
     def worded_findings(self) -> list[tuple[Finding, str]]:

@@ -39,6 +39,7 @@ NoteName = Literal[
     "few-steps",
     "one-seed",
     "recording-stopped",
+    "resumed",
     "rows-missing",
     "no-timesteps",
     "no-immediate-gradient",
@@ -51,6 +52,17 @@ NoteName = Literal[
     "no-loss-reduction",
 ]
 Severity = Literal["severe", "warning", "info"]
+
+# what a run may hold, and the note that says it does not
+MEASUREMENTS: Final[dict[NoteName, str]] = {
+    "no-loss": "Loss",
+    "no-norms": "Gradient norm",
+    "no-timesteps": "Gradient at each timestep",
+    "no-immediate-gradient": "Immediate gradient",
+    "no-gates": "Gates and activations",
+    "no-snapshots": "Snapshots of units",
+    "no-optimizer": "Learning rate",
+}
 
 # in the order in which findings of one severity stand: the nearer to the cause, the earlier
 FINDING_NAMES: Final[tuple[FindingName, ...]] = get_args(FindingName)
@@ -198,6 +210,15 @@ class Note:
 
     def __str__(self) -> str:
         return "\n".join(wrapped(f"- {self.sentence}", hang=2))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Something that a run may hold: whether it does, and where it does not the sentence of its note."""
+
+    what: str
+    measured: bool
+    sentence: str = ""
 
 
 def in_order(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -37,6 +37,7 @@ _TITLES: Final = {
     schema.EVENT_LAYER_ADDED: "layer added to the model",
     schema.EVENT_GAIN_MISSING: "transport gain missing",
     schema.EVENT_GRADIENT_CHANGED: "gradient changed between backward passes",
+    schema.EVENT_RESUMED: "training resumed",
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.diagnosis.causes.resumption import resumed_steps
 from graddiag.analysis.diagnosis.causes.summary import healthy, not_measured, of_outcome, unknown
 from graddiag.analysis.diagnosis.context import DiagnosticContext, diagnostic_context
 from graddiag.analysis.diagnosis.diagnose import Basis, Diagnosis, diagnosis
@@ -35,6 +36,8 @@ def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
             f"of the norm from {t.history + 1} on.",
         )
     yield Note("one-seed", "One run is one seed: `graddiag compare` shows whether other seeds do the same.")
+    if (resumed := _resumed(measured)) is not None:
+        yield Note("resumed", resumed)
     missing = measured.run.manifest.missing
     if missing:
         more = f" {plural(len(missing) - 1, 'other range')} of rows is missing too." if len(missing) > 1 else ""
@@ -42,6 +45,27 @@ def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
     stopped = measured.events.get(schema.EVENT_RECORDING_STOPPED)
     if stopped is not None:
         yield Note("recording-stopped", f"A part of the recording stopped early: {stopped}")
+
+
+def _resumed(measured: DiagnosticContext) -> str | None:
+    """Where the training was resumed, and what differs from the processes before."""
+    manifest, steps = measured.run.manifest, resumed_steps(measured)
+    if not len(steps):
+        return None
+    if manifest.began_at == steps[0]:
+        return (
+            f"The run begins at step {steps[0]:,}, where the training was resumed: its steps before are in another run."
+        )
+    before = manifest.earlier[-1] if manifest.earlier else manifest
+    pairs = [(before.environment, manifest.environment), (before.versions, manifest.versions)]
+    changed = [
+        f"{name} {old[name]} before, {new[name]} now"
+        for old, new in pairs
+        for name in old
+        if old[name] != new.get(name, old[name])
+    ]
+    other = f" Since then it differs: {', '.join(changed)}." if changed else ""
+    return f"The training was resumed at step {', '.join(f'{step:,}' for step in steps)}.{other}"
 
 
 def _about_tables(measured: DiagnosticContext) -> Iterator[Note]:

@@ -21,7 +21,7 @@ from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, State
 from graddiag.tracing.custom.passes import CellPass
 from graddiag.tracing.custom.replay import CallWatch
 from graddiag.tracing.custom.sequence import CellTrace
-from graddiag.tracing.state_graph import StateGraph, Way
+from graddiag.tracing.state_graph import StateGraph, StatePath
 
 Guard = Callable[[str, Callable[[], None]], None]
 """Runs a piece of graddiag's own work for the cell named, and handles an error in it."""
@@ -176,45 +176,45 @@ class CellHooks:
             return  # of vmap or torch.func.grad: it has no storage to keep
         self._counts[name] += 1
         self._order[record] = len(self._order)
-        way = self._link(record, given)
+        path = self._link(record, given)
         detached = {key: map_tree(value, Tensor.detach) for key, value in bound.arguments.items()}
         own = BoundArguments(form.signature, OrderedDict(detached))
         device = given[0].device if given else _device(args, self._modules[name])
         surroundings, versions = self._watches[name].before(device)
-        call = ObservedCellCall(record, form, own, versions_of(own), form.given(own), surroundings, way)
+        call = ObservedCellCall(record, form, own, versions_of(own), form.given(own), surroundings, path)
         record.call = weakref.ref(call)
         call.buffer_versions = versions
         self._running.calls[-1] = call
-        if way is not None and not way.direct and way.missing is None:
-            way.at_gradient(_Crossing(self, call))
+        if path is not None and not path.direct and path.missing is None:
+            path.at_gradient(_Crossing(self, call))
 
-    def _link(self, record: CellRecord, given: list[Tensor]) -> Way | None:
+    def _link(self, record: CellRecord, given: list[Tensor]) -> StatePath | None:
         """How the state depends on what earlier calls returned; the call carries on from the last of these."""
         record.given = tuple(each.shape for each in given)
         ends = self._returned.get(record.name, set())
         if given and any(each.grad_fn is None and not each.requires_grad and _at(each) in ends for each in given):
             self.detached[record.name] += 1
-        way = self._graph.way(record.name, given)
+        path = self._graph.path(record.name, given)
         for leaf, each in enumerate(given):
             self._graph.note(record.name, StateKey(record, "given", leaf), each)
-        keys = [cast(StateKey, key) for key in way.sources]
+        keys = [cast(StateKey, key) for key in path.sources]
         returned = [key for key in keys if key.side == "returned"]
         if not returned:
             return None
         source = max((key.record for key in returned), key=lambda each: each.index)
         if source.is_followed:
             return None
-        self._settle(source, way, given)
+        self._settle(source, path, given)
         source.is_followed = True
         record.source, record.position = source, source.position + 1
-        return way
+        return path
 
-    def _settle(self, source: CellRecord, way: Way, given: list[Tensor]) -> None:
+    def _settle(self, source: CellRecord, path: StatePath, given: list[Tensor]) -> None:
         """The next state of ``source`` is what this call was given, where nothing else was said."""
         call = None if source.call is None else source.call()
         if call is None or call.form.call.result is not None:
             return
-        leaves = [_leaf_of(source, way, place) for place in range(len(given))]
+        leaves = [_leaf_of(source, path, place) for place in range(len(given))]
         if None not in leaves:
             call.choose(cast(list[int], leaves))
         elif call.state is None:
@@ -289,10 +289,10 @@ def _reason(trace: CellTrace) -> str | None:
     )
 
 
-def _leaf_of(source: CellRecord, way: Way, place: int) -> int | None:
+def _leaf_of(source: CellRecord, path: StatePath, place: int) -> int | None:
     """Which tensor that ``source`` returned a state is, without an operation in between; None where it is none."""
-    root = way.roots[place]
-    keys = () if root is None else way.ends.get(root, ())
+    root = path.roots[place]
+    keys = () if root is None else path.ends.get(root, ())
     own = (key for key in keys if isinstance(key, StateKey) and key.record is source and key.side == "returned")
     return next((key.leaf for key in own), None)
 

@@ -14,7 +14,7 @@ from graddiag.schema import TraceKey
 from graddiag.tracing.custom.cell_call import CellForm, map_tree, tensors_in
 from graddiag.tracing.custom.replay import Surroundings
 from graddiag.tracing.custom.sequence import CellStep, CellTrace, exactness
-from graddiag.tracing.state_graph import Way
+from graddiag.tracing.state_graph import StatePath
 
 
 class StateKey(NamedTuple):
@@ -79,7 +79,7 @@ class CellRecord:
 class ObservedCellCall:
     """A call that waits for its gradient, with all that it takes to call it again.
 
-    given: the tensors of the state it was given, detached. way: how they depend on earlier states; None where they do
+    given: the tensors of the state it was given, detached. path: how they depend on earlier states; None where they do
     not. leaves: every tensor that it returned, as it was; live: which of them have a graph. state: the leaves that are
     the next state, in order; None where that is not known yet. grads: by leaf, of the backward pass under way.
     """
@@ -90,7 +90,7 @@ class ObservedCellCall:
     versions: list[int]
     given: list[Tensor]
     surroundings: Surroundings
-    way: Way | None = None
+    path: StatePath | None = None
     buffer_versions: dict[tuple[str, str], int] = field(default_factory=dict)
     output: Any = None
     leaves: list[Tensor] = field(default_factory=list)

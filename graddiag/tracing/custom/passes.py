@@ -21,7 +21,7 @@ from graddiag.tracing.custom.observed import CellRecord, ObservedCellCall, State
 from graddiag.tracing.custom.replay import Replica, generators_kept
 from graddiag.tracing.custom.sequence import CallJacobian, CellStep, less
 from graddiag.tracing.norms import norm
-from graddiag.tracing.state_graph import Way
+from graddiag.tracing.state_graph import StatePath
 
 _SEVERAL: Final = "the state that a call was given depends on several earlier ones at once"
 
@@ -182,53 +182,55 @@ def _sent_on(call: ObservedCellCall, given: tuple[Tensor, ...] | None) -> _Sent:
         return _Sent(None, ())
     if given is None:
         return _Sent(None, None)
-    if call.record.source is None or call.way is None:
+    if call.record.source is None or call.path is None:
         return _Sent(given, ())  # to a state that no call of the sequence has returned
     try:
-        return _Sent(*_along(call.record.source, call.way, given))
+        return _Sent(*_along(call.record.source, call.path, given))
     except UnsupportedError:
-        beside = any(key.side == "given" for key in _keys(call.way) if key.record is call.record.source)
+        beside = any(key.side == "given" for key in _keys(call.path) if key.record is call.record.source)
         return _Sent(None, None if beside else ())
 
 
-def _along(source: CellRecord, way: Way, given: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """``given`` sent along the way: to the state that the source returned, and past it to the one it was given."""
-    if unwanted := several(source, way):
+def _along(
+    source: CellRecord, path: StatePath, given: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """``given`` sent along the path: to the state that the source returned, and past it to the one it was given."""
+    if unwanted := several(source, path):
         raise UnsupportedError(unwanted)
     found: dict[tuple[str, int], Tensor] = {}
-    for key, grad in way.send_back(list(given)).items():
+    for key, grad in path.send_back(list(given)).items():
         assert isinstance(key, StateKey)
         if key.record is source:
             found[key.side, key.leaf] = grad
     onward = tuple(_or_zeros(found.get(("returned", leaf)), shape, given[0]) for leaf, shape in source.returned)
-    if not any(key.side == "given" and key.record is source for key in _keys(way)):
+    if not any(key.side == "given" and key.record is source for key in _keys(path)):
         return onward, ()
     past = (_or_zeros(found.get(("given", leaf)), shape, given[0]) for leaf, shape in enumerate(source.given))
     return onward, tuple(past)
 
 
-def several(source: CellRecord, way: Way) -> str | None:
-    """Why a way that leads to more than one call gives no gain; None where it leads to ``source`` alone."""
+def several(source: CellRecord, path: StatePath) -> str | None:
+    """Why a path that leads to more than one call gives no gain; None where it leads to ``source`` alone."""
     state = {leaf for leaf, _ in source.returned}
-    for keys in way.ends.values():
+    for keys in path.ends.values():
         own = [key for key in keys if isinstance(key, StateKey) and key.record is source]
         if not any(key.side == "given" or key.leaf in state for key in own):
             return _SEVERAL
     return None
 
 
-def _keys(way: Way) -> list[StateKey]:
-    return [key for key in way.sources if isinstance(key, StateKey)]
+def _keys(path: StatePath) -> list[StateKey]:
+    return [key for key in path.sources if isinstance(key, StateKey)]
 
 
 def _rows_along(
     call: ObservedCellCall, rows: tuple[Tensor, ...]
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]] | None:
     """``_along`` for several gradients at once, [K, ...] each."""
-    source, way = call.record.source, call.way
-    if source is None or way is None:
+    source, path = call.record.source, call.path
+    if source is None or path is None:
         return None
-    each = [_along(source, way, row) for row in zip(*(part.unbind() for part in rows), strict=True)]
+    each = [_along(source, path, row) for row in zip(*(part.unbind() for part in rows), strict=True)]
     onward, past = (tuple(torch.stack(part) for part in zip(*side, strict=True)) for side in zip(*each, strict=True))
     return onward, past
 
@@ -242,7 +244,7 @@ def _added(a: tuple[Tensor, ...], b: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 
 def _way_reason(call: ObservedCellCall) -> str:
-    source, way = call.record.source, call.way
-    if source is None or way is None:
+    source, path = call.record.source, call.path
+    if source is None or path is None:
         return "what the next call sends past this one is not known"
-    return several(source, way) or way.missing or "what the next call sends past this one is not known"
+    return several(source, path) or path.missing or "what the next call sends past this one is not known"

@@ -1,6 +1,7 @@
 """Arms against arms: pairs by seed, effects with intervals, settings, and where pairs part."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -73,7 +74,11 @@ def test_five_pairs_have_the_range_of_their_differences_at_its_own_level() -> No
     found = effect(compare(pairs(5)))
     assert (found.n, found.note, found.level) == (5, "", 0.9375)
     assert found.interval == pytest.approx((-0.9, -0.5))
-    assert found.estimate == "-0.7 [-0.9, -0.5] (94%, n=5)"
+    assert found.estimate == found.estimate_text == "-0.7 [-0.9, -0.5] (94%, n=5)"
+    shares = replace(found, metric="clipped_share")
+    assert shares.estimate_text == "-70 points [-90, -50] (94%, n=5)"
+    assert [shares.text(value) for value in (0.215, None, 0.0)] == ["21.5%", "not known", "0%"]
+    assert found.text(0.215) == "0.215"
     assert compare(pairs(5)).caption == (
         "Against clip off, clip on lowers the final loss: median difference -0.7 [-0.9, -0.5] (94%, n=5)."
     )

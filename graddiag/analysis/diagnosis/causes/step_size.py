@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from graddiag import schema
+from graddiag.analysis.diagnosis.causes.resumption import worse_since_resumed
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Strength
@@ -186,7 +187,7 @@ def _faded(measured: DiagnosticContext) -> tuple[str, Advice] | None:
 
 
 def changed_during_training(measured: DiagnosticContext) -> Finding | None:
-    """What else changed at the step at which the loss got worse: the learning rate, the batch size, the length."""
+    """What else changed at the step at which the loss got worse: the process, the learning rate, the data."""
     o = measured.outcome
     if (
         o.since is None
@@ -196,6 +197,9 @@ def changed_during_training(measured: DiagnosticContext) -> Finding | None:
         return None
     if not measured.recorded.size or o.since <= measured.history.steps[min(10, len(measured.history.steps) - 1)]:
         return None
+    resumed = worse_since_resumed(measured, o.since)
+    if resumed is not None:
+        return resumed
     rose = _rate_jump(measured, o.since)
     if rose is not None:
         step, before, after = rose

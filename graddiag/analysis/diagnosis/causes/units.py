@@ -126,6 +126,11 @@ class SaturationCause:
         return int(self.steps[after if after < len(self.steps) else int((self.shares >= limit).argmax())])
 
 
+def saturation(measured: DiagnosticContext) -> list[SaturationCause]:
+    """The saturated share of each gate of each layer; of a gate that keeps the state that of the shut side alone."""
+    return [each for layer in measured.selections for each in _shares(measured, layer)]
+
+
 def saturated(measured: DiagnosticContext) -> Finding | None:
     """The most saturated gate, if it is beyond the threshold. A cause where it was so from the first step on; later it
     is what large updates made of it.
@@ -134,7 +139,7 @@ def saturated(measured: DiagnosticContext) -> Finding | None:
     relu, whose zeros are its nature.
     """
     limit = measured.thresholds.saturated
-    found = [each for layer in measured.selections for each in _shares(measured, layer) if each.typical >= limit]
+    found = [each for each in saturation(measured) if each.typical >= limit]
     if not found:
         return None
     worst = max(found, key=lambda each: each.typical)

@@ -11,6 +11,7 @@ _BLOCKS: Final = 20
 _LEAST_BLOCK: Final = 3  # values; fewer make no level
 _NORMAL: Final = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 _MEDIAN: Final = 1.2533  # standard error of a median over that of a mean
+_FAR: Final = 4.0  # standard deviations of a value from its level
 _LATE: Final = 0.4  # the last share of a training whose trend is the late trend
 _SURE: Final = 3.0  # standard errors that a trend differs from 0 by
 
@@ -20,8 +21,8 @@ class Course:
     """Of values of which less is better, over n steps in up to 20 blocks of equally many.
 
     start: the first value, before anything was learned; start_noise: the spread of values in the calmer blocks, since a
-    training that went wrong is noisier than it began. levels [B]: medians of the blocks,
-    which begin at block_steps; error: the standard error of one, best_error: of the lowest one, by the noise of the
+    training that went wrong is noisier than it began. levels [B]: means of the blocks without their spikes;
+    they begin at block_steps; error: the standard error of one, best_error: of the lowest one, by the noise of the
     noisier blocks. noise: the standard deviation of a single value about
     its level. last: the median of the last two levels' values; peak: the highest level. late_change: what the level
     changes by over the last 40% of the steps, by a straight line, and its error.
@@ -53,9 +54,9 @@ class Course:
 
     @property
     def late(self) -> tuple[float, float]:
-        """The median of the last 40% of the values, and its standard error."""
+        """The level of the last 40% of the values, and its standard error."""
         part = self.values[-max(1, int(np.ceil(_LATE * len(self.values)))) :]
-        return float(np.median(part)), float(self.few * _MEDIAN * self.noise / np.sqrt(len(part)))
+        return _level(part, self.noise), float(self.few * _MEDIAN * self.noise / np.sqrt(len(part)))
 
     @property
     def few(self) -> float:
@@ -118,13 +119,23 @@ class Course:
 def course(steps: Ints, values: Floats) -> Course:
     """The course of finite ``values`` [n] at ``steps`` [n], n at least 1."""
     blocks = np.array_split(np.arange(len(values)), max(1, min(_BLOCKS, len(values) // _LEAST_BLOCK)))
-    levels = np.array([np.median(values[block]) for block in blocks])
     noise, start_noise, most = _noise(values, blocks)
+    levels = np.array([_level(values[block], noise) for block in blocks])
     error = _MEDIAN * noise / np.sqrt(len(values) / len(blocks))
     change, change_error = _late(levels, error)
     starts = steps[[int(block[0]) for block in blocks]]
     best_error = float(_MEDIAN * max(noise, most) / np.sqrt(len(values) / len(blocks)))
     return Course(steps, values, starts, levels, noise, start_noise, float(error), best_error, change, change_error)
+
+
+def _level(part: Floats, noise: float) -> float:
+    """The mean of ``part``, of which values farther than ``_FAR`` times the noise from the median count as that far.
+
+    A median is no level where values are few and coarse, as the error of a batch of 10 is, nor where they are skewed,
+    as squared errors are: what guessing has is a mean. Spikes are no part of a level.
+    """
+    middle = float(np.median(part))
+    return float(np.clip(part, middle - _FAR * noise, middle + _FAR * noise).mean())
 
 
 def _noise(values: Floats, blocks: list[Ints]) -> tuple[float, float, float]:

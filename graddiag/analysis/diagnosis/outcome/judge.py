@@ -13,6 +13,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.diagnosis.outcome import words
 from graddiag.analysis.diagnosis.outcome.course import Course, course
+from graddiag.analysis.diagnosis.outcome.goals import by_goal, fell, memorized
 from graddiag.analysis.diagnosis.outcome.levels import (
     FINE,
     Detail,
@@ -21,9 +22,6 @@ from graddiag.analysis.diagnosis.outcome.levels import (
     beats,
     by_loss,
     by_reference,
-    late_course,
-    lost_gain,
-    most_gone,
 )
 from graddiag.analysis.diagnosis.outcome.measures import (
     Measure,
@@ -31,6 +29,7 @@ from graddiag.analysis.diagnosis.outcome.measures import (
     constant_loss,
     explained_of,
     goal_of,
+    held_out_loss_of,
     loss_of,
     no_measure,
 )
@@ -122,11 +121,42 @@ def _deciding(run: Run, t: Thresholds) -> Measure | None:
     """The goal; but what the model explains where nothing was learned in training and the goal has no reference: what
     is not learned in training cannot be held out."""
     goal, explained = goal_of(run), explained_of(run)
-    if goal is None or goal.reference is not None or explained is None:
+    if goal is not None and (worse := _worse_than_untrained(run, goal, t)) is not None:
+        return worse
+    if goal is not None and goal.reference is not None:
+        return _finer(run, goal, explained, t)
+    if goal is None or explained is None:
         return goal or explained
     fits = course(explained.steps, explained.values)
-    trained = beats(explained, fits, t) or beats(explained, fits, t, best=True) or _fell(run, t)
+    trained = beats(explained, fits, t) or beats(explained, fits, t, best=True) or fell(run, t)
     return goal if trained or _beats_constant(run, goal, t) else explained
+
+
+def _worse_than_untrained(run: Run, goal: Measure, t: Thresholds) -> Measure | None:
+    """A held-out loss beside a held-out goal of another kind, if it ends worse than that of the untrained net while
+    most of the training loss is gone: it overfits, even where the share of right answers hardly moves."""
+    loss = loss_of(run)
+    if not goal.held_out or goal.declared or goal.sign > 0 or loss is None:
+        return None
+    other = held_out_loss_of(run)
+    if other is None or not memorized(course(loss.steps, loss.values), t):
+        return None
+    found = course(other.steps, other.values)
+    return other if found.last - found.start > t.loss_noise * found.few * (found.noise + found.error) else None
+
+
+def _finer(run: Run, goal: Measure, explained: Measure | None, t: Thresholds) -> Measure:
+    """The goal; but the loss where the goal is barely better than guessing and the loss is known to be no better: an
+    error is counted on few samples, and the loss of each step says more."""
+    assert goal.reference is not None
+    found, loss = course(goal.steps, goal.values), explained or loss_of(run)
+    if loss is None or loss.reference is None or not by_reference(goal, found, found, goal.reference, t).fine:
+        return goal
+    share = goal.values.min() >= -1 and goal.values.max() <= 1
+    room = max(abs(goal.reference), 1 - abs(goal.reference) if share else 0.0)
+    if goal.reference - found.late[0] > _BARELY * room:
+        return goal
+    return goal if _judge(run, loss, loss_of(run), t).fine else loss
 
 
 def _beats_constant(run: Run, goal: Measure, t: Thresholds) -> bool:
@@ -137,12 +167,6 @@ def _beats_constant(run: Run, goal: Measure, t: Thresholds) -> bool:
     found = course(goal.steps, goal.values)
     lasting = min(-found.last, *(-goal.values[-_LASTING:]))
     return lasting - most > max(_BARELY, t.loss_noise * found.few * found.error)
-
-
-def _fell(run: Run, t: Thresholds) -> bool:
-    """Whether the training loss is far below that of a constant prediction."""
-    loss, known = loss_of(run), constant_loss(run)
-    return loss is not None and known is not None and most_gone(course(loss.steps, loss.values), known[0], t)
 
 
 def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
@@ -195,7 +219,7 @@ def _judge(run: Run, measure: Measure, loss: Measure | None, t: Thresholds) -> J
     if measure.kind == "loss" and (why := no_measure(run, found)):
         return Judgement("unknown", why)
     if measure.kind == "goal":
-        return _by_goal(run, measure, found, moved, t)
+        return by_goal(run, measure, found, moved, t)
     if measure.kind == "explained" and moved is not None and _same_targets(run, moved):
         return by_loss(moved, t)
     if measure.kind == "explained":
@@ -216,79 +240,11 @@ def _by_loss_beside(run: Run, explained: Measure, found: Course, moved: Course |
     constant prediction the user may know more than few batches tell."""
     known, given = constant_loss(run), chance_of(run)
     if known is not None and given is not None and given < known[0]:
+        explained = replace(explained, reference=given / known[0], reference_name="chance")
         known = given, known[1]
     if known is None or moved is None:
-        return by_reference(explained, found, found, 1.0, t)
+        return by_reference(explained, found, found, explained.reference or 1.0, t)
     return by_reference(explained, found, moved, known[0], t, spread=known[1])
-
-
-def _by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
-    """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
-    if measure.reference is not None:
-        judged = by_reference(measure, found, found, measure.reference, t)
-        learned = beats(measure, found, t, best=True)
-        return (_overfits(measure, found, moved, t) if learned else None) or judged
-    span, explained = found.start - found.best, explained_of(run)
-    fits = None if explained is None else course(explained.steps, explained.values)
-    trained = explained is not None and fits is not None and (beats(explained, fits, t) or _fell(run, t))
-    sure = t.loss_noise * max(found.few * (found.noise + found.error), found.best_spread)
-    if span <= max(sure, t.goal_least * abs(found.start)):
-        if _regained(measure, found) and (trained or (moved is not None and _memorized(moved, t))):
-            return Judgement("learned", "recovered")
-        if moved is not None and _just_rising(found, t) and _memorized(moved, t):
-            return Judgement("learning")
-        no_better = found.start - found.last < max(span / 2, _BARELY * abs(found.start))
-        if measure.held_out and no_better and moved is not None and _memorized(moved, t):
-            return Judgement("overfits", "never-better", found.best_step)
-        if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
-            overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
-            return overfits or Judgement("diverged", "rose", found.above_since(found.start))
-        return Judgement("learned", "near-floor") if trained else Judgement("stuck", "never-fell", int(found.steps[0]))
-    overfits = _overfits(measure, found, moved, t)
-    if overfits is not None:
-        return overfits
-    return lost_gain(found, span, t) or late_course(found, span, t)
-
-
-def _regained(measure: Measure, found: Course) -> bool:
-    """Whether a share of which more is better (recall, accuracy) fell by more than half after the start and is near its
-    bound 1 at the end. An untrained net has it so by calling all inputs alike, until it begins to tell them apart."""
-    quality = measure.sign * found.levels
-    if measure.sign > 0 or measure.values.min() < -1 or measure.values.max() > 0:
-        return False
-    lasting = min(float(quality[-1]), *(measure.sign * measure.values[-_LASTING:]))
-    return lasting >= _NEAR_BOUND and float(quality.min()) < lasting / 2
-
-
-def _just_rising(found: Course, t: Thresholds) -> bool:
-    """Of few values: whether they were level for most of the run and end well beyond the noise of that."""
-    rise = found.start - found.last
-    few = len(found.levels) <= _FEW_LEVELS
-    return (
-        few
-        and found.best_block == len(found.levels) - 1
-        and rise > max(t.loss_noise * found.start_noise, t.goal_least * abs(found.start))
-    )
-
-
-def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:
-    """Held-out measures that get worse for good while the training loss does not rise."""
-    if not measure.held_out or moved is None or found.best_block >= len(found.levels) - 1:
-        return None
-    worse, span = found.last - found.best, max(found.start, found.last) - found.best
-    enough = max(2 * t.loss_noise * found.error, 0.05 * span, 0.02 * abs(found.best))
-    at = int(np.searchsorted(moved.block_steps, found.best_step, side="right"))
-    at_best = float(moved.levels[max(at - 1, 0)])
-    rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
-    if worse <= enough or rises:
-        return None
-    return Judgement("overfits", None, found.best_step)
-
-
-def _memorized(moved: Course, t: Thresholds) -> bool:
-    """Whether most of the training loss is gone, surely: of a model that was good from the start it is not."""
-    gone = moved.start - moved.last
-    return gone > max(_MOST * abs(moved.start), t.loss_noise * (moved.start_noise + moved.error))
 
 
 def _told(run: Run, source: Source, judged: Judgement, measure: Measure | None) -> Outcome:

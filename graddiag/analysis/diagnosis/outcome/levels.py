@@ -54,7 +54,7 @@ def by_reference(
     """Against a constant prediction or guessing: whether it is better, by the ``measure`` or by the many more values of
     the ``path``, in whose units that has ``reference``, with the error ``spread``; how it moved, by the path."""
     now = beats(measure, found, t) or (path is not found and _below(path, reference, spread, t))
-    ever = now or beats(measure, found, t, best=True)
+    ever = now or beats(measure, found, t, best=True) or (path is not found and _was_below(path, reference, spread, t))
     span = reference - path.best
     lost = lost_gain(path, span, t) if ever and span > 0 else None
     if lost is not None:
@@ -66,7 +66,7 @@ def by_reference(
         unsure = never.detail in ("at-chance", "constant-prediction") and _may_beat(measure, found)
         return Judgement("unknown", "not-significant") if unsure else never
     late = late_course(path, max(span, path.error), t)
-    if late.name == "learned" and reference - path.start > span / 2:
+    if late.name == "learned" and reference - max(path.start, float(path.levels[0])) > span / 2:
         return Judgement("learned", "near-floor")
     return late
 
@@ -82,7 +82,8 @@ def beats(measure: Measure, found: Course, t: Thresholds, *, best: bool = False)
     late = measure.reference - level > max(measure.least, t.loss_noise * error)
     lasting = max(found.last, found.before_last)
     now = measure.reference - lasting > max(measure.least, t.loss_noise * found.few * found.error)
-    return now or (late and min(found.last, found.before_last) < measure.reference)
+    lately = (found.last + found.before_last) / 2  # nearer to the late values than to the reference
+    return now or (late and lately < (level + measure.reference) / 2)
 
 
 def _may_beat(measure: Measure, found: Course) -> bool:
@@ -96,11 +97,11 @@ def _may_beat(measure: Measure, found: Course) -> bool:
 
 
 def _falls_below(path: Course, reference: float, t: Thresholds) -> bool:
-    """Whether the losses fall significantly and the last two levels are below the reference: a training that stays at a
-    constant prediction does not pass it."""
+    """Whether the losses fall significantly, and the last two levels are below the reference and the first loss: a
+    training that stays at a constant prediction does not pass it."""
     lasting = max(path.last, path.before_last)
     gap = max(0.01 * abs(reference), path.error)
-    return path.improving and -path.late_change > 2 * gap and reference - lasting > gap
+    return path.improving and lasting < path.start and -path.late_change > 2 * gap and reference - lasting > gap
 
 
 def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
@@ -109,6 +110,12 @@ def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool
     return most_gone(path, reference, t) or reference - level > max(
         0.01 * abs(reference), t.loss_noise * float(np.hypot(error, spread))
     )
+
+
+def _was_below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
+    """Whether the best losses surely were less than half of the reference."""
+    error = 2 * t.loss_noise * float(np.hypot(path.best_spread, spread))
+    return path.best + error < _MOST * reference
 
 
 def most_gone(path: Course, reference: float, t: Thresholds) -> bool:

@@ -30,6 +30,8 @@ _NAMES: Final = (
     (re.compile(r"(?:^|[_/.\- ])(?:error|err|wer|cer)(?:$|[_/.\- ])"), False),
 )
 _MOST_NATS: Final = 20.0  # a loss above it is none of a number of classes
+_STRAIGHT: Final = 0.99  # a correlation
+_TOGETHER: Final = 0.7
 _FEW: Final = 4  # values of a measure say nothing about a course
 
 
@@ -82,6 +84,13 @@ def goal_of(run: Run) -> Measure | None:
                 if found is not None:
                     return found
     return None
+
+
+def held_out_loss_of(run: Run) -> Measure | None:
+    """A held-out loss or error that was logged under a usual name; None without one."""
+    pattern = _NAMES[1][0]
+    found = (_goal(run, name, False, declared=False) for name in scalar_names(run) if pattern.search(name.lower()))
+    return next((each for each in found if each is not None), None)
 
 
 def _better(config: Mapping[str, Any], name: str) -> bool:
@@ -191,19 +200,24 @@ def no_measure(run: Run, found: Course) -> Literal["not-a-measure"] | None:
 
 
 def _weighed(run: Run, found: Course) -> bool:
-    """Whether a logged weight of the loss (beta, temperature, ...) changes and the loss rises with it."""
-    if found.last <= found.best + 2 * found.error:
-        return False
+    """Whether a logged weight of the loss (beta, temperature, ...) changes, and the loss rises with it, or is a
+    straight line of one that falls. A weight that rises can only add to the loss: what is gone of it was learned."""
     for name in words.WEIGHTS:
         steps, values = scalar(run, name)
-        if len(values) > 3 and np.ptp(values) > 1e-3 * np.abs(values).max() and _together(found, steps, values):
+        if len(values) < _FEW or np.ptp(values) <= 1e-3 * np.abs(values).max():
+            continue
+        if values[-1] < values[0] and _correlation(found, 0, steps, values) > _STRAIGHT:
+            return True
+        gone = values[-1] > values[0] and found.last < found.start / 2
+        rises = found.last > found.best + 2 * found.error
+        if rises and not gone and abs(_correlation(found, found.best_block, steps, values)) > _TOGETHER:
             return True
     return False
 
 
-def _together(found: Course, steps: Ints, values: Floats) -> bool:
-    along = np.interp(found.block_steps[found.best_block :], steps, values)
-    levels = found.levels[found.best_block :]
+def _correlation(found: Course, first: int, steps: Ints, values: Floats) -> float:
+    """Of the levels from block ``first`` on with a scalar; 0 where either is constant or there are few."""
+    along, levels = np.interp(found.block_steps[first:], steps, values), found.levels[first:]
     if len(levels) < 3 or np.ptp(along) == 0 or np.ptp(levels) == 0:
-        return False
-    return abs(float(np.corrcoef(along, levels)[0, 1])) > 0.7
+        return 0.0
+    return float(np.corrcoef(along, levels)[0, 1])

@@ -10,6 +10,7 @@ from graddiag.run import Run, numbers
 _FEW: Final = 10  # updates that a GradScaler skips while its scale settles, and more
 _MOST: Final = 0.5  # of the steps, or of the entries of a gradient
 _ALL: Final = 0.9
+_HARDLY: Final = 0.01  # of the weights
 _SOME: Final = 64  # recorded steps, evenly spaced, are enough to see that entries are always 0
 
 
@@ -39,12 +40,21 @@ def without_gradient(run: Run) -> bool:
 
 def partly_trained(run: Run) -> bool:
     """Whether for certain a part of the model is not trained as meant: a recurrent module gets no gradient, or entries
-    that underflow; or what is left of the gradient after clipping is divided by the scale of a GradScaler."""
+    that underflow; the state is detached inside a step; or what is left of the gradient after clipping is divided by
+    the scale of a GradScaler."""
     unreached = numbers(run.read(schema.TABLE_STEPS, columns=[schema.UNREACHED_MODULES])[schema.UNREACHED_MODULES])[0]
     if len(unreached) and float((unreached > 0).mean()) >= _MOST:
         return True
-    where = {schema.KIND: schema.EVENT_CLIP_BEFORE_UNSCALE}
+    where = {schema.KIND: [schema.EVENT_CLIP_BEFORE_UNSCALE, schema.EVENT_STATE_DETACHED]}
     return len(run.read(schema.TABLE_EVENTS, columns=[schema.STEP], where=where)) > 0 or underflowed(run) is not None
+
+
+def hardly_moved(run: Run) -> bool:
+    """Whether the updates of all steps together are less than 1% of the weights: what is measured is the net as it
+    began. Of steps that were not recorded the updates are taken to be as those of recorded ones."""
+    ratios = numbers(run.read(schema.TABLE_STEPS, columns=[schema.UPDATE_RATIO])[schema.UPDATE_RATIO])[0]
+    known = ratios[np.isfinite(ratios)]
+    return len(known) > 0 and float(known.mean()) * len(ratios) < _HARDLY
 
 
 def in_float16(run: Run) -> bool:

@@ -93,7 +93,7 @@ def sentence(
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "constant-prediction"): f"{went} and stays there{at}: that is what a constant prediction reaches"
         + (f" ({number(reference)})." if reference is not None else "."),
-        ("stuck", "barely"): f"{went}{below}: next to nothing, and a part of the model is not trained.",
+        ("stuck", "barely"): f"{went}{below}: next to nothing, and a part of the gradient is missing.",
         ("stuck", "slow"): f"{went}, still worse than a constant prediction"
         + (f" ({number(reference)})." if reference is not None else "."),
         ("stuck", "never-fell"): f"{went}: it did not improve.",

@@ -1,0 +1,133 @@
+"""The outcome by what the user wants: a goal that was named, or logged under a usual name."""
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from graddiag.analysis.diagnosis.outcome.course import Course, course
+from graddiag.analysis.diagnosis.outcome.levels import (
+    Judgement,
+    beats,
+    by_reference,
+    late_course,
+    lost_gain,
+    most_gone,
+)
+from graddiag.analysis.diagnosis.outcome.measures import Measure, constant_loss, explained_of, loss_of
+from graddiag.analysis.diagnosis.outcome.untrained import hardly_moved
+from graddiag.analysis.thresholds import Thresholds
+from graddiag.run import Run
+
+_MOST: Final = 0.5  # of the loss
+_LASTING: Final = 3  # values at the end
+_NEAR_BOUND: Final = 0.9  # of a share
+_FEW_LEVELS: Final = 5  # made of fewer than 20 values
+_BARELY: Final = 0.1  # of the first value
+
+
+def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
+    """By what the user wants; whether that is better than a constant prediction is known by the training loss."""
+    if measure.reference is not None:
+        judged = by_reference(measure, found, found, measure.reference, t)
+        learned = beats(measure, found, t, best=True)
+        return (_overfits(measure, found, moved, t) if learned else None) or _with_loss(judged, measure, moved, t)
+    span, explained = found.start - found.best, explained_of(run)
+    fits = None if explained is None else course(explained.steps, explained.values)
+    trained = explained is not None and fits is not None and (beats(explained, fits, t) or fell(run, t))
+    sure = t.loss_noise * max(found.few * (found.noise + found.error), found.best_spread)
+    if span <= max(sure, t.goal_least * abs(found.start)):
+        if _regained(measure, found) and (trained or (moved is not None and memorized(moved, t))):
+            return Judgement("learned", "recovered")
+        if moved is not None and _just_rising(found, t) and memorized(moved, t):
+            return Judgement("learning")
+        if _climbs(found, t):
+            return Judgement("learning")
+        no_better = found.start - found.last < max(span / 2, _BARELY * abs(found.start))
+        if measure.held_out and no_better and moved is not None and memorized(moved, t):
+            return Judgement("overfits", "never-better", found.best_step)
+        if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
+            overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
+            return overfits or Judgement("diverged", "rose", found.above_since(found.start))
+        if trained and not (hardly_moved(run) and fits is not None and fits.last > _MOST):
+            return Judgement("learned", "near-floor")
+        if run.manifest.began_at:  # resumed or fine-tuned: it need not improve
+            return Judgement("unknown", "floor-unknown")
+        return Judgement("stuck", "never-fell", int(found.steps[0]))
+    changed = _overfits(measure, found, moved, t) or _lost_beside(measure, found, moved, t)
+    if changed is not None:
+        return changed
+    return lost_gain(found, span, t) or _with_loss(late_course(found, span, t), measure, moved, t)
+
+
+def _with_loss(judged: Judgement, measure: Measure, moved: Course | None, t: Thresholds) -> Judgement:
+    """Learning where the goal is counted on what is trained on, and the loss of that still falls: noise of the goal may
+    hide that it improves."""
+    if judged.name != "learned" or judged.detail == "near-floor" or measure.held_out or moved is None:
+        return judged
+    late = late_course(moved, max(moved.start - moved.best, moved.error), t)
+    return replace(judged, name=late.name)
+
+
+def _climbs(found: Course, t: Thresholds) -> bool:
+    """Whether the levels improve from the first to the last two, by more than their noise and a least share, and still
+    do: the first value alone, that noise may have lifted, does not show it."""
+    gain = float(found.levels[0]) - max(found.last, found.before_last)
+    least = max(t.goal_least * abs(found.start), t.loss_noise * found.few * float(np.sqrt(2)) * found.error)
+    return found.improving and gain > least
+
+
+def _lost_beside(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:
+    """A held-out measure that got worse, beyond its noise, when the training loss lost what it had gained: data or
+    targets that changed spoil the training, and the held-out data show it less."""
+    if not measure.held_out or moved is None or found.last - found.best <= 2 * t.loss_noise * found.error:
+        return None
+    lost = lost_gain(moved, moved.start - moved.best, t)
+    return lost if lost is not None and lost.name == "diverged" and _MOST * moved.start < moved.last else None
+
+
+def _regained(measure: Measure, found: Course) -> bool:
+    """Whether a share of which more is better (recall, accuracy) fell by more than half after the start and is near its
+    bound 1 at the end. An untrained net has it so by calling all inputs alike, until it begins to tell them apart."""
+    quality = measure.sign * found.levels
+    if measure.sign > 0 or measure.values.min() < -1 or measure.values.max() > 0:
+        return False
+    lasting = min(float(quality[-1]), *(measure.sign * measure.values[-_LASTING:]))
+    return lasting >= _NEAR_BOUND and float(quality.min()) < lasting / 2
+
+
+def _just_rising(found: Course, t: Thresholds) -> bool:
+    """Of few values: whether they were level for most of the run and end well beyond the noise of that."""
+    rise = found.start - found.last
+    few = len(found.levels) <= _FEW_LEVELS
+    return (
+        few
+        and found.best_block == len(found.levels) - 1
+        and rise > max(t.loss_noise * found.start_noise, t.goal_least * abs(found.start))
+    )
+
+
+def _overfits(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:
+    """Held-out measures that get worse for good while the training loss does not rise."""
+    if not measure.held_out or moved is None or found.best_block >= len(found.levels) - 1:
+        return None
+    worse, span = found.last - found.best, max(found.start, found.last) - found.best
+    enough = max(2 * t.loss_noise * found.error, 0.05 * span, 0.02 * abs(found.best))
+    at = int(np.searchsorted(moved.block_steps, found.best_step, side="right"))
+    at_best = float(moved.levels[max(at - 1, 0)])
+    rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
+    if worse <= enough or rises:
+        return None
+    return Judgement("overfits", None, found.best_step)
+
+
+def memorized(moved: Course, t: Thresholds) -> bool:
+    """Whether most of the training loss is gone, surely: of a model that was good from the start it is not."""
+    gone = moved.start - moved.last
+    return gone > max(_MOST * abs(moved.start), t.loss_noise * (moved.start_noise + moved.error))
+
+
+def fell(run: Run, t: Thresholds) -> bool:
+    """Whether the training loss is far below that of a constant prediction."""
+    loss, known = loss_of(run), constant_loss(run)
+    return loss is not None and known is not None and most_gone(course(loss.steps, loss.values), known[0], t)
