@@ -69,6 +69,7 @@ ANALYSES: dict[str, Callable[[Run], object]] = of_views() | {
     "profile, all steps": lambda run: analysis.profile(run, (0, 10**9), LAYER),
     "gate_profile, all steps": lambda run: analysis.gate_profile(run, (0, 10**9), LAYER),
     "nonfinite_origin": analysis.nonfinite_origin,
+    "key_figures": analysis.key_figures,
     "layer_status, a layer": lambda run: analysis.layer_status(run, LAYER),
     "selections": analysis.selections,
     "signals": lambda run: analysis.signals(run, LAYER),

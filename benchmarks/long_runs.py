@@ -37,7 +37,7 @@ PARTS: Final = 10
 DEFAULT: Final = {"recorded": 100_000, "scalars": 200_000, "rows": 100_000}
 MEANING: Final = {
     "recorded": f"LSTM, T={T}, batch {N}, hidden {H}, every step recorded",
-    "scalars": f"the same, step 0 alone recorded: {N} norms, the loss and the rate of every step",
+    "scalars": "the same, step 0 alone recorded: two norms, the loss and the rate of every step",
     "rows": f"rows of one layer of {ROWS_T} timesteps at every step, no training",
 }
 

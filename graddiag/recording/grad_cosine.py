@@ -1,10 +1,13 @@
 """The cosine between the gradients of successive updates, from which gradient noise is estimated."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from graddiag.recording.model_parameters import HasParameters
+from graddiag.recording.norms import norms_of
 
 # entries that are taken to float64 at once: what fits a CPU's cache, and on an accelerator few launches
 _CHUNK: Final = 1 << 16
@@ -14,7 +17,7 @@ _CHUNK_ON_DEVICE: Final = 1 << 24
 class GradientCosine:
     """Keeps a copy of one update's gradient until the next: as much memory as the parameters, while it is kept."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: HasParameters) -> None:
         self._model = model
         self._kept: dict[str, Tensor] = {}
         self._length: Tensor | None = None
@@ -41,29 +44,36 @@ class GradientCosine:
         A parameter that has no gradient counts as zeros. NaN where one of the two is 0 or not finite; None where none
         was kept, one is sparse, or the parameters lie on several devices.
         """
-        now, kept_length = _gradients(self._model), self._length
+        kept, kept_length = self._kept, self._length
         self._length = None
-        grads = [*now.values(), *self._kept.values()]
-        if not now or not self._kept or any(g.is_sparse for g in grads) or len({g.device for g in grads}) > 1:
+        if not kept:
             return None
-        along = [_dot(now[name], kept) for name, kept in self._kept.items() if name in now]
-        if not along:
+        now = _gradients(self._model)
+        grads = [*now.values(), *kept.values()]
+        if not now or any(g.is_sparse for g in grads) or len({g.device for g in grads}) > 1:
             return None
-        self._length = _length(now)
-        return torch.stack(along).sum() / (self._length * (_length(self._kept) if kept_length is None else kept_length))
+        pairs = [(now[name], before) for name, before in kept.items() if name in now]
+        if not pairs:
+            return None
+        self._length = torch.linalg.vector_norm(norms_of(now).vector)
+        if kept_length is None:
+            kept_length = torch.linalg.vector_norm(norms_of(kept).vector)
+        return _along(pairs) / (self._length * kept_length)
 
 
-def _gradients(model: nn.Module) -> dict[str, Tensor]:
+def _gradients(model: HasParameters) -> dict[str, Tensor]:
     return {name: p.grad.detach() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def _along(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The sum of the products of the entries, 0-dim float64; small tensors on the CPU together."""
+    if pairs[0][0].is_cpu and sum(a.numel() for a, _ in pairs) <= _CHUNK:
+        a, b = (torch._C._nn.flatten_dense_tensors(list(each)) for each in zip(*pairs, strict=True))
+        return torch.dot(a.double(), b.double())
+    return torch.stack([_dot(a, b) for a, b in pairs]).sum()
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     chunk = _CHUNK if a.is_cpu else _CHUNK_ON_DEVICE
     parts = zip(a.flatten().split(chunk), b.flatten().split(chunk), strict=True)
     return torch.stack([torch.dot(x.double(), y.double()) for x, y in parts]).sum()
-
-
-def _length(grads: Mapping[str, Tensor]) -> Tensor:
-    return torch.linalg.vector_norm(
-        torch.stack([torch.linalg.vector_norm(g, dtype=torch.float64) for g in grads.values()])
-    )

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 from typing import Any, Final
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from graddiag import schema
+from graddiag.recording.model_parameters import HasParameters
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 
 _MOST_GROUPS: Final = 64  # whose rates are columns
@@ -38,7 +39,7 @@ def _settings(watched: WatchedOptimizer) -> dict[str, Any]:
     return {"class": type(optimizer).__name__, "groups": len(optimizer.param_groups), **known}
 
 
-def not_updated(module: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, tuple[str, ...] | None]:
+def not_updated(module: HasParameters, optimizers: Sequence[Optimizer]) -> dict[str, tuple[str, ...] | None]:
     """Fields of the manifest: trainable parameters that no optimizer holds (None without one), and frozen parameters,
     by name."""
     named = dict(module.named_parameters())
@@ -50,14 +51,14 @@ def not_updated(module: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str,
     return {"not_in_optimizer": outside, "frozen": frozen}
 
 
-def held_names(module: nn.Module, optimizer: Optimizer) -> frozenset[str]:
+def held_names(module: HasParameters, optimizer: Optimizer) -> frozenset[str]:
     """The model's parameters that ``optimizer`` holds, by name."""
     held = held_by([optimizer])
     return frozenset(name for name, parameter in module.named_parameters() if id(parameter) in held)
 
 
 def updated_by(
-    module: nn.Module, optimizers: Sequence[Optimizer], made: Collection[int]
+    module: HasParameters, optimizers: Sequence[Optimizer], made: Collection[int]
 ) -> tuple[set[int] | None, set[str]]:
     """What the updates of ``made``, some of several optimizers, have changed: parameters by id, None for all; and the
     names of those whose optimizer made none."""

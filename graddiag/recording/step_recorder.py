@@ -19,6 +19,7 @@ from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
+from graddiag.recording.model_parameters import ModelParameters
 from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra
@@ -79,9 +80,10 @@ class StepRecorder:
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic() - writer.origin.seconds
         self._logged: dict[str, Scalar] = {}
-        self._weights = UpdateMeter(module)
+        self._parameters = ModelParameters(module)
+        self._weights = UpdateMeter(self._parameters)
         self._norms: GradientNorms | None = None
-        self._gradient_cosine = GradientCosine(module)
+        self._gradient_cosine = GradientCosine(self._parameters)
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
@@ -170,8 +172,6 @@ class StepRecorder:
         self._guard(Part.STEPS, self._log_totals)
         self._guard(Part.END, partial(self._writer.close, status, error))
 
-    # what the optimizers and the scaler call
-
     def before_update(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
         if self._is_first and not self._scaled:
@@ -234,12 +234,11 @@ class StepRecorder:
             self.gradients.follow_scaler(scaler)
             self._handles.append(Interception(scaler, "unscale_", self._unscaling))
 
-    # the course of a step
-
     def _begin(self) -> None:
         self._recording = self._step % self._every == 0
         if not self._recording:
             return
+        self._guard(Part.PARAMETERS, self._parameters.refresh)
         self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
         # without an optimizer the update comes before the traces are taken, with several a part of it does
         own_weights = self._snapshotting and len(self._updates.watched) != 1
@@ -253,6 +252,7 @@ class StepRecorder:
         names = None if index is None else self._names_of(index)
         self._guard(Part.PARAMETERS, partial(self.gradients.take, names))
         if self._recording:
+            self._guard(Part.PARAMETERS, self._parameters.refresh)
             self.layers.used()
         made = {*self._made} if index is None else {*self._made, index}
         if made >= self._awaited:
@@ -272,7 +272,7 @@ class StepRecorder:
             self._guard(Part.OUTPUTS, self._take_outputs)
             self._guard(Part.FOLLOWING, self._take_unfollowed)
             self._guard(Part.SIGNALS, self._take_signals)
-        self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._module, self.optimizers)))
+        self._guard(Part.PARAMETERS, lambda: self._writer.amend(**not_updated(self._parameters, self.optimizers)))
 
     def _finish(self) -> None:
         """Ends a step whose updates have been measured, and begins the next."""
@@ -294,8 +294,6 @@ class StepRecorder:
         self._begin()
         self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
 
-    # a step that nothing ends
-
     def _check_for_updates(self) -> None:
         """After each backward pass: whether one update at least may still come."""
         given_up = self.gradients.discarded >= _DISCARDED or self.gradients.passes >= _PASSES
@@ -305,8 +303,6 @@ class StepRecorder:
         self.layers.forget()
         self._outputs.forget()
         log_no_update(self._writer, self._step, self.gradients.passes, self.optimizers)
-
-    # what is measured
 
     @property
     def _is_first(self) -> bool:
@@ -323,14 +319,14 @@ class StepRecorder:
     def _names_of(self, index: int) -> frozenset[str] | None:
         """The parameters that one of several optimizers updates; None where there is one: its step is all there is."""
         watched = self._updates.watched
-        return None if len(watched) == 1 else held_names(self._module, watched[index].optimizer)
+        return None if len(watched) == 1 else held_names(self._parameters, watched[index].optimizer)
 
     def _by_parameter(self) -> bool:
         """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
         return self._recording or len(self._updates.watched) > 1
 
     def _take_norms(self, made: set[int]) -> None:
-        updated, idle = updated_by(self._module, self.optimizers, made)
+        updated, idle = updated_by(self._parameters, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
         for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
             self._buffer.log_event(event)
@@ -371,6 +367,8 @@ class StepRecorder:
         """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
         if len(self._updates.watched) <= 1:
             following = (self._step + 1) % self._every == 0
+            if following:
+                self._parameters.refresh()
             self._cosine = self._gradient_cosine.of_step(recorded=self._recording, next_recorded=following)
 
     def _keep_step(self) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
+from graddiag.recording.model_parameters import HasParameters
 from graddiag.recording.norms import ByParameter, entries_of, norms_of
 from graddiag.recording.optimizers import held_names
 from graddiag.recording.parameters import GradientNorms
@@ -20,9 +21,9 @@ class WeightCopy:
     names: of the parameters that the update changes; None for all that are trainable.
     """
 
-    def __init__(self, model: nn.Module, names: Collection[str] | None = None) -> None:
+    def __init__(self, model: HasParameters, names: Collection[str] | None = None) -> None:
         self._model = model
-        check_whole(model)  # it may have been sharded since it was watched
+        check_whole(model.named_parameters())  # it may have been sharded since it was watched
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         with torch.no_grad():
             self._before = {n: p.detach().clone() for n, p in trainable.items() if names is None or n in names}
@@ -75,7 +76,7 @@ class OtherWeights:
     hand for example, and the size of that update is missing.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: HasParameters) -> None:
         self._model = model
         self._seen: dict[str, tuple[int, float | None]] = {n: (p._version, None) for n, p in model.named_parameters()}
 
@@ -95,7 +96,7 @@ class OtherWeights:
 class UpdateMeter:
     """Measures the updates of a step, one optimizer's after another's."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: HasParameters) -> None:
         self._model = model
         self._copy: WeightCopy | None = None
         self._sizes: UpdateSizes | None = None

@@ -26,7 +26,7 @@ from graddiag.store.part_writer import KEPT_BYTES, PartWriter
 from graddiag.store.resumption import NoSuchRunError, NotResumableError, ResumePoint, RunOrigin, take_over
 from graddiag.store.slugs import make_run_folder, slug
 
-MAX_WAITING: Final = 4  # closed parts that may wait for the disk before append waits too
+MAX_WAITING: Final = 4  # tasks that may wait for the thread that writes before append waits too
 
 MakeRows = Callable[[], Iterable[tuple[str, Mapping[str, Values]]]]
 """Gives rows: a table, and columns as ``RunWriter.append`` takes them."""

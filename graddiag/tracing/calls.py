@@ -2,10 +2,12 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
+
+_RECURRENT: Final = (nn.RNNBase, nn.RNNCellBase)
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Calls:
         self._parameters: dict[str, tuple[int, ...]] = {}  # of modules as last seen, by id
 
     def note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self.note_again(name) and isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        if not self.note_again(name) and isinstance(module, _RECURRENT):
             given = args[0] if args else kwargs.get("input")
             self._ran[name] = _Ran(module, *_sizes(module, given))
 

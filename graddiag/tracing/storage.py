@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from graddiag.errors import UnsupportedError
@@ -18,9 +18,9 @@ def check_readable(where: str, tensors: Iterable[Tensor | None]) -> None:
             )
 
 
-def check_whole(model: nn.Module) -> None:
+def check_whole(parameters: Iterable[tuple[str, Tensor]]) -> None:
     """Raises UnsupportedError for a parameter that is a shard, of which graddiag sees a part alone."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters:
         if isinstance(parameter, DTensor):
             raise UnsupportedError(
                 f"parameter {name!r} is a DTensor (FSDP or tensor parallel): the norm of a shard is not that of "

@@ -29,7 +29,7 @@ def check_supported(model: nn.Module) -> None:
             raise _refusal(name, module, "it is scripted", "Watch the Python module that it was made from.")
         if isinstance(module, nn.DataParallel) and recurrent:
             raise _refusal(name, module, "it runs copies of its modules", "Use DistributedDataParallel, or one device.")
-    check_whole(model)
+    check_whole(model.named_parameters())
 
 
 def _is_compiled(module: nn.Module) -> bool:

@@ -36,6 +36,8 @@ ANALYSES: dict[str, Callable[[Run, Selection], object]] = {
     "bands of a norm": lambda run, _: analysis.bands([run], schema.GRAD_NORM),
     "cell_path": analysis.cell_path,
     "layer_status": analysis.layer_status,
+    "key_figures": lambda run, _: analysis.key_figures(run),
+    "training_course": lambda run, _: analysis.training_course(run),
     "clip_statistics": lambda run, _: clip_statistics(run),
     "compare": lambda run, _: analysis.compare([run, PLAIN]),
     "counterfactual": lambda run, _: analysis.counterfactual(run),

@@ -47,6 +47,8 @@ def key_figures(run: Run, thresholds: Thresholds | None = None) -> KeyFigures:
     What reaches the far timesteps and the memory horizon are those of the layer in which the least of the gradient is
     left, in the median of the judged steps. The norm is before clipping, L2 over all parameters. NaN and inf are
     counted, and no part of any other figure.
+
+    Source: ``diagnose``, ``reach``, ``clip_statistics`` and ``gate_history``, of which these are single numbers.
     """
     measured = diagnostic_context(run, thresholds or Thresholds())
     return KeyFigures(source_of(run), tuple(figure(measured) for figure in KEY_FIGURES))
