@@ -32,7 +32,7 @@ def page() -> None:
         return
     known = [run.link for run in runs]
     with to_report:
-        link("report", "Report", ":material/description:", {"run": known})
+        link("report", "Report on these runs", ":material/description:", {"run": known})
     live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
 
 

@@ -67,7 +67,14 @@ def labels_of(sources: Sequence[Source]) -> list[str]:
     if len({source.arm_label for source in sources}) == runs > 1:
         return [source.arm_label for source in sources]
     alike = len({source.label for source in sources}) < runs
-    return [f"{source.label}, {source.run}" if alike else source.label for source in sources]
+    names = names_of(sources)
+    return [f"{source.label}, {name}" if alike else source.label for source, name in zip(sources, names, strict=True)]
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """The name of each run; with that of its experiment where they are of several."""
+    several = len({source.experiment for source in sources}) > 1
+    return [source.path if several else source.run for source in sources]
 
 
 def _sentence(names: Sequence[str], told: Sequence[Caption]) -> str:

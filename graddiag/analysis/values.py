@@ -81,6 +81,11 @@ class Source:
         return self.arm_label if self.seed is None else f"{self.arm_label}, seed {self.seed}"
 
     @property
+    def path(self) -> str:
+        """The run's name behind that of its experiment: runs of two experiments often have the same name."""
+        return f"{self.experiment}/{self.run}" if self.experiment else self.run
+
+    @property
     def clipped(self) -> bool:
         """Whether the run had a clip policy that can act."""
         return self.clip is not None and self.clip != NO_CLIPPING

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from graddiag.analysis import Source
+from graddiag.analysis.captions import names_of
 from graddiag.clipping.registry import kind_of
 
 Theme = Literal["light", "dark"]
@@ -106,9 +107,11 @@ def dash_of(place: int) -> str:
 
 
 def labels(sources: Sequence[Source]) -> list[str]:
-    """A label for each source; where two would be alike, the runs' names tell them apart."""
-    plain = [source.label for source in sources]
-    return [f"{label} ({s.run})" if plain.count(label) > 1 else label for label, s in zip(plain, sources, strict=True)]
+    """A label for each source; where two would be alike, the runs' names tell them apart, with their experiments where
+    these are several."""
+    plain, names = [source.label for source in sources], names_of(sources)
+    told = zip(plain, names, strict=True)
+    return [f"{label} ({name})" if plain.count(label) > 1 else label for label, name in told]
 
 
 def safe(text: str) -> str:

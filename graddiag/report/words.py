@@ -40,7 +40,7 @@ def title(runs: Sequence[Run]) -> str:
     """The name of the report: the experiment's, the run's, or how many."""
     experiments = _each(run.manifest.experiment for run in runs)
     if len(runs) == 1:
-        return runs[0].name
+        return " / ".join([*experiments, runs[0].name])
     if len(experiments) == 1 and all(run.manifest.experiment for run in runs):
         return experiments[0]
     return counted(len(runs), "run") if not experiments else counted(len(experiments), "experiment")

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from graddiag import figures, schema
 from graddiag.analysis import Goal, Selection, captions
 from graddiag.analysis.timesteps.profile import Asked
-from graddiag.figures.theme import Theme
+from graddiag.figures.theme import Theme, labels
 from graddiag.run import Run
 from graddiag.views.table import source_table, to_csv
 
@@ -149,7 +149,8 @@ class View:
             return () if self.optional or not rows else (self._plot(rows[:1], context, empty=True),)
         if self.separate:
             shared = self._scale(held)
-            return tuple(self._plot([row], context, shared, labelled=len(rows) > 1) for row in held)
+            names = labels([_flat(row[0])[0].source for row in held]) if len(rows) > 1 else [""] * len(held)
+            return tuple(self._plot([row], context, shared, whose=name) for row, name in zip(held, names, strict=True))
         lacking = [] if self.optional else [each.missing for row in rows for each in _flat(row[0]) if each.missing]
         return (replace(self._plot(held, context), lacking=tuple(dict.fromkeys(lacking))),)
 
@@ -172,15 +173,14 @@ class View:
         context: ViewContext,
         shared: Mapping[str, Any] | None = None,
         *,
-        labelled: bool = False,
+        whose: str = "",
         empty: bool = False,
     ) -> "Plot":
         columns = list(zip(*rows, strict=True))
         results = tuple(each for found in columns[0] for each in _flat(found))
-        whose = results[0].source.label if labelled else ""
         drawn = {**self.options(context), **(shared or {})}
         support = tuple(tuple(column) for column in columns[1:])
-        return Plot(self, results, support, drawn, whose, empty, one_scale=bool(shared) and labelled)
+        return Plot(self, results, support, drawn, whose, empty, one_scale=bool(shared) and bool(whose))
 
 
 @dataclass(frozen=True)

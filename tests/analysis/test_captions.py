@@ -41,6 +41,10 @@ def test_of_many_runs_the_first_are_told() -> None:
         ([OFF, ON], ["clip off", "clip on"]),
         ([OFF, Source("c", arm="clip off", seed=1)], ["clip off, seed 0", "clip off, seed 1"]),
         ([OFF, Source("c", arm="clip off", seed=0)], ["clip off, seed 0, a", "clip off, seed 0, c"]),
+        (
+            [Source("a", "text", "clip off", 0), Source("a", "order", "clip off", 0)],
+            ["clip off, seed 0, text/a", "clip off, seed 0, order/a"],
+        ),
     ],
 )
 def test_labels_are_as_short_as_they_tell_runs_apart(sources: list[Source], expected: list[str]) -> None:

@@ -9,7 +9,7 @@ from plotly.colors import sample_colorscale
 
 from graddiag.analysis import Source
 from graddiag.figures.frame import log_axis
-from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme, arm_styles
+from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme, arm_styles, labels
 
 # linear RGB as seen with one kind of cones missing, Machado, Oliveira & Fernandes (2009), severity 1
 EYES = {
@@ -99,3 +99,13 @@ def test_powers_of_ten_are_no_larger_than_other_ticks() -> None:
     """plotly draws them a quarter larger than the tick font that it is given."""
     assert 1.25 * log_axis([1e-4, 1.0])["tickfont"]["size"] == pytest.approx(FONT_SIZE - 1, abs=0.5)
     assert "tickfont" not in log_axis([1.0, 5.0])
+
+
+def test_a_label_names_the_experiment_where_names_are_alike() -> None:
+    several = [Source("a", experiment, "clip off", 0) for experiment in ("text", "order")]
+    assert labels(several) == ["clip off, seed 0 (text/a)", "clip off, seed 0 (order/a)"]
+    assert labels([Source("a", "text", "off", 0), Source("b", "text", "off", 0)]) == [
+        "off, seed 0 (a)",
+        "off, seed 0 (b)",
+    ]
+    assert labels([Source("a", "text", "off", 0), Source("a", "order", "on", 0)]) == ["off, seed 0", "on, seed 0"]

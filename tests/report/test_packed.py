@@ -14,7 +14,7 @@ from graddiag.errors import SettingError
 from graddiag.report import FORMATS, pack_report
 from graddiag.report.formats import ReportFormat
 from graddiag.store import load_run
-from tests.dashboards.synthetic import pair, write_all
+from tests.dashboards.synthetic import Made, pair, write_all
 from tests.needs import needs, needs_chromium
 
 
@@ -25,9 +25,18 @@ def runs(root: Path) -> list:  # type: ignore[type-arg]
 def test_html_is_what_is_written(tmp_path: Path) -> None:
     both = runs(tmp_path / "runs")
     packed = pack_report(both, "html", title="Mine")
-    assert (packed.name, packed.mime) == ("report.html", "text/html")
+    assert (packed.name, packed.mime) == ("mine.html", "text/html")
     written = write_report(both, tmp_path / "report.html", title="Mine")
     assert packed.content == written.read_bytes()
+
+
+def test_a_report_is_named_after_what_it_is_on(tmp_path: Path) -> None:
+    both = runs(tmp_path / "runs")
+    alone = load_run(tmp_path / "runs" / write_all(tmp_path / "runs", [Made("alone")])[0])
+    asked = {"pair-report": both, "pair-lstm-off-report": both[:1], "alone-report": [alone]}
+    names = [pack_report(each, "html", sections=["methods"]).name for each in asked.values()]
+    assert names == [f"{name}.html" for name in asked]
+    assert pack_report(both, "html", sections=["methods"], title="../a/<b>?").name == "a-b.html"
 
 
 def test_a_section_that_is_not_known_is_told(tmp_path: Path) -> None:
@@ -40,7 +49,7 @@ def test_markdown_and_its_figures_are_one_file(tmp_path: Path) -> None:
     needs("kaleido", "figures")
     needs_chromium()
     packed = pack_report(runs(tmp_path), "md", sections=["evidence"])
-    assert (packed.name, packed.mime) == ("report.zip", "application/zip")
+    assert (packed.name, packed.mime) == ("pair-report.zip", "application/zip")
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         names = archive.namelist()
         assert archive.testzip() is None

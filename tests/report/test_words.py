@@ -46,7 +46,8 @@ def test_the_scope_counts_arms_and_seeds() -> None:
     ("asked", "expected"),
     [
         (PAIR, "pair"),
-        (PAIR[:1], "run 0"),
+        (PAIR[:1], "pair / run 0"),
+        (runs({}), "run 0"),
         (runs({}, {}), "2 runs"),
         (runs({"experiment": "a"}, {"experiment": "b"}), "2 experiments"),
     ],
