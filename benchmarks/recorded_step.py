@@ -23,7 +23,7 @@ import graddiag.nn
 from graddiag import kernels
 
 SIZES = [(50, 20, 64), (100, 32, 128), (100, 32, 256), (35, 20, 650), (500, 32, 128), (200, 64, 256)]
-CLASSES = 10
+CLASSES = 64  # as in benchmarks.recording; what is recorded of the model's outputs grows with it
 BARE = "torch.nn, bare"
 VARIANTS = {
     BARE: (nn, False),
@@ -36,23 +36,23 @@ VARIANTS = {
 class Net(nn.Module):
     """A recurrent layer with a linear head at every timestep."""
 
-    def __init__(self, layer: nn.RNNBase) -> None:
+    def __init__(self, layer: nn.RNNBase, classes: int) -> None:
         super().__init__()
         self.layer = layer
-        self.head = nn.Linear(layer.hidden_size, CLASSES)
+        self.head = nn.Linear(layer.hidden_size, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.layer(x)[0])
 
 
-def step_of(name: str, kind: str, size: tuple[int, int, int], stack: ExitStack) -> Callable[[], None]:
+def step_of(name: str, kind: str, size: tuple[int, int, int], classes: int, stack: ExitStack) -> Callable[[], None]:
     """A function that makes one training step; what it needs is closed with ``stack``."""
     torch.manual_seed(0)
     home, watched = VARIANTS[name]
     T, N, H = size
-    model = Net(getattr(home, kind)(H, H))
+    model = Net(getattr(home, kind)(H, H), classes)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    x, y = torch.randn(T, N, H), torch.randint(CLASSES, (T * N,))
+    x, y = torch.randn(T, N, H), torch.randint(classes, (T * N,))
     if watched:
         root = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(graddiag.watch(model, optimizer, run="bench", root=root, every=1))
@@ -65,10 +65,10 @@ def step_of(name: str, kind: str, size: tuple[int, int, int], stack: ExitStack) 
     return step
 
 
-def cpu_times(kind: str, size: tuple[int, int, int], seconds: float) -> dict[str, list[float]]:
+def cpu_times(kind: str, size: tuple[int, int, int], classes: int, seconds: float) -> dict[str, list[float]]:
     """CPU seconds of each step by variant, round by round; about ``seconds`` of bare steps."""
     with ExitStack() as stack:
-        steps = {name: step_of(name, kind, size, stack) for name in VARIANTS}
+        steps = {name: step_of(name, kind, size, classes, stack) for name in VARIANTS}
         found: dict[str, list[float]] = {name: [] for name in VARIANTS}
         warm_up = 3
         while len(found[BARE]) < warm_up + 5 or sum(found[BARE]) < seconds:
@@ -83,11 +83,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", default=["LSTM", "GRU", "RNN"])
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--classes", type=int, default=CLASSES)
     parser.add_argument("--seconds", type=float, default=1.0, help="of bare steps at each size")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     for kind in arguments.kinds:
-        times = {size: cpu_times(kind, size, arguments.seconds) for size in SIZES}
+        times = {size: cpu_times(kind, size, arguments.classes, arguments.seconds) for size in SIZES}
         Console(width=120).print(table(kind, times, arguments.threads))
 
 

@@ -22,7 +22,7 @@ def weight_contributions(trace: Trace) -> dict[str, Tensor]:
     assert trace.grad_w_hh is not None
     delta, before = trace.grad_a_hh, trace.h_before
     total = trace.grad_w_hh
-    largest = total.abs().amax()
+    largest = torch.linalg.vector_norm(total, torch.inf)
     # in units of the largest entry, so that the digits of tiny gradients survive the product
     total = total / torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
     along = _dots(product(delta.flatten(0, 1), total).view_as(before), before)

@@ -23,7 +23,7 @@ def norm(block: Tensor) -> Tensor:
         return torch.linalg.vector_norm(block, dim=-1, dtype=torch.float64)
     if block.shape[-1] == 0:
         return block.new_zeros(block.shape[:-1])
-    largest = block.abs().amax(-1)
+    largest = torch.linalg.vector_norm(block, torch.inf, dim=-1)
     scale = torch.where((largest > 0) & largest.isfinite(), largest, 1.0)
     return torch.linalg.vector_norm(block / scale.unsqueeze(-1), dim=-1) * scale
 
