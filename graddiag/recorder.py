@@ -29,6 +29,7 @@ from graddiag.store import RunWriter, ending
 from graddiag.tracing.custom import Cells as Cells
 from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
+from graddiag.tracing.hooks import load_kernels
 from graddiag.tracing.support import check_supported
 
 
@@ -120,6 +121,7 @@ def watch(
         "config": settings,
     }
     resumption = resumption_of(resume, run, experiment)
+    load_kernels(module)  # while there is no run yet that an interruption would leave behind
     manifest = new_manifest(module, watched, run, every, about)
     writer = open_writer(root, manifest, None if resumption is None else resumption.point)
     try:

@@ -1,6 +1,7 @@
 """For all tests: a real Chromium to look at pages as people see them, and more time for those marked slow."""
 
 import os
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -37,6 +38,15 @@ def _without_sync() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(autouse=True)
+def _own_main() -> Iterator[None]:
+    """Streamlit's AppTest puts its script in the place of ``__main__``, and each process that is started later would run
+    that script."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 @pytest.fixture(scope="session")

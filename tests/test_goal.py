@@ -11,7 +11,7 @@ from graddiag.errors import SettingError
 
 
 def config_of(root: Path, **settings: Any) -> dict[str, Any]:
-    with graddiag.watch(torch.nn.GRU(2, 3), run="r", root=root, **settings) as recorder:
+    with graddiag.watch(torch.nn.GRU(2, 3), run="r", root=root, resume=False, **settings) as recorder:
         pass
     return dict(graddiag.load_run(recorder.path).manifest.config)
 

@@ -178,7 +178,7 @@ def _saved(args: TrainingArguments, state: TrainerState) -> Mapping[str, Any] | 
     named = args.resume_from_checkpoint
     folders = [_checkpoint(args, state), *([Path(named)] if isinstance(named, str) else [])]
     found = [folder / _STATE for folder in folders if (folder / _STATE).is_file()]
-    return torch.load(found[-1]) if state.global_step and found else None
+    return torch.load(found[-1], weights_only=True) if state.global_step and found else None
 
 
 def _clip(args: TrainingArguments) -> str:

@@ -213,6 +213,12 @@ class ModuleHooks:
             self._guard(name, partial(self._links.returned_without_graph, name, output))
 
 
+def load_kernels(model: nn.Module) -> None:
+    """Makes ready what the recorded steps of ``model`` will call; the first time this compiles, which takes seconds."""
+    for module in recurrent_modules(model).values():
+        _load_kernels(module)
+
+
 def _load_kernels(module: nn.Module) -> None:
     """Makes ready what a recorded step of ``module`` will call, so that no step of the training waits for it."""
     kind = type_of(module)

@@ -92,7 +92,7 @@ def test_stop_closes_the_run_as_interrupted(
     """Under a dashboard that nohup started too, whose children inherit that SIGINT is ignored."""
     signal.signal(signal.SIGINT, inherited)
     job = start(tmp_path, JobRequest(title="endless", arguments=(*ENDLESS, "--root", str(tmp_path)), experiment=None))
-    until(lambda: bool(read_manifests(tmp_path)))
+    until(lambda: any(tmp_path.glob("*/steps")))  # it is training
     assert stop(tmp_path, job.id)
     job = ended(tmp_path, job)
     assert (job.state, job.code) == ("stopped", 130)
