@@ -52,10 +52,11 @@ def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: 
     if not layers:
         muted(_nothing(runs))
         return None
-    *left, middle, right = st.columns([4, 4, 3] if of_a_layer or len(layers) > 1 else [4, 3])
+    # the one that may be away comes last: a slider that changes its column loses its part of the address
+    middle, right, last = st.columns([4, 3, 4])
     selection = layers[0]
-    for place in left:
-        with place:
+    if of_a_layer or len(layers) > 1:
+        with last:
             selection = _layer(layers)
     ends = [end for run in runs for end in _ends(of(run, analysis.recorded_steps, selection))]
     with middle:
