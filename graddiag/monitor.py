@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ from graddiag.analysis import (
 )
 from graddiag.overview import RunEntry, run_entry
 from graddiag.run import Run, numbers
-from graddiag.store import load_run
+from graddiag.store import fingerprint, load_run
 
 LAST_EVENTS: Final = 5
 _RECORDED: Final = 20  # steps, the last, whose layers are summed up
@@ -76,7 +77,15 @@ def run_status(folder: Path | str) -> RunStatus:
     entry = run_entry(folder)
     if entry.manifest is None or entry.reason is not None:
         return RunStatus(str(folder), entry.status, missing=entry.reason)
-    return _status_of(load_run(folder), entry, str(folder))
+    if entry.status == "running":
+        return _status_of(load_run(folder), entry, str(folder))
+    return _ended(str(folder), fingerprint(Path(folder)), entry.status, entry.outcome)
+
+
+@lru_cache(maxsize=4096)
+def _ended(folder: str, state: str, status: str, outcome: str | None) -> RunStatus:
+    """Of a run that has ended; read once, as long as its files and its outcome are the same."""
+    return _status_of(load_run(folder), run_entry(folder), folder)
 
 
 def _status_of(run: Run, entry: RunEntry, folder: str) -> RunStatus:

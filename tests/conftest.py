@@ -42,8 +42,8 @@ def _without_sync() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _own_main() -> Iterator[None]:
-    """Streamlit's AppTest puts its script in the place of ``__main__``, and each process that is started later would run
-    that script."""
+    """Streamlit's AppTest puts its script in the place of ``__main__``, and each process that is started later would
+    run that script."""
     main = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = main

@@ -75,6 +75,17 @@ def test_a_damaged_run_says_so_and_raises_nothing(tmp_path: Path) -> None:
     assert "manifest" in found.missing
 
 
+def test_a_run_that_has_ended_is_read_once_until_its_files_change(
+    training: tuple[graddiag.Recorder, Net, torch.optim.Optimizer],
+) -> None:
+    recorder, net, optimizer = training
+    train(recorder, net, optimizer, 3)
+    assert run_status(recorder.path) is not run_status(recorder.path)
+    recorder.close()
+    assert run_status(recorder.path) is run_status(recorder.path)
+    assert run_status(recorder.path).ended
+
+
 def test_bars_are_of_a_log_scale() -> None:
     assert bars([1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0], 20) == "▁▂▃▄▅▆▇█"
     assert bars([5.0, 5.0], 20) == "██"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graddiag.errors import InputError, MissingLibraryError
+from graddiag.errors import InputError
 
 if TYPE_CHECKING:
     from graddiag.monitor import RunStatus
@@ -33,13 +33,8 @@ def top(folder: Folder = Path("runs"), seconds: Seconds = 2.0, once: Once = Fals
     if once or not sys.stdout.isatty():
         _print_lines(folder, None if once else seconds)
         return
-    try:
-        from graddiag.cli.top_screen import TopScreen
-    except ImportError as error:
-        raise MissingLibraryError(
-            "graddiag top in a terminal needs Textual. Install it with `pip install 'graddiag[top]'`, or print JSON: "
-            f"graddiag top {folder} --once."
-        ) from error
+    from graddiag.cli.top_screen import TopScreen
+
     TopScreen(folder, seconds).run()
 
 
