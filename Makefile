@@ -52,8 +52,9 @@ test: $(DEV)  ## the tests without a browser; those in one: make test-browser
 quick: $(DEV)  ## those of them that are not slow
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser and not third_party" $(PYTEST_ARGS)
 
+# What fails in a browser on a loaded machine is tried once more, and told as R: a fault of the page fails twice.
 test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m browser $(PYTEST_ARGS)
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m browser --reruns 1 $(PYTEST_ARGS)
 
 test-third-party: $(THIRD_STAMP)  ## the tests with libraries from PyPI that graddiag does not need, in a separate environment
 	OMP_NUM_THREADS=$(THREADS) $(THIRD)/bin/python -m pytest -m third_party $(PYTEST_ARGS) tests/third_party

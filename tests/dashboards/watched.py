@@ -103,8 +103,8 @@ class Watched:
         return self.page.get_by_role("figure")
 
     def section_plots(self) -> Locator:
-        """The charts of the section, without those above it."""
-        return self.page.locator(".graddiag-chart[role=figure]:not([class*='st-key-glance'] *)")
+        """The charts of the section, without those above it. Those of the section before may still be there, hidden."""
+        return self.page.locator(".graddiag-chart[role=figure]:visible:not([class*='st-key-glance'] *)")
 
     def find_and_select_all(self, words: str) -> None:
         """Types into Find, then ticks the box in the table's head."""
