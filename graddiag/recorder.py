@@ -4,7 +4,7 @@ import atexit
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -25,12 +25,15 @@ from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
-from graddiag.store import RunWriter, ending
+from graddiag.store import RunWriter, ending, load_run
 from graddiag.tracing.custom import Cells as Cells
 from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.hooks import load_kernels
 from graddiag.tracing.support import check_supported
+
+if TYPE_CHECKING:
+    from graddiag.analysis import Diagnosis
 
 
 def watch(
@@ -178,6 +181,18 @@ class Recorder:
         far is on the disk. It holds numbers, text and small tensors (of the loss: a sum for each output of the model).
         """
         return recorder_state(self._writer.manifest, self._steps.step, self._steps.counts())
+
+    def diagnose(self) -> "Diagnosis":
+        """The diagnosis of what has been recorded so far, as ``graddiag.diagnose`` gives it of the run's folder.
+
+        It waits until all steps that have ended are on the disk, and changes nothing of the training. It reads every
+        table of the run: of a long one that takes seconds.
+        """
+        from graddiag.analysis import diagnose  # when it is first asked for: it takes a while to load
+
+        if not self._closed:
+            self._steps.flush()
+        return diagnose(load_run(self.path))
 
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+
+from graddiag.recording.interception import Interception
 
 AMP_SCALE: Final = "amp_scale"
 """The scalar under which a GradScaler's scale is recorded."""
@@ -61,6 +63,35 @@ class Scale:
         """The factor still in the gradients when the optimizer is called: a fused one unscales them by itself."""
         scales = (getattr(optimizer, "grad_scale", None) for optimizer in self._optimizers())
         return next((scale for scale in scales if scale is not None), None)
+
+
+class ScalerHooks:
+    """Hears a GradScaler unscale gradients; one that nobody named is followed from the first update through it on.
+
+    unscaling: called with the optimizer before its gradients are unscaled.
+    """
+
+    def __init__(self, scaler: torch.amp.GradScaler | None, unscaling: Callable[[Any], None]) -> None:
+        self._unscaling = unscaling
+        self._handles: list[Interception] = []
+        if scaler is not None:
+            self._follow(scaler)
+
+    def recognized(self) -> torch.amp.GradScaler | None:
+        """A scaler that is making an update just now, and was not followed before."""
+        scaler = None if self._handles else calling_scaler()
+        if scaler is None or not scaler.is_enabled():
+            return None
+        self._follow(scaler)
+        return scaler
+
+    def remove(self) -> None:
+        """Takes every hook off."""
+        for handle in self._handles:
+            handle.remove()
+
+    def _follow(self, scaler: torch.amp.GradScaler) -> None:
+        self._handles.append(Interception(scaler, "unscale_", self._unscaling))
 
 
 def calling_scaler() -> torch.amp.GradScaler | None:

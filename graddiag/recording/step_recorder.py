@@ -17,14 +17,13 @@ from graddiag.recording.faults import Faults
 from graddiag.recording.following import Following, log_no_update, warn_of
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
-from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.layers import LayerMeter
 from graddiag.recording.model_parameters import ModelParameters
 from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra
 from graddiag.recording.rows import spectra_columns
-from graddiag.recording.scaling import Scale, calling_scaler
+from graddiag.recording.scaling import Scale, ScalerHooks
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
 from graddiag.recording.unwrapping import WatchedOptimizer
@@ -89,8 +88,6 @@ class StepRecorder:
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
-        self._scaled = scaler is not None
-        self._handles: list[Handle] = []
         self._output_sums: Tree = {}
         self._warnings: list[Event] = []
         scale = Scale(scaler, lambda: self._updates.optimizers)
@@ -106,8 +103,7 @@ class StepRecorder:
             attached.callback(self._outputs.close)
             self._updates = UpdateListener(watched, self)
             attached.callback(self._updates.close)
-            if scaler is not None:
-                self._handles.append(Interception(scaler, "unscale_", self._unscaling))
+            self._scaler = ScalerHooks(scaler, self._unscaling)
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
         self._guard(Part.FOLLOWING, self._log_unfollowed)
@@ -135,10 +131,14 @@ class StepRecorder:
     def counts(self) -> dict[str, Any]:
         """What later rows depend on, of a step that has ended; what was recorded so far is on the disk then."""
         found: dict[str, Any] = {}
-        self._guard(Part.STEPS, self._buffer.finish)
-        self._guard(Part.STEPS, self._writer.flush)
+        self.flush()
         self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._awaited)))
         return found
+
+    def flush(self) -> None:
+        """Waits until the steps that have ended are on the disk, or the disk has refused them."""
+        self._guard(Part.STEPS, self._buffer.finish)
+        self._guard(Part.STEPS, self._writer.flush)
 
     def end_step(self) -> None:
         """Ends a step of a loop without an optimizer object."""
@@ -153,8 +153,7 @@ class StepRecorder:
 
     def close(self, status: schema.Status, error: str | None) -> None:
         """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
-        for handle in self._handles:
-            handle.remove()
+        self._scaler.remove()
         self._updates.close()
         if self._made:
             self._finish()
@@ -174,7 +173,7 @@ class StepRecorder:
 
     def before_update(self, index: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         """Before ``optimizer.step()``; with a closure each evaluation of it brings gradients."""
-        if self._is_first and not self._scaled:
+        if self._is_first:
             self._guard(Part.PARAMETERS, self._recognize_scaler)
         replaced = with_observed_closure(args, kwargs, self._begin, partial(self._before, index))
         if replaced is None:
@@ -228,11 +227,8 @@ class StepRecorder:
 
     def _recognize_scaler(self) -> None:
         """A scaler that ``watch`` was not given, at the first update that comes through it."""
-        scaler = calling_scaler()
-        if scaler is not None and scaler.is_enabled():
-            self._scaled = True
+        if scaler := self._scaler.recognized():
             self.gradients.follow_scaler(scaler)
-            self._handles.append(Interception(scaler, "unscale_", self._unscaling))
 
     def _begin(self) -> None:
         self._recording = self._step % self._every == 0
