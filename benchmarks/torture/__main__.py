@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.torture.base import make_base
-from benchmarks.torture.kills import killed_trainings, summary
+from benchmarks.torture.kills import Killed, killed_commands, killed_trainings, summary
 from benchmarks.torture.readers import Outcome, limit_memory, tried
 from benchmarks.torture.writers import written_side_by_side
 
@@ -17,7 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--mutations", type=int, default=10_000, help="damaged runs that every reader tries")
     parser.add_argument("--first", type=int, default=0, help="the first seed of the damages")
-    parser.add_argument("--kills", type=int, default=200, help="trainings that are killed with kill -9")
+    parser.add_argument("--kills", type=int, default=200, help="watched trainings, and as many commands, to kill -9")
     parser.add_argument("--runs", type=int, default=100, help="runs that eight processes write under a reader")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--report-every", type=int, default=20, help="every so many damaged runs a report is tried too")
@@ -27,12 +27,8 @@ def main() -> int:
         if chosen.mutations:
             wrong += show(damaged_runs(Path(place), chosen))
         if chosen.kills:
-            killed = killed_trainings(Path(place) / "kills", chosen.kills)
-            print(summary(killed))
-            for each in killed:
-                if each.wrong:
-                    print(f"  {each}")
-            wrong += sum(bool(each.wrong) for each in killed)
+            wrong += tell(killed_trainings(Path(place) / "kills", chosen.kills), "trainings")
+            wrong += tell(killed_commands(Path(place) / "commands", chosen.kills), "commands")
         if chosen.runs:
             written = written_side_by_side(Path(place) / "writers", runs=chosen.runs)
             print(written)
@@ -45,6 +41,15 @@ def damaged_runs(place: Path, chosen: argparse.Namespace) -> list[Outcome]:
     seeds = range(chosen.first, chosen.first + chosen.mutations)
     with multiprocessing.get_context("spawn").Pool(chosen.jobs, limit_memory, maxtasksperchild=100) as pool:
         return list(pool.imap_unordered(partial(tried, base, report_every=chosen.report_every), seeds, chunksize=5))
+
+
+def tell(killed: list[Killed], of: str) -> int:
+    """Prints what became of what was killed; returns how many went wrong."""
+    print(summary(killed, of))
+    wrong = [each for each in killed if each.wrong]
+    for each in wrong:
+        print(f"  {each}")
+    return len(wrong)
 
 
 def show(outcomes: list[Outcome]) -> int:

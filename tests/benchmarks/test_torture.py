@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.torture.base import make_base
-from benchmarks.torture.kills import killed_trainings, summary
+from benchmarks.torture.kills import killed_commands, killed_trainings, summary
 from benchmarks.torture.mutations import MUTATIONS
 from benchmarks.torture.readers import tried
 from benchmarks.torture.writers import written_side_by_side
@@ -43,6 +43,13 @@ def test_a_training_killed_at_any_moment_leaves_steps_without_a_gap(tmp_path: Pa
     killed = killed_trainings(tmp_path, 5)
     assert not [each for each in killed if each.wrong]
     assert "5 trainings killed, 0 wrong" in summary(killed)
+
+
+@pytest.mark.slow
+def test_a_command_killed_at_any_moment_does_too(tmp_path: Path) -> None:
+    killed = killed_commands(tmp_path, 3)
+    assert not [each for each in killed if each.wrong]
+    assert any(each.steps for each in killed)
 
 
 @pytest.mark.slow
