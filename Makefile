@@ -7,6 +7,7 @@ ROOT ?= runs
 REPORT ?= reports/demo.html
 PYTEST_ARGS ?=
 THREADS ?= 1
+SYSTEM_TORCH ?= 0
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +16,14 @@ DEV := $(VENV)/.installed-dev
 THIRD := .venv-third-party
 THIRD_STAMP := $(THIRD)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
+# SYSTEM_TORCH=1: the torch that PYTHON has, whatever its version; the rest as ever
+ifeq ($(SYSTEM_TORCH),0)
+INSTALL := $(PIP) install --constraint constraints.txt
+DOWNLOADS := 1.4 GB with a CPU build of torch, several more with the CUDA build that pip takes on ordinary Linux (to use a torch that is there: SYSTEM_TORCH=1)
+else
+INSTALL := $(PIP) install --constraint $(VENV)/constraints.txt
+DOWNLOADS := 0.5 GB beside the torch that is there
+endif
 
 define CHECK_PYTHON
 import sys
@@ -25,6 +34,9 @@ try:
     import ensurepip, venv
 except ImportError:
     sys.exit("The module venv is missing from " + found + ". On Debian or Ubuntu: apt-get install python3-venv")
+import importlib.util
+if "$(SYSTEM_TORCH)" != "0" and not importlib.util.find_spec("torch"):
+    sys.exit("SYSTEM_TORCH=1, but " + found + " has no torch. Name one that has: make SYSTEM_TORCH=1 PYTHON=...")
 endef
 export CHECK_PYTHON
 
@@ -38,7 +50,7 @@ endif
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) THREADS=$(THREADS) PYTEST_ARGS="
+	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) THREADS=$(THREADS) SYSTEM_TORCH=$(SYSTEM_TORCH) PYTEST_ARGS="
 
 demo: $(STAMP)  ## record the demonstration, write its report, open the dashboard (SERVE=0: all but that)
 	@$(BIN)/graddiag demo --root $(ROOT) --out $(REPORT)
@@ -52,7 +64,7 @@ test: $(DEV)  ## the tests without a browser; those in one: make test-browser
 quick: $(DEV)  ## those of them that are not slow
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not browser and not third_party" $(PYTEST_ARGS)
 
-# What fails in a browser on a loaded machine is tried once more, and told as R: a fault of the page fails twice.
+# What fails in a browser on a loaded machine is tried once more, and reported as R: a fault of the page fails twice.
 test-browser: $(DEV) browser  ## the tests of pages and reports in a browser
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m browser --reruns 1 $(PYTEST_ARGS)
 
@@ -101,15 +113,16 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c "$$CHECK_PYTHON"
 	@[ ! -f $@ ] || [ "$$(cat $@)" = "$(CURDIR)" ] || rm -rf $(VENV)
 	@[ ! -d $(VENV) ] || $(BIN)/python -c "" 2>/dev/null || rm -rf $(VENV)
-	@[ -d $(VENV) ] || echo "installing graddiag into $(VENV): about a minute and 1.4 GB, once"
-	@[ -d $(VENV) ] || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --constraint constraints.txt hatchling editables
-	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable .
+	@[ -d $(VENV) ] || echo "installing graddiag into $(VENV), once: about a minute; $(DOWNLOADS)"
+	@[ -d $(VENV) ] || $(PYTHON) -m venv $(if $(filter-out 0,$(SYSTEM_TORCH)),--system-site-packages) $(VENV)
+	@grep -v '^torch==' constraints.txt >$(VENV)/constraints.txt
+	@$(INSTALL) hatchling editables
+	@$(INSTALL) --no-build-isolation --editable .
 	@pwd >$@
 
 $(DEV): $(STAMP)
 	@[ -f $@ ] || echo "installing what the tests need, and the libraries that graddiag works with: about a minute and 0.6 GB, once"
-	@$(PIP) install --constraint constraints.txt --no-build-isolation --editable '.[dev]'
+	@$(INSTALL) --no-build-isolation --editable '.[dev]'
 	@touch $@
 
 # On top of .venv, whose packages it uses, with an older pandas and what the libraries need beside it.

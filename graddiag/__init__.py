@@ -52,12 +52,14 @@ if TYPE_CHECKING:
     from graddiag.tracing.custom import CellCall as CellCall
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
-        return import_module(f"graddiag.{name}")
-    raise AttributeError(f"module 'graddiag' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is to see misspelt names
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(_HOMES[name]), name)
+        if name in _MODULES:
+            return import_module(f"graddiag.{name}")
+        raise AttributeError(f"module 'graddiag' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

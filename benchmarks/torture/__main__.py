@@ -27,8 +27,8 @@ def main() -> int:
         if chosen.mutations:
             wrong += show(damaged_runs(Path(place), chosen))
         if chosen.kills:
-            wrong += tell(killed_trainings(Path(place) / "kills", chosen.kills), "trainings")
-            wrong += tell(killed_commands(Path(place) / "commands", chosen.kills), "commands")
+            wrong += summarize(killed_trainings(Path(place) / "kills", chosen.kills), "trainings")
+            wrong += summarize(killed_commands(Path(place) / "commands", chosen.kills), "commands")
         if chosen.runs:
             written = written_side_by_side(Path(place) / "writers", runs=chosen.runs)
             print(written)
@@ -43,7 +43,7 @@ def damaged_runs(place: Path, chosen: argparse.Namespace) -> list[Outcome]:
         return list(pool.imap_unordered(partial(tried, base, report_every=chosen.report_every), seeds, chunksize=5))
 
 
-def tell(killed: list[Killed], of: str) -> int:
+def summarize(killed: list[Killed], of: str) -> int:
     """Prints what became of what was killed; returns how many went wrong."""
     print(summary(killed, of))
     wrong = [each for each in killed if each.wrong]

@@ -66,14 +66,16 @@ def parse(spec: str) -> "ClipPolicy":
     return check(spec).make()
 
 
-def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        new = _RENAMED[name]
-        warn_renamed(f"graddiag.clipping.{name}", new)
-        return __getattr__(new)
-    if name in _HOMES:
-        return getattr(import_module(f"graddiag.clipping.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'graddiag.clipping' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is to see misspelt names
+
+    def __getattr__(name: str) -> Any:
+        if name in _RENAMED:
+            new = _RENAMED[name]
+            warn_renamed(f"graddiag.clipping.{name}", new)
+            return __getattr__(new)
+        if name in _HOMES:
+            return getattr(import_module(f"graddiag.clipping.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'graddiag.clipping' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

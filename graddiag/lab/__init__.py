@@ -42,10 +42,12 @@ _HOMES = {
 __all__ = [*_HOMES]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"graddiag.lab.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'graddiag.lab' has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker is to see misspelt names
+
+    def __getattr__(name: str) -> Any:
+        if name in _HOMES:
+            return getattr(import_module(f"graddiag.lab.{_HOMES[name]}"), name)
+        raise AttributeError(f"module 'graddiag.lab' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
