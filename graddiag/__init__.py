@@ -23,6 +23,7 @@ _HOMES = {
     "rule": "graddiag.analysis",
     "compare": "graddiag.analysis",
     "write_report": "graddiag.report",
+    "show": "graddiag.notebook",
 }
 _MODULES = ("analysis", "clipping", "errors", "figures", "lab", "nn", "schema")
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from graddiag.analysis import diagnose as diagnose
     from graddiag.analysis.comparison.compare import compare as compare
     from graddiag.analysis.diagnosis.rules import rule as rule
+    from graddiag.notebook.summary import show as show
     from graddiag.overview import list_runs as list_runs
     from graddiag.recorder import Recorder as Recorder
     from graddiag.recorder import watch as watch

@@ -25,6 +25,7 @@ from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
+from graddiag.representation import notebook_html, one_line
 from graddiag.store import RunWriter, ending, load_run
 from graddiag.tracing.custom import Cells as Cells
 from graddiag.tracing.custom import followed_cells
@@ -159,6 +160,12 @@ class Recorder:
         except RuntimeWarning as refused:  # a filter makes errors of warnings
             self.close("failed", str(refused))
             raise
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.path}: {self._writer.manifest.status}", f"step {self._steps.step}")
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
 
     @property
     def path(self) -> Path:

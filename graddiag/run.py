@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from graddiag import schema
+from graddiag.representation import notebook_html, one_line
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,6 +121,14 @@ class RunManifest(BaseModel):
             raise ValueError(f"a time of the year {moment.year}")
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
+    def __repr__(self) -> str:
+        own = ((name, getattr(self, name)) for name in ("task", "model", "clip", "seed"))
+        known = [f"{name} {each}" for name, each in own if each is not None]
+        return one_line(self, f"{run_title(self)}: {self.status}", *known)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
+
     @property
     def began_at(self) -> int:
         """The first step of the run: above 0 where the steps before are in another one."""
@@ -134,6 +143,11 @@ class RunManifest(BaseModel):
                 "value": pd.Series([value for _, value in rows], dtype=object),
             }
         )
+
+
+def run_title(manifest: RunManifest) -> str:
+    """The run's name, behind that of its experiment where it is part of one."""
+    return f"{manifest.experiment}/{manifest.name}" if manifest.experiment else manifest.name
 
 
 class TableReader(Protocol):
@@ -158,6 +172,13 @@ class Run:
     read: TableReader
     path: Path | None = None
     found: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        seed = None if self.manifest.seed is None else f"seed {self.manifest.seed}"
+        return one_line(self, f"{run_title(self.manifest)}: {self.manifest.status}", seed, self.path)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from graddiag import schema
 from graddiag.cells import CELLS, CellKind, Immediate, Weights
 from graddiag.cells.sequences import followed, valid, within
+from graddiag.representation import notebook_html, one_line
 from graddiag.schema import TraceKey
 
 
@@ -150,7 +151,10 @@ class Trace:
     def __repr__(self) -> str:
         T, N, P = self.h.shape
         gradient = "with gradients" if self.grad_h is not None else "no gradient reached it"
-        return f"Trace({self.key.label}: {self.kind}, T={T}, N={N}, H={P}, {gradient})"
+        return one_line(self, f"{self.key.label}: {self.kind}", f"T={T}", f"N={N}", f"H={P}", gradient)
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
 
 
 class HasDtype(Protocol):

@@ -32,8 +32,9 @@ from graddiag.analysis.comparison.success import Criterion, SuccessRates, criter
 from graddiag.analysis.frames import nullable
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, source_of
-from graddiag.analysis.words import number
+from graddiag.analysis.words import number, plural
 from graddiag.deprecation import renamed_attribute
+from graddiag.representation import notebook_html, one_line
 from graddiag.run import Run
 
 Key = tuple[int | None, int | None]
@@ -119,6 +120,13 @@ class Comparison(Result):
     success: tuple[SuccessRates, ...] = ()
 
     parting = renamed_attribute("parting", "first_divergence")
+
+    def __repr__(self) -> str:
+        counts = plural(len(self.pairs), "pair"), plural(len(self.effects), "effect")
+        return one_line(self, *counts, f"arms {' / '.join(arm.arm for arm in self.arms) or 'none'}")
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
 
     @property
     def broken(self) -> Mapping[str, tuple[str, ...]]:

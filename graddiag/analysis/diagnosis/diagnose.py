@@ -25,6 +25,7 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source
 from graddiag.analysis.words import plural
 from graddiag.deprecation import renamed_attribute
+from graddiag.representation import notebook_html, one_line
 
 # faults of the training loop come before anything that they may lead to; what large steps or inputs made of the
 # activations comes before the gradient that fades in them
@@ -216,6 +217,12 @@ class Diagnosis(Result):
 
     def __str__(self) -> str:
         return self.short()
+
+    def __repr__(self) -> str:
+        return one_line(self, f"{self.source.path}: {self.headline}")
+
+    def _repr_html_(self) -> str:
+        return notebook_html(self)
 
 
 def diagnosis(
