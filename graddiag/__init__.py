@@ -24,6 +24,7 @@ _HOMES = {
     "compare": "graddiag.analysis",
     "write_report": "graddiag.report",
     "show": "graddiag.notebook",
+    "StopTraining": "graddiag.errors",
 }
 _MODULES = ("analysis", "clipping", "errors", "figures", "lab", "nn", "schema")
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from graddiag.analysis import diagnose as diagnose
     from graddiag.analysis.comparison.compare import compare as compare
     from graddiag.analysis.diagnosis.rules import rule as rule
+    from graddiag.errors import StopTraining as StopTraining
     from graddiag.notebook.summary import show as show
     from graddiag.overview import list_runs as list_runs
     from graddiag.recorder import Recorder as Recorder

@@ -23,3 +23,7 @@ class UnsupportedError(GraddiagError):
 
 class MissingLibraryError(GraddiagError, ImportError):
     """A library that one integration needs and that is not installed; the message says what to install."""
+
+
+class StopTraining(GraddiagError):  # noqa: N818 - it asks for something, as StopIteration does
+    """Ends a training: raised by ``watch(..., on_nonfinite="stop")``, or by a callback of ``on_finding``."""

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from graddiag import schema
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.deprecation import renamed_attribute
-from graddiag.errors import SettingError
+from graddiag.errors import SettingError, StopTraining
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
 from graddiag.recording.held_signals import held_signals
@@ -24,6 +24,7 @@ from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
 from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
+from graddiag.recording.stopping import Stopping, checked_on_nonfinite
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.representation import notebook_html, one_line
 from graddiag.store import RunWriter, ending, load_run
@@ -61,6 +62,7 @@ def watch(
     chance_loss: float | str | None = None,
     config: Mapping[str, Any] | None = None,
     resume: Resume = None,
+    on_nonfinite: schema.OnNonfinite = "continue",
 ) -> "Recorder":
     """Records the training of ``module`` into a run folder; the training loop stays as it is.
 
@@ -100,6 +102,10 @@ def watch(
             there on; a number of steps: from that step on; True: after its last step. Recorded steps from there on are
             replaced. Where there is no such run, or it cannot be continued, a new one begins at that step, and a
             warning says why. None begins a new run; False too, with no warning where the name is taken.
+        on_nonfinite: what becomes of an update whose gradient, after clipping, holds NaN or inf. ``continue``: it is
+            made. ``skip``: it is left out, and weights and the optimizer's state stay as they are; it is no step, and
+            is counted in ``updates_skipped``. ``stop``: ``StopTraining`` is raised before it. In a distributed training
+            set it in every rank. A GradScaler leaves such updates out by itself.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
@@ -112,6 +118,7 @@ def watch(
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_supported(module)
     watched = watched_optimizers(module, optimizer)
+    stopping = Stopping(checked_on_nonfinite(on_nonfinite, has_optimizer=bool(watched)))
     followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
@@ -131,7 +138,7 @@ def watch(
     try:
         log_origin(writer, resumption, expected=resume is False)
         counts = resumption.counts if resumption is not None and writer.origin.continues else None
-        return Recorder(module, watched, writer, every, scaler, followed, counts)
+        return Recorder(module, watched, writer, every, scaler, followed, counts, stopping)
     except BaseException:
         writer.discard()
         raise
@@ -149,11 +156,13 @@ class Recorder:
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
         counts: Mapping[str, Any] | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
         self._module = module
+        self._stopping = stopping or Stopping()
         self._writer = writer
         self._closed = False
-        self._steps = StepRecorder(module, watched, writer, every, scaler, cells, counts)
+        self._steps = StepRecorder(module, watched, writer, every, scaler, cells, counts, self._stopping)
         atexit.register(self._abandon)
         try:
             self._steps.warn()
@@ -265,6 +274,11 @@ class Recorder:
         if self._steps.optimizers:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
         self._steps.end_step()
+
+    def stop_by(self, handler: Callable[[StopTraining], None]) -> None:
+        """Lets ``handler`` end the training where ``StopTraining`` would be raised: for trainers that stop another way.
+        The update that led to it is left out all the same."""
+        self._stopping.handler = handler
 
     def close(self, status: schema.Status = "finished", error: str | None = None) -> None:
         """Takes every hook off and closes the run's files; safe to call twice."""

@@ -33,5 +33,6 @@ class RunCounts:
         """Continues from ``counts``; what was logged and awaited then."""
         self._gradients.restore_left_out(counts["skipped"])
         for name, part in self._parts.items():
-            part.restore(counts[name])
+            if name in counts:  # a checkpoint of an earlier version lacks some
+                part.restore(counts[name])
         return dict(counts["logged"]), {*counts["awaited"]}

@@ -15,6 +15,7 @@ Event = dict[str, Any]
 _EQUAL: Final = 1e-3  # two norms are the same threshold when they are no further apart, relative to it
 _DIFFERENT: Final = 1e-2  # two norms before clipping are different ones
 EVERYWHERE: Final = "all parameters"
+LEFT_OUT: Final = "on_nonfinite"
 _MODEL: Final = "(model)"
 
 
@@ -82,6 +83,13 @@ def skipped_event(step: int, count: int) -> Event:
         f"The GradScaler skipped {updates} before this step and lowered its scale: the scaled gradient overflowed."
     )
     return _event(step, schema.EVENT_UPDATE_SKIPPED, "the GradScaler", count, message)
+
+
+def left_out_event(step: int, count: int, began: str) -> Event:
+    """Updates were left out, because their gradient held NaN or inf."""
+    updates = "an update" if count == 1 else f"{count} updates"
+    message = f"{updates.capitalize()} before this step left out: the gradient holds NaN or inf. {began}"
+    return _event(step, schema.EVENT_UPDATE_SKIPPED, LEFT_OUT, count, message)
 
 
 def not_zeroed_event(step: int, where: str, count: int) -> Event:

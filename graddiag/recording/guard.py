@@ -21,6 +21,7 @@ class Part(StrEnum):
     SPECTRA = "the spectra"
     FOLLOWING = "what is followed"
     OUTPUTS = "the loss of a constant prediction"
+    NONFINITE = "the updates that are left out"
     COUNTS = "what had been counted before the training was resumed"
     END = "the end"
 

@@ -15,6 +15,9 @@ from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
 from graddiag.tracing.hooks import recurrent_modules
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
+# gradients thrown away, and backward passes in all, after which a step that no update ends is given up
+_DISCARDED: Final = 8
+_PASSES: Final = 1000
 _NONE: Final = ByParameter()
 _TOGETHER: Final = ("all parameters",)  # in the place of names where they are measured as one
 
@@ -76,8 +79,7 @@ class GradientMeter:
     """Measures every gradient as ``backward()`` leaves it; owns its hooks until ``close``.
 
     Where gradients accumulate over several backward passes the accumulated one counts. The gradients themselves are
-    neither changed nor kept. ``passes``: the backward passes since the last update; ``discarded``: those whose
-    gradients were zeroed, or let go of, before any update used them.
+    neither changed nor kept. ``passes``: the backward passes since the last update.
 
     by_parameter: whether norms of each parameter are asked for, else those of all together, which cost less.
     """
@@ -107,8 +109,9 @@ class GradientMeter:
         self._hooks = GradientHooks(self._parameters, guard, self._measure)
 
     @property
-    def discarded(self) -> int:
-        return self._hooks.discarded
+    def wait_in_vain(self) -> bool:
+        """Whether so many passes came without an update that none is to be expected."""
+        return self._hooks.discarded >= _DISCARDED or self.passes >= _PASSES
 
     def take(self, names: Collection[str] | None = None) -> None:
         """Notes the norms of ``names`` (None: of all), which an update is about to use or has just used."""

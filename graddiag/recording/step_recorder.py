@@ -1,10 +1,10 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,26 @@ from torch.optim import Optimizer
 
 from graddiag import schema
 from graddiag.recording.counts import Counting, RunCounts
-from graddiag.recording.events import Event, replaced_event
+from graddiag.recording.event_log import EventLog
+from graddiag.recording.events import replaced_event
 from graddiag.recording.faults import Faults
-from graddiag.recording.following import Following, log_no_update, warn_of
+from graddiag.recording.finite_updates import has_finite_gradient
+from graddiag.recording.following import Following, log_no_update
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.layers import LayerMeter
+from graddiag.recording.left_out import LeftOutUpdates
 from graddiag.recording.model_parameters import ModelParameters
 from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
-from graddiag.recording.parameters import GradientMeter, GradientNorms, recurrent_spectra
-from graddiag.recording.rows import spectra_columns
+from graddiag.recording.parameters import GradientMeter, GradientNorms
 from graddiag.recording.scaling import Scale, ScalerHooks
+from graddiag.recording.spectrum_meter import SpectrumMeter
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
+from graddiag.recording.stopping import Stopping
 from graddiag.recording.unwrapping import WatchedOptimizer
+from graddiag.recording.update_round import UpdateRound
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
 from graddiag.store import RunWriter
@@ -35,16 +40,6 @@ from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.device_transfer import Tree
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
-from graddiag.tracing.spectra import full_spectra
-
-# a spectrum costs a decomposition and W_hh moves slowly: it is taken at recorded steps this far apart
-SPECTRUM_EVERY = 100
-
-# gradients thrown away, and backward passes in all, after which a step that no update ends is given up
-_DISCARDED: Final = 8
-_PASSES: Final = 1000
-# of several optimizers: updates of one in a step, after which the others are not waited for until they make one again
-_MOST_UPDATES: Final = 10
 
 
 class StepRecorder:
@@ -67,14 +62,15 @@ class StepRecorder:
         scaler: torch.amp.GradScaler | None = None,
         cells: Mapping[str, CellForm] | None = None,
         counts: Mapping[str, Any] | None = None,
+        stopping: Stopping | None = None,
     ) -> None:
-        self._module = module
+        self._spectra = SpectrumMeter(module, writer, every)
+        self._stopping = stopping or Stopping()
         self._writer = writer
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
         self._step = writer.manifest.first_step
-        self._made: dict[int, int] = {}  # how many updates each optimizer has made in this step
-        self._awaited = set(range(len(watched)))
+        self._round = UpdateRound(len(watched))
         self._measured = self._given_up = self._recording = False
         self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
         self._started = time.monotonic() - writer.origin.seconds
@@ -89,7 +85,8 @@ class StepRecorder:
         self._faults = Faults(module)
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._output_sums: Tree = {}
-        self._warnings: list[Event] = []
+        self._left_out = LeftOutUpdates()
+        self._events = EventLog(writer, self._buffer)
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
@@ -101,13 +98,14 @@ class StepRecorder:
             attached.callback(self.layers.close)
             self._outputs = OutputMeter(module, cells or (), always=every == 1)
             attached.callback(self._outputs.close)
-            self._updates = UpdateListener(watched, self)
+            self._updates = UpdateListener(watched, self, checked=self._stopping.on_nonfinite != "continue")
             attached.callback(self._updates.close)
             self._scaler = ScalerHooks(scaler, self._unscaling)
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
-        self._guard(Part.FOLLOWING, self._log_unfollowed)
+        self._guard(Part.FOLLOWING, lambda: self._events.add_at_once(self._following.at_attach(self._step)))
         parts: dict[str, Counting] = {"rows": self._buffer, "faults": self._faults, "outputs": self._outputs}
+        parts["left_out"] = self._left_out
         self._counts = RunCounts(self.gradients, following=self._following, **parts)
         if counts:
             self._guard(Part.COUNTS, partial(self._restore, counts))
@@ -132,7 +130,7 @@ class StepRecorder:
         """What later rows depend on, of a step that has ended; what was recorded so far is on the disk then."""
         found: dict[str, Any] = {}
         self.flush()
-        self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._awaited)))
+        self._guard(Part.COUNTS, lambda: found.update(self._counts.state(self._logged, self._round.awaited)))
         return found
 
     def flush(self) -> None:
@@ -147,15 +145,13 @@ class StepRecorder:
 
     def warn(self) -> None:
         """Warns of the events that wait for it."""
-        waiting, self._warnings = self._warnings, []
-        for event in waiting:
-            warn_of(event)
+        self._events.warn()
 
     def close(self, status: schema.Status, error: str | None) -> None:
         """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         self._scaler.remove()
         self._updates.close()
-        if self._made:
+        if self._round.made:
             self._finish()
         self.layers.close()
         self._outputs.close()
@@ -183,11 +179,8 @@ class StepRecorder:
     def after_update(self, index: int) -> None:
         """After ``optimizer.step()``."""
         self._guard(Part.PARAMETERS, partial(self._updated, index))
-        self._made[index] = self._made.get(index, 0) + 1
-        self._awaited.add(index)
-        if self._made[index] >= _MOST_UPDATES:
-            self._awaited &= self._made.keys()
-        if self._awaited <= self._made.keys():
+        self._round.add(index)
+        if self._round.is_complete:
             self._finish()
 
     def _updated(self, index: int) -> None:
@@ -198,14 +191,37 @@ class StepRecorder:
         """An optimizer that is not watched has updated parameters of a watched one: what led to it is no step."""
         self._guard(Part.PARAMETERS, lambda: self.gradients.updated())
         self._guard(Part.PARAMETERS, self.gradients.next_step)
-        if not self._made:
+        if not self._round.made:
             self._begin()
 
     def replaced(self, index: int, old: Optimizer, new: Optimizer) -> None:
         """An optimizer that was not watched has updated the parameters of the one at ``index`` twice in succession."""
-        self._buffer.log_event(replaced_event(self._step, type(old).__name__, type(new).__name__))
+        self._events.add([replaced_event(self._step, type(old).__name__, type(new).__name__)])
         self._before(index, copy=False)
         self.after_update(index)
+
+    def is_finite(self, optimizer: Optimizer) -> bool:
+        """Whether the gradient that an update is about to use is finite; True where that cannot be found out."""
+        found = [True]
+        self._guard(Part.NONFINITE, lambda: found.append(has_finite_gradient(optimizer)))
+        return found[-1]
+
+    def refused(self, index: int) -> None:
+        """In place of an update whose gradient is not finite."""
+        step = self._step
+        if self._stopping.on_nonfinite == "stop":
+            self._before(index, copy=False)
+            self.after_update(index)
+            self._stopping.at_nonfinite(step, self._writer.path)
+            return
+        self._guard(Part.PARAMETERS, lambda: self.gradients.updated(self._names_of(index)))
+        traced = self.layers if self._recording and not self._round.made else None
+        self._guard(Part.NONFINITE, lambda: self._events.warn_later(self._left_out.add(step, traced)))
+        if not self._round.made:
+            self._guard(Part.PARAMETERS, self.gradients.next_step)
+            self._forget()
+            self._begin()
+        self.warn()
 
     def before_other(self, optimizer: Optimizer) -> None:
         """Before the update of an optimizer that is not watched and holds other parameters."""
@@ -213,7 +229,6 @@ class StepRecorder:
             self._guard(Part.PARAMETERS, lambda: self._weights.before(optimizer))
 
     def after_other(self) -> None:
-        """After that update."""
         self._guard(Part.PARAMETERS, self._weights.after)
 
     def zeroing(self, *_: Any, **__: Any) -> None:
@@ -235,7 +250,7 @@ class StepRecorder:
         if not self._recording:
             return
         self._guard(Part.PARAMETERS, self._parameters.refresh)
-        self._guard(Part.FOLLOWING, lambda: self._log_events(self._following.found(self._step)))
+        self._guard(Part.FOLLOWING, lambda: self._events.add(self._following.found(self._step)))
         # without an optimizer the update comes before the traces are taken, with several a part of it does
         own_weights = self._snapshotting and len(self._updates.watched) != 1
         self.layers.start(own_weights=own_weights, credit=self._snapshotting)
@@ -250,8 +265,8 @@ class StepRecorder:
         if self._recording:
             self._guard(Part.PARAMETERS, self._parameters.refresh)
             self.layers.used()
-        made = {*self._made} if index is None else {*self._made, index}
-        if made >= self._awaited:
+        made = self._round.with_update(index)
+        if made >= self._round.awaited:
             self._measure_step(made)
         if self._recording and index is not None and copy:
             self._guard(Part.PARAMETERS, lambda: self._weights.before(self.optimizers[index]))
@@ -273,7 +288,7 @@ class StepRecorder:
     def _finish(self) -> None:
         """Ends a step whose updates have been measured, and begins the next."""
         if not self._measured:
-            self._measure_step({*self._made})
+            self._measure_step(self._round.with_update(None))
         self._end()
 
     def _end(self) -> None:
@@ -282,18 +297,23 @@ class StepRecorder:
         self._guard(Part.PARAMETERS, self.gradients.next_step)
         if not self._updates.watched:
             self._guard(Part.PARAMETERS, self.gradients.updated)
-        self._made, self._measured, self._given_up = {}, False, False
-        self._weights.forget()
-        self._norms, self._signals, self._snapshots, self._logged, self._output_sums = None, [], [], {}, {}
-        self.layers.hooks.calls.clear()
+        self._round.clear()
+        self._logged = {}
+        self._forget()
         self._step += 1
         self._begin()
         self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
 
+    def _forget(self) -> None:
+        """Lets go of what was measured of a step."""
+        self._measured = self._given_up = False
+        self._weights.forget()
+        self._norms, self._signals, self._snapshots, self._output_sums = None, [], [], {}
+        self.layers.hooks.calls.clear()
+
     def _check_for_updates(self) -> None:
         """After each backward pass: whether one update at least may still come."""
-        given_up = self.gradients.discarded >= _DISCARDED or self.gradients.passes >= _PASSES
-        if not given_up or self._given_up or self._made or not self._updates.watched:
+        if not self.gradients.wait_in_vain or self._given_up or self._round.made or not self._updates.watched:
             return
         self._given_up = True
         self.layers.forget()
@@ -305,7 +325,7 @@ class StepRecorder:
         return self._step == self._writer.manifest.first_step
 
     def _restore(self, counts: Mapping[str, Any]) -> None:
-        self._logged, self._awaited = self._counts.restore(counts)
+        self._logged, self._round.awaited = self._counts.restore(counts)
 
     @property
     def _snapshotting(self) -> bool:
@@ -324,8 +344,7 @@ class StepRecorder:
     def _take_norms(self, made: set[int]) -> None:
         updated, idle = updated_by(self._parameters, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
-        for event in self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated):
-            self._buffer.log_event(event)
+        self._events.add(self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated))
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
@@ -334,30 +353,18 @@ class StepRecorder:
 
     def _take_unfollowed(self) -> None:
         reached = frozenset[int]() if self._norms is None else self._norms.reached
-        self._log_events(self._following.of_step(self._step, reached), warn=True)
+        self._events.add(self._following.of_step(self._step, reached), warn=True)
 
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
-        self._log_events(self._faults.of_states(self._step, self.layers.detached))
-        self._log_events(self._following.of_gains(self._step))
+        self._events.add(self._faults.of_states(self._step, self.layers.detached))
+        self._events.add(self._following.of_gains(self._step))
         if dtypes := self.layers.dtypes(traces):
             self._writer.note(activations=dtypes)
         self._signals = measured
         if self._snapshotting:
             self._guard(Part.SNAPSHOTS, lambda: self._snapshots.extend(self.layers.snapshots(traces, scale)))
-
-    def _log_events(self, events: Iterable[Event], *, warn: bool = False) -> None:
-        for event in events:
-            self._buffer.log_event(event)
-            if warn:
-                self._warnings.append(event)
-
-    def _log_unfollowed(self) -> None:
-        self._warnings = self._following.at_attach(self._step)
-        if not self._writer.origin.continues:  # a run that does has them
-            for event in self._warnings:  # written at once: a run may never make a step
-                self._writer.append(schema.TABLE_EVENTS, event)
 
     def _take_cosine(self) -> None:
         """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
@@ -370,25 +377,22 @@ class StepRecorder:
     def _keep_step(self) -> None:
         row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
-        if len(self._updates.watched) > 1:
-            row |= {f"updates_{i}": self._made.get(i, 0) for i in range(len(self._updates.watched))}
+        row |= self._round.columns(len(self._updates.watched))
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
+        row |= self._left_out.column(row)
+        self._events.add(self._left_out.events(self._step))
         if self._norms is not None:
             row |= self._norms.totals()
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        due = parameters and self._step % max(SPECTRUM_EVERY, self._every) == 0
-        spectra = recurrent_spectra(self._module) if due else {}
+        spectra = self._spectra.of_step(self._step) if parameters else {}
         measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
         self._buffer.add(StepMeasures(self._step, row, (), *measured))
         if parameters and self._snapshotting:
-            self._guard(Part.SPECTRA, self._write_spectra)
-
-    def _write_spectra(self) -> None:
-        if spectra := full_spectra(self._module):
-            self._writer.append(schema.TABLE_SPECTRA, spectra_columns(self._step, spectra))
+            self._guard(Part.SPECTRA, partial(self._spectra.write, self._step))
 
     def _log_totals(self) -> None:
-        for event in self._faults.totals(max(self._step - 1, 0), self.gradients.left_out()):
+        last = max(self._step - 1, 0)
+        for event in (*self._faults.totals(last, self.gradients.left_out()), *self._left_out.events(last)):
             self._writer.append(schema.TABLE_EVENTS, event)

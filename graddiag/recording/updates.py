@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from types import FrameType
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
+from graddiag.recording.finite_updates import CheckedStep
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 
@@ -34,6 +36,10 @@ class UpdateObserver(Protocol):
 
     def zeroing(self, *_: Any, **__: Any) -> None: ...
 
+    def is_finite(self, optimizer: Optimizer) -> bool: ...
+
+    def refused(self, index: int) -> None: ...
+
 
 class UpdateListener:
     """Follows the ``step()`` of every watched optimizer until ``close``.
@@ -43,11 +49,16 @@ class UpdateListener:
     is none of the run's (``used_elsewhere``). An optimizer whose step calls a watched one is a wrapper, and no other
     optimizer. One that shares no parameter with them ends no step; the observer may measure it (``before_other``).
     What other optimizers do in another thread than the watched ones is another training.
+
+    checked: ask the observer before each update whether its gradient is finite; where it is not, the update is left out
+    (``refused``).
     """
 
-    def __init__(self, watched: Sequence[WatchedOptimizer], observer: UpdateObserver) -> None:
+    def __init__(self, watched: Sequence[WatchedOptimizer], observer: UpdateObserver, *, checked: bool = False) -> None:
         self.watched = list(watched)
         self._observer = observer
+        self._checked = checked
+        self._checking: list[Optimizer] = []
         self._places: dict[int, int] = {}
         self._wrappers: list[Optimizer] = []
         self._running: list[tuple[Optimizer, FrameType]] = []
@@ -83,6 +94,9 @@ class UpdateListener:
         self._handles.append(optimizer.register_step_pre_hook(self._before))
         self._handles.append(optimizer.register_step_post_hook(self._after))
         self._handles.append(Interception(optimizer, "zero_grad", self._observer.zeroing))
+        if self._checked:
+            members, refuse = self.watched[index].members, partial(self._observer.refused, index)
+            self._handles.append(CheckedStep(optimizer, members, self._observer.is_finite, refuse, self._checking))
 
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         if torch.compiler.is_dynamo_compiling():

@@ -128,7 +128,7 @@ _SINCE_3 = (
         names.UPDATES_SKIPPED,
         "int32",
         "updates",
-        "updates that the GradScaler skipped between the row before and this one",
+        'updates between the row before and this one that the GradScaler skipped, or on_nonfinite="skip"',
         since=3,
     ),
 )

@@ -25,7 +25,7 @@ _TITLES: Final = {
     schema.EVENT_RECORDING_STOPPED: "recording stopped",
     schema.EVENT_CLIP_MISPLACED: "clipping in the wrong place",
     schema.EVENT_CLIP_BEFORE_UNSCALE: "clipping before the gradients are unscaled",
-    schema.EVENT_UPDATE_SKIPPED: "update skipped by the gradient scaler",
+    schema.EVENT_UPDATE_SKIPPED: "update skipped: the gradient holds NaN or inf",
     schema.EVENT_GRADIENTS_NOT_ZEROED: "gradients not zeroed",
     schema.EVENT_NO_GRADIENT: "no gradient reaches the layer",
     schema.EVENT_STATE_DETACHED: "hidden state detached",

@@ -42,10 +42,10 @@ def nonfinite(measured: DiagnosticContext) -> Finding | None:
 
 
 def _skips(measured: DiagnosticContext, skipped: int, made: int, since: int) -> Finding:
-    """A GradScaler that finds NaN or inf at every scale and makes no update."""
+    """A GradScaler, or ``on_nonfinite="skip"``, that finds NaN or inf in nearly every gradient."""
     sentence = (
-        f"The GradScaler skipped {plural(skipped, 'update')} and {made:,} were made: the scaled gradient holds NaN or "
-        "inf whatever the scale. It begins in the backward pass, or in the loss."
+        f"{plural(skipped, 'update')} were skipped and {made:,} made: the gradient holds NaN or inf, "
+        "under a GradScaler whatever the scale. It begins in the backward pass, or in the loss."
     )
     guard = Advice(
         "Guard the operation that makes NaN or inf (e.g. sqrt or log at 0); torch.autograd.set_detect_anomaly(True) "
@@ -54,8 +54,8 @@ def _skips(measured: DiagnosticContext, skipped: int, made: int, since: int) -> 
         "guard-operation",
     )
     batch = Advice("Check a batch for NaN, inf or an empty sequence.", PRACTICE, "check-batch")
-    rule = "a GradScaler skipped more than ten updates, and more than were made."
-    evidence = (Evidence("updates that the GradScaler skipped", skipped, f"beside {made:,} made", "the run"),)
+    rule = 'a GradScaler, or on_nonfinite="skip", skipped more than ten updates, and more than were made.'
+    evidence = (Evidence("updates skipped", skipped, f"beside {made:,} made", "the run"),)
     return Finding("non-finite", "severe", sentence, evidence, rule, (guard, batch), (), since, "strong")
 
 

@@ -17,8 +17,8 @@ _SOME: Final = 64  # recorded steps, evenly spaced, are enough to see that entri
 
 
 def skipped_updates(run: Run) -> tuple[int, int, int] | None:
-    """Updates that a GradScaler skipped, those that were made, and the step at which the skipping began; None unless
-    more were skipped than made, beyond what a scale needs to settle."""
+    """Updates that a GradScaler or ``on_nonfinite`` skipped, those that were made, and the step at which the skipping
+    began; None unless more were skipped than made, beyond what a scale needs to settle."""
     rows = run.read(
         schema.TABLE_EVENTS, columns=[schema.STEP, schema.VALUE], where={schema.KIND: schema.EVENT_UPDATE_SKIPPED}
     )

@@ -32,7 +32,7 @@ _NOT_A_MEASURE: Final = (
 )
 
 _SKIPPED: Final = (
-    "The GradScaler skips the updates and lowers its scale: the gradient holds NaN or inf at every scale it tries."
+    "More updates are skipped than made: the gradient holds NaN or inf, under a GradScaler at every scale it tries."
 )
 
 _SHOWN: Final = 0.005  # of the reference: so little is not called below it where noise explains it
@@ -55,7 +55,7 @@ _HEADLINES: Final[Mapping[tuple[str, str | None], str]] = {
     ("unknown", "floor-unknown"): "CANNOT TELL",
     ("unknown", "not-significant"): "CANNOT TELL",
     ("broken", None): "BROKEN BY NaN OR INF",
-    ("broken", "skipped"): "NO UPDATES: THE GRADSCALER SKIPS THEM",
+    ("broken", "skipped"): "NO UPDATES: THE GRADIENT HOLDS NaN OR INF",
 }
 
 
