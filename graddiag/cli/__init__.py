@@ -24,6 +24,8 @@ from graddiag.cli import (
     top,
     training,
 )
+from graddiag.cli.help import GroupedHelpCommand
+from graddiag.cli.terminal import echo, write_any_text
 from graddiag.errors import GraddiagError
 
 app = typer.Typer(
@@ -34,19 +36,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (training.run, training.pair, listing.list_, diagnose.diagnose, compare.compare, report.report):
-    app.command(name=command.__name__.rstrip("_"))(command)
-app.command()(sweep.sweep)
-app.command()(lab.lab)
-app.command()(export.export)
-app.command()(spectrum.spectrum)
-app.command()(top.top)
-app.command()(dashboard.dashboard)
-app.command()(demo.demo)
+    app.command(name=command.__name__.rstrip("_"), cls=GroupedHelpCommand)(command)
+for command in (sweep.sweep, lab.lab, export.export, spectrum.spectrum, top.top, dashboard.dashboard, demo.demo):
+    app.command(cls=GroupedHelpCommand)(command)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"graddiag {__version__}")
+        echo(f"graddiag {__version__}")
         raise typer.Exit
 
 
@@ -58,6 +55,7 @@ def _options(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. What a user can get wrong is one sentence on stderr and status 2; Ctrl-C is status 130."""
+    write_any_text()
     try:
         return app(args=arguments, prog_name="graddiag", standalone_mode=False) or 0
     except GraddiagError as error:

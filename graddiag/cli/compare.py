@@ -9,6 +9,7 @@ from graddiag.cli.folders import load_runs
 from graddiag.cli.options import AsJson, RunFolders
 from graddiag.cli.progress import progress_line
 from graddiag.cli.rows import print_grid, print_json, printable
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     from graddiag.analysis import Comparison
@@ -61,8 +62,8 @@ def _show(compared: "Comparison") -> None:
     from graddiag.report.comparison import runs_table, sentences, tables
 
     for sentence in sentences(compared):
-        typer.echo(printable(sentence))
+        echo(printable(sentence))
     grids = [runs_table(compared)] if compared.missing else [*tables(compared), runs_table(compared)]
     for grid in grids:
-        typer.echo()
+        echo()
         print_grid(grid.columns, grid.rows, title=grid.caption)

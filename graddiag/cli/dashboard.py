@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from graddiag.cli.options import Root
+from graddiag.cli.terminal import echo
 from graddiag.errors import InputError, SettingError
 
 HOST: Final = "127.0.0.1"
@@ -52,7 +53,7 @@ def dashboard(
     if not is_local(host):
         environment[TOKEN_VARIABLE] = token()
         link += f"/?token={environment[TOKEN_VARIABLE]}"
-        typer.echo(warning(host, port, allow_changes=allow_changes), err=True)
+        echo(warning(host, port, allow_changes=allow_changes), err=True)
     print(f"dashboard over {root}: {link} (Ctrl-C ends it)", flush=True)
     command = streamlit_command(script, root, port, host, allow_changes=allow_changes)
     # in place of this process, so that whatever ends this one ends the server

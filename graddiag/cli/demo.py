@@ -9,6 +9,7 @@ import typer
 from graddiag.cli.options import Root
 from graddiag.cli.progress import runs_bar
 from graddiag.cli.rows import print_table
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,8 +31,8 @@ def demo(
     if plans or not out.exists():
         _report(paths, out)
     print_table(_rows(paths, root))
-    typer.echo(f"{len(paths)} runs of the demonstration are in {root}, their report is {out}.")
-    typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
+    echo(f"{len(paths)} runs of the demonstration are in {root}, their report is {out}.")
+    echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
 
 
 def _record(plans: "tuple[Plan, ...]", root: Path) -> None:
@@ -42,7 +43,7 @@ def _record(plans: "tuple[Plan, ...]", root: Path) -> None:
             for trained in record_demonstration(root, plans):
                 on_run(trained.plan, f"loss {trained.final_loss:.4g}")
     except KeyboardInterrupt:
-        typer.echo("interrupted; `graddiag demo` continues from here.", err=True)
+        echo("interrupted; `graddiag demo` continues from here.", err=True)
         raise typer.Exit(130) from None
 
 

@@ -1,6 +1,7 @@
 """``graddiag diagnose``: whether runs learned, why not, and what to do first; and a status for a CI job."""
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -9,12 +10,15 @@ import typer
 from graddiag.cli.folders import load_runs
 from graddiag.cli.options import AsJson, RunFolders
 from graddiag.cli.rows import print_json, printable
+from graddiag.cli.terminal import text_width, width
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.text import Text
 
     from graddiag.analysis import Diagnosis, Finding
+
+SHORT_WIDTH: Final = 80  # columns where the output is no terminal
 
 _INFO: Final = "info"
 MORE: Final = "Evidence, other findings and what was not measured: --all"
@@ -88,7 +92,9 @@ def _show(diagnoses: Sequence["Diagnosis"], everything: bool) -> None:
 
     console = Console()
     if not console.is_terminal:
-        texts = [each.full() if everything else f"{each.short()}\n\n{MORE}" for each in diagnoses]
+        narrow = text_width(SHORT_WIDTH)
+        more = textwrap.fill(MORE, narrow)
+        texts = [each.full(_given_width()) if everything else f"{each.short(narrow)}\n\n{more}" for each in diagnoses]
         print("\n".join(map(printable, "\n\n\n".join(texts).splitlines())))
         return
     for place, diagnosis in enumerate(diagnoses):
@@ -97,9 +103,14 @@ def _show(diagnoses: Sequence["Diagnosis"], everything: bool) -> None:
         console.print(*parts, sep="\n")
 
 
+def _given_width() -> int | None:
+    """Columns for text where COLUMNS gives them, else None."""
+    return None if width() is None else text_width(SHORT_WIDTH)
+
+
 def _short(diagnosis: "Diagnosis") -> "Text":
     """The short form with its labels in bold and the outcome in its colour."""
-    head, *lines = diagnosis.short().splitlines()
+    head, *lines = diagnosis.short(text_width(SHORT_WIDTH)).splitlines()
     text = _text("\n".join([head, *lines]))
     text.stylize("bold", 0, len(printable(diagnosis.source.run)))
     start = 0

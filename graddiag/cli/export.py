@@ -8,6 +8,7 @@ import typer
 
 from graddiag.cli.folders import load_runs
 from graddiag.cli.progress import progress_line
+from graddiag.cli.terminal import echo
 from graddiag.integrations.exporters import EXPORTERS, exporter, help_text
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def export(
     with progress_line() as on_progress:
         told = {"on_progress": on_progress} if "on_progress" in exporter(to).options else {}
         write(runs[0], out, force=force, **options, **told)
-    typer.echo(f"wrote {out}")
+    echo(f"wrote {out}")
 
 
 def _options(to: str, form: str | None, width: int | None) -> dict[str, object]:

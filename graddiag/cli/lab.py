@@ -9,6 +9,7 @@ import typer
 
 from graddiag.cli.options import Root
 from graddiag.cli.progress import work_bar
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     from graddiag.presets.bench import Bench
@@ -62,7 +63,7 @@ def lab(
             told = _summary(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, on_progress))
         folder = out or Path("reports", "lab", f"{named}{size}", _folder(apart))
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
-    typer.echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
+    echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
     return None
 
 
@@ -70,7 +71,7 @@ def _summary(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "Pres
     try:
         return preset.summarize(chosen, bench)
     except KeyboardInterrupt:
-        typer.echo("interrupted; what was recorded stays, and the same command continues from there.", err=True)
+        echo("interrupted; what was recorded stays, and the same command continues from there.", err=True)
         raise typer.Exit(130) from None
 
 
@@ -82,10 +83,10 @@ def _folder(label: str) -> str:
 
 def _say(variant: "Mapping[str, Any]", told: "PresetSummary", report: Path) -> None:
     if variant:
-        typer.echo(f"{', '.join(f'{key} = {_value(value)}' for key, value in variant.items())}:")
+        echo(f"{', '.join(f'{key} = {_value(value)}' for key, value in variant.items())}:")
     for sentence in told.seen:
-        typer.echo(sentence)
-    typer.echo(f"Report: {report}")
+        echo(sentence)
+    echo(f"Report: {report}")
 
 
 def _list() -> None:
@@ -98,7 +99,7 @@ def _list() -> None:
     for each in ENTRIES:
         table.add_row(each.name, each.about)
     Console(highlight=False).print(table)
-    typer.echo("Next: graddiag lab NAME --quick")
+    echo("Next: graddiag lab NAME --quick")
 
 
 def _asked(name: str) -> tuple[str, dict[str, Any]]:
@@ -113,7 +114,7 @@ def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *
     from graddiag.presets.preset import sweeps_written, written
 
     if not as_sweep:
-        typer.echo("\n".join(written(name, chosen) for chosen in all_chosen), nl=False)
+        echo("\n".join(written(name, chosen) for chosen in all_chosen), nl=False)
         return
     if preset.sweeps is None:
         raise SettingError(
@@ -121,8 +122,8 @@ def _print(name: str, preset: "Preset[Any]", all_chosen: "Sequence[Settings]", *
         )
     texts = [text for chosen in all_chosen for text in sweeps_written(preset.sweeps(chosen))]
     if len(texts) > 1:
-        typer.echo(f"# {len(texts)} experiments: put each into a separate file")
-    typer.echo("\n# next\n\n".join(texts), nl=False)
+        echo(f"# {len(texts)} experiments: put each into a separate file")
+    echo("\n# next\n\n".join(texts), nl=False)
 
 
 def _report(name: str, chosen: "Settings", told: "PresetSummary", folder: Path, *, png: bool) -> Path:

@@ -1,16 +1,39 @@
 """``graddiag list``: the runs under a root."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from graddiag import schema
 from graddiag.cli.options import AsJson, Root
-from graddiag.cli.rows import print_json, print_table, printable, records
+from graddiag.cli.rows import fitting, print_json, print_table, printable, records, shown_rows
+from graddiag.cli.terminal import echo, width
 from graddiag.errors import InputError
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
+
+# the more important, the earlier
+ORDER: Final = (
+    *(
+        schema.RUN,
+        schema.OUTCOME,
+        schema.CAUSE,
+        schema.STATUS,
+        schema.FINAL_LOSS,
+        schema.STEPS,
+        schema.ARM,
+        schema.SEED,
+    ),
+    *(schema.CLIP, schema.MODEL, schema.TASK, schema.EXPERIMENT, schema.VERDICT),
+)
+
+Wide = Annotated[bool, typer.Option("--wide", help="All columns, whatever the width of the terminal.")]
+
+
+def list_(root: Root = Path("runs"), as_json: AsJson = False, wide: Wide = False) -> None:
     """List the runs under a root: what they are, how they ended, their outcome and its cause."""
     from graddiag import list_runs
 
@@ -22,9 +45,35 @@ def list_(root: Root = Path("runs"), as_json: AsJson = False) -> None:
     if as_json:
         print_json(records(runs))
     elif runs.empty:
-        typer.echo(f"no runs under {root} yet; `graddiag pair --root {root}` records a first pair.")
+        echo(f"no runs under {root} yet; `graddiag pair --root {root}` records a first pair.")
     else:
         damaged = runs[runs[schema.REASON].notna()]
-        print_table(runs.drop(columns=schema.REASON))
+        _print_columns(runs.drop(columns=schema.REASON), None if wide else width())
         for run, reason in zip(damaged[schema.RUN], damaged[schema.REASON], strict=True):
-            typer.echo(f"{printable(run)}: {printable(reason)}")
+            _echo_filled(f"{printable(run)}: {printable(reason)}", width())
+
+
+def _print_columns(runs: "pd.DataFrame", most: int | None) -> None:
+    """The columns that fit ``most`` columns of the terminal, and which ones do not; None: all."""
+    names = [str(name) for name in runs.columns]
+    if most is None:
+        print_table(runs)
+        return
+    chosen = fitting(names, shown_rows(runs), ORDER, most)
+    print_table(runs[chosen], most)
+    left_out = [name for name in names if name not in chosen]
+    if left_out:
+        words = f"Left out at {most} columns: {', '.join(left_out)}. All: --wide or --json."
+        _echo_filled(words, most)
+
+
+def _echo_filled(text: str, most: int | None) -> None:
+    """``text`` in lines of ``most`` columns, in one line for None."""
+    if most is None:
+        echo(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    for line in Text(text).wrap(Console(width=most), most):
+        echo(line.plain.rstrip())

@@ -19,6 +19,12 @@ RunFolders = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
+_PANELS = {  # of the help, by the class that declares the setting
+    "DataSettings": "Data",
+    "ModelSettings": "Model",
+    "UpdateSettings": "Loss, optimizer and clipping",
+    "RecordingSettings": "Recording",
+}
 _GIVEN = {"task": "text", "model": "lstm"}  # where the command line names none
 _APART = ("clip", "seed")  # which each command has in a way of its own
 
@@ -80,12 +86,19 @@ def _parameter(setting: Setting, *, former: bool = False) -> inspect.Parameter:
         help=setting.help,
         metavar=setting.shown.metavar,
         hidden=former,
+        rich_help_panel=panel_of(setting.name),
         show_default=(default_of(setting) or False) if name not in _GIVEN else True,
     )
     kind = setting.type | None
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=_GIVEN.get(name), annotation=Annotated[kind, about]
     )
+
+
+def panel_of(name: str) -> str:
+    """The group of the help that a setting of a training belongs to."""
+    owner = next(each for each in TrainingSpec.__mro__ if name in inspect.get_annotations(each))
+    return _PANELS[owner.__name__]
 
 
 def default_of(setting: Setting) -> str:

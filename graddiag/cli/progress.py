@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import typer
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -47,7 +47,7 @@ def runs_bar(runs: int, workers: int) -> Iterator[OnRun]:
             told = f"{plan.experiment}/{plan.name}: {seen}"
             progress.update(bar, completed=done, seen=told, description=_running(runs - done, workers))
             if progress.disable:
-                typer.echo(f"{done} of {runs}  {told}", err=True)
+                echo(f"{done} of {runs}  {told}", err=True)
 
         yield on_run
 

@@ -8,6 +8,7 @@ import typer
 from graddiag.cli.folders import load_runs
 from graddiag.cli.options import RunFolders
 from graddiag.cli.progress import progress_line
+from graddiag.cli.terminal import echo
 
 
 def report(
@@ -36,4 +37,4 @@ def report(
     chosen = None if sections is None else [name.strip() for name in sections.split(",") if name.strip()]
     with progress_line() as on_progress:
         write_report(load_runs(runs), out, sections=chosen, title=title, on_progress=on_progress)
-    typer.echo(f"wrote {out}")
+    echo(f"wrote {out}")

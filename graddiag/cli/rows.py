@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from graddiag.cli.terminal import width as terminal_width
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -13,25 +15,63 @@ _UNFOLDED: Final = 10_000  # a line that is folded by the terminal can still be 
 _FIRST: Final = 24  # columns of the terminal that the names of the rows have at least
 
 
-def print_table(frame: "pd.DataFrame") -> None:
-    """Prints a frame as a table as wide as it needs; text in it stays text, whatever markup or controls it holds."""
+def print_table(frame: "pd.DataFrame", width: int | None = None) -> None:
+    """Prints a frame as a table as wide as it needs, or folded to ``width``; text in it stays text, whatever markup or
+    controls it holds."""
     names = [str(name) for name in frame.columns]
-    print_grid(names, [[shown(value) for value in row] for row in _rows(frame)], wide=True)
+    print_grid(names, shown_rows(frame), wide=width is None, width=width)
 
 
-def print_grid(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "", wide: bool = False) -> None:
-    """Prints a table of text, which stays text; cells are folded to the width of a terminal unless it is ``wide``."""
+def shown_rows(frame: "pd.DataFrame") -> list[list[str]]:
+    """The cells of a frame as ``print_table`` prints them."""
+    return [[shown(value) for value in row] for row in _rows(frame)]
+
+
+def fitting(columns: Sequence[str], rows: Sequence[Sequence[str]], order: Sequence[str], width: int) -> list[str]:
+    """Those of ``columns``, in their order, that fit a terminal of ``width``: as many as do in the order of their
+    importance, ``order``; the first always."""
+    needed = {
+        name: 2 + max(map(_cells, [name, *(printable(row[place]) for row in rows)]))
+        for place, name in enumerate(columns)
+    }
+    taken, used = {order[0]}, min(needed[order[0]], max(_FIRST, width // 2))  # long ones are folded
+    for name in order[1:]:
+        if used + needed[name] <= width:
+            taken.add(name)
+            used += needed[name]
+    return [name for name in columns if name in taken]
+
+
+def _cells(text: str) -> int:
+    """Columns that a text takes in a terminal."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def print_grid(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str = "",
+    wide: bool = False,
+    width: int | None = None,
+) -> None:
+    """Prints a table of text, which stays text; cells are folded to ``width``, by default that of the terminal, unless
+    it is ``wide``."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    wide = wide or not console.is_terminal
+    width = width or terminal_width()
+    console = Console(width=width)
+    wide = wide or width is None
     heading = Text(printable(title)) if title else None
     table = Table(title=heading, title_justify="left", title_style="", box=SIMPLE_HEAD, header_style="bold")
     for place, name in enumerate(columns):
-        table.add_column(Text(printable(name)), no_wrap=wide, min_width=0 if place else _FIRST)
+        least = 0 if place or width is None else min(_FIRST, width // 3)
+        table.add_column(Text(printable(name)), no_wrap=wide, min_width=least, overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     (Console(width=_UNFOLDED) if wide else console).print(table)

@@ -7,6 +7,7 @@ import typer
 
 from graddiag.cli.options import AsJson
 from graddiag.cli.rows import print_json, print_table
+from graddiag.cli.terminal import echo
 from graddiag.kinds import Nonlinearity
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def spectrum(
     if weights:
         print_table(_weight_rows(weights))
     else:
-        typer.echo("Every recurrent weight holds NaN or inf: there is no spectrum of such a matrix.")
+        echo("Every recurrent weight holds NaN or inf: there is no spectrum of such a matrix.")
     if exponents:
         print_table(_exponent_rows(exponents))
         for one in exponents:
             if one.missing:
-                typer.echo(one.missing)
+                echo(one.missing)
     if out is not None:
-        typer.echo(f"wrote {out}")
+        echo(f"wrote {out}")
 
 
 def _named(spectra: "tuple[WeightSpectrum, ...]", module: str) -> "list[WeightSpectrum]":
@@ -90,7 +91,7 @@ def _exponents(modules: "Modules", data: Path, samples: int, transient: int | No
         )
     for name in modules.keys() - fitting.keys():
         features = modules[name].input_size
-        typer.echo(f"{name or '(model)'} takes {features} features, the data has {x.shape[-1]}: left out.", err=True)
+        echo(f"{name or '(model)'} takes {features} features, the data has {x.shape[-1]}: left out.", err=True)
     found = [(name, each) for name, one in fitting.items() for each in lyapunov_of(one, x, transient=transient)]
     return [replace(each, selection=replace(each.selection, module=name)) for name, each in found]
 

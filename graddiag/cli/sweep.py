@@ -10,6 +10,7 @@ import typer
 
 from graddiag.cli.options import Root
 from graddiag.cli.progress import runs_bar
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     from graddiag.lab.outcome import TrainingOutcome
@@ -38,16 +39,16 @@ def sweep(
         clear(before.waiting, root)
         failures = _record(before, partial(train, root=root), workers)
     trained = len(before.waiting) - len(failures)
-    typer.echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
+    echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
     for outcome in failures:
         why = outcome.error if outcome.trained is None else outcome.trained.stopped
-        typer.echo(f"failed: {outcome.plan.name}: {why}", err=True)
+        echo(f"failed: {outcome.plan.name}: {why}", err=True)
     for path in before.failed:
-        typer.echo(f"failed before: {path}; --retry trains it again", err=True)
+        echo(f"failed before: {path}; --retry trains it again", err=True)
     folder = root / (before.finished[0].parent.name if before.finished else _folder(plans[0].experiment))
     lengths = dict.fromkeys(plan.spec.length for plan in plans)
     apart = f" --length {next(iter(lengths))}" if len(lengths) > 1 else ""
-    typer.echo(f"Next: graddiag compare {shlex.quote(str(folder))}{apart}")
+    echo(f"Next: graddiag compare {shlex.quote(str(folder))}{apart}")
     if failures or before.failed:
         raise typer.Exit(1)
 
@@ -65,7 +66,7 @@ def _record(
                     failures.append(outcome)
                 on_run(outcome.plan, f"loss {outcome.trained.final_loss:.4g}" if outcome.trained else "failed")
     except KeyboardInterrupt:
-        typer.echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command continues.", err=True)
+        echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command continues.", err=True)
         raise typer.Exit(130) from None
     return failures
 

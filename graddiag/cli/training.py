@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graddiag.cli.options import Root, TrainingOptions, arm_of, help_of, seeds_of, spread
+from graddiag.cli.options import Root, TrainingOptions, arm_of, help_of, panel_of, seeds_of, spread
 from graddiag.cli.progress import training_bar
+from graddiag.cli.terminal import echo
 
 if TYPE_CHECKING:
     from graddiag.lab import Plan, Trained, TrainingSpec
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 @spread
 def run(
     options: TrainingOptions,
-    clip: Annotated[str, typer.Option(help=help_of("clip"))] = "none",
+    clip: Annotated[str, typer.Option(help=help_of("clip"), rich_help_panel=panel_of("clip"))] = "none",
     seed: Annotated[int, typer.Option(help=help_of("seed"))] = 0,
     root: Root = Path("runs"),
     experiment: Annotated[str | None, typer.Option(help="Experiment the run belongs to.")] = None,
@@ -33,7 +34,9 @@ def pair(
     clip: Annotated[
         str | None,
         typer.Option(
-            help="Of the second arm, by default norm:0.5; with --arms, of every arm that names none. " + help_of("clip")
+            help="Of the second arm, by default norm:0.5; with --arms, of every arm that names none. "
+            + help_of("clip"),
+            rich_help_panel=panel_of("clip"),
         ),
     ] = None,
     arms: Annotated[
@@ -71,9 +74,7 @@ def _say_what_else_changes(arm: str, baseline: "TrainingSpec", other: "TrainingS
     changes = unnamed_changes(baseline, other, arm_of(arm))
     if changes:
         told = ", ".join(f"{name} {_value(to)} (baseline {_value(of)})" for name, (of, to) in changes.items())
-        typer.echo(
-            f"arm {arm}: takes what suits its model, and so differs in {told}; name these in the arm to set them."
-        )
+        echo(f"arm {arm}: takes what suits its model, and so differs in {told}; name these in the arm to set them.")
 
 
 def _value(value: object) -> str:
@@ -90,7 +91,7 @@ def record(plans: "tuple[Plan, ...]", root: Path) -> None:
             for plan in plans:
                 finished.append(train(plan, root, lambda seen, plan=plan: on_step(plan, seen)))  # type: ignore[misc]
     except KeyboardInterrupt:
-        typer.echo(
+        echo(
             f"interrupted after {len(finished)} of {len(plans)} runs; what was recorded is readable: "
             f"graddiag list --root {shlex.quote(str(root))}",
             err=True,
@@ -103,8 +104,8 @@ def _say(finished: "list[Trained]", root: Path) -> None:
     for trained in finished:
         arm, seed = trained.plan.arm, trained.plan.spec.seed
         early = f", stopped at {trained.stopped}" if trained.stopped else ""
-        typer.echo(f"{trained.path}  {arm}, seed {seed}: last loss {trained.final_loss:.4g}{early}")
+        echo(f"{trained.path}  {arm}, seed {seed}: last loss {trained.final_loss:.4g}{early}")
     folders = dict.fromkeys(trained.path.parent if trained.plan.experiment else trained.path for trained in finished)
-    typer.echo("Next:")
-    typer.echo(f"  graddiag dashboard --root {shlex.quote(str(root))}")
-    typer.echo(f"  graddiag report {shlex.join(map(str, folders))} --out report.html")
+    echo("Next:")
+    echo(f"  graddiag dashboard --root {shlex.quote(str(root))}")
+    echo(f"  graddiag report {shlex.join(map(str, folders))} --out report.html")

@@ -186,8 +186,8 @@ class Diagnosis(Result):
         """The diagnosis as JSON: its fields by name, NaN and inf as the strings nan, inf and -inf, unknown as null."""
         return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
 
-    def short(self) -> str:
-        """Outcome, cause and what to do first: ten lines of a terminal are enough to act on."""
+    def short(self, width: int = _TERMINAL) -> str:
+        """Outcome, cause and what to do first: ten lines of a terminal, ``width`` wide, are enough to act on."""
         o = self.outcome
         rows = [("Outcome", f"{o.headline}: {o.sentence}")]
         if self.basis.ended_by is not None:
@@ -204,15 +204,19 @@ class Diagnosis(Result):
         rows += [("Then", each.text) for each in self.then[:1]]
         head = f"{self.source.run}   {self.basis.steps:,} steps, {self.basis.recorded:,} recorded"
         head += "" if self.source.seed is None else f", seed {self.source.seed}"
-        return "\n".join([head, "", *(line for name, text in rows for line in _row(name, text))])
+        return "\n".join([*textwrap.wrap(head, width), "", *(line for row in rows for line in _row(*row, width))])
 
-    def full(self) -> str:
-        """``short``, then every finding with its evidence and rule, the timeline, and what was not measured."""
-        parts = [self.short(), *(finding.in_full(words) for finding, words in self.worded_findings)]
+    def full(self, width: int | None = None) -> str:
+        """``short``, then every finding with its evidence and rule, the timeline, and what was not measured.
+
+        ``width``: of the lines; by default 80 for the short part and 100 for the rest.
+        """
+        rest = WIDTH if width is None else width
+        parts = [self.short(width or _TERMINAL), *(each.in_full(words, rest) for each, words in self.worded_findings)]
         if self.timeline.missing is None:
-            parts.append(str(self.timeline))
+            parts.append(self.timeline.in_full(rest))
         if self.notes:
-            parts.append("\n".join(["What was not measured", *(str(note) for note in self.notes)]))
+            parts.append("\n".join(["What was not measured", *(note.in_full(rest) for note in self.notes)]))
         return "\n\n".join(parts)
 
     def __str__(self) -> str:
@@ -302,9 +306,9 @@ def _verdict(outcome: Outcome, causes: Sequence[Finding], findings: Sequence[Fin
     return own or _BY_OUTCOME[outcome.name]
 
 
-def _row(name: str, text: str) -> list[str]:
+def _row(name: str, text: str, width: int) -> list[str]:
     """A name in the first column and a text beside it."""
-    return textwrap.wrap(text, _TERMINAL, initial_indent=name.ljust(_COLUMN), subsequent_indent=" " * _COLUMN) or [name]
+    return textwrap.wrap(text, width, initial_indent=name.ljust(_COLUMN), subsequent_indent=" " * _COLUMN) or [name]
 
 
 __all__ = ["FAULTS", "RANK", "WIDTH", "Basis", "Diagnosis", "diagnosis", "ranked"]

@@ -192,12 +192,12 @@ class Finding:
     def __str__(self) -> str:
         return self.in_full(self.sentence)
 
-    def in_full(self, words: str) -> str:
-        """The finding with the sentence ``words``, its evidence, its rule and what to try."""
-        lines = [f"{self.name} ({self.severity})", *wrapped(words)]
-        lines += [line for each in self.evidence for line in wrapped(f"- {each}", hang=2)]
-        lines += wrapped(f"Rule: {self.rule}", hang=6) if self.rule else []
-        lines += [line for each in self.advice for line in wrapped(f"Try: {each}", hang=5)]
+    def in_full(self, words: str, width: int = WIDTH) -> str:
+        """The finding with the sentence ``words``, its evidence, its rule and what to try, in lines of ``width``."""
+        lines = [f"{self.name} ({self.severity})", *wrapped(words, width=width)]
+        lines += [line for each in self.evidence for line in wrapped(f"- {each}", hang=2, width=width)]
+        lines += wrapped(f"Rule: {self.rule}", hang=6, width=width) if self.rule else []
+        lines += [line for each in self.advice for line in wrapped(f"Try: {each}", hang=5, width=width)]
         return "\n".join(lines)
 
 
@@ -209,7 +209,11 @@ class Note:
     sentence: str
 
     def __str__(self) -> str:
-        return "\n".join(wrapped(f"- {self.sentence}", hang=2))
+        return self.in_full()
+
+    def in_full(self, width: int = WIDTH) -> str:
+        """The sentence as an item of a list, in lines of ``width``."""
+        return "\n".join(wrapped(f"- {self.sentence}", hang=2, width=width))
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,6 @@ def in_order(findings: list[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def wrapped(text: str, hang: int = 0) -> list[str]:
+def wrapped(text: str, hang: int = 0, width: int = WIDTH) -> list[str]:
     """``text`` in lines of a terminal, indented by two."""
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent=" " * (2 + hang))
+    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent=" " * (2 + hang))

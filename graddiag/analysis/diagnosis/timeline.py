@@ -166,9 +166,13 @@ class Timeline(Result):
         return f"In order of time: {told}."
 
     def __str__(self) -> str:
+        return self.in_full()
+
+    def in_full(self, width: int = 100) -> str:
+        """The events as a list, in lines of ``width``."""
         lines = ["In order of time"]
         for each in self.events:
-            lines += textwrap.wrap(f"- step {each.step}: {each.sentence}", 100, initial_indent="  ")
+            lines += textwrap.wrap(f"- step {each.step}: {each.sentence}", width, initial_indent="  ")
         return "\n".join(lines)
 
 
