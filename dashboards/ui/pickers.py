@@ -8,15 +8,21 @@ import streamlit as st
 
 from graddiag import analysis
 from graddiag.analysis import Selection
+from graddiag.figures.heat_scale import HeatScale
 from ui.results import OpenRun, of, of_all
 from ui.text import as_label, muted
 
 Span = tuple[int, int]
 
 _STEP, _STEPS, _TIMESTEPS = "step", "steps", "timesteps"
-_SIGNAL, _REDUCE, _POINTING = "signal", "cells", "pointing"
+_SIGNAL, _REDUCE, _POINTING, _SCALE = "signal", "cells", "pointing", "scale"
 _CLICK, _BOX = "click to select a step", "drag to zoom"
 _CELLS: Final = {"max": "max", "geomean": "log-mean"}
+_SCALES: Final[dict[HeatScale, str]] = {
+    "robust": "without extremes",
+    "full": "lowest to highest",
+    "own": "own for each run",
+}
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Closer:
-    """How heatmaps show a choice: the signal; what a cell shows of many numbers; the part of the
+    """How heatmaps show a choice: the signal; what a cell shows of many numbers; the colour scale; the part of the
     sequence, None for all of it; and whether boxes are drawn in them."""
 
     signal: str
     reduce: Any = "max"
+    scale: HeatScale = "robust"
     timesteps: Span | None = None
     boxes: bool = False
 
@@ -73,14 +80,16 @@ def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: 
 
 def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
     """The pickers of what heatmaps show, in the order of ``choose``'s."""
-    left, middle, right = st.columns([4, 4, 3])
+    left, middle, right, last = st.columns([4, 2, 3, 3])
     with left:
         signal = _signal(runs, selection)
     with middle:
         reduce = _reduce()
     with right:
+        scale = _scale([name for name in _SCALES if name != "own" or len(runs) > 1])
+    with last:
         timesteps = _span("Zoom, sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
-    return Closer(signal, reduce, timesteps, _pointing() == _BOX)
+    return Closer(signal, reduce, scale, timesteps, _pointing() == _BOX)
 
 
 def _zoomed(key: str) -> bool:
@@ -130,6 +139,20 @@ def _reduce() -> str:
         bind="query-params",
         help="For heatmaps with more numbers than pixels. Max keeps every peak. Log-mean shows the typical size, and "
         "the maximum where it is more than 10 times as large.",
+    )
+
+
+def _scale(offered: Sequence[HeatScale]) -> HeatScale:
+    if st.session_state.get(_SCALE) not in (None, *offered):
+        del st.session_state[_SCALE]  # it was kept from a page of several runs
+    return st.selectbox(
+        "Colour scale",
+        offered,
+        format_func=lambda name: _SCALES[name],
+        key=_SCALE,
+        bind="query-params",
+        help="Without extremes: from percentile 1 to 99 where a few cells would stretch the scale by a quarter or "
+        "more; a triangle marks each cell beyond it. The scale is one for all runs, or such a one for each.",
     )
 
 

@@ -63,8 +63,9 @@ def show_section(chosen: SectionChoice) -> None:
         if section == THROUGH:
             look = closer(runs, choice.selection)
             context = replace(
-                context, signal=look.signal, reduce=look.reduce, steps=choice.steps, timesteps=look.timesteps
-            )
+                context, signal=look.signal, reduce=look.reduce, scale=look.scale, steps=choice.steps,
+                timesteps=look.timesteps,
+            )  # fmt: skip
         elif section == WEIGHTS and len(runs) == 1:
             context = replace(context, column=snapshots.choose_column(runs[0], choice))
     if section == CLIPPING:

@@ -19,7 +19,8 @@ from graddiag.figures.experiment import multiples, success
 from graddiag.figures.exponents import lyapunov_history
 from graddiag.figures.frame import axis_roles, why_empty
 from graddiag.figures.gates import gate_profile, gates
-from graddiag.figures.heat import heatmap, shared_limits
+from graddiag.figures.heat import heatmap
+from graddiag.figures.heat_scale import shared_limits
 from graddiag.figures.horizon import horizon, layers
 from graddiag.figures.loss import loss
 from graddiag.figures.matrix import limits_of

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.flow.credit import UNIT, CreditMatrix
 from graddiag.figures.frame import empty_figure
-from graddiag.figures.heat import Limits
+from graddiag.figures.heat_scale import Limits
 from graddiag.figures.matrix import Cells, draw
 from graddiag.figures.theme import PALETTES, Theme
 

@@ -11,11 +11,10 @@ from graddiag import schema
 from graddiag.analysis import CellState, Heat, number
 from graddiag.analysis.values import Ints
 from graddiag.figures.frame import apply_layout, empty_figure, index_axis, log_ticks, panels
+from graddiag.figures.heat_scale import HeatScale, Limits, limits_of_scale, outside_marks, robust_limits
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
 HEAT_TITLE: Final = "Signal by step and timestep"
-
-Limits = tuple[float, float]
 
 PANEL, BAR = 240, 100
 
@@ -29,12 +28,16 @@ def heatmap(
     title: bool = True,
     limits: Limits | None = None,
     columns: int = 2,
+    scale: HeatScale = "full",
 ) -> go.Figure:
     """One panel a heat, step to the right and timestep upwards, on one log colour scale (linear for a signed signal).
 
     Args:
         limits: smallest and largest value of the scale, to share it with another figure; by default that of ``heats``.
         columns: panels beside one another.
+        scale: without ``limits``. "full": one scale from the smallest to the largest value. "robust": one scale that a
+            few extreme cells do not stretch (``heat_scale.robust_limits``); a triangle marks each of these. "own": such
+            a scale for each panel, with its ends in the panel's title.
     """
     heats = (heats,) if isinstance(heats, Heat) else tuple(heats)
     drawn = [heat for heat in heats if heat.missing is None]
@@ -45,7 +48,11 @@ def heatmap(
         )
     columns = min(columns, len(heats))
     rows = math.ceil(len(heats) / columns)
+    own = scale == "own" and limits is None and len(drawn) > 1 and not drawn[0].signed
+    limits = limits or limits_of_scale(drawn, scale)
     titles = labels([heat.source for heat in heats]) if len(heats) > 1 else ()
+    if own:
+        titles = [_with_ends(name, heat) for name, heat in zip(titles, heats, strict=True)]
     figure = panels(
         rows,
         columns,
@@ -58,14 +65,19 @@ def heatmap(
     palette = PALETTES[theme]
     for index, heat in enumerate(heats):
         row, column = index // columns + 1, index % columns + 1
-        for trace in _traces(heat, palette):
+        axis = f"coloraxis{index + 1}" if own and index else "coloraxis"
+        colors = _color_axis([heat] if own else drawn, robust_limits([heat]) if own else limits, palette)
+        figure.update_layout({axis: colors})
+        for trace in (*_traces(heat, palette, axis), *outside_marks(heat, colors, palette)):
             figure.add_trace(trace, row=row, col=column)
         if heat.missing is not None:
             axes = {"xref": "x domain", "yref": "y domain"}
             figure.add_annotation(text=safe(heat.missing), showarrow=False, x=0.5, y=0.5, row=row, col=column, **axes)
     for trace in _legend(drawn, palette):
         figure.add_trace(trace, row=1, col=1)
-    figure.update_layout(coloraxis=_color_axis(drawn, limits or shared_limits(drawn), palette))
+    _show_in_legend(figure)
+    if own:
+        _one_bar(figure, drawn[0])
     legend = any(trace.showlegend is not False and trace.type == "scatter" for trace in figure.data)
     apply_layout(
         figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend
@@ -87,19 +99,34 @@ def _ends(places: Ints) -> tuple[float, float]:
     return float(places[0] - first / 2), float(places[-1] + last / 2)
 
 
-def shared_limits(heats: Sequence[Heat]) -> Limits | None:
-    """The smallest and the largest positive value of ``heats``; None where there is none."""
-    lows, highs = [h.low for h in heats if h.low is not None], [h.high for h in heats if h.high is not None]
-    return (min(lows), max(highs)) if lows and highs else None
+def _with_ends(name: str, heat: Heat) -> str:
+    """The panel's title with the ends of its own scale."""
+    ends = robust_limits([heat])
+    return f"{name}: {number(ends[0])} to {number(ends[1])}" if ends else name
 
 
-def _traces(heat: Heat, palette: Palette) -> list[go.Heatmap]:
+def _one_bar(figure: go.Figure, heat: Heat) -> None:
+    """One colour bar for panels of which each has its own scale: it names the ends, whose values are in the titles."""
+    figure.for_each_coloraxis(lambda axis: axis.update(showscale=False))
+    first = figure.layout.coloraxis
+    ends = {"tickvals": [first.cmin, first.cmax], "ticktext": ["lowest", "highest of each panel"]}
+    figure.update_layout(coloraxis={"showscale": True, "colorbar": {**color_bar(_bar_title(heat)), **ends}})
+
+
+def _show_in_legend(figure: go.Figure) -> None:
+    """Each kind of mark once, without the place that its first cell has."""
+    marks = {trace.name: trace for trace in figure.data if trace.type == "scatter" and trace.showlegend is False}
+    for name, trace in marks.items():
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=name, legendgroup=name, marker=trace.marker)
+
+
+def _traces(heat: Heat, palette: Palette, axis: str) -> list[go.Heatmap]:
     """The values, and over them one flat colour for each kind of cell that has none."""
     z = heat.values.T if heat.signed else log10(heat.values.T)
     hover = f"step %{{x}}, timestep %{{y}}<br>%{{text}}<extra>{safe(heat.source.label)}</extra>"
     drawn = {"x": heat.steps, "y": heat.timesteps, "hoverongaps": False}
     value = "%{z:.3f}" if heat.signed else "10<sup>%{z:.2f}</sup>"
-    traces = [go.Heatmap(z=z, coloraxis="coloraxis", hovertemplate=hover.replace("%{text}", value), **drawn)]
+    traces = [go.Heatmap(z=z, coloraxis=axis, hovertemplate=hover.replace("%{text}", value), **drawn)]
     for state, words, color in special_states(palette, heat.signed):
         cells = np.equal(heat.states.T, state)
         if cells.any():

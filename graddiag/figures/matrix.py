@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 from graddiag.analysis import CellState, CreditMatrix
 from graddiag.analysis.timesteps.snapshots import UnitHeat
 from graddiag.figures.frame import apply_layout, log_ticks, panels
-from graddiag.figures.heat import BAR, PANEL, Limits, color_bar, log10, special_states
+from graddiag.figures.heat import BAR, PANEL, color_bar, log10, special_states
+from graddiag.figures.heat_scale import Limits
 from graddiag.figures.theme import PALETTES, Palette, Theme
 
 Scale = Literal["log", "share", "signed"]

@@ -50,7 +50,7 @@ def _horizon_caption(reaches: Sequence[analysis.Reach]) -> Sequence[str]:
 VIEWS: Final = (
     View(
         "heat", HEAT_TITLE, "through time", analysis.heat, figures.heatmap, "layer",
-        arguments=_heat, few_runs=True,
+        arguments=_heat, options=lambda context: {"scale": context.scale}, few_runs=True,
     ),
     View(
         "ratio", RATIO_TITLE, "through time", analysis.heat_ratio, figures.heat_ratio, "pair",

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 from graddiag import figures, schema
 from graddiag.analysis import Goal, Selection, captions
 from graddiag.analysis.timesteps.profile import Asked
+from graddiag.figures.heat_scale import HeatScale
 from graddiag.figures.theme import Theme, labels
 from graddiag.run import Run
 from graddiag.views.table import source_table, to_csv
@@ -32,6 +33,7 @@ class ViewContext:
         step: the step of views of one step; a range (first, last) for all of it.
         column: of a snapshot. snapshot_cells: of the matrices of a snapshot.
         signal, reduce, steps, timesteps, max_cells: of heatmaps, as ``analysis.heat`` has them.
+        scale: the colour scale of heatmaps, as ``figures.heatmap`` has it.
         goal: what counts as a success, of views of an experiment.
     """
 
@@ -40,6 +42,7 @@ class ViewContext:
     signal: str = schema.GRAD_H
     column: str = schema.GRAD_H
     reduce: Any = "max"
+    scale: HeatScale = "robust"
     steps: tuple[int, int] | None = None
     timesteps: tuple[int, int] | None = None
     max_cells: int = 60_000

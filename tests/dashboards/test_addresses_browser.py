@@ -79,6 +79,7 @@ VIEWS: dict[str, tuple[str, tuple[Act, ...]]] = {
         (
             picks("Signal"),
             picks("Cell aggregation"),
+            picks("Colour scale"),
             slides("Zoom, training", "ArrowRight", 4),
             slides("Zoom, sequence", "ArrowLeft", 3, thumb=1),
             slides("Step", "ArrowLeft", 5),
