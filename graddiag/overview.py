@@ -67,7 +67,7 @@ _OF_MANIFEST: Final = (
     schema.CLIP,
 )
 _JUDGED: Final = (schema.OUTCOME, schema.CAUSE, schema.VERDICT)
-_DTYPES: Final[dict[str, schema.DType]] = {
+RUN_LIST_DTYPES: Final[dict[str, schema.DType]] = {
     **dict.fromkeys(schema.RUN_LIST_COLUMNS, "string"),
     schema.SEED: "int64",
     schema.STEPS: "int64",
@@ -151,7 +151,7 @@ def list_runs(root: Path | str = "runs") -> pd.DataFrame:
     has grown by a tenth. A run that cannot be read has the status ``damaged``, comes last, and ``reason`` says why.
     The diagnosis of an unchanged run is kept in its folder, where that can be written.
     """
-    return frame_of([_row(entry) for entry in overview(root)], _DTYPES)
+    return frame_of([_row(entry) for entry in overview(root)], RUN_LIST_DTYPES)
 
 
 def overview(root: Path | str = "runs", *, seconds: float | None = None) -> list[RunEntry]:

@@ -1,5 +1,5 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
-lab | top | dashboard | demo``.
+lab | top | dashboard | demo | guide``.
 
 Each command is one file. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -16,6 +16,7 @@ from graddiag.cli import (
     demo,
     diagnose,
     export,
+    guide,
     lab,
     listing,
     report,
@@ -37,7 +38,16 @@ app = typer.Typer(
 )
 for command in (training.run, training.pair, listing.list_, diagnose.diagnose, compare.compare, report.report):
     app.command(name=command.__name__.rstrip("_"), cls=GroupedHelpCommand)(command)
-for command in (sweep.sweep, lab.lab, export.export, spectrum.spectrum, top.top, dashboard.dashboard, demo.demo):
+for command in (
+    sweep.sweep,
+    lab.lab,
+    export.export,
+    spectrum.spectrum,
+    top.top,
+    dashboard.dashboard,
+    demo.demo,
+    guide.guide,
+):
     app.command(cls=GroupedHelpCommand)(command)
 
 
