@@ -1,8 +1,9 @@
-"""For all tests: a real Chromium to look at pages as people see them, and more time for those marked slow."""
+"""For all tests: a real Chromium to look at pages as people see them, more time for those marked slow, and --quick."""
 
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -18,18 +19,35 @@ CHROMIUM_SWITCHES: Final = (
     "--disable-component-update",
     "--disable-sync",
 )
+SLOW: Final = ("slow", "browser", "third_party")
+SLOW_LIST: Final = Path(__file__).parent / "slow.txt"  # made by scripts/slow_tests.py
 SLOW_SECONDS: Final = 1200  # in a browser much is waited for, each time for as long as a busy machine may take
 # Threads of torch that wait for one another on a busy machine take many times as long: no test is to hang on that.
 # Here, before a test imports torch, and for every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--quick", action="store_true", help="leave out the tests that tests/slow.txt lists, or that are marked slow"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """A slow test or one in a browser gets more than the time limit of pyproject.toml, if it has none of its own."""
+    if config.getoption("--quick"):
+        listed = set(SLOW_LIST.read_text().split())
+        left_out = {each for each in items if _is_slow(each, listed)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [each for each in items if each not in left_out]
     for item in items:
         slow = item.get_closest_marker("slow") or item.get_closest_marker("browser")
         if slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def _is_slow(item: pytest.Item, listed: set[str]) -> bool:
+    return item.nodeid.partition("[")[0] in listed or any(map(item.get_closest_marker, SLOW))
 
 
 @pytest.fixture(scope="session", autouse=True)
