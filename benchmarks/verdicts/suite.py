@@ -24,8 +24,9 @@ MODULES: Final[dict[Split, str]] = {
     "fresh": "fresh_",
     "unseen": "unseen_",
     "blind": "blind_",
+    "sealed": "sealed_",
 }
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind")
+SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed")
 
 
 @dataclass(frozen=True)

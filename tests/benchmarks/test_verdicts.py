@@ -28,6 +28,20 @@ from benchmarks.verdicts.judge import OUTCOMES, Answer, answer, judge, shortened
 from benchmarks.verdicts.labels import AT_CHANCE, FADES, HEALTHY
 from benchmarks.verdicts.nets import Net, keep
 from benchmarks.verdicts.optimizers import cosine, optimizer
+from benchmarks.verdicts.practice_data import (
+    PAD,
+    activity,
+    agree,
+    intents,
+    lexicon,
+    mislabelled,
+    noisy_floor,
+    parity,
+    peaks,
+    rare,
+    sales,
+    translated,
+)
 from benchmarks.verdicts.rules import accused, falsely_healthy, global_norm, outcome_right, tuned
 from benchmarks.verdicts.sequences import leaky, rare_key, sinks, stream, sums
 from benchmarks.verdicts.suite import SPLITS, Judged, cases, judged, record, recorded
@@ -82,6 +96,7 @@ def test_no_family_is_in_two_parts() -> None:
     assert not names[0] & (names[1] | names[2] | names[3])
     assert not names[3] & (names[1] | names[2])
     assert not names[4] & (names[0] | names[1] | names[2] | names[3])
+    assert not names[5] & (names[0] | names[1] | names[2] | names[3] | names[4])
 
 
 def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
@@ -164,6 +179,55 @@ def test_chance_of_the_tasks_of_the_blind_part_is_what_it_is_said_to_be() -> Non
     x, y = returns(8, 20000, 0.1, 1)(0)
     known = x[-3:, :, 0].sum(0) / 3**0.5
     assert float(torch.corrcoef(torch.stack([known, y[:, 0]]))[0, 1] ** 2) == pytest.approx(0.1, abs=0.02)
+
+
+def test_the_sealed_part_has_short_and_long_trainings_that_learn_and_that_fail() -> None:
+    found = cases(("sealed",))
+    long = [each for each in found if each.training]
+    short = [each for each in found if not each.training]
+    assert Counter(each.at for each in long) == {0.1: len(long) / 3, 0.5: len(long) / 3, 1.0: len(long) / 3}
+    assert len(long) / 3 >= 30
+    assert len(short) >= 50
+    assert sum(each.label.healthy for each in found) >= len(found) / 2
+    assert min(sum(each.label.failed for each in part) for part in (long, short)) >= 20
+    assert min(sum(each.label.healthy for each in part) for part in (long, short)) >= 20
+
+
+def test_targets_of_the_sealed_part_follow_from_its_inputs() -> None:
+    x, y = peaks(10, 100, 1)(0)
+    for row, labels in zip(x.t().tolist(), y.t().tolist(), strict=True):
+        for t, label in enumerate(labels):
+            if t in (0, 9) or row[t + 1] == 0:
+                assert label == PAD
+            else:
+                assert label == (row[t] > max(row[t - 1], row[t + 1]))
+    x, y = agree(6, 4000, 5, 1)(0)
+    assert torch.equal(y, (x[0] == x[-1]).long())
+    assert float(y.float().mean()) == pytest.approx(0.5, abs=0.05)
+    x, y = intents(8, 300, 12, 1)(0)
+    assert torch.equal((x < 12).sum(0), torch.ones(300, dtype=torch.long))
+    assert torch.equal(x.amin(0), y)
+    x, y = translated(5, 50, 6, 1)(0)
+    assert y.unique().tolist() == [1, 2, 3, 4, 5, 6]
+    words = {each: set() for each in range(1, 7)}
+    for before, after in zip(x[[1, 0, 3, 2, 4]].flatten().tolist(), y.flatten().tolist(), strict=True):
+        words[before].add(after)
+    assert [len(each) for each in words.values()] == [1] * 6
+    x, y = parity(7, 100, 4, 1)(0)
+    assert torch.equal(y, (x[:4, :, 0] > 0).sum(0) % 2)
+
+
+def test_chance_and_floor_of_the_sealed_part_are_what_they_are_said_to_be() -> None:
+    task = lexicon(400, 64, 1)
+    letters = torch.bincount(task.batch(0)[1].flatten()) / (400 * 64)
+    assert float(-(letters * letters.log()).sum()) == pytest.approx(task.chance, abs=0.02)
+    assert task.floor < task.chance - 1
+    assert float(sales(14, 20000, 1)(0)[1][-1].var()) == pytest.approx(1.79, rel=0.05)
+    assert float(rare(20, 20000, 0.05, 1)(0)[1].mean()) == pytest.approx(0.05, abs=0.01)
+    assert noisy_floor(2, 0.0001) < 0.001
+    assert noisy_floor(4, 1.0) == pytest.approx(math.log(4))
+    data = mislabelled(activity(5, 20000, 4, 1), 0.4, 4, 2)
+    assert float((data(0)[1] == activity(5, 20000, 4, 1)(0)[1]).float().mean()) == pytest.approx(0.7, abs=0.02)
 
 
 def test_labels_use_the_identifiers_of_the_diagnosis() -> None:
