@@ -1,5 +1,5 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
-lab | top | dashboard | demo | guide``.
+lab | top | dashboard | demo | guide | mcp``.
 
 Each command is one file. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -19,6 +19,7 @@ from graddiag.cli import (
     guide,
     lab,
     listing,
+    mcp,
     report,
     spectrum,
     sweep,
@@ -47,6 +48,7 @@ for command in (
     dashboard.dashboard,
     demo.demo,
     guide.guide,
+    mcp.mcp,
 ):
     app.command(cls=GroupedHelpCommand)(command)
 
