@@ -26,11 +26,12 @@ _HOMES = {
     "show": "graddiag.notebook",
     "StopTraining": "graddiag.errors",
 }
-_MODULES = ("analysis", "clipping", "errors", "figures", "lab", "nn", "schema")
+_MODULES = ("alerts", "analysis", "clipping", "errors", "figures", "lab", "nn", "schema")
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
 if TYPE_CHECKING:
+    from graddiag import alerts as alerts
     from graddiag import analysis as analysis
     from graddiag import clipping as clipping
     from graddiag import errors as errors

@@ -11,13 +11,15 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from graddiag import schema
+from graddiag.alerts import Callback, FindingChecks, checked_callbacks
 from graddiag.clipping.thresholds import ThresholdSweep, counterfactual, own_threshold
 from graddiag.deprecation import renamed_attribute
 from graddiag.errors import SettingError, StopTraining
 from graddiag.goal import with_goal
 from graddiag.kinds import Nonlinearity
 from graddiag.recording.held_signals import held_signals
-from graddiag.recording.manifest import check_every, checked_seed, new_manifest, open_writer
+from graddiag.recording.manifest import check_intervals, checked_seed, new_manifest, open_writer
+from graddiag.recording.ranks import rank
 from graddiag.recording.resumption import Resume as Resume
 from graddiag.recording.resumption import log_origin, recorder_state, resumption_of
 from graddiag.recording.rows import counterfactual_columns
@@ -63,6 +65,8 @@ def watch(
     config: Mapping[str, Any] | None = None,
     resume: Resume = None,
     on_nonfinite: schema.OnNonfinite = "continue",
+    on_finding: Callback | Sequence[Callback] | None = None,
+    check_every: int = 200,
 ) -> "Recorder":
     """Records the training of ``module`` into a run folder; the training loop stays as it is.
 
@@ -106,6 +110,10 @@ def watch(
             made. ``skip``: it is left out, and weights and the optimizer's state stay as they are; it is no step, and
             is counted in ``updates_skipped``. ``stop``: ``StopTraining`` is raised before it. In a distributed training
             set it in every rank. A GradScaler leaves such updates out by itself.
+        on_finding: a function, or several, called with a ``graddiag.alerts.Alert`` when a cause or an outcome that is
+            a failure appears in the diagnosis of the running training, and when it clears; ready-made ones are in
+            ``graddiag.alerts``. An error in it is a warning; ``StopTraining`` ends the training. In rank 0 alone.
+        check_every: diagnose after so many recorded steps; later, where it would take more than 3% of the time.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
@@ -114,11 +122,12 @@ def watch(
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
         InputError: ``root`` cannot be written.
     """
-    check_every(every, snapshot_every)
+    check_intervals(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_supported(module)
     watched = watched_optimizers(module, optimizer)
     stopping = Stopping(checked_on_nonfinite(on_nonfinite, has_optimizer=bool(watched)))
+    callbacks = checked_callbacks(on_finding, check_every) if rank() == 0 else ()
     followed = None if cells is None else followed_cells(module, cells)
     about = {
         "experiment": experiment,
@@ -138,10 +147,13 @@ def watch(
     try:
         log_origin(writer, resumption, expected=resume is False)
         counts = resumption.counts if resumption is not None and writer.origin.continues else None
-        return Recorder(module, watched, writer, every, scaler, followed, counts, stopping)
+        recorder = Recorder(module, watched, writer, every, scaler, followed, counts, stopping)
     except BaseException:
         writer.discard()
         raise
+    if callbacks:
+        recorder.call_back(callbacks, check_every)
+    return recorder
 
 
 class Recorder:
@@ -275,6 +287,12 @@ class Recorder:
             raise SettingError("recorder.step(): this run watches an optimizer, and optimizer.step() ends its steps.")
         self._steps.end_step()
 
+    def call_back(self, callbacks: Sequence[Callback], every: int) -> None:
+        """Diagnoses the run after ``every`` recorded steps from here on, as ``watch(..., on_finding=...)`` does."""
+        import graddiag.analysis  # noqa: F401 - it takes a while to load, which is no part of a check
+
+        self._steps.after_step = FindingChecks(callbacks, every, self.path, self.diagnose, self._stopping)
+
     def stop_by(self, handler: Callable[[StopTraining], None]) -> None:
         """Lets ``handler`` end the training where ``StopTraining`` would be raised: for trainers that stop another way.
         The update that led to it is left out all the same."""
@@ -294,6 +312,7 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
+        self._steps.after_step = None
         atexit.unregister(self._abandon)
         with held_signals(raising=raising):
             self._steps.close(status, error)

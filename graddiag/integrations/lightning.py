@@ -4,16 +4,20 @@ It is a callback of ``lightning.pytorch`` and of ``pytorch_lightning``, of those
 separate classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from graddiag.alerts import Callback
+from graddiag.errors import StopTraining
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
 from graddiag.recorder import Cells, Recorder
+from graddiag.schema import OnNonfinite
 
 
 def _installed() -> list[Any]:
@@ -37,10 +41,11 @@ else:
 
 @dataclass
 class _Watched:
-    """What the copies of one callback share: the recorder of the last training, and the state of the recorder in the
-    checkpoint that the next one continues from."""
+    """What the copies of one callback share: the recorder of the last training, why that was stopped, and the state of
+    the recorder in the checkpoint that the next one continues from."""
 
     recorder: Recorder | None = None
+    stopped: StopTraining | None = None
     checkpoint: Mapping[str, Any] | None = None
 
     def __deepcopy__(self, memo: Any) -> "_Watched":
@@ -63,6 +68,9 @@ class GraddiagCallback(_Base):
     Checkpoints of the Trainer hold the state of the recorder: ``fit(..., ckpt_path=...)`` continues the run in its
     folder, where it has the name ``run``; of another name it is a new run that begins at the step of the checkpoint.
 
+    ``StopTraining``, of ``on_nonfinite="stop"`` or of a callback of ``on_finding``, sets ``trainer.should_stop``:
+    ``fit`` returns, and the run is closed as failed with the reason.
+
     Raises:
         SettingError: ``every`` below 1, or a goal that cannot be meant.
     """
@@ -84,9 +92,13 @@ class GraddiagCallback(_Base):
         chance_loss: float | str | None = None,
         cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
+        on_nonfinite: OnNonfinite = "continue",
+        on_finding: Callback | Sequence[Callback] | None = None,
+        check_every: int = 200,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
+        asked = (on_nonfinite, on_finding, check_every)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells, *asked)
         self._losses: list[torch.Tensor] = []
         self._watched = _Watched()
 
@@ -111,7 +123,7 @@ class GraddiagCallback(_Base):
     def on_train_start(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         self._losses = []
         checkpoint, self._watched.checkpoint = self._watched.checkpoint, None
-        self._watched.recorder = self._settings.watch(
+        recorder = self._settings.watch(
             pl_module,
             list(trainer.optimizers),
             clip=_clip(trainer, pl_module),
@@ -119,6 +131,13 @@ class GraddiagCallback(_Base):
             config=plain_values(pl_module.hparams) | {"accumulate_grad_batches": trainer.accumulate_grad_batches},
             resume=checkpoint or None,
         )
+        recorder.stop_by(partial(self._stop, trainer))
+        self._watched.recorder, self._watched.stopped = recorder, None
+
+    def _stop(self, trainer: "Trainer", reason: StopTraining) -> None:
+        """``fit`` ends as Lightning ends it: after this batch, with its checkpoints and ``on_train_end``."""
+        self._watched.stopped = self._watched.stopped or reason
+        trainer.should_stop = True
 
     def on_before_backward(self, trainer: "Trainer", pl_module: "LightningModule", loss: "torch.Tensor") -> None:
         if self.recorder is not None:
@@ -139,7 +158,8 @@ class GraddiagCallback(_Base):
 
     def on_train_end(self, trainer: "Trainer", pl_module: "LightningModule") -> None:
         if self.recorder is not None:
-            self.recorder.close()
+            stopped = self._watched.stopped
+            self.recorder.close(*(("finished", None) if stopped is None else ("failed", f"StopTraining: {stopped}")))
 
 
 def _loss_name(trainer: "Trainer", optimizer: "torch.optim.Optimizer") -> str:

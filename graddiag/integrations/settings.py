@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from graddiag.alerts import Callback, checked_callbacks
 from graddiag.errors import SettingError
 from graddiag.goal import with_goal
 from graddiag.recorder import Cells, Recorder, Resume, watch
+from graddiag.schema import OnNonfinite
 
 if TYPE_CHECKING:
     import torch
@@ -31,9 +33,13 @@ class RunSettings:
     chance: float | None = None
     chance_loss: float | str | None = None
     cells: Cells | None = None
+    on_nonfinite: OnNonfinite = "continue"
+    on_finding: Callback | Sequence[Callback] | None = None
+    check_every: int = 200
 
     def __post_init__(self) -> None:
         with_goal(self.config, **self._goal)
+        checked_callbacks(self.on_finding, self.check_every)
         if self.every < 1:
             raise SettingError(f"every={self.every}: it cannot be below 1 (every step); 10 is every tenth.")
 
@@ -65,6 +71,9 @@ class RunSettings:
             loss_reduction=self.loss_reduction,
             config={**config, **(self.config or {})},
             resume=resume,
+            on_nonfinite=self.on_nonfinite,
+            on_finding=self.on_finding,
+            check_every=self.check_every,
             **self._goal,
         )
 

@@ -2,7 +2,7 @@
 
 import atexit
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +10,12 @@ from typing import Any, Final, Literal, Self
 
 import torch
 
+from graddiag.alerts import Callback
+from graddiag.errors import StopTraining
 from graddiag.integrations.libraries import missing
 from graddiag.integrations.settings import RunSettings, plain_values
 from graddiag.recorder import Cells, Recorder
-from graddiag.schema import Status
+from graddiag.schema import OnNonfinite, Status
 
 try:
     from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -42,6 +44,9 @@ class GraddiagCallback(TrainerCallback):
     The Trainer tells a callback nothing of an exception. A run that it broke off is closed as failed when the process
     ends, or as interrupted when the next training begins; ``with callback: trainer.train()`` closes it at once.
 
+    ``StopTraining``, of ``on_nonfinite="stop"`` or of a callback of ``on_finding``, sets
+    ``control.should_training_stop``: ``train`` returns, and the run is closed as failed with the reason.
+
     Raises:
         SettingError: ``every`` below 1, or a goal that cannot be meant.
     """
@@ -63,12 +68,17 @@ class GraddiagCallback(TrainerCallback):
         chance_loss: float | str | None = None,
         cells: Cells | None = None,
         config: Mapping[str, Any] | None = None,
+        on_nonfinite: OnNonfinite = "continue",
+        on_finding: Callback | Sequence[Callback] | None = None,
+        check_every: int = 200,
     ) -> None:
         about = (run, root, every, experiment, arm, seed, task, loss_reduction, config)
-        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells)
+        asked = (on_nonfinite, on_finding, check_every)
+        self._settings = RunSettings(*about, goal, better, chance, chance_loss, cells, *asked)
         self._losses = _Losses()
         self._open = ExitStack()
         self.recorder: Recorder | None = None
+        self._stopped: StopTraining | None = None
 
     @property
     def path(self) -> Path | None:
@@ -99,6 +109,8 @@ class GraddiagCallback(TrainerCallback):
         self.recorder = self._settings.watch(
             model, optimizer, clip=_clip(args), scaler=None, config=_config(args), resume=saved
         )
+        self._stopped = None
+        self.recorder.stop_by(self._stop)
         hook = model.register_forward_hook(self._losses, with_kwargs=True)
         atexit.register(self._at_exit)
         self._open.callback(atexit.unregister, self._at_exit)
@@ -111,6 +123,10 @@ class GraddiagCallback(TrainerCallback):
         if self.recorder is not None and loss is not None:
             self.recorder.log(loss=loss)
 
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._stopped is not None:
+            control.should_training_stop = True
+
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         folder = _checkpoint(args, state)
         if self.recorder is not None and state.is_world_process_zero and folder.is_dir():
@@ -118,7 +134,14 @@ class GraddiagCallback(TrainerCallback):
                 torch.save(self.recorder.state_dict(), folder / _STATE)
 
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._close("finished")
+        if self._stopped is None:
+            self._close("finished")
+        else:
+            self._close("failed", f"StopTraining: {self._stopped}")
+
+    def _stop(self, reason: StopTraining) -> None:
+        """The Trainer ends after this step, as it ends by itself."""
+        self._stopped = self._stopped or reason
 
     def _close(self, status: Status, error: str | None = None) -> None:
         if self.recorder is not None:

@@ -52,7 +52,7 @@ def open_writer(root: str | Path, manifest: RunManifest, resume: ResumePoint | N
     return RunWriter(announced(name) / RANKS, own, resume=resume)
 
 
-def check_every(every: int, snapshot_every: int | None) -> None:
+def check_intervals(every: int, snapshot_every: int | None) -> None:
     """Raises SettingError for steps that cannot be recorded."""
     if every < 1:
         raise SettingError(f"watch(every={every}): it cannot be below 1 (every step); 10 is every tenth.")

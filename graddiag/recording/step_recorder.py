@@ -1,7 +1,7 @@
 """One step after another of a watched training: what is measured when, from the forward pass to the update."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -50,7 +50,8 @@ class StepRecorder:
     of several updates in one round (of a critic, for example) the last one counts. An optimizer that makes none while
     another makes ten is not waited for until it makes one again.
 
-    layers: the recurrent modules and tapped tensors; gradients: the meter of the parameters' gradients.
+    step: the one under way. layers: the recurrent modules and tapped tensors; gradients: the meter of the parameters'
+    gradients. after_step: is called after a step with its number and whether it was recorded; it may raise.
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class StepRecorder:
     ) -> None:
         self._spectra = SpectrumMeter(module, writer, every)
         self._stopping = stopping or Stopping()
+        self.after_step: Callable[[int, bool], None] | None = None
         self._writer = writer
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
-        self._step = writer.manifest.first_step
+        self.step = writer.manifest.first_step
         self._round = UpdateRound(len(watched))
         self._measured = self._given_up = self._recording = False
-        self._guard = PartGuard(writer, lambda: self._step, lambda part: self.layers.mute(part))
+        self._guard = PartGuard(writer, lambda: self.step, lambda part: self.layers.mute(part))
         self._started = time.monotonic() - writer.origin.seconds
         self._logged: dict[str, Scalar] = {}
         self._parameters = ModelParameters(module)
@@ -103,18 +105,12 @@ class StepRecorder:
             self._scaler = ScalerHooks(scaler, self._unscaling)
             attached.pop_all()
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
-        self._guard(Part.FOLLOWING, lambda: self._events.add_at_once(self._following.at_attach(self._step)))
+        self._guard(Part.FOLLOWING, lambda: self._events.add_at_once(self._following.at_attach(self.step)))
         parts: dict[str, Counting] = {"rows": self._buffer, "faults": self._faults, "outputs": self._outputs}
-        parts["left_out"] = self._left_out
-        self._counts = RunCounts(self.gradients, following=self._following, **parts)
+        self._counts = RunCounts(self.gradients, following=self._following, left_out=self._left_out, **parts)
         if counts:
             self._guard(Part.COUNTS, partial(self._restore, counts))
         self._begin()
-
-    @property
-    def step(self) -> int:
-        """The step that is under way."""
-        return self._step
 
     @property
     def optimizers(self) -> list[Optimizer]:
@@ -156,8 +152,8 @@ class StepRecorder:
         self.layers.close()
         self._outputs.close()
         if status == "finished" and self._is_first and self.gradients.passes and not self._given_up:
-            passes, optimizers = self.gradients.passes, self.optimizers
-            self._guard(Part.STEPS, partial(log_no_update, self._writer, self._step, passes, optimizers))
+            passes = self.gradients.passes
+            self._guard(Part.STEPS, partial(log_no_update, self._writer, self.step, passes, self.optimizers))
         self.gradients.close()
         self._norms = None
         self._weights.forget()
@@ -196,7 +192,7 @@ class StepRecorder:
 
     def replaced(self, index: int, old: Optimizer, new: Optimizer) -> None:
         """An optimizer that was not watched has updated the parameters of the one at ``index`` twice in succession."""
-        self._events.add([replaced_event(self._step, type(old).__name__, type(new).__name__)])
+        self._events.add([replaced_event(self.step, type(old).__name__, type(new).__name__)])
         self._before(index, copy=False)
         self.after_update(index)
 
@@ -208,7 +204,7 @@ class StepRecorder:
 
     def refused(self, index: int) -> None:
         """In place of an update whose gradient is not finite."""
-        step = self._step
+        step = self.step
         if self._stopping.on_nonfinite == "stop":
             self._before(index, copy=False)
             self.after_update(index)
@@ -246,11 +242,11 @@ class StepRecorder:
             self.gradients.follow_scaler(scaler)
 
     def _begin(self) -> None:
-        self._recording = self._step % self._every == 0
+        self._recording = self.step % self._every == 0
         if not self._recording:
             return
         self._guard(Part.PARAMETERS, self._parameters.refresh)
-        self._guard(Part.FOLLOWING, lambda: self._events.add(self._following.found(self._step)))
+        self._guard(Part.FOLLOWING, lambda: self._events.add(self._following.found(self.step)))
         # without an optimizer the update comes before the traces are taken, with several a part of it does
         own_weights = self._snapshotting and len(self._updates.watched) != 1
         self.layers.start(own_weights=own_weights, credit=self._snapshotting)
@@ -292,6 +288,7 @@ class StepRecorder:
         self._end()
 
     def _end(self) -> None:
+        ended, recorded = self.step, self._recording
         self._guard(Part.GRADIENT_COSINE, self._take_cosine)
         self._guard(Part.STEPS, self._keep_step)
         self._guard(Part.PARAMETERS, self.gradients.next_step)
@@ -300,9 +297,11 @@ class StepRecorder:
         self._round.clear()
         self._logged = {}
         self._forget()
-        self._step += 1
+        self.step += 1
         self._begin()
         self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
+        if self.after_step is not None:
+            self.after_step(ended, recorded)
 
     def _forget(self) -> None:
         """Lets go of what was measured of a step."""
@@ -318,11 +317,11 @@ class StepRecorder:
         self._given_up = True
         self.layers.forget()
         self._outputs.forget()
-        log_no_update(self._writer, self._step, self.gradients.passes, self.optimizers)
+        log_no_update(self._writer, self.step, self.gradients.passes, self.optimizers)
 
     @property
     def _is_first(self) -> bool:
-        return self._step == self._writer.manifest.first_step
+        return self.step == self._writer.manifest.first_step
 
     def _restore(self, counts: Mapping[str, Any]) -> None:
         self._logged, self._round.awaited = self._counts.restore(counts)
@@ -330,12 +329,11 @@ class StepRecorder:
     @property
     def _snapshotting(self) -> bool:
         each = self._writer.manifest.snapshot_every
-        return each is not None and self._step % each == 0
+        return each is not None and self.step % each == 0
 
     def _names_of(self, index: int) -> frozenset[str] | None:
         """The parameters that one of several optimizers updates; None where there is one: its step is all there is."""
-        watched = self._updates.watched
-        return None if len(watched) == 1 else held_names(self._parameters, watched[index].optimizer)
+        return held_names(self._parameters, self.optimizers[index]) if len(self.optimizers) > 1 else None
 
     def _by_parameter(self) -> bool:
         """Whether norms of each parameter are asked for: by the table of recorded steps, and by several optimizers."""
@@ -344,7 +342,7 @@ class StepRecorder:
     def _take_norms(self, made: set[int]) -> None:
         updated, idle = updated_by(self._parameters, self.optimizers, made)
         self._norms = self.gradients.norms(idle)
-        self._events.add(self._faults.of_step(self._step, self._norms, self.layers.hooks.calls, updated))
+        self._events.add(self._faults.of_step(self.step, self._norms, self.layers.hooks.calls, updated))
 
     def _take_outputs(self) -> None:
         self._output_sums = self._outputs.take(None if self._norms is None else self._norms.scale)
@@ -353,13 +351,13 @@ class StepRecorder:
 
     def _take_unfollowed(self) -> None:
         reached = frozenset[int]() if self._norms is None else self._norms.reached
-        self._events.add(self._following.of_step(self._step, reached), warn=True)
+        self._events.add(self._following.of_step(self.step, reached), warn=True)
 
     def _take_signals(self) -> None:
         traces, scale = self.layers.take(), None if self._norms is None else self._norms.scale
         measured = self.layers.signals(traces, scale)
-        self._events.add(self._faults.of_states(self._step, self.layers.detached))
-        self._events.add(self._following.of_gains(self._step))
+        self._events.add(self._faults.of_states(self.step, self.layers.detached))
+        self._events.add(self._following.of_gains(self.step))
         if dtypes := self.layers.dtypes(traces):
             self._writer.note(activations=dtypes)
         self._signals = measured
@@ -369,30 +367,30 @@ class StepRecorder:
     def _take_cosine(self) -> None:
         """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
         if len(self._updates.watched) <= 1:
-            following = (self._step + 1) % self._every == 0
+            following = (self.step + 1) % self._every == 0
             if following:
                 self._parameters.refresh()
             self._cosine = self._gradient_cosine.of_step(recorded=self._recording, next_recorded=following)
 
     def _keep_step(self) -> None:
-        row: dict[str, Scalar] = {schema.STEP: self._step, **rate_columns(self.optimizers), **self._logged}
+        row: dict[str, Scalar] = {schema.STEP: self.step, **rate_columns(self.optimizers), **self._logged}
         row[schema.WALL_TIME] = time.monotonic() - self._started
         row |= self._round.columns(len(self._updates.watched))
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         row |= self._left_out.column(row)
-        self._events.add(self._left_out.events(self._step))
+        self._events.add(self._left_out.events(self.step))
         if self._norms is not None:
             row |= self._norms.totals()
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
-        spectra = self._spectra.of_step(self._step) if parameters else {}
+        spectra = self._spectra.of_step(self.step) if parameters else {}
         measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
-        self._buffer.add(StepMeasures(self._step, row, (), *measured))
+        self._buffer.add(StepMeasures(self.step, row, (), *measured))
         if parameters and self._snapshotting:
-            self._guard(Part.SPECTRA, partial(self._spectra.write, self._step))
+            self._guard(Part.SPECTRA, partial(self._spectra.write, self.step))
 
     def _log_totals(self) -> None:
-        last = max(self._step - 1, 0)
-        for event in (*self._faults.totals(last, self.gradients.left_out()), *self._left_out.events(last)):
+        last, skipped = max(self.step - 1, 0), self.gradients.left_out()
+        for event in (*self._faults.totals(last, skipped), *self._left_out.events(last)):
             self._writer.append(schema.TABLE_EVENTS, event)
