@@ -25,6 +25,7 @@ SLOW_SECONDS: Final = 1200  # in a browser much is waited for, each time for as 
 # Threads of torch that wait for one another on a busy machine take many times as long: no test is to hang on that.
 # Here, before a test imports torch, and for every process that a test starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.pop("COLUMNS", None)  # xdist sets it in its workers, and what is printed keeps to it
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -128,7 +128,7 @@ PLACES = {
     "rows": "graddiag.recording.step_rows.timestep_columns",
     "weights": "graddiag.recording.weights.WeightCopy",
     "update": "graddiag.recording.weights.UpdateSizes.columns",
-    "spectra": "graddiag.recording.step_recorder.recurrent_spectra",
+    "spectra": "graddiag.recording.spectrum_meter.recurrent_spectra",
     "scalars": "graddiag.recording.step_rows.scalar_columns",
     "buffer": "graddiag.recording.step_buffer.StepBuffer.add",
     "norms": "graddiag.recording.parameters.norms_of",

@@ -107,6 +107,7 @@ def test_a_diagonal_map_has_those_of_its_entries() -> None:
 
 
 def test_dead_units_are_minus_infinity_and_nan_is_a_finding() -> None:
+    torch.manual_seed(0)
     rnn = torch.nn.RNN(2, 3, nonlinearity="relu", dtype=F64)
     with torch.no_grad():
         rnn.bias_ih_l0.copy_(torch.tensor([50.0, 50.0, -50.0]))
