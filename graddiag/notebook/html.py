@@ -16,7 +16,9 @@ _CARD: Final = (
 # white on each has a contrast of 4.5 or more
 _INKS: Final = {"good": "#0b6b4f", "bad": "#a3260f", "warning": "#7a4a00", "neutral": "#4a5059"}
 STATUS_TONES: Final = {"running": "neutral", "finished": "good", "failed": "bad", "damaged": "bad"}
-_BADGE: Final = "background:{ink};color:#fff;border-radius:.3rem;padding:.05rem .45rem;font-weight:600"
+_BADGE: Final = (
+    "background:{ink};color:#fff;border-radius:.3rem;padding:.05rem .4rem;font-weight:600;display:inline-block"
+)
 _CELL: Final = "padding:.15rem .9rem .15rem 0;text-align:left;vertical-align:top;background:transparent;border:0"
 _HEAD: Final = f"{_CELL};font-weight:600;border-bottom:1px solid rgba(128,128,128,.5)"
 _LINE: Final = "margin:.3rem 0 0"
@@ -104,6 +106,6 @@ def _tile(title: str, value: str, detail: str, alarming: bool) -> Markup:
     shown = badge(value, "bad") if alarming else Markup("{}").format(value)
     return Markup(
         '<div style="{}"><div style="font-size:.85em;opacity:.8">{}</div>'
-        '<div style="font-size:1.15em;font-weight:600">{}</div>'
+        '<div style="font-size:1.1em;font-weight:600">{}</div>'
         '<div style="font-size:.85em;opacity:.8">{}</div></div>'
     ).format(_TILE, title, shown, detail)

@@ -4,6 +4,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,14 +16,13 @@ from graddiag.notebook.cards import diagnosis_card
 from graddiag.notebook.display import HTML, OutputArea, in_notebook
 from graddiag.notebook.html import line, tiles
 from graddiag.run import Run, run_title
-from graddiag.store import as_left, fingerprint, load_run
+from graddiag.store import as_left, fingerprint, load_run, read_manifest
 from graddiag.views import ViewContext, view
 
 if TYPE_CHECKING:
     from graddiag.recorder import Recorder
 
 PICTURES: Final = ("course", "heat")
-HEIGHT: Final = 300  # pixels of each picture
 _CELLS: Final = 24_000
 _GROUNDS: Final = {"light": "#ffffff", "dark": "#131720"}
 _REST: Final = 9  # times what a refresh took that pass before the next: a tenth of one core at most
@@ -54,10 +54,10 @@ def show(
     if not in_notebook():
         print(in_terminal(shown))
         return
-    screen = _Screen(theme)
+    screen, state = _Screen(theme), "" if shown.path is None else fingerprint(shown.path)
     screen.put(shown)
     if refresh is not None and shown.path is not None and as_left(shown.manifest).status == "running":
-        follow = partial(_follow, shown.path, screen.put, max(refresh, _SHORTEST))
+        follow = partial(_follow, shown.path, screen.put, max(refresh, _SHORTEST), state)
         threading.Thread(target=follow, name="graddiag-show", daemon=True).start()
 
 
@@ -92,7 +92,7 @@ def _picture(key: str, run: Run, theme: Literal["light", "dark"]) -> Any:
     if plot.missing is not None:
         return {HTML: str(line(plot.missing, quiet=True))}
     figure = plot.figure(theme=theme, title=True)
-    figure.update_layout(height=HEIGHT, paper_bgcolor=_GROUNDS[theme])
+    figure.update_layout(paper_bgcolor=_GROUNDS[theme])
     return figure
 
 
@@ -114,19 +114,29 @@ class _Screen:
             place.put(_bundle(content))
 
 
-def _follow(folder: Path, put: Callable[[Run], None], seconds: float) -> None:
-    """Puts the run anew whenever its folder has changed, until it has ended. One that cannot be read is tried again."""
-    before = None
-    while True:
+def _follow(folder: Path, put: Callable[[Run], None], seconds: float, shown: str) -> None:
+    """Puts the run anew whenever its folder has changed from ``shown``, and once it has ended. What cannot be read is
+    tried again."""
+    ended, pause = False, seconds
+    while not ended:
+        _rest(folder, pause)
         began = time.monotonic()
         try:
-            run, state = load_run(folder), fingerprint(folder)
+            state, run = fingerprint(folder), load_run(folder)
             ended = as_left(run.manifest).status != "running"
-            if state != before or ended:
+            if state != shown or ended:
                 put(run)
-            before = state
+            shown = state
         except (GraddiagError, OSError):
             ended = not folder.is_dir()
-        if ended:
-            return
-        time.sleep(max(seconds, _REST * (time.monotonic() - began)))
+        pause = max(seconds, _REST * (time.monotonic() - began))
+
+
+def _rest(folder: Path, seconds: float) -> None:
+    """Waits, and no longer than the run trains."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _SHORTEST))
+        with suppress(GraddiagError, OSError):
+            if as_left(read_manifest(folder)).status != "running":
+                return
