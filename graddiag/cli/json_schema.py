@@ -7,8 +7,6 @@ from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-import numpy as np
-
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _NUMBER: Final = "Number"
 _DEFS: Final = {
@@ -117,8 +115,8 @@ def _kind(hint: Any) -> Schema:
 
 
 def _container(origin: type, arguments: Sequence[Any]) -> Schema:
-    """A mapping by text, a tuple of fixed length, or a list."""
-    if issubclass(origin, np.ndarray):
+    """A mapping by text, a tuple of fixed length, or a list; an array is a list of whatever it holds."""
+    if origin.__name__ == "ndarray":
         return {"type": "array"}
     if issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _kind(arguments[1])}
