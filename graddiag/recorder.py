@@ -113,7 +113,7 @@ def watch(
         on_finding: a function, or several, called with a ``graddiag.alerts.Alert`` when a cause or an outcome that is
             a failure appears in the diagnosis of the running training, and when it clears; ready-made ones are in
             ``graddiag.alerts``. An error in it is a warning; ``StopTraining`` ends the training. In rank 0 alone.
-        check_every: diagnose after so many recorded steps; later, where it would take more than 3% of the time.
+        check_every: diagnose after so many recorded steps; later, where it would take more than 2% of the time.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or

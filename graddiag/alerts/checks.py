@@ -12,8 +12,8 @@ from graddiag.errors import SettingError, StopTraining
 if TYPE_CHECKING:
     from graddiag.analysis import Diagnosis
 
-MOST_SHARE: Final = 0.03
-"""Of the training's time that diagnoses may take: after one that took a second the next comes half a minute later."""
+MOST_SHARE: Final = 0.02
+"""Of the training's time that diagnoses may take: after one that took a second the next comes fifty seconds later."""
 
 
 class FindingChecks:

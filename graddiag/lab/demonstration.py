@@ -76,10 +76,13 @@ def recorded_runs(root: Path) -> tuple[Path, ...]:
 def recorded(plan: Plan, root: Path) -> Path | None:
     """The folder of the finished run of ``plan``, if there is one with exactly these settings."""
     wanted = plan.spec.model_dump(mode="json")
+    defaults = {
+        name: field.default for name, field in TrainingSpec.model_fields.items()
+    }  # of a run older than a setting
     for path, manifest in _runs_called(plan, root).items():
         if (
             manifest.status == "finished"
-            and wanted.items() <= with_present_names(TrainingSpec, manifest.config).items()
+            and wanted.items() <= {**defaults, **with_present_names(TrainingSpec, manifest.config)}.items()
         ):
             return path
     return None

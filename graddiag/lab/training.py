@@ -12,6 +12,8 @@ from torch import Tensor
 
 import graddiag
 from graddiag import clipping
+from graddiag.alerts import READY_MADE
+from graddiag.errors import StopTraining
 from graddiag.lab import optimizers
 from graddiag.lab.early_stopping import EarlyStopping
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
@@ -89,6 +91,8 @@ def train(
             omega_of(spec, model) as omega,
         ):
             keep_vocabulary(task, recorder.path)
+            stops: list[StopTraining] = []
+            recorder.stop_by(stops.append)
             for step, batch in zip(range(spec.steps), batches(task, chance), strict=False):
                 start = cut(state) if batch.goes_on else None
                 outputs, state = model(batch.inputs, start)
@@ -116,6 +120,9 @@ def train(
                     stopped = (
                         f"step {step}: loss {loss.item():g}, {clipped.nonfinite:d} entries of the gradient not finite"
                     )
+                elif stops:
+                    stopped = str(stops[0])
+                if stopped is not None:
                     recorder.close(status="failed", error=stopped)
                     break
                 if last:
@@ -137,6 +144,9 @@ def about(plan: Plan, task: Task) -> dict[str, Any]:
         "clip": spec.clip,
         "every": spec.every,
         "snapshot_every": spec.snapshot_every,
+        "on_nonfinite": spec.on_nonfinite,
+        "on_finding": None if spec.on_finding is None else READY_MADE[spec.on_finding],
+        "check_every": spec.check_every,
         "loss_reduction": "sum over timesteps, mean over batch" if is_summed(spec, task) else task.loss_reduction,
         "config": {**spec.model_dump(mode="json"), **_known(spec, task), "command": repeat_command(spec)},
     }

@@ -99,7 +99,7 @@ def test_a_check_that_takes_long_makes_the_interval_longer() -> None:
 
 
 def test_of_cheap_checks_none_is_passed_over() -> None:
-    case = Case(*[HEALTHY] * 99, every=5, clock=Clock(cost=0.01))
+    case = Case(*[HEALTHY] * 99, every=5, clock=Clock(cost=0.005))
     for step in range(100):
         case.clock.now += 0.1
         case.checks(step, recorded=True)

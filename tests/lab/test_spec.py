@@ -48,7 +48,10 @@ def test_a_spec_comes_back_from_json() -> None:
         ({"lr": float("nan")}, r"^lr nan cannot be used: input should be a finite number\.$"),
         ({"lr": -1.0}, r"^lr -1\.0 cannot be used: input should be greater than 0\.$"),
         ({"seed": -1}, r"^seed -1 cannot be used: input should be greater than or equal to 0\.$"),
-        ({"on_nonfinite": "ignore"}, r"^on_nonfinite 'ignore' cannot be used: input should be 'continue' or 'stop'\.$"),
+        (
+            {"on_nonfinite": "ignore"},
+            r"^on_nonfinite 'ignore' cannot be used: input should be 'continue', 'stop' or 'skip'\.$",
+        ),
         ({"speed": 3}, r"^speed: no setting of a training; these are: task, seed, steps, .*, threads\.$"),
         (
             {"model": "rnn", "forget_bias": 1.0},

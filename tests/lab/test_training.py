@@ -142,6 +142,49 @@ def test_a_nan_is_recorded_and_the_run_goes_on_or_stops(
     assert (run.events[schema.KIND] == schema.EVENT_NONFINITE).any()
 
 
+def test_updates_with_nan_are_skipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedding of one symbol is NaN from step 4 on: what it had learned by then is left as it is."""
+    models = kept_models(monkeypatch)
+    kept: list[torch.Tensor] = []
+
+    def ruin(seen: StepSeen) -> None:
+        if seen.step == 3:
+            models[-1].recurrent.register_forward_hook(lambda module, given, found: (found[0] * torch.nan, found[1]))
+            kept.extend(parameter.detach().clone() for parameter in models[-1].parameters())
+
+    spec = training_spec("text", "rnn", on_nonfinite="skip", **SMALL)
+    with pytest.warns(RuntimeWarning, match="holds NaN or inf"):
+        trained = train(plan_run(spec), tmp_path, ruin)
+    run = load_run(trained.path)
+    assert (run.manifest.status, len(run.steps), trained.stopped) == ("finished", 4, None)
+    assert run.events.loc[run.events[schema.KIND] == schema.EVENT_UPDATE_SKIPPED, schema.VALUE].tolist() == [8.0]
+    assert all(map(torch.equal, kept, models[-1].parameters()))
+
+
+@pytest.mark.parametrize(("on_finding", "status"), [("print", "finished"), ("stop", "failed")])
+def test_a_finding_is_printed_or_stops_the_training(
+    on_finding: str, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("graddiag.alerts.checks.MOST_SHARE", 1e9)
+    models = kept_models(monkeypatch)
+
+    def ruin(seen: StepSeen) -> None:
+        if seen.step == 3:
+            for parameter in models[-1].parameters():
+                parameter.detach().fill_(torch.nan)
+
+    spec = training_spec("text", "rnn", on_finding=on_finding, check_every=2, **SMALL)
+    trained = train(plan_run(spec), tmp_path, ruin)
+    run = load_run(trained.path)
+    assert run.manifest.status == status
+    if on_finding == "print":
+        assert ", step 5: BROKEN BY NaN OR INF." in capsys.readouterr().err
+    else:
+        assert str(trained.stopped) == run.manifest.error
+        assert ", step 5: BROKEN BY NaN OR INF." in str(trained.stopped)
+        assert len(run.steps) == 6
+
+
 @pytest.mark.parametrize("task", [name for name in get_args(TaskName) if name not in tasks_with("text")])
 @pytest.mark.parametrize("model", ["rnn", "lstm"])
 def test_every_task_is_learned_from_and_recorded(task: str, model: str, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from graddiag.kinds import ModelKind, Nonlinearity
 from graddiag.lab.settings.data import DataSettings, TaskName
 from graddiag.lab.settings.model import Initialization, ModelSettings
-from graddiag.lab.settings.recording import OnNonfinite, RecordingSettings
+from graddiag.lab.settings.recording import RecordingSettings
 from graddiag.lab.settings.update import LossReduction, OmegaForm, UpdateSettings
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "ModelSettings",
     "Nonlinearity",
     "OmegaForm",
-    "OnNonfinite",
     "RecordingSettings",
     "TaskName",
     "UpdateSettings",

@@ -1,12 +1,12 @@
 """What is recorded of a training, how often, and on how many threads it runs."""
 
-from typing import Annotated, Literal
+from typing import Annotated, get_args
 
 from pydantic import BaseModel, Field
 
+from graddiag.alerts import OnFinding
 from graddiag.lab.settings.declared import Shown
-
-OnNonfinite = Literal["continue", "stop"]
+from graddiag.schema import OnNonfinite
 
 
 class RecordingSettings(BaseModel):
@@ -28,7 +28,20 @@ class RecordingSettings(BaseModel):
     evaluate_every: Annotated[int | None, Shown(default="100 for words, else never")] = Field(
         None, ge=1, description="Measure the loss on held-out text at every n-th step, and at the last one."
     )
-    on_nonfinite: OnNonfinite = Field("continue", description="At a NaN or inf in loss or gradient: continue or stop.")
+    on_nonfinite: OnNonfinite = Field(
+        "continue",
+        description="At a NaN or inf in loss or gradient: continue, stop before the update, or skip the update.",
+    )
+    on_finding: Annotated[OnFinding | None, Shown(default="nothing")] = Field(
+        None,
+        description="When a cause or a failed outcome appears in the diagnosis of the running training: "
+        f"{' or '.join(get_args(OnFinding))}.",
+    )
+    check_every: int = Field(
+        200,
+        ge=1,
+        description="With on_finding: diagnose after so many recorded steps, in about 2% of the time at most.",
+    )
     threads: int = Field(
         1, ge=1, description="Threads of torch; the same number and the same seed give the same results."
     )
