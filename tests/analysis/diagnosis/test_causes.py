@@ -215,6 +215,16 @@ def test_a_learning_rate_that_was_raised_is_named() -> None:
     assert "0.01" in found.do_first.text
 
 
+def test_a_learning_rate_that_rose_bit_by_bit_is_named_and_not_the_data() -> None:
+    loss = [*FALLING[:200], *(2.5 + NOISE[200:])]
+    found = diagnose(run_of(loss, config=CHANCE, columns={schema.LR: list(np.geomspace(1e-3, 1.0, S))}))
+    assert (found.outcome.name, found.cause) == ("diverged", "changed-during-training")
+    assert found.do_first.action == "lower-learning-rate"
+    assert "rose from" in found.causes[0].sentence
+    falls = diagnose(run_of(loss, config=CHANCE, columns={schema.LR: list(np.geomspace(1.0, 1e-3, S))}))
+    assert falls.do_first.action == "check-data"
+
+
 def test_a_change_of_the_data_comes_before_what_follows_from_it() -> None:
     loss = [*FALLING[:200], *(2.5 + NOISE[200:])]
     norms = [1.0] * 200 + [5.0] * (S - 200)

@@ -136,3 +136,36 @@ def test_a_small_gain_of_a_layer_that_is_saturated_is_none(share: float, fine: b
     gates = gates_frame({"r": each, "z": each, "n": each})
     run = Run.from_frames(manifest(), steps=steps, gates=gates)
     assert outcome(run, Thresholds()).fine is fine
+
+
+def held_out(val_loss: np.ndarray, every: int) -> Outcome:
+    """A held-out loss that is measured at every n-th step of a training whose own loss goes to 0."""
+    loss = 2 * np.exp(-AT / 40)
+    known = pd.Series(np.nan, index=AT)
+    known[AT[::every]] = val_loss
+    return judged(loss, val_loss=known.to_numpy())
+
+
+def test_a_valley_of_a_few_values_is_the_best_of_a_held_out_loss() -> None:
+    """The levels are means of eight values, and the valley of four is bridged by those beside it."""
+    valley = np.array([2.0, 1.15, 1.06, 0.88, 0.87, 0.65, 0.63, 0.66, 0.65, 0.7, 0.76])
+    found = held_out(np.concatenate([valley, np.full(189, 0.8)]), every=5)
+    assert found.name == "overfits"
+    assert 20 <= (found.since or 0) <= 45
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.05, 0.2])
+def test_noise_makes_no_valley(noise: float) -> None:
+    """Of 200 values about a level that was reached early, the lowest three lie low by chance."""
+    level = 0.8 + 1.2 * np.exp(-np.arange(200) / 4)
+    for seed in range(100):
+        found = held_out(level + noise * np.random.default_rng(seed).normal(size=200), every=5)
+        assert found.name == "learned", (seed, found)
+
+
+def test_a_few_coarse_values_that_went_from_none_to_nearly_all_are_not_stuck() -> None:
+    accuracy = [0.0] * 6 + [0.062, 0.875, 0.938, 0.812, 1.0, 1.0, 0.938, 1.0, 0.875]
+    known = pd.Series(np.nan, index=AT)
+    known[AT[:: S // 15][:15]] = accuracy
+    found = judged(2.4 * np.exp(-AT / 150), accuracy=known.to_numpy())
+    assert found.name in ("learned", "learning"), found

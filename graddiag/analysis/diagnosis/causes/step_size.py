@@ -15,6 +15,7 @@ _LAST: Final = 10  # recorded updates before a loss got worse
 _MOVED: Final = 0.01  # of the weights: what moves by less in all the steps of a run learns nothing
 _BEFORE: Final = 50  # values before a jump whose spread is its noise
 _DECISIVE: Final = 30.0  # times the noise of the loss: no usual update makes it jump so far in one step
+_RAISED: Final = 3  # times: a learning rate that was changed
 _FADED: Final = 1e-3  # of its highest: a learning rate that a schedule took to next to nothing
 _RATE_USED: Final = ("large_update", "slow_update", "spike")
 
@@ -200,45 +201,56 @@ def changed_during_training(measured: DiagnosticContext) -> Finding | None:
     resumed = worse_since_resumed(measured, o.since)
     if resumed is not None:
         return resumed
-    rose = _rate_jump(measured, o.since)
-    if rose is not None:
-        step, before, after = rose
-        sentence = (
-            f"The learning rate went from {number(before)} to {number(after)} at step {step:,}, and the loss "
-            "got worse then."
-        )
-        found = (
-            Evidence("learning rate before", before, "", f"step {step - 1}"),
-            Evidence("learning rate after", after, "", f"step {step}"),
-        )
-        advice = (
-            Advice(
-                f"Keep the learning rate at {before:g} (it went to {after:g} at step {step:,}).",
-                "Goyal et al. 2017",
-                "lower-learning-rate",
-            ),
-        )
-        rule = "the learning rate rose at least threefold in the steps just before the loss got worse."
-        return Finding(
-            "changed-during-training",
-            measured.severity(),
-            sentence,
-            found,
-            rule,
-            advice,
-            (),
-            step,
-            "strong",
-            "the learning rate was raised",
-        )
-    return _loss_first(measured, o.since)
+    return _rate_rose(measured, o.since) or _loss_first(measured, o.since)
 
 
-def _rate_jump(measured: DiagnosticContext, since: int) -> tuple[int, float, float] | None:
+def _rate_rose(measured: DiagnosticContext, since: int) -> Finding | None:
+    """The learning rate rose before the loss got worse: in one step, or bit by bit over half of the steps before."""
+    jump = _rate_jump(measured, since)
+    rose = jump or _rate_climb(measured, since)
+    if rose is None:
+        return None
+    first, step, before, after = rose
+    sentence = (
+        f"The learning rate went from {number(before)} to {number(after)} at step {step:,}, and the loss "
+        "got worse then."
+        if jump
+        else f"The learning rate rose from {number(before)} at step {first:,} to {number(after)} at step {step:,}, "
+        "where the loss got worse."
+    )
+    found = (
+        Evidence("learning rate before", before, "", f"step {first}"),
+        Evidence("learning rate after", after, "", f"step {step}"),
+    )
+    text = f"Keep the learning rate at {before:.3g} (it went to {after:.3g} at step {step:,})."
+    rule = (
+        "the learning rate rose at least threefold in the steps just before the loss got worse, or over the second "
+        "half of all steps before that."
+    )
+    return Finding(
+        "changed-during-training", measured.severity(), sentence, found, rule,
+        (Advice(text, "Goyal et al. 2017", "lower-learning-rate"),), (), step, "strong", "the learning rate was raised",
+    )  # fmt: skip
+
+
+def _rate_jump(measured: DiagnosticContext, since: int) -> tuple[int, int, float, float] | None:
     steps, rates = measured.scalar(schema.LR)
     near = np.flatnonzero((steps[1:] <= since) & (steps[1:] >= since - max(20, len(steps) // 20)))
-    jumps = [i for i in near if rates[i] > 0 and rates[i + 1] >= 3 * rates[i]]
-    return (int(steps[jumps[0] + 1]), float(rates[jumps[0]]), float(rates[jumps[0] + 1])) if jumps else None
+    jumps = [i for i in near if rates[i] > 0 and rates[i + 1] >= _RAISED * rates[i]]
+    if not jumps:
+        return None
+    at = jumps[0]
+    return int(steps[at + 1]) - 1, int(steps[at + 1]), float(rates[at]), float(rates[at + 1])
+
+
+def _rate_climb(measured: DiagnosticContext, since: int) -> tuple[int, int, float, float] | None:
+    steps, rates = measured.scalar(schema.LR)
+    if not len(steps):
+        return None
+    first, last = (min(int(np.searchsorted(steps, each)), len(steps) - 1) for each in (since // 2, since))
+    if not 0 < _RAISED * rates[first] <= rates[last]:
+        return None
+    return int(steps[first]), int(steps[last]), float(rates[first]), float(rates[last])
 
 
 def _loss_first(measured: DiagnosticContext, since: int) -> Finding | None:

@@ -36,7 +36,7 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
     fits = None if explained is None else course(explained.steps, explained.values)
     trained = explained is not None and fits is not None and (beats(explained, fits, t) or fell(run, t))
     sure = t.loss_noise * max(found.few * (found.noise + found.error), found.best_spread)
-    if span <= max(sure, t.goal_least * abs(found.start)):
+    if span <= max(sure, t.goal_least * abs(found.start)) and not _gained(found, t):
         if _regained(measure, found) and (trained or (moved is not None and memorized(moved, t))):
             return Judgement("learned", "recovered")
         if moved is not None and _just_rising(found, t) and memorized(moved, t):
@@ -72,9 +72,12 @@ def _with_loss(judged: Judgement, measure: Measure, moved: Course | None, t: Thr
 def _climbs(found: Course, t: Thresholds) -> bool:
     """Whether the levels improve from the first to the last two, by more than their noise and a least share, and still
     do: the first value alone, that noise may have lifted, does not show it."""
+    return found.improving and _gained(found, t)
+
+
+def _gained(found: Course, t: Thresholds) -> bool:
     gain = float(found.levels[0]) - max(found.last, found.before_last)
-    least = max(t.goal_least * abs(found.start), t.loss_noise * found.few * float(np.sqrt(2)) * found.error)
-    return found.improving and gain > least
+    return gain > max(t.goal_least * abs(found.start), t.loss_noise * found.few * float(np.sqrt(2)) * found.error)
 
 
 def _lost_beside(measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement | None:
@@ -113,12 +116,28 @@ def _overfits(measure: Measure, found: Course, moved: Course | None, t: Threshol
         return None
     worse, span = found.last - found.best, max(found.start, found.last) - found.best
     enough = max(2 * t.loss_noise * found.error, 0.05 * span, 0.02 * abs(found.best))
-    at = int(np.searchsorted(moved.block_steps, found.best_step, side="right"))
+    best_step = found.best_step if worse > enough else _valley(found, t)
+    if best_step is None:
+        return None
+    at = int(np.searchsorted(moved.block_steps, best_step, side="right"))
     at_best = float(moved.levels[max(at - 1, 0)])
     rises = moved.last - at_best > t.loss_noise * moved.error + 0.05 * (moved.start - moved.best)
-    if worse <= enough or rises:
+    return None if rises else Judgement("overfits", None, best_step)
+
+
+def _valley(found: Course, t: Thresholds) -> int | None:
+    """The step of the lowest three values after one another, if all later levels are surely above them, and the last
+    one by a tenth of what was gained: a level of more values may bridge a valley."""
+    if len(found.values) <= _LASTING * len(found.levels):
         return None
-    return Judgement("overfits", None, found.best_step)
+    means = np.convolve(found.values, np.full(_LASTING, 1 / _LASTING), "valid")
+    at = int(means.argmin())
+    low, own = float(means[at]), float(found.values[at : at + _LASTING].std(ddof=1))
+    later = found.levels[found.block_steps > found.steps[at + _LASTING - 1]]
+    noise = max(found.noise, own) / float(np.sqrt(_LASTING))
+    sure, enough = 2 * t.loss_noise * noise, max(_BARELY * (max(found.start, found.last) - low), 0.02 * abs(low))
+    lost = len(later) > 1 and float(later.min()) - low > sure and found.last - low > enough
+    return int(found.steps[at]) if lost else None
 
 
 def memorized(moved: Course, t: Thresholds) -> bool:
