@@ -61,7 +61,7 @@ endif
 test: $(DEV)  ## the tests without a browser; those in one: make test-browser
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" $(PYTEST_ARGS)
 
-quick: $(DEV)  ## those of them that take less than about 0.15 s
+quick: $(DEV)  ## those of them that take less than about 0.05 s
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal --quick $(PYTEST_ARGS)
 
 # What fails in a browser on a loaded machine is tried once more, and reported as R: a fault of the page fails twice.

@@ -12,7 +12,7 @@ from typing import Final
 from xml.etree import ElementTree
 
 LIST: Final = Path("tests/slow.txt")
-SECONDS: Final = 0.15
+SECONDS: Final = 0.05
 
 
 def main() -> None:
