@@ -7,9 +7,10 @@ ROOT ?= runs
 REPORT ?= reports/demo.html
 PYTEST_ARGS ?=
 THREADS ?= 1
-SYSTEM_TORCH ?= 0
 
 VENV := .venv
+# an environment that was made with the torch of PYTHON keeps to it
+SYSTEM_TORCH ?= $(if $(shell grep -s 'include-system-site-packages = true' $(VENV)/pyvenv.cfg),1,0)
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev

@@ -106,14 +106,14 @@ def watch(
             there on; a number of steps: from that step on; True: after its last step. Recorded steps from there on are
             replaced. Where there is no such run, or it cannot be continued, a new one begins at that step, and a
             warning says why. None begins a new run; False too, with no warning where the name is taken.
-        on_nonfinite: what becomes of an update whose gradient, after clipping, holds NaN or inf. ``continue``: it is
+        on_nonfinite: what to do with an update whose gradient, after clipping, has NaN or inf. ``continue``: it is
             made. ``skip``: it is left out, and weights and the optimizer's state stay as they are; it is no step, and
             is counted in ``updates_skipped``. ``stop``: ``StopTraining`` is raised before it. In a distributed training
             set it in every rank. A GradScaler leaves such updates out by itself.
         on_finding: a function, or several, called with a ``graddiag.alerts.Alert`` when a cause or an outcome that is
             a failure appears in the diagnosis of the running training, and when it clears; ready-made ones are in
             ``graddiag.alerts``. An error in it is a warning; ``StopTraining`` ends the training. In rank 0 alone.
-        check_every: diagnose after so many recorded steps; later, where it would take more than 2% of the time.
+        check_every: diagnose after so many steps; later, where it would take more than 2% of the time.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
@@ -288,7 +288,7 @@ class Recorder:
         self._steps.end_step()
 
     def call_back(self, callbacks: Sequence[Callback], every: int) -> None:
-        """Diagnoses the run after ``every`` recorded steps from here on, as ``watch(..., on_finding=...)`` does."""
+        """Diagnoses the run after ``every`` steps from here on, as ``watch(..., on_finding=...)`` does."""
         import graddiag.analysis  # noqa: F401 - it takes a while to load, which is no part of a check
 
         self._steps.after_step = FindingChecks(callbacks, every, self.path, self.diagnose, self._stopping)

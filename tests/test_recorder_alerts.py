@@ -63,10 +63,10 @@ def test_an_outcome_that_fails_and_its_cause_are_called_once(tmp_path: Path) -> 
     assert graddiag.load_run(first.path).manifest.status == "finished"
 
 
-def test_it_is_asked_every_so_many_recorded_steps(tmp_path: Path) -> None:
+def test_it_is_asked_every_so_many_steps_however_few_are_recorded(tmp_path: Path) -> None:
     called: list[Alert] = []
-    train(tmp_path, bad=BAD, every=2, on_finding=called.append, check_every=7)
-    assert {each.step for each in called} == {12}  # the seventh step that is recorded
+    train(tmp_path, bad=BAD, every=STEPS, on_finding=called.append, check_every=7)
+    assert {each.step for each in called} == {13}
 
 
 def test_stop_training_leaves_the_loop_after_the_update(tmp_path: Path) -> None:

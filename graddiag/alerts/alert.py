@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class Alert:
     """What a callback of ``on_finding`` is called with; as text one paragraph.
 
-    run: the run's name; path: its folder. step: the last one that was recorded. name: of the cause (``vanishing``) or
+    run: the run's name; path: its folder. step: the last one that has ended. name: of the cause (``vanishing``) or
     of the outcome (``diverged``), see docs/verdicts.md; kind: which of the two it is. cleared: it was there at an
     earlier check and is not any more. title, sentence: the finding in words, of a cleared one as it was; advice: what
     to do first, None where it has cleared. diagnosis: the whole diagnosis of now.

@@ -17,7 +17,7 @@ MOST_SHARE: Final = 0.02
 
 
 class FindingChecks:
-    """Diagnoses a run every ``every`` recorded steps, and calls back for what appears and what clears.
+    """Diagnoses a run every ``every`` steps, and calls back for what appears and what clears.
 
     A check that took c seconds is followed by none for c / MOST_SHARE seconds, however many steps there are meanwhile.
     A callback that raises is warned of once and called further; a diagnosis that raises ends the checks, with a
@@ -41,21 +41,21 @@ class FindingChecks:
         self._diagnose = diagnose
         self._stop = stop
         self._clock = clock
-        self._recorded = 0  # steps since the last check
+        self._steps = 0  # since the last check
         self._not_before = 0.0
         self._known: Mapping[Key, Problem] = {}
         self._ended = self._warned = False
 
-    def __call__(self, step: int, recorded: bool) -> None:
-        """A step has ended; ``recorded``: with its timesteps.
+    def __call__(self, step: int) -> None:
+        """A step has ended.
 
         Raises:
             StopTraining: as ``stop`` does.
         """
-        self._recorded += recorded
-        if self._ended or not recorded or self._recorded < self._every or self._clock() < self._not_before:
+        self._steps += 1
+        if self._ended or self._steps < self._every or self._clock() < self._not_before:
             return
-        self._recorded = 0
+        self._steps = 0
         stops = [reason for alert in self._new(step) for each in self._callbacks if (reason := self._call(each, alert))]
         if stops:
             self._stop(stops[0])
@@ -104,7 +104,7 @@ def checked_callbacks(given: Any, every: int) -> tuple[Callback, ...]:
         SettingError: one that cannot be called, or ``every`` below 1.
     """
     if every < 1:
-        raise SettingError(f"watch(check_every={every}): it cannot be below 1 (every recorded step).")
+        raise SettingError(f"watch(check_every={every}): it cannot be below 1 (every step).")
     several = () if given is None else tuple(given) if isinstance(given, list | tuple) else (given,)
     for each in several:
         if not callable(each):

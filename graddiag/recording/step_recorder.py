@@ -51,7 +51,7 @@ class StepRecorder:
     another makes ten is not waited for until it makes one again.
 
     step: the one under way. layers: the recurrent modules and tapped tensors; gradients: the meter of the parameters'
-    gradients. after_step: is called after a step with its number and whether it was recorded; it may raise.
+    gradients. after_step: is called after a step with its number; it may raise.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class StepRecorder:
     ) -> None:
         self._spectra = SpectrumMeter(module, writer, every)
         self._stopping = stopping or Stopping()
-        self.after_step: Callable[[int, bool], None] | None = None
+        self.after_step: Callable[[int], None] | None = None
         self._writer = writer
         self._buffer = StepBuffer(writer, on_host=all(parameter.is_cpu for parameter in module.parameters()))
         self._every = every
@@ -288,7 +288,7 @@ class StepRecorder:
         self._end()
 
     def _end(self) -> None:
-        ended, recorded = self.step, self._recording
+        ended = self.step
         self._guard(Part.GRADIENT_COSINE, self._take_cosine)
         self._guard(Part.STEPS, self._keep_step)
         self._guard(Part.PARAMETERS, self.gradients.next_step)
@@ -301,7 +301,7 @@ class StepRecorder:
         self._begin()
         self.warn()  # last, where an error that a filter makes of a warning interrupts nothing
         if self.after_step is not None:
-            self.after_step(ended, recorded)
+            self.after_step(ended)
 
     def _forget(self) -> None:
         """Lets go of what was measured of a step."""

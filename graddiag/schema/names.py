@@ -13,7 +13,7 @@ OLDEST_READABLE_SCHEMA: Final = 1
 INCOMPLETE: Final = "finished, recording incomplete"  # the training ended well; rows could not be written
 Status = Literal["running", "finished", "finished, recording incomplete", "failed", "interrupted"]
 OnNonfinite = Literal["continue", "stop", "skip"]
-"""What becomes of an update whose gradient holds NaN or inf."""
+"""What to do with an update whose gradient has NaN or inf."""
 Direction = Literal["forward", "reverse"]
 DType = Literal["int32", "int64", "float32", "float64", "string"]
 

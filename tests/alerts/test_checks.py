@@ -48,7 +48,7 @@ class Case:
 
     def check(self, steps: int) -> None:
         for step in range(steps):
-            self.checks(step, recorded=True)
+            self.checks(step)
 
     @property
     def listed(self) -> list[tuple[int, str, str, bool]]:
@@ -58,7 +58,7 @@ class Case:
 def test_a_finding_is_called_once_and_once_more_when_it_clears() -> None:
     case = Case(HEALTHY, STUCK, VANISHING, VANISHING, HEALTHY, HEALTHY, STUCK)
     for step in range(7):
-        case.checks(step, recorded=True)
+        case.checks(step)
     assert case.listed == [
         (1, "outcome", "stuck", False),
         (2, "cause", "vanishing", False),
@@ -75,13 +75,13 @@ def test_a_finding_is_called_once_and_once_more_when_it_clears() -> None:
     assert cleared.advice is None
 
 
-def test_it_is_made_every_so_many_recorded_steps() -> None:
+def test_it_is_made_every_so_many_steps() -> None:
     case = Case(*[HEALTHY] * 9, every=3)
     made = []
     for step in range(20):
-        case.checks(step, recorded=step % 2 == 0)
+        case.checks(step)
         made.append(case.made)
-    assert [step for step, (a, b) in enumerate(zip([0, *made], made, strict=False)) if b > a] == [4, 10, 16]
+    assert [step for step, (a, b) in enumerate(zip([0, *made], made, strict=False)) if b > a] == [2, 5, 8, 11, 14, 17]
 
 
 def test_a_check_that_takes_long_makes_the_interval_longer() -> None:
@@ -91,7 +91,7 @@ def test_a_check_that_takes_long_makes_the_interval_longer() -> None:
     for step in range(total):
         case.clock.now += 0.1
         before = case.made
-        case.checks(step, recorded=True)
+        case.checks(step)
         made += case.made - before
     training = total * 0.1
     assert made == 1 + int((training - 0.5) // (1.0 / MOST_SHARE + 0.1 * 0))
@@ -102,7 +102,7 @@ def test_of_cheap_checks_none_is_passed_over() -> None:
     case = Case(*[HEALTHY] * 99, every=5, clock=Clock(cost=0.005))
     for step in range(100):
         case.clock.now += 0.1
-        case.checks(step, recorded=True)
+        case.checks(step)
     assert case.made == 20
 
 
@@ -129,16 +129,16 @@ def test_a_diagnosis_that_raises_ends_the_checks() -> None:
 def test_stop_training_stops_when_all_have_been_called() -> None:
     case = Case(VANISHING)
     case.checks._callbacks = (stop, case.called.append)
-    case.checks(7, recorded=True)
+    case.checks(7)
     assert [str(each) for each in case.stopped] == [str(case.called[0])]
     assert len(case.called) == 2
 
 
 def test_what_has_cleared_stops_nothing() -> None:
     case = Case(STUCK, HEALTHY)
-    case.checks(0, recorded=True)
+    case.checks(0)
     case.checks._callbacks = (stop,)
-    case.checks(1, recorded=True)
+    case.checks(1)
     assert case.stopped == []
 
 

@@ -40,7 +40,7 @@ class RecordingSettings(BaseModel):
     check_every: int = Field(
         200,
         ge=1,
-        description="With on_finding: diagnose after so many recorded steps, in about 2% of the time at most.",
+        description="With on_finding: diagnose after so many steps, in about 2% of the time at most.",
     )
     threads: int = Field(
         1, ge=1, description="Threads of torch; the same number and the same seed give the same results."
