@@ -151,7 +151,7 @@ def _scale(offered: Sequence[HeatScale]) -> HeatScale:
         format_func=lambda name: _SCALES[name],
         key=_SCALE,
         bind="query-params",
-        help="Without extremes: from percentile 1 to 99 where a few cells would stretch the scale by a quarter or "
+        help="Without extremes: from percentile 1 to 99 where a few cells would stretch the scale by half or "
         "more; a triangle marks each cell beyond it. The scale is one for all runs, or such a one for each.",
     )
 

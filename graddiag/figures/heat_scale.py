@@ -14,7 +14,7 @@ Limits = tuple[float, float]
 HeatScale = Literal["robust", "full", "own"]
 
 PERCENTILES: Final = (1, 99)
-_GAIN: Final = 0.25  # of the range between the percentiles, in decades: what an end must take off to be left out
+_GAIN: Final = 0.5  # of the range between the percentiles, in decades: what an end must take off to be left out
 _ROUNDING: Final = 1e-5  # decades, of float32
 _SIDES: Final = (("above the scale", "triangle-up"), ("below the scale", "triangle-down"))
 
@@ -28,8 +28,8 @@ def shared_limits(heats: Sequence[Heat]) -> Limits | None:
 def robust_limits(heats: Sequence[Heat]) -> Limits | None:
     """Limits that a few extreme cells do not stretch.
 
-    An end is the percentile (1 or 99, of the positive values of each heat; over several heats the outermost) where
-    that makes the scale shorter by a quarter or more, in decades; else the outermost value.
+    An end is the percentile (1 or 99, of the positive values of each heat; over several heats the outermost) where the
+    values beyond it reach further than half of what lies between the percentiles, in decades; else the outermost value.
     """
     full = shared_limits(heats)
     if full is None:
