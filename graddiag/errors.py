@@ -6,7 +6,15 @@ class GraddiagError(Exception):
 
 
 class SettingError(GraddiagError, ValueError):
-    """An argument, option or spec that cannot be meant: an unknown name, a number out of range."""
+    """An argument, option or spec that cannot be meant: an unknown name, a number out of range.
+
+    ``key``: the path of the setting in the spec that was given, e.g. ``("arms", "clipped", "clip")``; empty where it
+    is not known.
+    """
+
+    def __init__(self, message: str = "", key: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class InputError(GraddiagError):

@@ -15,6 +15,7 @@ from graddiag.lab.next_symbol import TEXT_DIGEST
 from graddiag.lab.settings.declared import checked, with_present_names
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import make_task
+from graddiag.lab.toml_lines import line_of
 from graddiag.lab.training import Plan
 from graddiag.store import read_manifests, slug, trash_run
 
@@ -52,15 +53,21 @@ def read_sweep(path: Path) -> SweepSpec:
 
     Raises:
         InputError: the file cannot be read or is not TOML.
-        SettingError: a key that is missing, unknown or of the wrong kind; it is named.
+        SettingError: a key that is missing, unknown or of the wrong kind; it is named, with its line.
     """
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        given = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"sweep {path}: it cannot be read ({error}); give a TOML file.") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"sweep {path}: it is not TOML ({error}).") from error
-    return sweep_spec(given)
+    try:
+        return sweep_spec(given)
+    except SettingError as error:
+        line = line_of(text, error.key)
+        at = f"sweep {path}" + ("" if line is None else f", line {line}")
+        raise SettingError(str(error).replace("sweep", at, 1), error.key) from None
 
 
 def sweep_spec(given: Mapping[str, Any]) -> SweepSpec:
@@ -72,7 +79,7 @@ def sweep_spec(given: Mapping[str, Any]) -> SweepSpec:
     try:
         spec = checked(SweepSpec, given, "a sweep")
     except SettingError as error:
-        raise SettingError(f"sweep: {error}") from None
+        raise SettingError(f"sweep: {error}", error.key) from None
     plan_sweep(spec)
     return spec
 
@@ -83,11 +90,16 @@ def plan_sweep(spec: SweepSpec) -> tuple[Plan, ...]:
     Raises:
         SettingError: a setting that no arm may have, or a value that cannot be meant; arm and key are named.
     """
-    if len(set(spec.seeds)) < len(spec.seeds) or len(set(spec.lengths)) < len(spec.lengths):
-        raise SettingError(f"sweep: seeds {list(spec.seeds)}, lengths {list(spec.lengths)}: give each once.")
+    for key in ("seeds", "lengths"):
+        values = getattr(spec, key)
+        if len(set(values)) < len(values):
+            raise SettingError(f"sweep: {key} {list(values)}: give each once.", (key,))
     names = [slug(arm) for arm in spec.arms]
-    if len(set(names)) < len(names):
-        raise SettingError(f"sweep: arms {list(spec.arms)}: two of them are alike as the names of folders.")
+    twice = next((arm for place, arm in enumerate(spec.arms) if names[place] in names[:place]), None)
+    if twice is not None:
+        raise SettingError(
+            f"sweep: arms {list(spec.arms)}: two of them are alike as the names of folders.", ("arms", twice)
+        )
     return tuple(
         Plan(_training(spec, arm, seed, length), _run_name(spec, arm, seed, length), spec.name, arm)
         for length in spec.lengths or (None,)
@@ -146,11 +158,27 @@ def _training(spec: SweepSpec, arm: str, seed: int, length: int | None) -> Train
     model = changed.pop("model", spec.model)
     own = next((name for name in _OWN if name in changed), None)
     if own is not None:
-        raise SettingError(f"sweep: arm {arm!r}: {own} is not set here but as {_OWN[own]} of the sweep.")
+        place, key = _place(spec, arm, own)
+        raise SettingError(f"sweep: {place}: {own} is not set here but as {_OWN[own]} of the sweep.", key)
     try:
         return training_spec(spec.task, model, **changed, seed=seed, length=length)
     except SettingError as error:
-        raise SettingError(f"sweep: arm {arm!r}: {error}") from None
+        name = error.key[0] if error.key else str(error).partition(":")[0].partition(" ")[0]
+        place, key = _place(spec, arm, name)
+        raise SettingError(f"sweep: {place}: {error}", key) from None
+
+
+def _place(spec: SweepSpec, arm: str, name: str) -> tuple[str, tuple[str, ...]]:
+    """Where a setting of ``arm`` was given: in words, and as the path of its key."""
+    for words, path, given in (
+        (f"arm {arm!r}", ("arms", arm), spec.arms[arm]),
+        ("settings", ("settings",), spec.settings),
+    ):
+        written = next((each for each in given if each.replace("-", "_") == name), None)
+        if written is not None:
+            return words, (*path, written)
+    elsewhere = {"task": "task", "model": "model", "seed": "seeds", "length": "lengths"}
+    return f"arm {arm!r}", (elsewhere[name],) if name in elsewhere else ("arms", arm)
 
 
 def _run_name(spec: SweepSpec, arm: str, seed: int, length: int | None) -> str:

@@ -52,7 +52,10 @@ def test_a_spec_comes_back_from_json() -> None:
             {"on_nonfinite": "ignore"},
             r"^on_nonfinite 'ignore' cannot be used: input should be 'continue', 'stop' or 'skip'\.$",
         ),
-        ({"speed": 3}, r"^speed: no setting of a training; these are: task, seed, steps, .*, threads\.$"),
+        (
+            {"speed": 3},
+            r"^speed: no setting of a training; these are: task, seed, steps, .*, threads\. Did you mean seed\?$",
+        ),
         (
             {"model": "rnn", "forget_bias": 1.0},
             r"^forget_bias 1: a model 'rnn' has no gate that forgets; leave it out\.$",

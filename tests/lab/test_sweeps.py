@@ -17,6 +17,7 @@ from graddiag.errors import InputError, SettingError
 from graddiag.lab import train
 from graddiag.lab.pool import outcomes
 from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing, sweep_spec
+from graddiag.lab.toml_lines import line_of
 from graddiag.store import trashed_runs
 from tests.waiting import SECONDS, interruptible, until
 
@@ -110,13 +111,78 @@ def test_another_text_is_another_training_and_a_moved_one_is_not(tmp_path: Path)
             r"sweep: arm 'a': seed is not set here but as seeds = \[\.\.\.\] of the sweep",
         ),
         ({"arms": {"a b": {}, "a-b": {}}}, r"sweep: arms \['a b', 'a-b'\]: two of them are alike"),
-        ({"seeds": [1, 1]}, r"sweep: seeds \[1, 1\], lengths \[5, 9\]: give each once"),
+        ({"seeds": [1, 1]}, r"sweep: seeds \[1, 1\]: give each once"),
         ({"seeds": ["x"]}, r"sweep: seeds\.0 'x' cannot be used: input should be a valid integer"),
     ],
 )
 def test_an_error_names_the_key(changed: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingError, match=said):
         sweep_spec({**SPEC, **changed})
+
+
+MANY_LINES = """# an experiment
+name = "mine"
+task = "recall"
+model = "rnn"
+seeds = [
+    0,
+    1,
+]
+lengths = [5]
+
+[settings]
+hidden = 4
+# the steps of each
+steps = 3
+
+[arms.baseline]
+
+[arms."lstm, open"]
+model = "lstm"
+forget-bias = 2
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "lengths = [5]",
+            "length = 5",
+            r", line 9: length: no setting of a sweep; these are: .* Did you mean lengths\?",
+        ),
+        ("    1,", "    'one',", r", line 5: seeds\.1 'one' cannot be used: input should be a valid integer"),
+        ("    1,", "    0,", r", line 5: seeds \[0, 0\]: give each once"),
+        ("lengths = [5]", "lengths = 5", r", line 9: lengths 5 cannot be used: it has to be a list\."),
+        ("hidden = 4", "hiden = 4", r", line 12: settings: hiden: no setting of a training; .* Did you mean hidden\?"),
+        ("steps = 3", "steps = 0", r", line 14: settings: steps 0 cannot be used: .*greater than or equal to 1"),
+        ("forget-bias = 2", "forget-bias = 'much'", r", line 20: arm 'lstm, open': forget_bias 'much' cannot be used"),
+        ("forget-bias = 2", "residual = true", r", line 20: arm 'lstm, open': residual: it is for a model 'rnn'"),
+        ("forget-bias = 2", "seed = 2", r", line 20: arm 'lstm, open': seed is not set here"),
+        ("forget-bias = 2", "clip = 'norm'", r", line 20: arm 'lstm, open': clip"),
+        ('"lstm"', '"cnn"', r", line 19: arm 'lstm, open': model 'cnn' cannot be used: .*'rnn', 'lstm'"),
+        ('model = "rnn"', 'model = "cnn"', r", line 4: arm 'baseline': model 'cnn' cannot be used"),
+        ('task = "recall"', 'task = "recal"', r", line 3: arm 'baseline': task 'recal' cannot be used: .*'recall'"),
+        (
+            "[arms.baseline]",
+            "[arms]\nbaseline = 3",
+            r", line 17: arms\.baseline 3 cannot be used: it has to be a table",
+        ),
+        ("[arms.baseline]", "[arms.'LSTM OPEN']", r", line 18: arms .*: two of them are alike"),
+        ('name = "mine"', "", r"spec\.toml: name: it is missing; a sweep needs it"),
+    ],
+)
+def test_an_error_of_a_file_names_the_line(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert old in MANY_LINES
+    with pytest.raises(SettingError, match=rf"^sweep .*spec\.toml{said}" if said[0] == "," else said):
+        read_sweep(write(tmp_path, MANY_LINES.replace(old, new)))
+
+
+def test_the_line_of_a_key_is_where_its_statement_begins() -> None:
+    text = 'a = 1\nb = """\nc = 2\n"""\n\n# d\nd.e = [\n  3,\n]\n[[f]]\n[g.h]\ni = { j = 4 }\n'
+    found = {"a": 1, "b": 2, "c": None, "d": 7, "d.e": 7, "d.e.0": 7, "g": 11, "g.h": 11, "g.h.i": 12, "g.h.i.j": 12}
+    assert {key: line_of(text, key.split(".")) for key in found} == found
+    assert line_of(text, ()) is None
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ the tables of the manual are made from it.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from difflib import get_close_matches
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -102,14 +103,25 @@ def checked(model: type[M], given: Mapping[str, Any], of: str) -> M:
         raise _refusal(model, error, of) from None
 
 
+_ALLOWED: Final = {
+    "dict_type": "it has to be a table",
+    "list_type": "it has to be a list",
+    "tuple_type": "it has to be a list",
+}
+
+
 def _refusal(model: type[BaseModel], error: ValidationError, of: str) -> SettingError:
     first = error.errors()[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, SettingError):
         return cause
-    name = ".".join(str(part) for part in first["loc"])
+    key = tuple(str(part) for part in first["loc"])
+    name = ".".join(key)
     if first["type"] == "extra_forbidden":
-        return SettingError(f"{name}: no setting of {of}; these are: {', '.join(model.model_fields)}.")
+        near = get_close_matches(name, model.model_fields, n=1)
+        meant = f" Did you mean {near[0]}?" if near else ""
+        return SettingError(f"{name}: no setting of {of}; these are: {', '.join(model.model_fields)}.{meant}", key)
     if first["type"] == "missing":
-        return SettingError(f"{name}: it is missing; {of} needs it.")
-    return SettingError(f"{name} {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}.")
+        return SettingError(f"{name}: it is missing; {of} needs it.", key)
+    allowed = _ALLOWED.get(first["type"], f"{first['msg'][0].lower()}{first['msg'][1:]}")
+    return SettingError(f"{name} {first['input']!r} cannot be used: {allowed}.", key)
