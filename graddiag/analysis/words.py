@@ -17,6 +17,7 @@ _SCALARS: Final = {
     schema.NONFINITE: ("NaN or inf entries of the gradient", "entries"),
     schema.LR: ("Learning rate", ""),
     schema.UPDATE_RATIO: ("Norm of the update / norm of the weights", "1"),
+    "validation_error": ("Validation error", "share of wrong answers"),
     schema.WALL_TIME: ("Time since the run began", "seconds"),
 }
 

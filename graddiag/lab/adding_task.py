@@ -8,6 +8,7 @@ Source: Hochreiter & Schmidhuber (1997), tasks 4 and 5; ranges and lengths as in
 (2013).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -16,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from graddiag.errors import SettingError
-from graddiag.lab.answers import CORRECT
+from graddiag.lab.answers import SQUARED_ERROR
 from graddiag.lab.task import Shape
 
 Said = Literal["mean", "sum", "product"]
@@ -26,6 +27,14 @@ CHANCE: Final[Mapping[Said, tuple[str, float]]] = {
     "mean": ("1/24", 1 / 24),
     "sum": ("1/6", 1 / 6),
     "product": ("7/144", 7 / 144),
+}
+_NEAR: Final = math.sqrt(SQUARED_ERROR)
+# the share of wrong answers of the constant that is right most often: 1/2, 1 and .2; with products below p as often
+# as p - p ln p
+CHANCE_ERROR: Final[Mapping[Said, float]] = {
+    "mean": (1 - 2 * _NEAR) ** 2,
+    "sum": (1 - _NEAR) ** 2,
+    "product": 1 - 2 * _NEAR * (1 - math.log(2 * _NEAR)),
 }
 
 
@@ -55,7 +64,8 @@ class Marked:
 
     @property
     def config(self) -> Mapping[str, Any]:
-        return {"distance": self._longest - 1, "chance_loss": CHANCE[self.said][0], "correct_within": CORRECT}
+        chance = {"chance_loss": CHANCE[self.said][0], "chance_error": CHANCE_ERROR[self.said]}
+        return {"distance": self._longest - 1, **chance, "correct_within": _NEAR}
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
         length = int(torch.randint(self.length, self._longest + 1, (1,), generator=generator))

@@ -7,7 +7,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from graddiag.lab.task import Shape
 
-CORRECT: Final = 0.04  # a number is right when it is nearer than this (Hochreiter & Schmidhuber 1997, section 5.4)
+SQUARED_ERROR: Final = 0.04  # a number is wrong above it, as in the code of Pascanu, Mikolov & Bengio (2013)
 
 
 def loss_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -18,9 +18,14 @@ def loss_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
 
 
 def wrong_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The share of wrong answers, float64: of classes by the largest output, of numbers as ``CORRECT`` has it."""
+    """The share of wrong answers, float64: of classes by the largest output, of numbers by a squared error above .04.
+
+    Where the ``whole`` sequence is one answer, [T, N], it is wrong if one symbol of it is.
+
+    Source: RNN.py in the code of Pascanu, Mikolov & Bengio (2013), ``error``.
+    """
     if shape.says == "numbers":
-        wrong = ~((outputs.squeeze(-1) - targets).abs() < CORRECT)
+        wrong = ~((outputs.squeeze(-1) - targets).square() <= SQUARED_ERROR)
     else:
         wrong = outputs.argmax(-1) != targets
-    return wrong.double().mean()
+    return (wrong.any(0) if shape.whole else wrong).double().mean()

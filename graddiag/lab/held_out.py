@@ -19,9 +19,10 @@ VOCABULARY: Final = "vocabulary.json"  # in a run's folder: its symbols in the o
 def held_out_losses(model: SequenceModel, task: Task, spec: TrainingSpec, step: int, *, last: bool) -> dict[str, float]:
     """``held_out_loss``, before the update of ``step``, at every so many steps and at the last one, wherever that is;
     at the last step ``test_loss`` too, if there is a test text."""
+    if not isinstance(task, Reads):
+        return {}
     if spec.evaluate_every is None or not (last or (step + 1) % spec.evaluate_every == 0):
         return {}
-    assert isinstance(task, Reads)
     assert task.held_out is not None
     found = {"held_out_loss": loss_on(task.held_out, model, spec)}
     if last and task.tested_on is not None:

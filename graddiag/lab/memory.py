@@ -93,7 +93,7 @@ class Memorisation:
 
     Sequences have ``delay`` + 20 timesteps. The symbol ``values`` is nothing, ``values`` + 1 the call, at timestep
     ``delay`` + 9; the answers are nothing up to there and the pattern at the ten timesteps that follow. By chance the
-    loss is 10 ln ``values`` / (``delay`` + 20) a timestep.
+    loss is 10 ln ``values`` / (``delay`` + 20) a timestep. A sequence is wrong if one of its symbols is.
 
     Raises:
         SettingError: a delay below 1, fewer than 2 values.
@@ -114,12 +114,13 @@ class Memorisation:
 
     @property
     def shape(self) -> Shape:
-        return Shape(symbols=self.values + 2, classes=self.values + 1, answers="each")
+        return Shape(symbols=self.values + 2, classes=self.values + 1, answers="each", whole=True)
 
     @property
     def config(self) -> Mapping[str, Any]:
         length = self.delay + 2 * PATTERN
-        return {"distance": self.delay + PATTERN, "chance_loss": f"{PATTERN} ln {self.values} / {length}"}
+        chance = {"chance_loss": f"{PATTERN} ln {self.values} / {length}", "chance_error": 1 - self.values**-PATTERN}
+        return {"distance": self.delay + PATTERN, **chance}
 
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
         pattern = torch.randint(self.values, (PATTERN, self.batch_size), generator=generator)

@@ -15,6 +15,7 @@ class Shape:
     """Sizes of a task: ``symbols`` that can be read, ``classes`` to choose from, at each timestep or at the last.
 
     A task that ``reads`` numbers has ``symbols`` of them at a timestep; one that ``says`` a number has one class.
+    ``whole``: the answers of a sequence are one answer, which is wrong if one of them is.
     """
 
     symbols: int
@@ -22,6 +23,7 @@ class Shape:
     answers: Answers
     reads: Kind = "symbols"
     says: Kind = "symbols"
+    whole: bool = False
 
 
 class Task(Protocol):

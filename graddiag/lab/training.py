@@ -15,7 +15,6 @@ from graddiag import clipping
 from graddiag.alerts import READY_MADE
 from graddiag.errors import StopTraining
 from graddiag.lab import optimizers
-from graddiag.lab.early_stopping import EarlyStopping
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.omega import OmegaRegularizer
@@ -24,6 +23,7 @@ from graddiag.lab.repeat import repeat_command
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Batch, Reads, Task, batches
 from graddiag.lab.tasks import make_task
+from graddiag.lab.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def train(
             detach_h(model.recurrent, spec.h_detach)
         optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr)
         schedule = optimizers.parse_schedule(spec.schedule)
-        reached = EarlyStopping(spec.until_error)
+        validation = Validation(task, spec)
 
         with (
             graddiag.watch(model, optimizer, root=root, cells=(), resume=False, **about(plan, task)) as recorder,
@@ -107,8 +107,8 @@ def train(
                     recorder.try_thresholds(loss_again(model, batch, start, summed=summed))
                 clipped = clip(model.parameters())
 
-                scores = model.head.scores(outputs, batch.targets)
-                last = reached(scores) or step + 1 == spec.steps
+                scores = {**model.head.scores(outputs, batch.targets), **validation(model, step)}
+                last = validation.solved(scores) or step + 1 == spec.steps
                 recorder.log(loss=loss.item(), **scores)
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from graddiag import analysis, schema
 from graddiag.analysis import Experiment, number
-from graddiag.analysis.comparison.experiment import Rate
+from graddiag.analysis.comparison.experiment import VALIDATION_ERROR, Rate, final_value
 from graddiag.analysis.optimization.loss import chance_of
 from graddiag.analysis.words import plural
 from graddiag.presets.pages import listed
@@ -65,7 +65,7 @@ def solved_table(found: Mapping[str, Experiment]) -> pd.DataFrame:
 
 
 def task_table(found: Mapping[str, Experiment], runs: Mapping[str, Sequence[Run]]) -> pd.DataFrame:
-    """``solved_table``, and how far the runs came: means over seeds of steps, error and loss at the end, and chance."""
+    """``solved_table``, and how far the runs came: means over seeds of steps, validation error and loss, and chance."""
     rows = []
     for rate, (task, arm) in _each_rate(found):
         own = [run for run in runs[task] if run.manifest.arm == arm]
@@ -76,7 +76,7 @@ def task_table(found: Mapping[str, Experiment], runs: Mapping[str, Sequence[Run]
                 "length": rate.length,
                 "solved": f"{rate.successes} of {rate.runs}",
                 "steps": float(np.mean([len(run.steps) for run in own])),
-                "error": _end(own, "error"),
+                "validation error": float(np.mean([final_value(run, VALIDATION_ERROR) for run in own])),
                 "loss": _end(own, schema.LOSS),
                 "loss by chance": chance_of(own[0]),
             }

@@ -21,6 +21,6 @@ def test_classes() -> None:
 
 
 def test_numbers() -> None:
-    outputs, targets = torch.tensor([[0.5], [0.5], [math.nan]]), torch.tensor([0.53, 0.7, 0.5])
-    assert loss_of(NUMBER, outputs[:2], targets[:2]).item() == pytest.approx((0.03**2 + 0.2**2) / 2)
+    outputs, targets = torch.tensor([[0.5], [0.5], [math.nan]]), torch.tensor([0.53, 0.75, 0.5])
+    assert loss_of(NUMBER, outputs[:2], targets[:2]).item() == pytest.approx((0.03**2 + 0.25**2) / 2)
     assert wrong_of(NUMBER, outputs, targets).item() == pytest.approx(2 / 3)

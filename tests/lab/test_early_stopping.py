@@ -22,7 +22,7 @@ def test_without_a_goal_it_never_is() -> None:
 
 def test_a_training_ends_when_its_task_is_solved(tmp_path: Path) -> None:
     settings = {"length": 10, "steps": 3000, "lr": 0.3, "clip": "norm:1", "every": 100, "hidden": 30}
-    spec = training_spec("temporal-order", "rnn", until_error=0.2, **settings)
+    spec = training_spec("temporal-order", "rnn", until_error=0.2, criterion="batches", **settings)
     run = load_run(train(plan_run(spec), tmp_path).path)
     assert BATCHES <= len(run.steps) < 3000
     assert run.manifest.status == "finished"

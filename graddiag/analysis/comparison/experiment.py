@@ -17,9 +17,11 @@ from graddiag.analysis.words import number, plural, scalar_title
 from graddiag.run import Run, numbers
 
 ERROR: Final = "error"
+VALIDATION_ERROR: Final = "validation_error"
 _UNTIL_ERROR: Final = "until_error"
 _SOLVABLE: Final = ("distance", "chance_error", _UNTIL_ERROR)
 _LOW_ERROR: Final = 0.05
+_LOW_VALIDATION_ERROR: Final = 0.01  # Pascanu, Mikolov & Bengio (2013), section 4.1
 _FINAL_SHARE: Final = 0.05
 _POINTS: Final = 200  # of a curve among many
 _GOAL, _BETTER, _CHANCE = "goal", "better", "chance"  # keys of a configuration: a scalar, its direction, guessing
@@ -31,7 +33,7 @@ _NOT_VARIED: Final = frozenset({"seed", LENGTH, "clip", "threads", "every"})
 @dataclass(frozen=True)
 class Goal:
     """What counts as a success: the scalar ``name`` at most ``below``, in the mean over the last 5% of the steps; at
-    least that where ``better`` is "higher"."""
+    least that where ``better`` is "higher". A validation error counts as it was last measured."""
 
     name: str
     below: float
@@ -40,7 +42,8 @@ class Goal:
     @property
     def words(self) -> str:
         side = "at most" if self.better == "lower" else "at least"
-        return f"{scalar_title(self.name).lower()} {side} {number(self.below)} over the last 5% of the steps"
+        when = "when last measured" if self.name == VALIDATION_ERROR else "over the last 5% of the steps"
+        return f"{scalar_title(self.name).lower()} {side} {number(self.below)} {when}"
 
     def reached_by(self, value: float) -> bool:
         """Whether ``value`` is a success; NaN is none, nor is inf of either sign."""
@@ -136,6 +139,7 @@ def goals(runs: Sequence[Run]) -> tuple[Goal, ...]:
     """What the runs could be held to, the likeliest first.
 
     First the goal that their configurations name, where they say what guessing reaches (see ``known_goal``). Then the
+    validation error at most 1%, or that at which the runs were to end where it is more, if all have it; and the
     error at most 5%, or at most that at which the runs were to end as solved where it is more, if their task can be
     solved: if their configurations name its distance, the error of guessing or when to end. A text, e.g., cannot. Then
     the loss and other scalars that people logged, at most half of their usual value in the first steps.
@@ -154,14 +158,17 @@ def known_goal(runs: Sequence[Run]) -> Goal | None:
     """What the configurations themselves say is a success; None where they say nothing, or not all runs the same.
 
     ``goal`` and ``chance``: halfway from guessing to a perfect score, which is 0 for a goal that is better when lower,
-    and 1 for one that is better when higher and whose chance lies between 0 and 1, such as an accuracy. Else the error,
-    if the task of the runs can be solved.
+    and 1 for one that is better when higher and whose chance lies between 0 and 1, such as an accuracy. Else the
+    validation error, or without it the error, if the task of the runs can be solved.
     """
     named = {_named_goal(run) for run in runs}
     if len(named) == 1 and (goal := named.pop()) is not None:
         return goal
-    solved = _solved(runs)
-    return None if solved is None or not all(ERROR in logged_scalars(run) for run in runs) else Goal(ERROR, solved)
+    for name, low in ((VALIDATION_ERROR, _LOW_VALIDATION_ERROR), (ERROR, _LOW_ERROR)):
+        solved = _solved(runs, low)
+        if solved is not None and all(name in logged_scalars(run) for run in runs):
+            return Goal(name, solved)
+    return None
 
 
 def _named_goal(run: Run) -> Goal | None:
@@ -176,13 +183,18 @@ def _named_goal(run: Run) -> Goal | None:
 
 
 def final_value(run: Run, name: str) -> float | None:
-    """The mean of the scalar ``name`` over the last 5% of the steps that have it; None where none has."""
+    """The mean of the scalar ``name`` over the last 5% of the steps that have it; None where none has.
+
+    Of the validation error it is the last value: it was measured on many sequences.
+    """
     frame = run.read(schema.TABLE_STEPS)
     values, missing = numbers(frame[name]) if name in frame else (np.zeros(0), np.zeros(0, dtype=bool))
-    return _final(values[~missing])
+    return _final(values[~missing], name)
 
 
-def _final(values: Floats) -> float | None:
+def _final(values: Floats, name: str) -> float | None:
+    if name == VALIDATION_ERROR and len(values):
+        return float(values[-1])
     return float(values[-max(1, math.ceil(len(values) * _FINAL_SHARE)) :].mean()) if len(values) else None
 
 
@@ -215,7 +227,7 @@ def _member(run: Run, goal: Goal, varied: Sequence[str]) -> Member:
     steps, values = steps[~missing], values[~missing]
     norms, _ = numbers(frame[schema.GRAD_NORM])
     finite = norms[np.isfinite(norms)]
-    final = _final(values)
+    final = _final(values, goal.name)
     at, course = _course(steps, values)
     config = run.manifest.config
     return Member(
@@ -253,11 +265,11 @@ def _varied(runs: Sequence[Run]) -> list[str]:
     return [name for name, values in found.items() if len(values) > 1]
 
 
-def _solved(runs: Sequence[Run]) -> float | None:
-    """The error at which the task of the runs is solved; None where their configurations do not say that it can be."""
+def _solved(runs: Sequence[Run], low: float = _LOW_ERROR) -> float | None:
+    """The error at which the task of the runs is solved, ``low`` or more; None where nothing says that it can be."""
     said = [value for run in runs for name in _SOLVABLE if (value := run.manifest.config.get(name)) is not None]
     asked: list[Any] = [run.manifest.config.get(_UNTIL_ERROR) for run in runs]
-    return max([_LOW_ERROR, *(float(each) for each in asked if _is_number(each))]) if said else None
+    return max([low, *(float(each) for each in asked if _is_number(each))]) if said else None
 
 
 def _half(runs: Sequence[Run], name: str) -> float:

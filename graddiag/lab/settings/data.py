@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 from graddiag.lab.settings.declared import Shown
 from graddiag.lab.tasks import TASKS
 
+Criterion = Literal["pascanu", "batches"]
+
 if TYPE_CHECKING:
     TaskName = str
 else:
@@ -23,7 +25,12 @@ class DataSettings(BaseModel):
     seed: int = Field(0, ge=0, lt=2**63, description="Seed of the weights, the batches and everything else drawn.")
     steps: Annotated[int, Shown("Steps of each run", most=100_000)] = Field(ge=1, description="Optimizer updates.")
     until_error: Annotated[float | None, Shown(default="never")] = Field(
-        None, ge=0, lt=1, description="End as soon as the last 100 batches have at most this share of wrong answers."
+        None, ge=0, lt=1, description="End as soon as at most this share of the answers is wrong, by the criterion."
+    )
+    criterion: Annotated[Criterion | None, Shown(default="pascanu for the tasks of its paper, else batches")] = Field(
+        None,
+        description="Which answers until_error counts: pascanu, those to 10,000 new sequences at every "
+        "evaluate_every-th step, as in the authors' code; batches, those of the last 100 batches.",
     )
     length: Annotated[int, Shown("Timesteps T", most=2000)] = Field(
         ge=1,

@@ -25,8 +25,11 @@ class RecordingSettings(BaseModel):
         ge=1,
         description="At every n-th step try several clip thresholds on the same batch, and record the loss after each.",
     )
-    evaluate_every: Annotated[int | None, Shown(default="100 for words, else never")] = Field(
-        None, ge=1, description="Measure the loss on held-out text at every n-th step, and at the last one."
+    evaluate_every: Annotated[int | None, Shown(default="100 for words and by the criterion pascanu")] = Field(
+        None,
+        ge=1,
+        description="Measure the loss on held-out text, or the error on 10,000 new sequences, at every n-th step, and "
+        "at the last one.",
     )
     on_nonfinite: OnNonfinite = Field(
         "continue",
