@@ -27,7 +27,7 @@ _OTHERS: Final = 7_919  # added to the seed: other sequences than those of the t
 class Validation:
     """Measures the error on new sequences at every ``evaluate_every``-th step and at the last one.
 
-    Nothing of the training is changed: the sequences come from a generator of their own. It is measured where the spec
+    Nothing of the training is changed: the sequences come from a separate generator. It is measured where the spec
     asks for it by ``evaluate_every``, and where it is what ends the training.
     """
 
