@@ -76,7 +76,7 @@ def test_what_an_arm_changes_without_naming_it_is_said(tmp_path: Path, capsys: p
     ("arm", "said"),
     [
         ("orthogonal", r"arms 'orthogonal': write SETTING=VALUE, with commas between several, .*"),
-        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: steps, until_error, criterion, length, .*"),
+        ("seed=3", r"arms 'seed=3': 'seed' is no setting of an arm; these are: steps, until_error, criterion, .*"),
         ("lr=fast", r"lr 'fast' cannot be used: input should be a valid number, .*"),
         ("init=chrono", r"init chrono: it sets the biases of gates, and a model 'rnn' has none\."),
         ("nonlinearity=relu,model=gru", r"nonlinearity relu: only a model 'rnn' can choose it; leave it out\."),
