@@ -1,6 +1,6 @@
 """The pickers of layer, signal, step and zoom, each kept in the address so that a view is a link."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +8,9 @@ import streamlit as st
 
 from graddiag import analysis
 from graddiag.analysis import Selection
+from graddiag.figures import LineOptions
 from graddiag.figures.heat_scale import HeatScale
+from graddiag.figures.line_options import Along, AxisScale
 from ui.results import OpenRun, of, of_all
 from ui.text import as_label, muted
 
@@ -16,6 +18,7 @@ Span = tuple[int, int]
 
 _STEP, _STEPS, _TIMESTEPS = "step", "steps", "timesteps"
 _SIGNAL, _REDUCE, _POINTING, _SCALE = "signal", "cells", "pointing", "scale"
+_SMOOTHING, _AXIS, _ALONG = "smoothing", "axis", "along"
 _CLICK, _BOX = "click to select a step", "drag to zoom"
 _CELLS: Final = {"max": "max", "geomean": "log-mean"}
 _SCALES: Final[dict[HeatScale, str]] = {
@@ -23,6 +26,9 @@ _SCALES: Final[dict[HeatScale, str]] = {
     "full": "lowest to highest",
     "own": "own for each run",
 }
+
+_AXES: Final[dict[AxisScale, str]] = {"usual": "as usual", "linear": "linear", "log": "logarithmic"}
+_ALONG_X: Final[dict[Along, str]] = {"step": "steps", "time": "time"}
 
 
 @dataclass(frozen=True)
@@ -90,6 +96,26 @@ def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
     with last:
         timesteps = _span("Zoom, sequence", _TIMESTEPS, 0, _last_timestep(runs, selection))
     return Closer(signal, reduce, scale, timesteps, _pointing() == _BOX)
+
+
+def choose_lines(steps: Span | None) -> LineOptions:
+    """How curves over training are drawn, in a popover: smoothing, the scale of the y axis, steps or time along x."""
+    with st.popover("Curves", icon=":material/show_chart:", help="Smoothing, axis and time of curves over training"):
+        smoothing = st.slider(
+            "Smoothing", 0.0, 0.99, value=0.0, step=0.01, key=_SMOOTHING, bind="query-params",
+            help="The weight of what came before in an exponential moving average, as in TensorBoard. The values "
+            "themselves stay visible, faintly.",
+        )  # fmt: skip
+        scale = _of("Y axis", _AXES, _AXIS, help="As usual: losses linear, gradient norms logarithmic.")
+        along = _of("X axis", _ALONG_X, _ALONG, help="Time: since the run began, by the clock of the training process.")
+    return LineOptions(smoothing, scale, along, steps=steps)
+
+
+def _of(label: str, offered: Mapping[Any, str], key: str, help: str) -> Any:
+    return st.segmented_control(
+        label, list(offered), default=next(iter(offered)), format_func=lambda name: offered[name], required=True,
+        key=key, bind="query-params", help=help,
+    )  # fmt: skip
 
 
 def _zoomed(key: str) -> bool:

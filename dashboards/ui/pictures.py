@@ -12,7 +12,7 @@ from graddiag.analysis import Goal
 from graddiag.views import Plot, View, ViewContext, ViewSection, views_of
 from ui import clipping, snapshots
 from ui.charts import captioned, picked
-from ui.pickers import Choice, Closer, choose, closer, measured_layers, take
+from ui.pickers import Choice, Closer, choose, choose_lines, closer, measured_layers, take
 from ui.results import OpenRun, ask, of
 from ui.text import heading, muted
 from ui.theme import theme
@@ -38,11 +38,13 @@ HALVES: Final = 2  # pictures side by side
 
 @dataclass(frozen=True)
 class SectionChoice:
-    """The section of the pictures of ``runs``, and its choice; None where nothing was recorded per timestep."""
+    """The section of the pictures of ``runs``; its choice, None where nothing was recorded per timestep; and how curves
+    over training are drawn."""
 
     runs: Sequence[OpenRun]
     section: ViewSection
     choice: Choice | None
+    lines: figures.LineOptions
 
 
 def choose_section(runs: Sequence[OpenRun]) -> SectionChoice:
@@ -50,13 +52,14 @@ def choose_section(runs: Sequence[OpenRun]) -> SectionChoice:
     alone."""
     layers = measured_layers(runs)
     section = _section(SECTIONS if layers else UNTRACED)
-    return SectionChoice(runs, section, choose(runs, layers, of_a_layer=section not in UNTRACED))
+    choice = choose(runs, layers, of_a_layer=section not in UNTRACED)
+    return SectionChoice(runs, section, choice, choose_lines(choice.steps if choice else None))
 
 
 def show_section(chosen: SectionChoice) -> None:
     """The pictures of the chosen section. Only what is shown is computed."""
     runs, section, choice = chosen.runs, chosen.section, chosen.choice
-    context = ViewContext(max_cells=MAX_CELLS // len(runs), step=_all_steps(runs))
+    context = ViewContext(max_cells=MAX_CELLS // len(runs), step=_all_steps(runs), lines=chosen.lines)
     look = None
     if choice:
         context = replace(context, selection=choice.selection, step=choice.step)

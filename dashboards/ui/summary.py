@@ -35,7 +35,7 @@ def at_a_glance(chosen: SectionChoice, curved: Sequence[OpenRun] | None = None) 
 
 def show_curves(runs: Sequence[OpenRun], chosen: SectionChoice) -> None:
     """Loss and gradient norm of each run over the steps."""
-    for plot in view("course").plots(runs, ViewContext(), ask):
+    for plot in view("course").plots(runs, ViewContext(lines=chosen.lines), ask):
         figure = over_training(plot.figure(theme=theme()), chosen.choice)
         _titled(plot, figure, HEIGHT)
 

@@ -22,6 +22,7 @@ from graddiag.figures.gates import gate_profile, gates
 from graddiag.figures.heat import heatmap
 from graddiag.figures.heat_scale import shared_limits
 from graddiag.figures.horizon import horizon, layers
+from graddiag.figures.line_options import LineOptions
 from graddiag.figures.loss import loss
 from graddiag.figures.matrix import limits_of
 from graddiag.figures.noise import noise
@@ -48,6 +49,7 @@ if not TYPE_CHECKING:
     )
 
 __all__ = [
+    "LineOptions",
     "Style",
     "Theme",
     "arm_style",

@@ -8,8 +8,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import TrainingCourse
-from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.curves import add_lines, drawn_values, value_axis
+from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.lines import PanelPosition
 from graddiag.figures.theme import PALETTES, Theme
 
@@ -20,11 +21,15 @@ _EVENTS: Final = "event"
 
 
 def course(
-    results: TrainingCourse | Sequence[TrainingCourse], *, theme: Theme = "light", title: bool = True
+    results: TrainingCourse | Sequence[TrainingCourse],
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+    lines: LineOptions = AS_USUAL,
 ) -> go.Figure:
     """A line a run: the loss on a linear axis with a line at the loss of chance; below it the gradient norm before
-    clipping on a log axis with the threshold, and ticks at its foot where events were recorded. A panel without
-    anything to show is left out."""
+    clipping on a log axis with the threshold, and ticks at its foot where events were recorded; unless ``lines`` says
+    otherwise. A panel without anything to show is left out."""
     results = (results,) if isinstance(results, TrainingCourse) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
@@ -35,40 +40,44 @@ def course(
     rows = bool(lost) + bool(normed)
     figure = panels(rows, 1, shared_xaxes=True, vertical_spacing=0.08)
     if lost:
-        _add_losses(figure, lost, theme)
+        _add_losses(figure, lost, theme, lines)
     if normed:
-        _add_norms(figure, normed, theme, rows)
-    index_axis(figure, "step", row=rows, col=1)
+        _add_norms(figure, normed, theme, rows, lines)
+    lines.x_axis(figure, row=rows)
     several = len(drawn) > 1 or any(trace.showlegend for trace in figure.data[1:])
     return apply_layout(
         figure, theme, title=COURSE_TITLE if title else None, body=_PANEL * rows + _AXIS, legend=several
     )
 
 
-def _add_losses(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme) -> None:
-    lines = [(each.source, each.loss.steps, each.loss.loss) for each in drawn]
-    add_lines(figure, lines, theme, log=False, place=PanelPosition(1))
-    figure.update_yaxes(title_text="loss", row=1, col=1)
+def _add_losses(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme, lines: LineOptions) -> None:
+    found, log = [(each.source, each.loss.steps, each.loss.loss) for each in drawn], lines.log(usual=False)
+    add_lines(figure, found, theme, log=log, place=PanelPosition(1), options=lines)
+    axis = value_axis([line for _, _, line in found], log=log) if log else {}
+    figure.update_yaxes(title_text="loss", row=1, col=1, **axis)
     for chance in sorted({each.loss.chance for each in drawn if each.loss.chance is not None}):
         _add_level(figure, chance, "chance", theme, row=1)
 
 
-def _add_norms(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme, row: int) -> None:
-    lines = [(each.source, each.norms.steps, each.norms.before) for each in drawn]
-    add_lines(figure, lines, theme, log=True, place=PanelPosition(row))
-    values = drawn_values([line for _, _, line in lines])
-    figure.update_yaxes(title_text="gradient norm", row=row, col=1, **log_axis(values))
+def _add_norms(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme, row: int, lines: LineOptions) -> None:
+    found, log = [(each.source, each.norms.steps, each.norms.before) for each in drawn], lines.log(usual=True)
+    add_lines(figure, found, theme, log=log, place=PanelPosition(row), options=lines)
+    values = drawn_values([line for _, _, line in found])
+    axis = value_axis([line for _, _, line in found], log=log)
+    figure.update_yaxes(title_text="gradient norm", row=row, col=1, **axis)
     for threshold in sorted({each.norms.threshold for each in drawn if each.norms.threshold is not None}):
         _add_level(figure, threshold, f"threshold {threshold:g}", theme, row=row)
-    steps = np.unique(np.concatenate([each.event_steps for each in drawn]))
+    steps = np.unique(np.concatenate([lines.x(each.source, each.event_steps)[0] for each in drawn]))
     if len(steps) and values:
-        _add_events(figure, steps, min(values), theme, row)
+        _add_events(figure, steps, min(values) if log else 0.0, theme, row)
 
 
 def _add_level(figure: go.Figure, level: float, words: str, theme: Theme, row: int) -> None:
     line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
-    figure.add_hline(y=level, line=line, row=row, col=1)
     axis = figure.get_subplot(row, 1).yaxis
+    if axis.type == "log" and level <= 0:
+        return
+    figure.add_hline(y=level, line=line, row=row, col=1)
     place = {"x": 1, "xref": "x domain", "xanchor": "right", "yanchor": "bottom", "bgcolor": PALETTES[theme].veil}
     at = math.log10(level) if axis.type == "log" else level
     figure.add_annotation(y=at, text=words, showarrow=False, row=row, col=1, **place)
@@ -83,7 +92,7 @@ def _add_events(figure: go.Figure, steps: np.ndarray, height: float, theme: Them
             mode="markers",
             name=_EVENTS,
             marker=marker,
-            hovertemplate="step %{x}: event, see Events<extra></extra>",
+            hovertemplate="%{x}: event, see Events<extra></extra>",
         ),
         row=row,
         col=1,

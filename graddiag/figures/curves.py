@@ -1,6 +1,7 @@
 """Lines over steps or timesteps: scalars, norms, clip coefficients, profiles."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +9,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
 from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, linear_axis, log_axis, panels
+from graddiag.figures.line_options import AS_USUAL, FAINT, LineOptions
 from graddiag.figures.lines import PanelPosition, add_line, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -17,8 +19,11 @@ COEFFICIENT_TITLE: Final = "Clip coefficient"
 PROFILE_TITLE: Final = "Signal along the sequence"
 
 
-def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """The loss, or other scalars, over steps: a panel a scalar, a line a run, on a linear axis."""
+def curves(
+    results: Curves | Sequence[Curves], *, theme: Theme = "light", title: bool = True, lines: LineOptions = AS_USUAL
+) -> go.Figure:
+    """The loss, or other scalars, over steps: a panel a scalar, a line a run, on a linear axis unless ``lines`` says
+    otherwise."""
     results = (results,) if isinstance(results, Curves) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
@@ -33,18 +38,25 @@ def curves(results: Curves | Sequence[Curves], *, theme: Theme = "light", title:
         vertical_spacing=0.1 / len(names),
     )
     for row, name in enumerate(names, start=1):
-        lines = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
-        add_lines(figure, lines, theme, log=False, place=PanelPosition(row))
-        title_text = safe(_what(lines[0][2], alone=len(names) == 1))
-        shown = [float(end) for _, _, line in lines for end in _ends(line.values[np.isfinite(line.values)])]
-        figure.update_yaxes(title_text=title_text, row=row, col=1, **linear_axis(shown))
-    index_axis(figure, "step", row=len(names), col=1)
+        found = [(each.source, each.steps, line) for each in drawn for line in each.series if line.name == name]
+        log = lines.log(usual=False)
+        add_lines(figure, found, theme, log=log, place=PanelPosition(row), options=lines)
+        title_text = safe(_what(found[0][2], alone=len(names) == 1))
+        axis = value_axis([line for _, _, line in found], log=log)
+        figure.update_yaxes(title_text=title_text, row=row, col=1, **axis)
+    lines.x_axis(figure, row=len(names))
     return apply_layout(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
 
-def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True) -> go.Figure:
-    """The gradient norm over steps: before clipping above, after clipping below, on one shared log scale, with the
-    threshold where there is one; one panel where clipping changed nothing."""
+def norms(
+    results: NormHistory | Sequence[NormHistory],
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+    lines: LineOptions = AS_USUAL,
+) -> go.Figure:
+    """The gradient norm over steps: before clipping above, after clipping below, on one shared scale (log unless
+    ``lines`` says otherwise), with the threshold where there is one; one panel where clipping changed nothing."""
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.missing is None]
     if not drawn:
@@ -55,30 +67,36 @@ def norms(results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light
         heads = {"before": "not clipped" if unclipped else "before and after clipping, which changed nothing"}
     spacing = {"shared_xaxes": True, "shared_yaxes": "all", "vertical_spacing": 0.12}
     figure = panels(len(heads), 1, tuple(heads.values()), **spacing)
+    log = lines.log(usual=True)
     for row, part in enumerate(heads, start=1):
-        lines = [(each.source, each.steps, getattr(each, part)) for each in drawn]
-        add_lines(figure, lines, theme, log=True, place=PanelPosition(row))
+        found = [(each.source, each.steps, getattr(each, part)) for each in drawn]
+        add_lines(figure, found, theme, log=log, place=PanelPosition(row), options=lines)
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
-        _add_threshold(figure, drawn, threshold, theme, rows=len(heads))
-    values = drawn_values([line for each in drawn for line in (each.before, each.after)])
-    figure.update_yaxes(title_text="L2 norm", **log_axis(values))
-    index_axis(figure, "step", row=len(heads), col=1)
+        _add_threshold(figure, drawn, threshold, theme, len(heads), lines)
+    axis = value_axis([line for each in drawn for line in (each.before, each.after)], log=log)
+    figure.update_yaxes(title_text="L2 norm", **axis)
+    lines.x_axis(figure, row=len(heads))
     return apply_layout(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
 
 
 def clip_coefficient(
-    results: NormHistory | Sequence[NormHistory], *, theme: Theme = "light", title: bool = True
+    results: NormHistory | Sequence[NormHistory],
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+    lines: LineOptions = AS_USUAL,
 ) -> go.Figure:
-    """The clip coefficient over steps, norm after / norm before: 1 is untouched; log scale."""
+    """The clip coefficient over steps, norm after / norm before: 1 is untouched; log scale unless ``lines`` says
+    otherwise."""
     results = (results,) if isinstance(results, NormHistory) else tuple(results)
     drawn = [each for each in results if each.coefficient.measured]
     if not drawn:
         return empty_figure("No clip coefficient was recorded.", theme, title=COEFFICIENT_TITLE if title else None)
-    figure = panels(1, 1)
-    lines = [(each.source, each.steps, each.coefficient) for each in drawn]
-    add_lines(figure, lines, theme, log=True, place=PanelPosition())
-    figure.update_yaxes(title_text="coefficient", **log_axis(drawn_values([line for _, _, line in lines])))
-    index_axis(figure, "step")
+    figure, log = panels(1, 1), lines.log(usual=True)
+    found = [(each.source, each.steps, each.coefficient) for each in drawn]
+    add_lines(figure, found, theme, log=log, place=PanelPosition(), options=lines)
+    figure.update_yaxes(title_text="coefficient", **value_axis([line for _, _, line in found], log=log))
+    lines.x_axis(figure)
     return apply_layout(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
 
 
@@ -116,13 +134,29 @@ def add_lines(
     *,
     log: bool,
     place: PanelPosition,
+    options: LineOptions = AS_USUAL,
 ) -> None:
-    """One line a run, an entry in the legend an arm, and the marks of what no line can show."""
+    """One line a run, an entry in the legend an arm, and the marks of what no line can show. Under a smoothed line the
+    values that it is made of are faint."""
     styles = arm_styles([source for source, _, _ in lines], theme)
-    for (source, x, line), style in zip(lines, styles, strict=True):
-        add_named_line(figure, x, positive(line.values) if log else line.values, source, style, place)
-    names = [safe(source.label) for source, _, _ in lines]
-    add_nonfinite_markers(figure, [(x, line) for _, x, line in lines], theme, log=log, place=place, names=names)
+    placed = [_placed(source, steps, line, options) for source, steps, line in lines]
+    for (source, _, _), (x, line, smoothed), style in zip(lines, placed, styles, strict=True):
+        if smoothed is not None:
+            add_named_line(figure, x, positive(line.values) if log else line.values, source, style, place, faint=True)
+        values = line.values if smoothed is None else smoothed
+        add_named_line(figure, x, positive(values) if log else values, source, style, place)
+    marked, names = [(x, line) for x, line, _ in placed], [safe(source.label) for source, _, _ in lines]
+    add_nonfinite_markers(figure, marked, theme, log=log, place=place, names=names)
+
+
+def _placed(
+    source: Source, steps: np.ndarray, line: Series, options: LineOptions
+) -> tuple[np.ndarray, Series, np.ndarray | None]:
+    """Where the values of a line are drawn, those that are, and what they are when smoothed."""
+    x, kept = options.x(source, steps)
+    smoothed = options.smoothed(line.values)
+    drawn = replace(line, values=line.values[kept], states=line.states[kept])
+    return x, drawn, None if smoothed is None else smoothed[kept]
 
 
 def add_log_panels(
@@ -136,17 +170,29 @@ def add_log_panels(
 
 
 def add_named_line(
-    figure: go.Figure, x: np.ndarray, y: np.ndarray, source: Source, style: Style, place: PanelPosition
+    figure: go.Figure,
+    x: np.ndarray,
+    y: np.ndarray,
+    source: Source,
+    style: Style,
+    place: PanelPosition,
+    *,
+    faint: bool = False,
 ) -> None:
-    """A run's line: the arm is in the legend once, arm and seed in the hover text."""
+    """A run's line: the arm is in the legend once, arm and seed in the hover text; of a faint line neither."""
     name = safe(source.arm_label)
-    first = not any(trace.name == name for trace in figure.data)
+    if faint:
+        add_line(figure, x, y, style, name, place, showlegend=False, hoverinfo="skip", opacity=FAINT)
+        return
+    first = not any(trace.name == name and trace.showlegend for trace in figure.data)
     hover = f"%{{x}}: %{{y:.4g}}<extra>{safe(source.label)}</extra>"
     add_line(figure, x, y, style, name, place, showlegend=first, hovertemplate=hover, opacity=0.9)
 
 
-def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: float, theme: Theme, rows: int) -> None:
-    ends = [int(step) for each in drawn for step in each.steps[[0, -1]]]
+def _add_threshold(
+    figure: go.Figure, drawn: Sequence[NormHistory], threshold: float, theme: Theme, rows: int, lines: LineOptions
+) -> None:
+    ends = [float(x) for each in drawn for x in lines.x(each.source, each.steps)[0][[0, -1]]]
     for row in range(1, rows + 1):
         figure.add_trace(
             go.Scatter(
@@ -162,6 +208,13 @@ def _add_threshold(figure: go.Figure, drawn: Sequence[NormHistory], threshold: f
             row=row,
             col=1,
         )
+
+
+def value_axis(lines: Sequence[Series], *, log: bool) -> dict[str, Any]:
+    """The y axis for the finite values of ``lines``."""
+    if log:
+        return log_axis(drawn_values(lines))
+    return linear_axis([end for line in lines for end in _ends(line.values[np.isfinite(line.values)])])
 
 
 def drawn_values(lines: Sequence[Series]) -> list[float]:

@@ -6,34 +6,51 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
-from graddiag.figures.curves import LOSS_TITLE, add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
-from graddiag.figures.lines import MOST_POINTS, PanelPosition, add_nonfinite_markers, as_float32
+from graddiag.figures.curves import LOSS_TITLE, add_lines, value_axis
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels
+from graddiag.figures.line_options import AS_USUAL, LineOptions
+from graddiag.figures.lines import MOST_POINTS, PanelPosition, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 
-def loss(results: LossDynamics | Sequence[LossDynamics], *, theme: Theme = "light", title: bool = True) -> go.Figure:
+def loss(
+    results: LossDynamics | Sequence[LossDynamics],
+    *,
+    theme: Theme = "light",
+    title: bool = True,
+    lines: LineOptions = AS_USUAL,
+) -> go.Figure:
     """The loss over steps, faint, with its level by block above it, a mark at each jump, and a line at the loss of
-    guessing where the configuration says it; a run too short to judge is drawn without a level."""
+    guessing where the configuration says it; a run too short to judge is drawn without a level. Smoothed, the moving
+    average takes the place of the levels."""
     results = (results,) if isinstance(results, LossDynamics) else tuple(results)
     drawn = [each for each in results if each.loss.measured]
     if not drawn:
         return empty_figure(_why(results), theme, title=LOSS_TITLE if title else None)
-    figure = panels(1, 1)
+    figure, log = panels(1, 1), lines.log(usual=False)
+    add_lines(
+        figure, [(each.source, each.steps, each.loss) for each in drawn], theme,
+        log=log, place=PanelPosition(), options=lines,
+    )  # fmt: skip
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
-        add_named_line(figure, each.steps, each.loss.values, each.source, style, PanelPosition())
-        figure.data[-1].opacity = 0.35
-        if each.course is not None:
-            _add_marks(figure, each.level_steps, each.levels, each, style.color, "lines+markers", "level")
-        _add_marks(figure, each.jumps, each.heights, each, style.color, "markers", "jump")
-    for chance in sorted({each.chance for each in drawn if each.chance is not None}):
+        if not lines.smoothing:
+            figure.update_traces(opacity=0.35, selector={"mode": "lines"})
+            _add_level(figure, each, style.color, lines)
+        x, kept = lines.x(each.source, each.jumps)
+        _add_marks(figure, x, each.heights[kept], each, style.color, "markers", "jump")
+    for chance in sorted({each.chance for each in drawn if each.chance is not None and (each.chance > 0 or not log)}):
         line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
         figure.add_hline(y=chance, line=line, annotation_text="guessing", annotation_position="bottom right")
-    names = [safe(each.source.label) for each in drawn]
-    add_nonfinite_markers(figure, [(each.steps, each.loss) for each in drawn], theme, log=False, names=names)
-    figure.update_yaxes(title_text="loss, as logged")
-    index_axis(figure, "step")
+    axis = value_axis([each.loss for each in drawn], log=log) if log else {}
+    figure.update_yaxes(title_text="loss, as logged", **axis)
+    lines.x_axis(figure)
     return apply_layout(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
+
+
+def _add_level(figure: go.Figure, each: LossDynamics, color: str, lines: LineOptions) -> None:
+    if each.course is not None:
+        x, kept = lines.x(each.source, each.level_steps)
+        _add_marks(figure, x, each.levels[kept], each, color, "lines+markers", "level")
 
 
 def _add_marks(

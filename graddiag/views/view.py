@@ -9,9 +9,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from graddiag import figures, schema
-from graddiag.analysis import Goal, Selection, captions
+from graddiag.analysis import Goal, Selection, captions, loss_curve
 from graddiag.analysis.timesteps.profile import Asked
 from graddiag.figures.heat_scale import HeatScale
+from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.theme import Theme, labels
 from graddiag.run import Run
 from graddiag.views.table import source_table, to_csv
@@ -35,6 +36,7 @@ class ViewContext:
         signal, reduce, steps, timesteps, max_cells: of heatmaps, as ``analysis.heat`` has them.
         scale: the colour scale of heatmaps, as ``figures.heatmap`` has it.
         goal: what counts as a success, of views of an experiment.
+        lines: how curves over training are drawn.
     """
 
     selection: Selection | None = None
@@ -48,6 +50,7 @@ class ViewContext:
     max_cells: int = 60_000
     snapshot_cells: int = 120_000
     goal: Goal | None = None
+    lines: LineOptions = AS_USUAL
 
     @property
     def last_step(self) -> int:
@@ -85,6 +88,18 @@ def always(run: Any) -> bool:
 def own_captions(results: Sequence[Any], *support: Sequence[Any]) -> Sequence[str]:
     """What the analysis says of ``results``, together where they are several."""
     return captions(results) if len(results) > 1 else [results[0].caption]
+
+
+def _time_column(context: ViewContext) -> Mapping[str, Any]:
+    return {"names": (schema.WALL_TIME,)}
+
+
+# the seconds since a run began, by step: support of the views whose curves can be drawn along time
+TIMES: Final[tuple[Callable[..., Any], Arguments]] = (loss_curve, _time_column)
+
+
+def line_options(context: ViewContext) -> Mapping[str, Any]:
+    return {"lines": context.lines}
 
 
 def no_options(context: ViewContext) -> Mapping[str, Any]:
