@@ -6,6 +6,8 @@ PORT ?= 8501
 ROOT ?= runs
 REPORT ?= reports/demo.html
 PYTEST_ARGS ?=
+# make docs serves only where SERVE is given
+SERVE_DOCS := $(if $(filter file,$(origin SERVE)),0,$(SERVE))
 THREADS ?= 1
 
 VENV := .venv
@@ -42,7 +44,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser test-third-party coverage lint bench torture browser wheel clean
+.PHONY: help demo test quick test-browser test-third-party coverage lint docs bench torture browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -83,6 +85,13 @@ lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+docs: $(DEV)  ## the manual as a site, in build/site (SERVE=1: served on 127.0.0.1)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
+	@echo "build/site/index.html"
+ifneq ($(SERVE_DOCS),0)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)
+endif
 
 bench: $(DEV)  ## the figures of the README
 	@for each in recording recorded_step unrecorded analysis dashboard watching; do \
