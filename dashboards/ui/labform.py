@@ -9,7 +9,7 @@ from graddiag.jobs.values import JobRequest
 from graddiag.lab import plan_pair, training_spec, unused_experiment
 from graddiag.lab.demonstration import CHAPTERS
 from graddiag.lab.settings.declared import declared
-from graddiag.lab.spec import ModelKind, TaskName, TrainingSpec
+from graddiag.lab.spec import NetworkName, TaskName, TrainingSpec
 from graddiag.lab.tasks import make_task
 from ui.root import runs_root
 
@@ -39,7 +39,7 @@ def choose_training() -> Chosen:
     first = st.columns(4)
     first[0].selectbox("Example", STARTS, key="start_from", on_change=_fill)
     task = _choice(first[1], "task", get_args(TaskName))
-    model = _choice(first[2], "model", get_args(ModelKind))
+    model = _choice(first[2], "model", get_args(NetworkName))
     clip = first[3].text_input(
         SETTINGS["clip"].shown.label,
         "norm:0.5",

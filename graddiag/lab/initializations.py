@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from graddiag.errors import SettingError
-from graddiag.kinds import CELL_TYPES, ModelKind
+from graddiag.lab.networks import cell_type
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,13 +61,14 @@ INITIALIZATIONS: Final = (
 )
 
 
-def initialization(name: str, model: ModelKind) -> InitializationKind:
+def initialization(name: str, model: str) -> InitializationKind:
     """The initialization of that name, for a model that it is for.
 
     Raises:
         SettingError: it is not for this model.
     """
     kind = next(kind for kind in INITIALIZATIONS if kind.name == name)
-    if kind.gated is not None and kind.gated != (CELL_TYPES[model].keeping is not None):
+    cell = cell_type(model)
+    if kind.gated is not None and kind.gated != (cell is not None and cell.keeping is not None):
         raise SettingError(f"init {name}: {kind.refusal}")
     return kind

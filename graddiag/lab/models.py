@@ -6,9 +6,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from graddiag.errors import SettingError
-from graddiag.kinds import CELL_TYPES
 from graddiag.lab import heads, weight_init
+from graddiag.lab.cells.layers import CellLayers
 from graddiag.lab.initializations import initialization
+from graddiag.lab.networks import cell_type, network_kind
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Shape
 from graddiag.nn import LAYERS, RecurrentLayer
@@ -37,6 +38,8 @@ class SequenceModel(nn.Module):
             weight_init.draw_normal(self, spec.init_std)
         if spec.init_uniform is not None:
             weight_init.draw_uniform(self, spec.init_uniform)
+        if isinstance(self.recurrent, CellLayers):
+            return
         if spec.forget_bias is not None:
             weight_init.set_forget_bias(self.recurrent, spec.forget_bias)
         if spec.init is not None:
@@ -48,6 +51,11 @@ class SequenceModel(nn.Module):
         outputs: Tensor = self.head(self.dropout(states if self.answers == "each" else states[-1]))
         return outputs, after
 
+    @property
+    def followed(self) -> tuple[nn.Module, ...]:
+        """The cells that ``graddiag.watch(cells=...)`` follows; none where the layers report themselves."""
+        return tuple(self.recurrent.cells) if isinstance(self.recurrent, CellLayers) else ()
+
     def _features(self, inputs: Tensor) -> Tensor:
         if self.reads == "numbers":
             return inputs
@@ -57,12 +65,15 @@ class SequenceModel(nn.Module):
         return nn.functional.one_hot(inputs, self.symbols).to(next(self.recurrent.parameters()).dtype)
 
 
-def _recurrent(spec: TrainingSpec, inputs: int) -> RecurrentLayer:
+def _recurrent(spec: TrainingSpec, inputs: int) -> RecurrentLayer | CellLayers:
     settings: dict[str, Any] = {"num_layers": spec.layers, "dropout": _between(spec)}
-    if CELL_TYPES[spec.model].nonlinearities:
+    kind = cell_type(spec.model)
+    if kind is None:
+        return CellLayers(network_kind(spec.model), inputs, spec.hidden, **settings)
+    if kind.nonlinearities:
         variant = {"layer_norm": spec.layer_norm, "residual": spec.residual}
         settings |= {"nonlinearity": spec.nonlinearity or "tanh", **variant}
-    return LAYERS[spec.model](inputs, spec.hidden, **settings)
+    return LAYERS[kind.name](inputs, spec.hidden, **settings)
 
 
 def _between(spec: TrainingSpec) -> float:

@@ -6,7 +6,8 @@ from pydantic import ConfigDict, model_validator
 
 from graddiag.deprecation import renamed_attribute, warn_renamed
 from graddiag.errors import SettingError
-from graddiag.kinds import CELL_TYPES, ModelKind, models_with_cell_state, plain_models
+from graddiag.kinds import ModelKind, models_with_cell_state, plain_models
+from graddiag.lab.networks import NetworkName, cell_type
 from graddiag.lab.settings import (
     DataSettings,
     ModelSettings,
@@ -17,7 +18,7 @@ from graddiag.lab.settings import (
 from graddiag.lab.settings.declared import checked, former_names, with_present_names
 from graddiag.lab.tasks import TASKS, task_kind, tasks_with
 
-__all__ = ["ModelKind", "TaskName", "TrainingSpec", "training_spec"]
+__all__ = ["ModelKind", "NetworkName", "TaskName", "TrainingSpec", "training_spec"]
 
 RECORDED_STEPS: Final = 300  # about as many as a picture can show
 
@@ -37,14 +38,15 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
 
     @model_validator(mode="after")
     def _together(self) -> "TrainingSpec":
-        kind = CELL_TYPES[self.model]
-        if self.h_detach is not None and not kind.has_cell_state:
+        kind = cell_type(self.model)
+        plain = kind is not None and bool(kind.nonlinearities)
+        if self.h_detach is not None and not (kind is not None and kind.has_cell_state):
             raise SettingError(
                 f"h_detach {self.h_detach:g}: only a model {models_with_cell_state()} has a cell path to leave alone; "
                 "leave it out."
             )
-        if self.omega is not None and (not kind.nonlinearities or self.layer_norm):
-            other = "with layer_norm" if kind.nonlinearities else f"{self.model!r}"
+        if self.omega is not None and (not plain or self.layer_norm):
+            other = "with layer_norm" if plain else f"{self.model!r}"
             raise SettingError(
                 f"omega {self.omega:g}: it is for a model {plain_models()}, not one {other}; leave it out."
             )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from graddiag.kinds import CELL_TYPES
+from graddiag.lab.networks import NETWORKS, STARTS, cell_type
 
 if TYPE_CHECKING:
     from graddiag.lab.spec import TrainingSpec
@@ -59,7 +59,8 @@ class TaskKind:
 
 # Where each task shows its subject: explosion on text, credit over a distance in the others.
 _FAR: Final[Mapping[str, Any]] = {"steps": 2500, "length": 30, "batch": 20, "hidden": 50}
-_MODELS: Final[Mapping[str, Mapping[str, Any]]] = {model: kind.start for model, kind in CELL_TYPES.items()}
+_MODELS: Final = STARTS
+_OTHERS: Final = {kind.name: STARTS[kind.name] for kind in NETWORKS}
 _TEXT: Final = ("text", "stateful", "evaluate_every", "output")
 # the tasks of Pascanu, Mikolov & Bengio (2013), solved by the criterion of their code
 _PASCANU: Final[Mapping[str, Any]] = {**_FAR, "criterion": "pascanu"}
@@ -81,7 +82,7 @@ TASKS: Final = (
             "lr": 5.0,
             "init_std": 0.25,  # W_hh of a gain of 2: from the first step on the gradient of an RNN grows through time
         },
-        by_model={},
+        by_model=_OTHERS,
         only=_TEXT,
     ),
     TaskKind(
@@ -101,7 +102,7 @@ TASKS: Final = (
             "stateful": True,
             "evaluate_every": 100,
         },
-        by_model={},
+        by_model=_OTHERS,
         only=(*_TEXT, "vocabulary"),
     ),
     TaskKind(
@@ -111,7 +112,8 @@ TASKS: Final = (
         implementation="temporal_order:TemporalOrder",
         defaults=_PASCANU,
         by_model={
-            model: {**kind.start, "lr": 0.2 if kind.keeping is None else 1.0} for model, kind in CELL_TYPES.items()
+            model: {"lr": 0.2 if (kind := cell_type(model)) is None or kind.keeping is None else 1.0, **start}
+            for model, start in STARTS.items()
         },
         only=_VALIDATED,
     ),

@@ -13,6 +13,7 @@ from torch import Tensor
 import graddiag
 from graddiag import clipping
 from graddiag.alerts import READY_MADE
+from graddiag.cells import Instrumented
 from graddiag.errors import StopTraining
 from graddiag.lab import optimizers
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
@@ -80,14 +81,16 @@ def train(
         chance = torch.Generator().manual_seed(spec.seed)
         clip = clipping.parse(spec.clip)
         clipping.attach(clip, model)
-        if spec.h_detach is not None:
+        if spec.h_detach is not None and isinstance(model.recurrent, Instrumented):
             detach_h(model.recurrent, spec.h_detach)
         optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr)
         schedule = optimizers.parse_schedule(spec.schedule)
         validation = Validation(task, spec)
 
         with (
-            graddiag.watch(model, optimizer, root=root, cells=(), resume=False, **about(plan, task)) as recorder,
+            graddiag.watch(
+                model, optimizer, root=root, cells=model.followed, resume=False, **about(plan, task)
+            ) as recorder,
             omega_of(spec, model) as omega,
         ):
             keep_vocabulary(task, recorder.path)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from graddiag.errors import SettingError
-from graddiag.kinds import CELL_TYPES, ModelKind, Nonlinearity, plain_models
+from graddiag.kinds import Nonlinearity, plain_models
 from graddiag.lab import heads
 from graddiag.lab.initializations import INITIALIZATIONS, initialization
+from graddiag.lab.networks import NETWORK_NAMES, NetworkName, cell_type
 from graddiag.lab.settings.declared import Shown
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ else:
 class ModelSettings(BaseModel):
     """The network: symbols, a recurrent layer or several, an output layer."""
 
-    model: Annotated[ModelKind, Shown("Network")] = Field(description=f"Network: {', '.join(get_args(ModelKind))}.")
+    model: Annotated[NetworkName, Shown("Network")] = Field(description=f"Network: {', '.join(NETWORK_NAMES)}.")
     hidden: Annotated[int, Shown("Units", most=2000)] = Field(ge=1, description="Units of each recurrent layer.")
     layers: Annotated[int, Shown("Layers", most=8)] = Field(1, ge=1, description="Recurrent layers.")
     embedding: int | None = Field(None, ge=1, description="Width of the symbols' embedding; none is one-hot.")
@@ -57,8 +58,10 @@ class ModelSettings(BaseModel):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> "ModelSettings":
-        kind, plain = CELL_TYPES[self.model], plain_models()
-        keeps, chooses = kind.keeping is not None, bool(kind.nonlinearities)
+        kind, plain = cell_type(self.model), plain_models()
+        keeps, chooses = kind is not None and kind.keeping is not None, kind is not None and bool(kind.nonlinearities)
+        if kind is None:
+            self._as_in_its_source()
         if self.forget_bias is not None and not keeps:
             raise SettingError(
                 f"forget_bias {self.forget_bias:g}: a model {self.model!r} has no gate that forgets; leave it out."
@@ -73,3 +76,9 @@ class ModelSettings(BaseModel):
         if self.init_std is not None and self.init_uniform is not None:
             raise SettingError("init_std and init_uniform: the weights are drawn one way or the other; leave one out.")
         return self
+
+    def _as_in_its_source(self) -> None:
+        """Refuses another weight initialization of a cell of the lab: its parameters differ in kind and size."""
+        for name in ("init", "init_std", "init_uniform", "forget_bias"):
+            if getattr(self, name) is not None:
+                raise SettingError(f"{name}: a model {self.model!r} is initialized as in its source; leave it out.")

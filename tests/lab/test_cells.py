@@ -1,0 +1,235 @@
+"""Every cell of the lab against its equations, unrolled: states, total and immediate gradients, and transport gain."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from graddiag import load_run, schema
+from graddiag.errors import SettingError
+from graddiag.lab import plan_run, train, training_spec
+from graddiag.lab.cells.layers import CellLayers, StateCell
+from graddiag.lab.cells.lru import Lru
+from graddiag.lab.cells.orthogonal_rnn import OrthogonalRnn
+from graddiag.lab.cells.slstm import Slstm
+from graddiag.lab.networks import NETWORKS, network_kind
+from graddiag.tracing.calls import Calls
+from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, followed_cells
+from tests.tracing.custom.cells import Case, H, I, N, State, T, inputs, real, truth, unroll
+
+Definition = Callable[[Any, Tensor, State], State]
+
+
+def sigmoid(a: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-a))
+
+
+def affine(layer: nn.Linear, *parts: Tensor) -> Tensor:
+    return linear(torch.cat(parts, 1), layer.weight, layer.bias)
+
+
+def min_gru(cell: Any, x: Tensor, state: State) -> State:
+    z = sigmoid(affine(cell.gate, x))
+    return (state[0] - z * state[0] + z * affine(cell.candidate, x),)
+
+
+def min_lstm(cell: Any, x: Tensor, state: State) -> State:
+    f, i = sigmoid(affine(cell.gates, x)).split(H, 1)
+    share = f / (f + i)
+    return (share * state[0] + (1 - share) * affine(cell.candidate, x),)
+
+
+def lru(cell: Any, x: Tensor, state: State) -> State:
+    factor = torch.exp(torch.complex(-cell.nu_log.exp(), cell.theta_log.exp()))
+    return (factor * state[0] + cell.gamma_log.exp() * (x.to(factor.dtype) @ torch.complex(*cell.b).T),)
+
+
+def slstm(cell: Any, x: Tensor, state: State) -> State:
+    h, c, n, m = state
+    z, i, f, o = affine(cell.gates, x, h).split(H, 1)
+    m_new = torch.maximum(sigmoid(f).log() + m, i)
+    f, i = sigmoid(f) * torch.exp(m - m_new), torch.exp(i - m_new)
+    c, n = f * c + i * torch.tanh(z), f * n + i
+    return sigmoid(o) * (c / n), c, n, m_new
+
+
+def leaky(cell: Any, x: Tensor, state: State) -> State:
+    return (0.8 * state[0] + 0.2 * torch.tanh(affine(cell.recurrent, x, state[0])),)
+
+
+def orthogonal(cell: Any, x: Tensor, state: State) -> State:
+    a = x @ cell.inputs.weight.T + state[0] @ cell.recurrent.weight.T
+    return (torch.where(a.abs() + cell.bias > 0, a + a.sign() * cell.bias, 0.0),)
+
+
+def cornn(cell: Any, x: Tensor, state: State) -> State:
+    y, z = state
+    force = torch.tanh(affine(cell.force, x, z, y))
+    z = z + 0.042 * force - 0.042 * 2.7 * y - 0.042 * 4.7 * z
+    return y + 0.042 * z, z
+
+
+DEFINITIONS: dict[str, Definition] = {
+    "mingru": min_gru,
+    "minlstm": min_lstm,
+    "lru": lru,
+    "slstm": slstm,
+    "leaky": leaky,
+    "orthogonal": orthogonal,
+    "cornn": cornn,
+}
+each = pytest.mark.parametrize("name", DEFINITIONS)
+
+
+def made(name: str) -> StateCell:
+    torch.manual_seed(0)
+    return cast(StateCell, network_kind(name).make(I, H).double())
+
+
+def case(name: str, call: Definition) -> Case:
+    parts = len(made(name).zeros(torch.zeros(N, I)))
+    return Case(lambda: made(name), call, ((N, H),) * parts, complex=name == "lru")
+
+
+def loss_of(states: Sequence[State]) -> Tensor:
+    """Of what is read out alone, at every timestep, as a head has it."""
+    terms = [(t + 1) * (real(s[0]).square().sum() + 0.5 * real(s[0]).sum()) for t, s in enumerate(states)]
+    return torch.stack(terms).sum()
+
+
+def followed(of: Case, cell: nn.Module, x: Tensor) -> CellTrace:
+    hooks = CellHooks(cell, followed_cells(cell, cell), lambda name, task: task(), Calls())
+    hooks.start(credit=False)
+    loss_of(unroll(of, cell, x)).backward()
+    (trace,) = hooks.take()
+    hooks.close()
+    return trace
+
+
+def test_every_cell_has_its_definition_here_and_its_line_in_the_manual() -> None:
+    assert list(DEFINITIONS) == [kind.name for kind in NETWORKS]
+    rows = [f"| `{kind.name}` | {kind.title}: {kind.does} | {kind.source} |" for kind in NETWORKS]
+    assert "\n".join(rows) in (Path(__file__).parents[2] / "docs" / "lab.md").read_text(encoding="utf-8")
+
+
+@each
+def test_the_states_are_those_of_the_equations(name: str) -> None:
+    x = inputs(torch.float64)
+    own = case(name, lambda cell, x_t, state: cell(x_t, state))
+    states, expected = unroll(own, made(name), x), unroll(case(name, DEFINITIONS[name]), made(name), x)
+    for found, wanted in zip(states, expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-14)
+
+
+@each
+def test_gradients_and_gain_are_those_of_the_equations_unrolled(name: str) -> None:
+    x = inputs(torch.float64)
+    trace = followed(case(name, lambda cell, x_t, state: cell(x_t, state)), made(name), x)
+    exact = truth(case(name, DEFINITIONS[name]), made(name), x, loss_of)
+    found = cell_signals(trace).timesteps
+    total, immediate = ([real(s[0]).norm() for s in states] for states in (exact.total, exact.immediate))
+    torch.testing.assert_close(found[schema.GRAD_H], torch.stack(total), rtol=1e-9, atol=0)
+    torch.testing.assert_close(found[schema.GRAD_H_DIRECT], torch.stack(immediate), rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found[schema.TRANSPORT_GAIN], exact.gain, rtol=1e-9, atol=0)
+    if name in ("mingru", "minlstm", "lru", "orthogonal"):
+        assert found[schema.TRANSPORT_GAIN].max() <= 1 + 1e-6  # an orthogonal matrix drawn in float32
+
+
+@each
+def test_layers_are_cells_over_time_and_depth(name: str) -> None:
+    torch.manual_seed(0)
+    layers = CellLayers(network_kind(name), I, H, num_layers=2).double()
+    x = inputs(torch.float64)
+    output, state = layers(x)
+    first, second = (cast(StateCell, cell) for cell in layers.cells)
+    below, above, expected = first.zeros(x[0]), second.zeros(torch.zeros(N, H, dtype=x.dtype)), []
+    for x_t in x:
+        below = first(x_t, below)
+        between = first.read_out(below, x_t)
+        above = second(between, above)
+        expected.append(second.read_out(above, between))
+    torch.testing.assert_close(output, torch.stack(expected))
+    torch.testing.assert_close(state, tuple(torch.stack(both) for both in zip(below, above, strict=True)))
+    half, middle = layers(x[: T // 2])
+    again, end = layers(x[T // 2 :], middle)
+    torch.testing.assert_close(torch.cat((half, again)), output)
+    torch.testing.assert_close(end, state)
+
+
+def test_what_an_lru_reads_out_and_starts_from() -> None:
+    cell = cast(Any, made("lru"))
+    state = torch.randn(N, H, dtype=torch.complex128)
+    x = torch.randn(N, I, dtype=torch.float64)
+    a = (state @ torch.complex(*cell.c).T).real + x @ cell.d.T
+    torch.testing.assert_close(cell.read_out((state,), x), a * (1 + torch.erf(a / 2**0.5)) / 2)
+    torch.manual_seed(0)
+    many = Lru(1, 20_000)
+    size = many.eigenvalues.abs().detach()
+    assert size.max() < 1
+    assert size.square().mean() == pytest.approx(0.5, abs=0.01)  # uniform on the disk: |lambda|^2 is from U(0, 1)
+    torch.testing.assert_close(many.gamma_log.exp().detach(), (1 - size.square()).sqrt(), rtol=1e-3, atol=1e-3)
+
+
+def test_an_slstm_is_that_without_its_stabilizer() -> None:
+    """Equations 8 to 14 as they are, exp gates included: the same output and gradient of the parameters."""
+    torch.manual_seed(0)
+    cell = Slstm(I, H).double()
+    (weight, bias), x = cell.gates.parameters(), inputs(torch.float64)
+    state, h, found = cell.zeros(x[0]), torch.zeros(N, H, dtype=x.dtype), []
+    c, n, expected = h, h, []
+    for x_t in x:
+        state = cell(x_t, state)
+        found.append(state[0])
+        z, i, f, o = linear(torch.cat((x_t, h), 1), weight, bias).split(H, 1)
+        c, n = sigmoid(f) * c + i.exp() * z.tanh(), sigmoid(f) * n + i.exp()
+        h = sigmoid(o) * c / n
+        expected.append(h)
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    losses = [torch.stack(states).square().sum() for states in (found, expected)]
+    gradients = [torch.autograd.grad(loss, (weight, bias)) for loss in losses]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_an_orthogonal_matrix_stays_so() -> None:
+    torch.manual_seed(0)
+    cell = OrthogonalRnn(I, H)
+    optimizer = torch.optim.Adam(cell.parameters(), lr=0.05)
+    before = cell.recurrent.weight.detach().clone()
+    for _ in range(20):
+        (state,) = cell(torch.randn(N, I), cell(torch.randn(N, I), (torch.randn(N, H),)))
+        optimizer.zero_grad()
+        (state - 1).square().sum().backward()
+        optimizer.step()
+    u = cell.recurrent.weight.detach()
+    assert (u - before).norm() > 0.1
+    torch.testing.assert_close(u.T @ u, torch.eye(H), rtol=0, atol=1e-5)
+
+
+@each
+def test_it_is_trained_and_recorded_in_the_lab(name: str, tmp_path: Path) -> None:
+    spec = training_spec("recall", name, length=5, steps=4, hidden=4, batch=3, every=2, layers=2)
+    run = load_run(train(plan_run(spec), tmp_path).path)
+    assert set(run.timesteps["module"]) == {"recurrent.cells.0", "recurrent.cells.1"}
+    assert set(run.timesteps["timestep"]) == set(range(6))
+    assert run.timesteps[schema.TRANSPORT_GAIN].iloc[1:].notna().any()
+    assert run.events["kind"].tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"init": "orthogonal"}, "init: a model 'mingru' is initialized as in its source; leave it out"),
+        ({"init_std": 0.1}, "init_std: a model 'mingru' is initialized as in its source"),
+        ({"forget_bias": 1.0}, "forget_bias: a model 'mingru' is initialized as in its source"),
+        ({"layer_norm": True}, "layer_norm: it is for a model 'rnn', not for 'mingru'"),
+        ({"omega": 1.0}, "omega 1: it is for a model 'rnn', not one 'mingru'"),
+        ({"h_detach": 0.5}, "h_detach 0.5: only a model 'lstm' has a cell path"),
+    ],
+)
+def test_what_is_not_for_it_is_refused(settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingError, match=said):
+        training_spec("recall", "mingru", **settings)
