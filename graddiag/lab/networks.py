@@ -1,7 +1,7 @@
 """The networks of the lab: the layers of ``graddiag.nn``, and cells that are followed without their equations.
 
-The former are the kinds of ``graddiag.kinds``. A cell of ``graddiag.lab.cells`` is an entry of ``NETWORKS`` and a module
-of one class; ``graddiag.watch(cells=...)`` measures it. torch is not imported before one is made.
+The former are the kinds of ``graddiag.kinds``. A cell of ``graddiag.lab.cells`` is an entry of ``NETWORKS`` and a
+module of one class; ``graddiag.watch(cells=...)`` measures it. torch is not imported before one is made.
 """
 
 from collections.abc import Mapping
@@ -42,7 +42,7 @@ NETWORKS: Final = (
     NetworkKind(
         name="mingru",
         title="minGRU",
-        does="z_t = σ(W_z x_t), h_t = (1 - z_t) h_{t-1} + z_t W_h x_t: no gate reads the state",
+        does="z_t = sigmoid(W_z x_t), h_t = (1 - z_t) h_{t-1} + z_t W_h x_t: no gate reads the state",
         source="Feng et al. (2024), section 3.1",
         implementation="min_gru:MinGru",
     ),
@@ -56,7 +56,7 @@ NETWORKS: Final = (
     NetworkKind(
         name="lru",
         title="LRU",
-        does="s_t = λ s_{t-1} + γ B x_t, complex and diagonal, |λ| < 1; the output is gelu(Re(C s_t) + D x_t)",
+        does="s_t = λ s_{t-1} + g B x_t, complex and diagonal, |λ| < 1; the output is gelu(Re(C s_t) + D x_t)",
         source="Orvieto et al. (2023), section 3 and appendix A",
         implementation="lru:Lru",
     ),
@@ -84,7 +84,7 @@ NETWORKS: Final = (
     NetworkKind(
         name="cornn",
         title="coRNN",
-        does="coupled oscillators: z_t = z_{t-1} + Δt (tanh(W [x_t, z, y]) - γ y - ε z), y_t = y_{t-1} + Δt z_t",
+        does="coupled oscillators: z_t = z_{t-1} + Δt (tanh(W [x_t, z, y]) - 2.7 y - 4.7 z), y_t = y_{t-1} + Δt z_t",
         source="Rusch & Mishra (2021), equation 3, n̄ = n - 1",
         implementation="cornn:CoRnn",
     ),

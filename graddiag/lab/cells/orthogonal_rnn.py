@@ -3,8 +3,8 @@
 U is the matrix exponential of a skew-symmetric one, times an orthogonal matrix drawn at the start. modReLU(a) = sign(a)
 max(|a| + b, 0) has slopes of 0 and 1, so a gradient never grows, and fades only where units are off.
 
-Source: Lezcano-Casado & Martinez-Rubio (2019), expRNN, by ``torch.nn.utils.parametrizations.orthogonal``; Arjovsky, Shah
-& Bengio (2016) for modReLU.
+Source: Lezcano-Casado & Martinez-Rubio (2019), expRNN, by ``torch.nn.utils.parametrizations.orthogonal``; Arjovsky,
+Shah & Bengio (2016) for modReLU.
 """
 
 from typing import Final

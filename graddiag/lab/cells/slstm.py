@@ -4,11 +4,11 @@
     c_t = f c_{t-1} + i z, n_t = f n_{t-1} + i, h_t = o c_t / n_t
     m_t = max(ln f + m_{t-1}, ln i); in place of i and f: i' = exp(ln i - m_t), f' = exp(ln f + m_{t-1} - m_t)
 
-The state is h, c' = exp(-m) c, n' = exp(-m) n, and m; the transport gain is that of all four. No h depends on which m is
-taken, so that the gradient of every parameter is that of the equations without it.
+The state is h, c' = exp(-m) c, n' = exp(-m) n, and m; the transport gain is that of all four. No h depends on which m
+is taken, so that the gradient of every parameter is that of the equations without it.
 
-Source: Beck, Pöppel, Spanring, Auer, Prudnikova, Kopp, Klambauer, Brandstetter & Hochreiter (2024), xLSTM, equations 8 to
-17.
+Source: Beck, Pöppel, Spanring, Auer, Prudnikova, Kopp, Klambauer, Brandstetter & Hochreiter (2024), xLSTM, equations 8
+to 17.
 """
 
 import torch
