@@ -7,14 +7,16 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from graddiag.lab.task import Shape
 
+NOT_ASKED: Final = -100  # in targets: nothing is asked at this timestep
 SQUARED_ERROR: Final = 0.04  # a number is wrong above it, as in the code of Pascanu, Mikolov & Bengio (2013)
 
 
 def loss_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of classes, outputs [..., classes]; squared error of numbers, outputs [..., 1]. Means over all."""
+    """Cross-entropy of classes, outputs [..., classes]; squared error of numbers, outputs [..., 1]. Means over all
+    that is asked."""
     if shape.says == "numbers":
         return mse_loss(outputs.squeeze(-1), targets)
-    return cross_entropy(outputs.flatten(0, -2), targets.flatten())
+    return cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=NOT_ASKED)
 
 
 def wrong_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -27,5 +29,8 @@ def wrong_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
     if shape.says == "numbers":
         wrong = ~((outputs.squeeze(-1) - targets).square() <= SQUARED_ERROR)
     else:
-        wrong = outputs.argmax(-1) != targets
+        asked = targets != NOT_ASKED
+        wrong = (outputs.argmax(-1) != targets) & asked
+        if not shape.whole:
+            return wrong.double().sum() / asked.sum()
     return (wrong.any(0) if shape.whole else wrong).double().mean()

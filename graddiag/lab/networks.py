@@ -6,13 +6,9 @@ module of one class; ``graddiag.watch(cells=...)`` measures it. torch is not imp
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from graddiag.kinds import CELL_TYPES, MODELS, CellType
-
-if TYPE_CHECKING:
-    from graddiag.lab.cells.layers import StateCell
 
 
 @dataclass(frozen=True)
@@ -30,12 +26,6 @@ class NetworkKind:
     does: str
     source: str
     implementation: str
-
-    def make(self, inputs: int, units: int) -> "StateCell":
-        """A cell of so many units; its parameters are drawn from torch's global generator."""
-        module, _, name = self.implementation.partition(":")
-        made: StateCell = getattr(import_module(f"graddiag.lab.cells.{module}"), name)(inputs, units)
-        return made
 
 
 NETWORKS: Final = (

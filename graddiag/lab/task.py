@@ -45,6 +45,8 @@ class Task(Protocol):
     def batch(self, generator: Generator) -> tuple[Tensor, Tensor]:
         """Symbols [T, N] and target classes, [T, N] if each timestep answers, [N] if the last alone; int64.
 
+        Where nothing is asked the target is ``answers.NOT_ASKED``; something is asked in every batch.
+
         Numbers that are read are [T, N, symbols], those that are said [N] or [T, N]; float32.
         """
         ...

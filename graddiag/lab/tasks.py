@@ -181,6 +181,46 @@ TASKS: Final = (
         defaults={**_FAR, "length": 20, "lr": 0.2},
         by_model=_MODELS,
     ),
+    TaskKind(
+        name="selective-copy",
+        asks="a few symbols again that stood at random places among blanks",
+        chance="ln 8, 87.5%",
+        implementation="selective_copy:SelectiveCopy",
+        defaults={**_FAR, "length": 20, "lr": 0.2},
+        by_model=_MODELS,
+    ),
+    TaskKind(
+        name="associative-recall",
+        asks="the value of each of four keys, which stood before it with the key",
+        chance="ln 8, 87.5%",
+        implementation="associative_recall:AssociativeRecall",
+        defaults={**_FAR, "length": 20, "lr": 0.2},
+        by_model=_MODELS,
+    ),
+    TaskKind(
+        name="parity",
+        asks="whether the number of ones is odd",
+        chance="ln 2, 50%",
+        implementation="parity:Parity",
+        defaults={**_FAR, "length": 20, "lr": 0.2},
+        by_model=_MODELS,
+    ),
+    TaskKind(
+        name="dyck",
+        asks="which bracket is open after one was closed, of four kinds nested up to four deep",
+        chance="ln 4, 75%",
+        implementation="dyck:Dyck",
+        defaults={**_FAR, "length": 20, "lr": 0.2},
+        by_model=_MODELS,
+    ),
+    TaskKind(
+        name="induction",
+        asks="which symbol came after the marker when it stood there before",
+        chance="ln 16, 93.75%",
+        implementation="induction:Induction",
+        defaults={**_FAR, "length": 20, "lr": 0.2},
+        by_model=_MODELS,
+    ),
 )
 
 

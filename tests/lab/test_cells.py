@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from graddiag import load_run, schema
 from graddiag.errors import SettingError
 from graddiag.lab import plan_run, train, training_spec
-from graddiag.lab.cells.layers import CellLayers, StateCell
+from graddiag.lab.cells.layers import CellLayers, StateCell, cell
 from graddiag.lab.cells.lru import Lru
 from graddiag.lab.cells.orthogonal_rnn import OrthogonalRnn
 from graddiag.lab.cells.slstm import Slstm
@@ -87,7 +87,7 @@ each = pytest.mark.parametrize("name", DEFINITIONS)
 
 def made(name: str) -> StateCell:
     torch.manual_seed(0)
-    return cast(StateCell, network_kind(name).make(I, H).double())
+    return cast(StateCell, cell(network_kind(name), I, H).double())
 
 
 def case(name: str, call: Definition) -> Case:

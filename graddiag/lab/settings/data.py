@@ -34,7 +34,8 @@ class DataSettings(BaseModel):
     )
     length: Annotated[int, Shown("Timesteps T", most=2000)] = Field(
         ge=1,
-        description="T, timesteps of a sequence; memorisation adds 20, recall the one that asks, cloze five words.",
+        description="T, timesteps of a sequence; memorisation adds 20, selective-copy four, recall the one that "
+        "asks, cloze five words.",
     )
     batch: int = Field(ge=1, description="N, sequences in a batch.")
     text: Annotated[
