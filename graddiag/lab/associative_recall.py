@@ -20,13 +20,13 @@ from graddiag.lab.task import Shape
 
 @dataclass(frozen=True)
 class AssociativeRecall:
-    """Sequences of ``length``: ``pairs`` times a key and its value, then blanks in which every key stands once more, at
+    """Sequences of ``length``: ``pairs`` times a key and its value, then blanks in which every key comes once more, at
     a random place; its value is asked there. By chance ln ``values`` a query.
 
     Symbols are ``keys`` keys, different ones in a sequence, then ``values`` values, then the blank.
 
     Raises:
-        SettingError: a length without room for the pairs and their queries.
+        SettingError: a length too short for the pairs and their queries.
     """
 
     length: int

@@ -1,4 +1,4 @@
-"""The task induction: a marker stands somewhere and once more at the end; which symbol came after it the first time?
+"""The task induction: a marker comes somewhere and once more at the end; which symbol came after it the first time?
 
 Source: Olsson et al. (2022), induction heads; Gu & Dao (2023), Mamba, section 4.1.2, with 16 symbols and a marker.
 """
