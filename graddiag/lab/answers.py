@@ -19,6 +19,11 @@ def loss_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
     return cross_entropy(outputs.flatten(0, -2), targets.flatten(), ignore_index=NOT_ASKED)
 
 
+def asked_of(targets: Tensor) -> float:
+    """How many timesteps of a sequence are asked, [T, N]: the mean over the batch."""
+    return int((targets != NOT_ASKED).sum()) / targets.shape[1]
+
+
 def wrong_of(shape: Shape, outputs: Tensor, targets: Tensor) -> Tensor:
     """The share of wrong answers, float64: of classes by the largest output, of numbers by a squared error above .04.
 

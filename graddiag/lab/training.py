@@ -16,6 +16,7 @@ from graddiag.alerts import READY_MADE
 from graddiag.cells import Instrumented
 from graddiag.errors import StopTraining
 from graddiag.lab import optimizers
+from graddiag.lab.answers import asked_of
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.omega import OmegaRegularizer
@@ -99,7 +100,7 @@ def train(
             for step, batch in zip(range(spec.steps), batches(task, chance), strict=False):
                 start = cut(state) if batch.goes_on else None
                 outputs, state = model(batch.inputs, start)
-                loss = model.head.loss(outputs, batch.targets) * (len(outputs) if summed else 1)
+                loss = model.head.loss(outputs, batch.targets) * (asked_of(batch.targets) if summed else 1)
                 set_lr(optimizer, spec.lr * schedule.rate(step))
 
                 optimizer.zero_grad()
@@ -188,7 +189,7 @@ def loss_again(model: SequenceModel, batch: Batch, start: Any, *, summed: bool) 
 
     def loss() -> Tensor:
         outputs, _ = model(batch.inputs, start)
-        return model.head.loss(outputs, batch.targets) * (len(outputs) if summed else 1)
+        return model.head.loss(outputs, batch.targets) * (asked_of(batch.targets) if summed else 1)
 
     return loss
 

@@ -12,7 +12,7 @@ from graddiag import load_run, schema
 from graddiag.errors import InputError, SettingError
 from graddiag.lab import Plan, StepSeen, TrainingSpec, plan_pair, plan_run, train, training, training_spec
 from graddiag.lab.spec import TaskName
-from graddiag.lab.tasks import tasks_with
+from graddiag.lab.tasks import make_task, tasks_with
 
 SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
 
@@ -70,7 +70,11 @@ def test_a_sum_is_over_the_timesteps_that_answer(task: str, tmp_path: Path) -> N
     size = {"steps": 1, "length": 20, "batch": 4, "hidden": 8}
     specs = [training_spec(task, "rnn", loss=reduction, **size) for reduction in ("mean", "sum")]
     mean, summed = (load_run(train(plan_run(spec), tmp_path / spec.loss).path) for spec in specs)
-    answers = {"text": 20, "words": 20, "memorisation": 20 + 20}.get(task, 1)
+    asked = {"text": 20, "words": 20, "memorisation": 20 + 20, "selective-copy": 4, "associative-recall": 4}
+    if task == "dyck":
+        targets = make_task(specs[0]).batch(torch.Generator().manual_seed(0))[1]
+        asked[task] = int((targets >= 0).sum()) / 4
+    answers = asked.get(task, 1)
     assert summed.steps["loss"].iloc[0] == pytest.approx(answers * mean.steps["loss"].iloc[0], rel=1e-5)
     reduction = "sum over timesteps, mean over batch" if answers > 1 else mean.manifest.loss_reduction
     assert summed.manifest.loss_reduction == reduction
