@@ -87,10 +87,11 @@ lint: $(DEV)  ## ruff, mypy and the import map
 	$(BIN)/lint-imports --no-logo
 
 docs: $(DEV)  ## the manual as a site, in build/site (SERVE=1: served on 127.0.0.1)
+ifeq ($(SERVE_DOCS),0)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict
 	@echo "build/site/index.html"
-ifneq ($(SERVE_DOCS),0)
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)
+else
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs serve --strict --livereload --dev-addr 127.0.0.1:$(PORT)
 endif
 
 bench: $(DEV)  ## the figures of the README

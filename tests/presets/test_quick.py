@@ -64,9 +64,9 @@ def test_the_command_that_repeats_it_gives_its_settings(name: str, capsys: pytes
 
 
 @pytest.mark.parametrize("each", ENTRIES, ids=lambda each: each.name)
-def test_it_has_a_page_with_its_pictures_and_a_place_in_the_readme(each: CatalogueEntry) -> None:
+def test_it_has_a_page_with_its_pictures_and_a_place_in_the_list(each: CatalogueEntry) -> None:
     root = Path(__file__).parent.parent.parent
     page = (root / each.manual).read_text()
     assert each.name in page
     assert all(f"images/lab/{picture}.png" in page for picture in each.pictures)
-    assert f"]({each.manual})" in (root / "README.md").read_text()
+    assert f"]({Path(each.manual).name})" in (root / "docs" / "presets" / "index.md").read_text()
