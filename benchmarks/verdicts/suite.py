@@ -25,8 +25,9 @@ MODULES: Final[dict[Split, str]] = {
     "unseen": "unseen_",
     "blind": "blind_",
     "sealed": "sealed_",
+    "apart": "apart_",
 }
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed")
+SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart")
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ def test_no_family_is_in_two_parts() -> None:
     assert not names[3] & (names[1] | names[2])
     assert not names[4] & (names[0] | names[1] | names[2] | names[3])
     assert not names[5] & (names[0] | names[1] | names[2] | names[3] | names[4])
+    assert not names[6] & (names[0] | names[1] | names[2] | names[3] | names[4] | names[5])
 
 
 def test_the_fresh_part_has_healthy_and_failed_trainings() -> None:
