@@ -80,12 +80,12 @@ def few_series(self: Family) -> Iterator[Case]:
 
 @FAMILIES.family("learning rate")
 def warm_up_without_end(self: Family) -> Iterator[Case]:
-    """The rate goes on rising after the warm-up, by 0.25% a step."""
+    """The rate goes on rising after the warm-up, by 0.15% a step."""
 
     def build() -> Training:
         net = Net("tanh", 2, 16, 1, last=False)
         batch = data.dataset(data.load(10, 2000, 1), 2000, 16, 2, tokens=True)
-        more = {"every": 50, "before": schedule(lambda step: 0.02 * 1.0028**step)}
+        more = {"every": 50, "before": schedule(lambda step: 0.02 * 1.0015**step)}
         return Training(net, batch, optimizer("sgd:0.02", net), mse, STEPS, **more)
 
     label = LR_HIGH.also(causes=("changed-during-training",), actions="revert-change")
