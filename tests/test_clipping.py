@@ -154,7 +154,10 @@ def descend_quartic(step: float, clip: str) -> float:
     return x.item()
 
 
-@pytest.mark.parametrize("spec", ["none", "norm:1.0", "value:0.25", "norm:1e-08", "auto:10.0", "zclip", "agc:0.01"])
+@pytest.mark.parametrize(
+    "spec",
+    ["none", "norm:1.0", "value:0.25", "norm:1e-08", "auto:10.0", "zclip", "agc:0.01", "layer:1.0", "adagc", "spam"],
+)
 def test_a_policy_writes_itself_as_its_spec(spec: str) -> None:
     assert str(parse(spec)) == spec
 

@@ -37,7 +37,7 @@ def test_what_a_run_says_first_is_enough_to_know_the_policy() -> None:
 def test_a_policy_keeps_the_direction_where_it_says_so(kind: PolicyKind) -> None:
     policy = clipping.parse(example(kind))
     weights = [torch.nn.Parameter(torch.ones(1, 1, dtype=torch.float64)) for _ in range(2)]
-    for before in [(0.6, 0.8)] * 30 + [(30.0, 0.01)]:
+    for before in [(0.6, 0.8)] * 130 + [(30.0, 0.01)]:
         for weight, gradient in zip(weights, before, strict=True):
             weight.grad = torch.full_like(weight, gradient)
         policy(weights)

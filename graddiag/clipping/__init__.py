@@ -5,8 +5,8 @@ It works on any model: ``policy = parse("norm:1.0")``, then ``policy(model.param
 ``bptt:C`` and ``tbptt:K`` act inside of back-propagation, in graddiag.nn's layers: ``attach(policy, model)`` first.
 ``counterfactual`` tries several thresholds on the gradient at hand. What is known of each policy is in ``registry``.
 
-No policy but ``value:C:nan=0`` protects against NaN, and none but ``value`` against inf: where gradients are scaled
-together, one inf makes its own entry NaN and every other entry 0. Such entries are counted.
+No policy but ``value:C:nan=0`` protects against NaN, and none but ``value`` and ``spam`` against inf: where gradients
+are scaled together, one inf makes its own entry NaN and every other entry 0. Such entries are counted.
 
 Names are loaded when first used, so that a run can be read by ``registry`` without torch.
 """
@@ -19,6 +19,7 @@ from graddiag.clipping.registry import POLICIES, kind_of, read
 from graddiag.deprecation import warn_renamed
 
 if TYPE_CHECKING:
+    from graddiag.clipping.adagc import AdaGC as AdaGC
     from graddiag.clipping.adaptive import AutoClip as AutoClip
     from graddiag.clipping.adaptive import ZClip as ZClip
     from graddiag.clipping.agc import UnitwiseClipping as UnitwiseClipping
@@ -28,19 +29,24 @@ if TYPE_CHECKING:
     from graddiag.clipping.fixed import NoClipping as NoClipping
     from graddiag.clipping.fixed import NormClipping as NormClipping
     from graddiag.clipping.fixed import ValueClipping as ValueClipping
+    from graddiag.clipping.layerwise import LayerClipping as LayerClipping
     from graddiag.clipping.outcome import ClipOutcome as ClipOutcome
     from graddiag.clipping.outcome import ClipPolicy as ClipPolicy
+    from graddiag.clipping.spam import SpikeAware as SpikeAware
     from graddiag.clipping.thresholds import ThresholdSweep as ThresholdSweep
     from graddiag.clipping.thresholds import Trial as Trial
     from graddiag.clipping.thresholds import counterfactual as counterfactual
 
 _HOMES = {
+    "AdaGC": "adagc",
     "AutoClip": "adaptive",
     "BpttClipping": "bptt",
     "ClipOutcome": "outcome",
     "ClipPolicy": "outcome",
+    "LayerClipping": "layerwise",
     "NoClipping": "fixed",
     "NormClipping": "fixed",
+    "SpikeAware": "spam",
     "ThresholdSweep": "thresholds",
     "Trial": "thresholds",
     "TruncatedBptt": "bptt",

@@ -53,7 +53,7 @@ class ZClip:
     """Clips a norm more than 2.5 deviations above the running mean: mu + 2.5 sigma / (z / 2.5).
 
     z is the norm's own distance from the mean in deviations. Mean and variance are exponential averages with factor
-    .97, started from the first 25 steps, which are not clipped, and fed with the norm after clipping.
+    .97, started from the first 25 steps, which are not clipped, and fed with the threshold where it clips.
 
     Source: Kumar, Owen, Chowdhury & Güra (2025), ZClip.
     """
@@ -73,8 +73,9 @@ class ZClip:
         if len(self._first) < self.WARM_UP:
             self._warm_up(norm)
             return ClipOutcome(norm, norm, torch.ones_like(norm), count_nonfinite(gradients, norm))
-        outcome = _clip_to(gradients, norm, self._threshold(norm))
-        self._follow(outcome.norm_after)
+        threshold = self._threshold(norm)
+        outcome = _clip_to(gradients, norm, threshold)
+        self._follow(torch.where(norm.isfinite(), torch.minimum(norm, threshold), norm))
         return outcome
 
     def _warm_up(self, norm: Tensor) -> None:

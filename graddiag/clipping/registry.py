@@ -146,6 +146,55 @@ POLICIES: Final = (
         style=6,
         number=_FACTOR,
     ),
+    PolicyKind(
+        name="layer",
+        title="Each layer",
+        forms=(
+            Syntax(
+                "layer:C",
+                "the gradient of each parameter tensor by itself times min(1, C / (its norm + 1e-6))",
+                "McMahan et al. (2018)",
+            ),
+        ),
+        help="the norm of each parameter tensor",
+        implementation="layerwise:LayerClipping",
+        keeps_direction=False,
+        style=1,
+        number=_THRESHOLD,
+    ),
+    PolicyKind(
+        name="adagc",
+        title="Each layer's past norms (AdaGC)",
+        forms=(
+            Syntax(
+                "adagc",
+                "the gradient of each parameter tensor shortened to 1.05 times the running mean of its norms",
+                "Wang et al. (2025)",
+            ),
+        ),
+        help="the norm of each parameter tensor, against its norms so far",
+        implementation="adagc:AdaGC",
+        keeps_direction=False,
+        style=5,
+        adapts=True,
+    ),
+    PolicyKind(
+        name="spam",
+        title="Spikes of an entry (SPAM)",
+        forms=(
+            Syntax(
+                "spam",
+                "each entry g with g² above 5,000 times the running mean of its squares shortened to that; the mean is "
+                "reset every 500 steps",
+                "Huang et al. (2025)",
+            ),
+        ),
+        help="each entry, against its squares so far",
+        implementation="spam:SpikeAware",
+        keeps_direction=False,
+        style=2,
+        adapts=True,
+    ),
 )
 
 
