@@ -9,6 +9,8 @@ PYTEST_ARGS ?=
 # make docs serves only where SERVE is given
 SERVE_DOCS := $(if $(filter file,$(origin SERVE)),0,$(SERVE))
 THREADS ?= 1
+# Images set it; then each of the hundreds of processes that the tests start would compile graddiag anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 # an environment that was made with the torch of PYTHON keeps to it

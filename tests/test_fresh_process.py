@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fresh_process import run_code
+from tests.fresh_process import run_code, run_script
 
 
 @pytest.mark.parametrize(
@@ -28,3 +28,18 @@ def test_code_runs_in_its_folder_without_graddiag_loaded_and_its_exit_functions_
     )
     assert run_code(code, tmp_path) == (0, "")
     assert (tmp_path / "done").read_text() == "yes"
+
+
+def test_a_script_has_its_arguments_and_what_it_prints_is_returned(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "if __name__ == '__main__':\n"
+        "    print(sys.argv[1:], flush=True)\n"
+        "    os.system('echo of a child')\n"
+        "    print(os.getcwd())\n"
+    )
+    assert run_script(script, tmp_path, "one", "--two") == f"['one', '--two']\nof a child\n{tmp_path}\n"
+    script.write_text("raise ValueError('in a script')")
+    with pytest.raises(AssertionError, match="ValueError: in a script"):
+        run_script(script, tmp_path)

@@ -1,12 +1,11 @@
 """Every example runs as it stands, and shows what it says."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import graddiag
+from tests.fresh_process import run_script
 from tests.needs import needs
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -15,10 +14,7 @@ pytestmark = pytest.mark.slow
 
 def run(name: str, folder: Path, *arguments: str) -> str:
     """What the example prints; graddiag's own warnings are errors."""
-    command = [sys.executable, "-W", "error::RuntimeWarning", str(EXAMPLES / name), *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_script(EXAMPLES / name, folder, *arguments)
 
 
 def load(folder: Path, name: str) -> graddiag.Run:
