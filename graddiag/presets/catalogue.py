@@ -54,6 +54,12 @@ ENTRIES: Final = (
         {"cbow": "map-of-words-cbow"},
     ),
     CatalogueEntry(
+        "remedies",
+        "Every remedy on a task whose gradient vanishes and on one whose gradient explodes: success, horizon, cost.",
+        "Those of the remedies, in docs/lab.md",
+        "remedies",
+    ),
+    CatalogueEntry(
         "saturation",
         "Cross-entropy against squared error on a sigmoid: why the second learns nothing from its worst mistakes.",
         "Golik, Doetsch & Ney (2013); Glorot & Bengio (2010), section 4.1",
