@@ -1,9 +1,10 @@
 """A recorded run with every table, whole and damaged in every way: each table missing, empty of numbers, not finite."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,8 @@ LAYER = Selection("0", 0, "reverse")
 STEPS, TIMESTEPS = 24, 6
 
 WHOLE = "whole"
+NO_TABLE = "no table"  # of a name
+NO_NUMBER = "no number in"
 
 
 def record_whole(root: Path) -> Path:
@@ -62,13 +65,32 @@ def damaged() -> dict[str, Run]:
     return dict(_damaged(whole(), {name: whole().read(name) for name in schema.TABLES}))
 
 
+def damaged_where_read() -> Iterator[tuple[str, Run]]:
+    """Those of ``damaged`` that can give something else than the whole run, which comes first.
+
+    The tables that are read of the whole run before the second is asked for are noted: what never reads a table gives
+    the same without it.
+    """
+    noted: set[str] = set()
+
+    def read(
+        table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
+    ) -> pd.DataFrame:
+        noted.add(table)
+        return whole().read(table, columns=columns, where=where)
+
+    yield WHOLE, Run(whole().manifest, read)
+    unread = {f"{how} {name}" for name in schema.TABLES if name not in noted for how in (NO_TABLE, NO_NUMBER)}
+    yield from ((case, run) for case, run in damaged().items() if case != WHOLE and case not in unread)
+
+
 def _damaged(run: Run, tables: Mapping[str, pd.DataFrame]) -> Iterator[tuple[str, Run]]:
     yield WHOLE, run
     for name, frame in tables.items():
         others = {other: rows for other, rows in tables.items() if other != name}
-        yield f"no table {name}", Run.from_frames(run.manifest, **others)
+        yield f"{NO_TABLE} {name}", Run.from_frames(run.manifest, **others)
         keys = frame[list(schema.TABLES[name].keys)]
-        yield f"no number in {name}", Run.from_frames(run.manifest, **others, **{name: keys})
+        yield f"{NO_NUMBER} {name}", Run.from_frames(run.manifest, **others, **{name: keys})
     for value in (NAN, INF, 0.0):
         every = {name: _filled(frame, value) for name, frame in tables.items()}
         yield f"every number {value}", Run.from_frames(run.manifest, **every)
