@@ -2,15 +2,20 @@
 
 import argparse
 import multiprocessing
+import sys
 import tempfile
+import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from benchmarks.torture.base import make_base
 from benchmarks.torture.kills import Killed, killed_commands, killed_trainings, summary
 from benchmarks.torture.readers import Outcome, limit_memory, tried
 from benchmarks.torture.writers import written_side_by_side
+
+_PROGRESS: Final = 100  # damaged runs between two lines that say how far it is
 
 
 def main() -> int:
@@ -39,8 +44,24 @@ def main() -> int:
 def damaged_runs(place: Path, chosen: argparse.Namespace) -> list[Outcome]:
     base = make_base(place)
     seeds = range(chosen.first, chosen.first + chosen.mutations)
+    found: list[Outcome] = []
+    begun = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(chosen.jobs, limit_memory, maxtasksperchild=100) as pool:
-        return list(pool.imap_unordered(partial(tried, base, report_every=chosen.report_every), seeds, chunksize=5))
+        try:
+            for each in pool.imap_unordered(partial(tried, base, report_every=chosen.report_every), seeds, chunksize=5):
+                found.append(each)
+                if each.wrong or len(found) % _PROGRESS == 0:
+                    _progress(found, chosen.mutations, time.monotonic() - begun)
+        except KeyboardInterrupt:  # what was tried until then counts
+            pool.terminate()
+    return found
+
+
+def _progress(found: list[Outcome], of: int, seconds: float) -> None:
+    wrong = sum(bool(each.wrong) for each in found)
+    left = seconds / len(found) * (of - len(found)) / 60
+    text = f"{len(found):,} of {of:,} damaged runs tried, {wrong} wrong; about {left:.0f} minutes left"
+    print(text, file=sys.stderr, flush=True)
 
 
 def summarize(killed: list[Killed], of: str) -> int:
