@@ -26,7 +26,10 @@ HIGH_FACTOR: Final = 10.0
 EPSILON: Final = 1e-6  # what clip_grad_norm_ adds to the norm it divides by
 _SPIKE: Final = 10.0  # a norm above so many medians is no norm at which a run was learning
 _FALLEN: Final = 0.9  # of the whole fall of the loss: from there on the norms are those of convergence
-_UPDATE: Final = 3e-3  # norm of an update over that of the weights that a suggested rate leads to, about
+_UPDATE: Final = 3e-3  # norm of an update over that of the weights that a raised rate leads to, about
+_FIRST_UPDATE: Final = 0.03  # the same of the first updates, which are larger, under a lowered rate
+_MEDIAN_OF: Final = 3  # updates; of fewer the largest counts
+_FIRST_FEW: Final = 5  # recorded updates
 _ADAPTIVE: Final = ("adam", "rmsprop", "adagrad", "adadelta", "adafactor", "lion", "radam", "nadam", "lamb")
 
 
@@ -74,12 +77,13 @@ class ClipDecision:
 @dataclass(frozen=True)
 class RateDecision:
     """now: the learning rate, before any harm. update: norm of an update over that of the weights, median; largest: the
-    largest of it. optimizer: its class, None where unknown. adaptive: whether it scales each gradient by its own size,
-    so that the length of the gradient hardly matters."""
+    largest of it; before_harm: as it was until the harm. optimizer: its class, None where unknown. adaptive: whether it
+    scales each gradient by its own size, so that the length of the gradient hardly matters."""
 
     now: float | None
     update: float | None
     largest: float | None
+    before_harm: float | None
     optimizer: str | None
 
     @property
@@ -87,14 +91,11 @@ class RateDecision:
         return self.optimizer is not None and any(name in self.optimizer.lower() for name in _ADAPTIVE)
 
     def lower(self, least: float = 10.0) -> Advice:
-        """A smaller learning rate, by at least the factor ``least``."""
-        factor = (
-            least
-            if not self.largest or not np.isfinite(self.largest)
-            else np.clip(self.largest / _UPDATE, least, 1000.0)
-        )
-        text = "Lower the learning rate" + self._to(1 / float(factor)) + "."
-        return Advice(text, WALLS, "lower-learning-rate")
+        """A smaller learning rate, by at least the factor ``least``: one with which the updates before the harm would
+        have been of a usual size. What came after says nothing of the rate."""
+        known = self.before_harm is not None and np.isfinite(self.before_harm)
+        factor = max(least, self.before_harm / _FIRST_UPDATE) if known and self.before_harm else least
+        return Advice("Lower the learning rate" + self._to(1 / factor) + ".", WALLS, "lower-learning-rate")
 
     def higher(self) -> Advice:
         factor = 10.0 if not self.update else float(np.clip(_UPDATE / 3 / self.update, 3.0, 1000.0))
@@ -157,8 +158,16 @@ def rate_decision(run: Run, harm: int | None, optimizer: str | None) -> RateDeci
         float(known.max()) if len(known) else None,
         float(np.median(finite)) if len(finite) else None,
         float(finite.max()) if len(finite) else None,
+        _usual(ratios[before & np.isfinite(ratios)][: None if harm is not None else _FIRST_FEW]),
         optimizer,
     )
+
+
+def _usual(ratios: Floats) -> float | None:
+    """The median; of few the largest."""
+    if not len(ratios):
+        return None
+    return float(np.median(ratios) if len(ratios) >= _MEDIAN_OF else ratios.max())
 
 
 OVERFIT_ONE_BATCH: Final = Advice(

@@ -205,6 +205,22 @@ def test_a_loss_that_rises_for_good() -> None:
     assert diagnose(updating(1e-3, TURNED)).outcome.name == "diverged"
 
 
+@pytest.mark.parametrize(
+    ("ratios", "advised"),
+    [
+        ([1.2, *[1e3] * 9, *[0.01] * (S - 10)], "0.02"),  # an update of 1.2 is forty times 0.03, whatever came after
+        ([1e-3, 2e-3, *[1e3] * 8, *[0.01] * (S - 10)], "0.1"),
+        ([1e3, *[1e-3] * (S - 1)], "3e-05"),
+    ],
+    ids=["large", "usual", "extreme"],
+)
+def test_the_rate_to_go_down_to_follows_the_updates_before_the_harm(ratios: list[float], advised: str) -> None:
+    loss = [START, *(np.full(S - 1, 2.5) + NOISE[1:])]
+    norms = [0.59, 0.6, 20.0, *([3.0] * (S - 3))] if ratios[0] < 1 else [0.59, 17.7, *([3.0] * (S - 2))]
+    found = diagnose(run_of(loss, norms, config=CHANCE, columns={schema.UPDATE_RATIO: ratios, schema.LR: [1.0] * S}))
+    assert found.do_first.text == f"Lower the learning rate to about {advised} (now 1)."
+
+
 def test_a_learning_rate_that_was_raised_is_named() -> None:
     loss = [*FALLING[:200], *(2.5 + NOISE[200:])]
     rates = [0.01] * 198 + [0.5] * (S - 198)

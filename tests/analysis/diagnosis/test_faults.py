@@ -96,6 +96,18 @@ def test_parameters_that_are_never_updated() -> None:
     assert diagnosed(parameters([0.0] * 4, grads=[1e-9] * 4)).cause is None, "the update rounds to nothing"
 
 
+def test_a_recurrence_that_is_frozen_is_named_where_the_training_is_stuck() -> None:
+    frozen = ("rnn.weight_ih_l0", "rnn.weight_hh_l0")
+    table = parameters([1e-3] * 4)
+    found = diagnose(stuck(tables={"parameters": table}, frozen=frozen))
+    assert (found.cause, found.do_first.action) == ("parameters-not-updated", "update-parameters")
+    assert "rnn.weight_hh_l0" in found.causes[0].sentence
+    assert diagnose(fine(tables={"parameters": table}, frozen=frozen)).cause is None, "it learned all the same"
+    assert diagnose(stuck(tables={"parameters": table}, frozen=("embedding.weight",))).cause is None
+    other = table.replace({schema.PARAMETER: {"rnn.w": "decoder.weight_hh_l0"}})
+    assert diagnose(stuck(tables={"parameters": other}, frozen=frozen)).cause is None, "another recurrence is trained"
+
+
 # saturated activations and dead units
 
 

@@ -1,5 +1,6 @@
 """Rules about faults of the training loop: they are certain, whatever the loss does."""
 
+import re
 from typing import Final
 
 import numpy as np
@@ -18,6 +19,7 @@ _MOST: Final = 0.5
 _ROUNDS: Final = 1e-5  # an update of less than this share of the weights may round to nothing in float32
 _HALF: Final = ("float16", "bfloat16")
 _NAMED: Final = 3  # parameters named in a sentence
+_RECURRENT: Final = re.compile(r"(^|\.)weight_hh(_l\d+(_reverse)?)?$")  # as torch.nn and graddiag.nn name them
 
 
 def no_gradient(measured: DiagnosticContext) -> Finding | None:
@@ -83,7 +85,7 @@ def parameters_not_updated(measured: DiagnosticContext) -> Finding | None:
     """Parameters that get a gradient at every recorded step and are never changed by an update."""
     still = _never_updated(measured)
     if not still:
-        return None
+        return _frozen(measured)
     outside = set(measured.run.manifest.not_in_optimizer or ())
     names = sorted(still)
     told = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
@@ -110,6 +112,35 @@ def parameters_not_updated(measured: DiagnosticContext) -> Finding | None:
         else (Advice(text, PRACTICE, "update-parameters"),)
     )
     return Finding("parameters-not-updated", _certain(measured), sentence, found, rule, advice, (), 0, "strong")
+
+
+def _frozen(measured: DiagnosticContext) -> Finding | None:
+    """Every recurrent weight is frozen, in a training that is stuck: as it should be where only a head is trained, and
+    then the features that it gets are not enough."""
+    frozen = measured.run.manifest.frozen or ()
+    names = sorted(name for name in frozen if _RECURRENT.search(name))
+    if not names or measured.outcome.name != "stuck" or any(_RECURRENT.search(name) for name in _trained(measured)):
+        return None
+    sentence = (
+        f"Every recurrent weight is frozen (requires_grad=False): {', '.join(names[:_NAMED])}"
+        f"{f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''}. Nothing is learned through time."
+    )
+    found = (Evidence("parameters that are frozen", len(frozen), "", "the run"),)
+    rule = "in a training that is stuck every recurrent weight has requires_grad=False."
+    text = "Call requires_grad_(True) on the recurrent layer and pass its parameters to the optimizer."
+    advice = Advice(text, PRACTICE, "update-parameters")
+    return Finding(
+        "parameters-not-updated", measured.severity(), sentence, found, rule, (advice,), (), 0, "moderate",
+        "recurrent weights are frozen",
+    )  # fmt: skip
+
+
+def _trained(measured: DiagnosticContext) -> set[str]:
+    """The names of the parameters with requires_grad, whether the optimizer holds them or not."""
+    rows = measured.run.read(
+        schema.TABLE_PARAMETERS, columns=[schema.PARAMETER], where={schema.STEP: _some(measured.history.steps)}
+    )
+    return {str(name) for name in rows[schema.PARAMETER]} | set(measured.run.manifest.not_in_optimizer or ())
 
 
 def _half_weights(measured: DiagnosticContext) -> str:
