@@ -158,9 +158,17 @@ def rate_decision(run: Run, harm: int | None, optimizer: str | None) -> RateDeci
         float(known.max()) if len(known) else None,
         float(np.median(finite)) if len(finite) else None,
         float(finite.max()) if len(finite) else None,
-        _usual(ratios[before & np.isfinite(ratios)][: None if harm is not None else _FIRST_FEW]),
+        _usual(_before_harm(steps, ratios, harm)),
         optimizer,
     )
+
+
+def _before_harm(steps: Ints, ratios: Floats, harm: int | None) -> Floats:
+    """The finite ones of the updates before the harm, at least the first; without harm the first few."""
+    finite = np.isfinite(ratios)
+    known = ratios[finite]
+    count = _FIRST_FEW if harm is None else max(1, int((steps[finite] < harm).sum()))
+    return known[:count]
 
 
 def _usual(ratios: Floats) -> float | None:

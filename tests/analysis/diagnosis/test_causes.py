@@ -208,7 +208,7 @@ def test_a_loss_that_rises_for_good() -> None:
 @pytest.mark.parametrize(
     ("ratios", "advised"),
     [
-        ([1.2, *[1e3] * 9, *[0.01] * (S - 10)], "0.02"),  # an update of 1.2 is forty times 0.03, whatever came after
+        ([1.5, *[1e3] * 9, *[0.01] * (S - 10)], "0.02"),  # an update of 1.5 is fifty times 0.03, whatever came after
         ([1e-3, 2e-3, *[1e3] * 8, *[0.01] * (S - 10)], "0.1"),
         ([1e3, *[1e-3] * (S - 1)], "3e-05"),
     ],
