@@ -162,8 +162,9 @@ def unreachable_part(self: Family) -> Iterator[Case]:
         optim = optimizer("adam:0.003", net)
         return Training(net, data.maze(30, 32, 1), optim, forward=forward, steps=250, watch=BY_CHANCE)
 
-    label = NO_GRADIENT.also(causes=("vanishing",), actions="*")
-    yield self.case("argmax between nets", label, symbols, under(0.72, 0.66))
+    # the second net learns to read what the first happens to say
+    label = Label(("learned", "learning"), ("no-gradient",), ("connect-loss", "remove-detach"), failed=False)
+    yield self.case("argmax between nets", label, symbols, under(0.2))
 
 
 @FAMILIES.family("learning rate")

@@ -126,7 +126,7 @@ def labels_of_another_file(self: Family) -> Iterator[Case]:
         batch = during(data.slots(8, 16, 1), 1650, change)
         return Training(net, batch, optimizer("adam:0.003", net), forward=counted(ce), steps=STEPS, every=50)
 
-    told = (HEALTHY, under(0.5)), (HEALTHY, under(0.1)), (CHANGED.also(outcomes="stuck"), under(2.0, 0.6))
+    told = (HEALTHY, under(0.5)), (HEALTHY, under(0.1)), (CHANGED.also(outcomes="stuck"), under(2.0, 0.4))
     yield from thirds(self, "tags", build, *told)
 
 
