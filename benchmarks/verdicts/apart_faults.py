@@ -17,7 +17,6 @@ from benchmarks.verdicts.labels import (
     CLIP_LOW,
     LR_HIGH,
     LR_LOW,
-    NO_GRADIENT,
     NOT_UPDATED,
     NOT_ZEROED,
 )
