@@ -20,6 +20,7 @@ from graddiag.analysis.diagnosis.findings import Severity
 from graddiag.analysis.diagnosis.outcome import Outcome, outcome
 from graddiag.analysis.diagnosis.outcome.course import Course, course
 from graddiag.analysis.diagnosis.outcome.measures import loss_of
+from graddiag.analysis.diagnosis.outcome.untrained import hardly_moved
 from graddiag.analysis.flow.depth import Depth, depth
 from graddiag.analysis.flow.fading import Fading, fading
 from graddiag.analysis.flow.reach import Reach, reach
@@ -125,6 +126,22 @@ class DiagnosticContext:
         o = self.outcome
         near = o.reference is None or o.last is None or o.last <= o.reference + _NEAR * abs(o.reference)
         return o.detail in ("at-chance", "constant-prediction") and near
+
+    @property
+    def far_above(self) -> bool:
+        """Whether a training is stuck at twice what a constant prediction has, or more: to come that far down nothing
+        has to be learned through time."""
+        o = self.outcome
+        known = o.reference is not None and o.last is not None and o.measure == schema.LOSS
+        return o.name == "stuck" and known and o.last > o.reference + abs(o.reference)
+
+    @cached_property
+    def unmoved(self) -> bool:
+        """Whether a training is stuck well above a constant prediction, or nothing is known of one, and its updates
+        together are less than 1% of the weights: what is measured is the net as it began."""
+        o = self.outcome
+        above = o.reference is None or o.last is None or o.last > o.reference + _NEAR * abs(o.reference)
+        return o.name == "stuck" and above and hardly_moved(self.run)
 
     @cached_property
     def depth(self) -> Depth:

@@ -64,7 +64,8 @@ def exploding(measured: DiagnosticContext) -> Finding | None:
     if growth is None and spikes is None:
         return _across_depth(measured)
     held = held_by_clipping(history, measured.spikes, growth, t)
-    early = measured.outcome.detail == "few-steps"  # nothing shows yet that clipping is enough
+    # nothing shows yet that clipping is enough; or that it is not: the direction of such a gradient is arbitrary
+    early = measured.outcome.detail == "few-steps" or (measured.outcome.failed and growth is not None)
     severity: Severity = "info" if held and not early else _severity(measured, growth, spikes)
     began = [] if growth is None else [growth.first_step]
     began += [] if spikes is None else [leads_up_from(history.steps, history.before.values, spikes)]
@@ -268,10 +269,13 @@ def _advice(
     if held:
         return (Advice("Keep clipping on: it caught these steps.", "Pascanu et al. 2013", "keep-clipping"),)
     clip, rate = measured.clip.advice(), measured.rate.lower()
-    clipping = (clip,) if clip is not None else ()
+    clipping = (clip,) if clip is not None and not measured.clip.raises else ()
     if growth is None:
         return (*clipping, rate)
-    always = growth.first_step == int(growth.reach.steps[0]) and growth.typical >= measured.thresholds.growth
+    clipped = measured.outcome.failed and measured.clip.clipped  # and that was not enough
+    always = growth.first_step == int(growth.reach.steps[0]) and (
+        growth.typical >= measured.thresholds.growth or clipped
+    )
     if not measured.outcome.failed and measured.outcome.detail != "few-steps":
         return (*clipping, Advice("Leave it while the loss improves.", PRACTICE, "continue"))
     return (_SMALLER_WEIGHT, *clipping, rate) if always else (*clipping, rate, _SMALLER_WEIGHT)

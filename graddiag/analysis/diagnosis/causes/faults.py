@@ -32,6 +32,7 @@ def no_gradient(measured: DiagnosticContext) -> Finding | None:
     )
     if in_float16(measured.run) and (nothing or not len(steps) or without.mean() < _MOST):
         return _underflow(measured, nothing=nothing)
+    nothing = nothing and not measured.outcome.fine  # at a loss of exactly 0 there is no gradient either
     if not len(steps) or (without.mean() < _MOST and not nothing):
         return None
     where = _where(measured, schema.EVENT_NO_GRADIENT)

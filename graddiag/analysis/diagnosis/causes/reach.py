@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from graddiag import schema
+from graddiag.analysis.diagnosis.causes.exploding import exploding
+from graddiag.analysis.diagnosis.causes.step_size import learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Strength, place_in
 from graddiag.analysis.flow.fading import Fading, arrived_early, began
@@ -80,6 +82,7 @@ def _freed(share: float) -> Advice:
     )
 
 
+_SHORT_WINDOW: Final = 20  # timesteps
 _USED: Final = (
     *("touched_floor", "arriving", "arriving_severe", "fresh_gain", "dense_share", "judged_share"),
     *("gate_open", "saturated"),
@@ -113,7 +116,7 @@ def _starved(measured: DiagnosticContext, fading: Fading) -> Finding:
     if late and since > fading.reach.steps[0]:
         sentence += f" Until step {since:,} it did reach them."
     severe = share < t.arriving_severe
-    strength: Strength = "weak" if late else "strong" if severe else "moderate"
+    strength: Strength = "weak" if late or not _explains(measured) else "strong" if severe else "moderate"
     severe = severe and not late
     advice = advice_on(measured, fading)
     if inside is not None and inside.makes_vanishing:
@@ -134,6 +137,12 @@ def _starved(measured: DiagnosticContext, fading: Fading) -> Finding:
     )
 
 
+def _explains(measured: DiagnosticContext) -> bool:
+    """Whether a gradient that vanishes may be why the training is where it is: it explains what is not learned, neither
+    a loss that gets worse, nor one far above a constant prediction, nor weights that hardly moved."""
+    return not (measured.outcome.name == "diverged" or measured.unmoved or measured.far_above)
+
+
 def _dense(measured: DiagnosticContext, found: Sequence[Fading]) -> Finding | None:
     """With a loss at most timesteps: how much of what one loss sends back is left one timestep earlier."""
     t = measured.thresholds
@@ -148,8 +157,9 @@ def _dense(measured: DiagnosticContext, found: Sequence[Fading]) -> Finding | No
     )
     advice = advice_on(measured, fading)
     rule, evidence = _vanishing_rule(t), evidence_of(fading)
+    strength: Strength = "moderate" if _explains(measured) else "weak"
     return Finding(
-        "vanishing", measured.severity(), sentence, evidence, rule, advice, _USED, fading.judged[0], "moderate"
+        "vanishing", measured.severity(), sentence, evidence, rule, advice, _USED, fading.judged[0], strength
     )
 
 
@@ -305,9 +315,22 @@ def _carried(measured: DiagnosticContext, found: Truncation) -> Finding:
         "Williams & Peng 1990",
         "continue",
     )
+    rule = _truncation_rule(thresholds)
+    if not _short_for_a_stuck_training(measured, found):
+        return Finding("truncated-reach", "info", sentence, evidence, rule, (meant, _LONGER), ("usual_share",))
+    sentence += " What the task needs from farther back is not learned."
     return Finding(
-        "truncated-reach", "info", sentence, evidence, _truncation_rule(thresholds), (meant, _LONGER), ("usual_share",)
-    )
+        "truncated-reach", measured.severity(), sentence, evidence, rule, (_LONGER, meant), ("usual_share",), first,
+        "moderate",
+    )  # fmt: skip
+
+
+def _short_for_a_stuck_training(measured: DiagnosticContext, found: Truncation) -> bool:
+    """Whether the training stays at a constant prediction, its windows are short, and nothing else explains it."""
+    if not (measured.outcome.name == "stuck" and measured.at_reference and found.window <= _SHORT_WINDOW):
+        return False
+    others = (learning_rate_low, learning_rate_high, exploding, vanishing)
+    return not any(each is not None and each.alarming for each in (rule(measured) for rule in others))
 
 
 _LONGER = Advice(
@@ -320,5 +343,6 @@ def _truncation_rule(thresholds: Thresholds) -> str:
         f"at {thresholds.usual_share:.0%} of the recorded steps or more: the gradient is exactly 0 at the timesteps "
         f"farthest from the loss, and still {number(thresholds.arriving)} of its largest or more one timestep nearer; "
         "or the window is shorter than the distance in the configuration; or, as information, the sequence begins from "
-        "a state that is not 0."
+        f"a state that is not 0: a cause where its windows have at most {_SHORT_WINDOW} timesteps, the training stays "
+        "at a constant prediction and nothing else explains that."
     )

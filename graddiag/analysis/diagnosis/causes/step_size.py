@@ -9,6 +9,7 @@ from graddiag.analysis.diagnosis.causes.resumption import worse_since_resumed
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Place, Strength
+from graddiag.analysis.diagnosis.outcome.goals import memorized
 from graddiag.analysis.words import number
 
 _LAST: Final = 10  # recorded updates before a loss got worse
@@ -139,6 +140,8 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
     o, t, ratio = measured.outcome, measured.thresholds, measured.rate.update
     if not (o.name == "stuck" or o.detail == "slow") or ratio is None or measured.early_climb is not None:
         return None
+    if measured.loss_course is not None and memorized(measured.loss_course, t):
+        return None  # the training loss did fall; updates are small where most of it is gone
     kept = measured.clipping.coefficient_quantiles.get("50%", 1.0) if measured.clipping.clipped_share else 1.0
     if kept < t.clipped_hard and not measured.rate.adaptive:
         return None  # the clip threshold sets the size of the step
@@ -151,7 +154,11 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
     if not ((crawls and ratio < 10 * t.slow_update) or tiny):
         return None
     strength: Strength = (
-        "strong" if crawls and (tiny or same_way) else "moderate" if (tiny and same_way) or crawls or still else "weak"
+        "strong"
+        if (crawls and (tiny or same_way)) or measured.unmoved
+        else "moderate"
+        if (tiny and same_way) or crawls or still
+        else "weak"
     )
     sentence = f"Updates are small: {number(ratio)} of the weights in the median step. "
     sentence += "The loss falls steadily and far too slowly." if crawls else "The loss hardly moves."
@@ -167,7 +174,8 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
         "the training does not get better than a constant prediction, and an update is less than "
         f"{number(t.slow_update)} "
         "of the weights in the median step, or less than ten times that while the loss falls steadily; at least "
-        f"moderate where the median update times the steps is less than {number(_MOVED)} of the weights."
+        f"moderate where the median update times the steps is less than {number(_MOVED)} of the weights, strong where "
+        "the loss is then well above that of a constant prediction."
     )
     advice = (measured.rate.higher() if faded is None else faded[1], LONGER)
     return Finding(
@@ -190,11 +198,11 @@ def _faded(measured: DiagnosticContext) -> tuple[str, Advice] | None:
 def changed_during_training(measured: DiagnosticContext) -> Finding | None:
     """What else changed at the step at which the loss got worse: the process, the learning rate, the data."""
     o = measured.outcome
-    if (
-        o.since is None
-        or o.name not in ("diverged", "learning")
-        or o.detail not in ("lost", "rose", "jumped", "recovering")
-    ):
+    if o.since is None:
+        return None
+    if o.name == "broken" and o.detail is None and grew(measured):  # under a rate that rose until then
+        return _rate_rose(measured, o.since)
+    if o.name not in ("diverged", "learning") or o.detail not in ("lost", "rose", "jumped", "recovering"):
         return None
     if not measured.recorded.size or o.since <= measured.history.steps[min(10, len(measured.history.steps) - 1)]:
         return None

@@ -20,6 +20,8 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.run import Run
 
 _MOST: Final = 0.5  # of the loss
+_SOME: Final = 0.25  # of it
+_IN_ORDER: Final = 5  # values
 _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
@@ -44,15 +46,20 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
         if _climbs(found, t):
             return Judgement("learning")
         no_better = found.start - found.last < max(span / 2, _BARELY * abs(found.start))
-        if measure.held_out and no_better and moved is not None and memorized(moved, t):
+        worse = surely_worse(found, t)
+        gone = moved is not None and (memorized(moved, t) or (worse and some_gone(moved, t)))
+        if measure.held_out and no_better and gone:
             return Judgement("overfits", "never-better", found.best_step)
         if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
         if trained and not (hardly_moved(run) and fits is not None and fits.last > _MOST):
             return Judgement("learned", "near-floor")
-        if run.manifest.began_at:  # resumed or fine-tuned: it need not improve
+        if run.manifest.began_at or _began_near_bound(measure):  # resumed or fine-tuned: it need not improve
             return Judgement("unknown", "floor-unknown")
+        gain = found.start - found.late[0]  # of few values, that may have more noise than they show
+        if gain > max(t.goal_least * abs(found.start), t.loss_noise * (found.noise + found.error)):
+            return Judgement("unknown", "not-significant")
         return Judgement("stuck", "never-fell", int(found.steps[0]))
     changed = _overfits(measure, found, moved, t) or _lost_beside(measure, found, moved, t)
     if changed is not None:
@@ -67,6 +74,12 @@ def _with_loss(judged: Judgement, measure: Measure, moved: Course | None, t: Thr
         return judged
     late = late_course(moved, max(moved.start - moved.best, moved.error), t)
     return replace(judged, name=late.name)
+
+
+def _began_near_bound(measure: Measure) -> bool:
+    """Whether an accuracy was near its bound 1 from the start, and is at the end."""
+    first, last = (float(np.median(-each)) for each in (measure.values[:_LASTING], measure.values[-_LASTING:]))
+    return measure.is_accuracy and min(first, last) >= _NEAR_BOUND
 
 
 def _climbs(found: Course, t: Thresholds) -> bool:
@@ -144,6 +157,24 @@ def memorized(moved: Course, t: Thresholds) -> bool:
     """Whether most of the training loss is gone, surely: of a model that was good from the start it is not."""
     gone = moved.start - moved.last
     return gone > max(_MOST * abs(moved.start), t.loss_noise * (moved.start_noise + moved.error))
+
+
+def some_gone(moved: Course, t: Thresholds) -> bool:
+    """Whether a quarter of the training loss is gone, by its levels: enough beside held-out values that got worse."""
+    first = float(moved.levels[0])
+    gone = first - max(moved.last, moved.before_last)
+    return gone > max(_SOME * abs(first), t.loss_noise * float(np.sqrt(2)) * moved.error)
+
+
+def surely_worse(found: Course, t: Thresholds) -> bool:
+    """Whether it ends worse than it began, beyond its noise; or, where few values tell no noise, the last five rise one
+    after the other, which one in 120 orders does, to a tenth above the first and above all others."""
+    if found.last - found.start > t.loss_noise * found.few * (found.noise + found.error):
+        return True
+    tail = found.values[-_IN_ORDER:]
+    rising = len(tail) == _IN_ORDER and bool((np.diff(tail) > 0).all())
+    most = max(found.start + _BARELY * abs(found.start), float(found.values[:-1].max()))
+    return rising and float(tail[-1]) > most
 
 
 def fell(run: Run, t: Thresholds) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.diagnosis.outcome import words
 from graddiag.analysis.diagnosis.outcome.course import Course, course
-from graddiag.analysis.diagnosis.outcome.goals import by_goal, fell, memorized
+from graddiag.analysis.diagnosis.outcome.goals import by_goal, fell, some_gone, surely_worse
 from graddiag.analysis.diagnosis.outcome.levels import (
     FINE,
     Detail,
@@ -139,10 +139,9 @@ def _worse_than_untrained(run: Run, goal: Measure, t: Thresholds) -> Measure | N
     if not goal.held_out or goal.declared or goal.sign > 0 or loss is None:
         return None
     other = held_out_loss_of(run)
-    if other is None or not memorized(course(loss.steps, loss.values), t):
+    if other is None or not some_gone(course(loss.steps, loss.values), t):
         return None
-    found = course(other.steps, other.values)
-    return other if found.last - found.start > t.loss_noise * found.few * (found.noise + found.error) else None
+    return other if surely_worse(course(other.steps, other.values), t) else None
 
 
 def _finer(run: Run, goal: Measure, explained: Measure | None, t: Thresholds) -> Measure:

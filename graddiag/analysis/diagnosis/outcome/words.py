@@ -86,7 +86,7 @@ def sentence(
     ends = f"{_named(measure)} is {last}"
     at = "" if since is None else f" since step {since:,}"
     flat = "" if since is None else f" and is flat{at}"
-    alone = " Only the training loss was logged." if measure == "loss" else ""
+    alone = " This is the training loss alone." if measure == "loss" else ""
     below = _below(reference, reference_name, share) or known
     texts: dict[tuple[str, str | None], str] = {
         ("stuck", "at-chance"): f"{ends}: {_no_better(share)} {reference_name or 'guessing'}"
