@@ -132,8 +132,9 @@ class DiagnosticContext:
         """Whether a training is stuck at twice what a constant prediction has, or more: to come that far down nothing
         has to be learned through time."""
         o = self.outcome
-        known = o.reference is not None and o.last is not None and o.measure == schema.LOSS
-        return o.name == "stuck" and known and o.last > o.reference + abs(o.reference)
+        if o.name != "stuck" or o.measure != schema.LOSS or o.reference is None or o.last is None:
+            return False
+        return o.last > o.reference + abs(o.reference)
 
     @cached_property
     def unmoved(self) -> bool:
