@@ -96,6 +96,14 @@ def autocast(model: nn.Module, x: Tensor) -> Tensor:
         return model(x).float().square().mean()
 
 
+def needs_autocast(kind: str) -> None:
+    """Skips where torch itself cannot run a layer in bfloat16: oneDNN has no LSTM of it on CPUs without AVX-512."""
+    try:
+        autocast(Stacked(kind), torch.randn(T, N, I))
+    except RuntimeError as error:
+        pytest.skip(f"torch runs no {kind} under autocast to bfloat16 on this CPU: {error}")
+
+
 def checkpointed(model: Stacked, x: Tensor) -> Tensor:
     output, _ = checkpoint(model.rnn, x, use_reentrant=False)
     return model.head(output).square().mean()
@@ -132,6 +140,8 @@ def with_an_evaluation(model: Stacked, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 @pytest.mark.parametrize("loss", [plain, autocast, checkpointed, checkpointed_reentrant, with_an_evaluation])
 def test_every_way_to_run_it(kind: str, loss: Loss, tmp_path: Path) -> None:
+    if loss is autocast:
+        needs_autocast(kind)
     check(lambda: Stacked(kind), loss, tmp_path)
 
 
@@ -216,7 +226,7 @@ def test_the_dtype_that_layers_run_in_is_recorded(
     loss: Callable[..., Tensor], activations: str, tmp_path: Path
 ) -> None:
     """Under autocast the parameters do not tell it; the manifest says it while the run is still being written."""
-    model = Stacked("LSTM")
+    model = Stacked("GRU")
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with graddiag.watch(model, optimizer, run="run", root=tmp_path) as recorder:
         loss(model, torch.randn(T, N, I)).backward()
