@@ -77,11 +77,14 @@ def choose(runs: Sequence[OpenRun], layers: Sequence[Selection], *, of_a_layer: 
     logged = [*ends, *(end for run in runs for end in _ends(of(run, analysis.norm_history).steps))]
     with right:
         steps = _span("Zoom, training", _STEPS, min(logged), max(logged))
-    with st.container(horizontal=True):
-        _to_peak(runs, min(ends), max(ends))
-        if _zoomed(_STEPS) or _zoomed(_TIMESTEPS):
-            st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=_wider)
     return Choice(selection, step, steps)
+
+
+def offer_steps(runs: Sequence[OpenRun]) -> None:
+    """Buttons that lead to the largest norm, among the steps of ``choose``, and out of a zoom."""
+    _to_peak(runs, *st.session_state[f"{_STEP}-ends"])
+    if _zoomed(_STEPS) or _zoomed(_TIMESTEPS):
+        st.button("Reset zoom", icon=":material/zoom_out_map:", on_click=_wider)
 
 
 def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:

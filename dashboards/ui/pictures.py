@@ -12,7 +12,7 @@ from graddiag.analysis import Goal
 from graddiag.views import Plot, View, ViewContext, ViewSection, views_of
 from ui import clipping, snapshots
 from ui.charts import captioned, picked
-from ui.pickers import Choice, Closer, choose, choose_lines, closer, measured_layers, take
+from ui.pickers import Choice, Closer, choose, choose_lines, closer, measured_layers, offer_steps, take
 from ui.results import OpenRun, ask, of
 from ui.text import heading, muted
 from ui.theme import theme
@@ -53,7 +53,11 @@ def choose_section(runs: Sequence[OpenRun]) -> SectionChoice:
     layers = measured_layers(runs)
     section = _section(SECTIONS if layers else UNTRACED)
     choice = choose(runs, layers, of_a_layer=section not in UNTRACED)
-    return SectionChoice(runs, section, choice, choose_lines(choice.steps if choice else None))
+    with st.container(horizontal=True):
+        lines = choose_lines(choice.steps if choice else None)
+        if choice:
+            offer_steps(runs)
+    return SectionChoice(runs, section, choice, lines)
 
 
 def show_section(chosen: SectionChoice) -> None:

@@ -32,9 +32,10 @@ def loss(
         figure, [(each.source, each.steps, each.loss) for each in drawn], theme,
         log=log, place=PanelPosition(), options=lines,
     )  # fmt: skip
+    if not lines.smoothing:
+        figure.update_traces(opacity=0.35, selector={"mode": "lines"})
     for each, style in zip(drawn, arm_styles([each.source for each in drawn], theme), strict=True):
         if not lines.smoothing:
-            figure.update_traces(opacity=0.35, selector={"mode": "lines"})
             _add_level(figure, each, style.color, lines)
         x, kept = lines.x(each.source, each.jumps)
         _add_marks(figure, x, each.heights[kept], each, style.color, "markers", "jump")

@@ -1,5 +1,6 @@
 """What a rule looks at: a run and what is measured of it, each analysis made when first asked for and kept."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,7 +162,16 @@ class DiagnosticContext:
 
     @cached_property
     def rate(self) -> RateDecision:
-        return rate_decision(self.run, self.harm, _optimizer(self.run))
+        return rate_decision(self.run, self.harm, _optimizer(self.run), self._growths)
+
+    @property
+    def _growths(self) -> dict[int, float]:
+        """By recorded step how much the gradient grows through time, in the layer where that is most."""
+        found: dict[int, float] = {}
+        for each in self.reaches:
+            for step, growth in zip(each.steps.tolist(), each.growth_by_step.tolist(), strict=True):
+                found[step] = max(found.get(step, 1.0), growth) if not math.isnan(growth) else found.get(step, 1.0)
+        return found
 
     @cached_property
     def reaches(self) -> Sequence[Reach]:

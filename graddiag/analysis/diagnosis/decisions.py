@@ -1,7 +1,8 @@
 """One decision a run about clipping and one about the learning rate, which all findings share."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -77,8 +78,9 @@ class ClipDecision:
 @dataclass(frozen=True)
 class RateDecision:
     """now: the learning rate, before any harm. update: norm of an update over that of the weights, median; largest: the
-    largest of it; before_harm: as it was until the harm. optimizer: its class, None where unknown. adaptive: whether it
-    scales each gradient by its own size, so that the length of the gradient hardly matters."""
+    largest of it; before_harm: until the harm, without what the gradient grew by through time. optimizer: its class,
+    None where unknown. adaptive: whether it scales each gradient by its own size, so that the length of the gradient
+    hardly matters."""
 
     now: float | None
     update: float | None
@@ -148,19 +150,23 @@ def _converged(loss: Course) -> int:
     return int(loss.block_steps[min(at, len(loss.block_steps) - 1)])
 
 
-def rate_decision(run: Run, harm: int | None, optimizer: str | None) -> RateDecision:
+def rate_decision(run: Run, harm: int | None, optimizer: str | None, growths: Mapping[int, float]) -> RateDecision:
+    """``growths``: by recorded step how much the gradient grows through time. Under an optimizer whose step follows the
+    length of the gradient, that part of an update is none of the rate."""
     frame = run.read(schema.TABLE_STEPS, columns=[schema.STEP, schema.LR, schema.UPDATE_RATIO])
     steps, rates = frame[schema.STEP].to_numpy(dtype=np.int64), numbers(frame[schema.LR])[0]
     ratios = numbers(frame[schema.UPDATE_RATIO])[0]
     before = np.ones(len(steps), dtype=bool) if harm is None or not len(steps) else steps <= max(harm, int(steps[0]))
     known, finite = rates[before & np.isfinite(rates)], ratios[np.isfinite(ratios)]
-    return RateDecision(
+    found = RateDecision(
         float(known.max()) if len(known) else None,
         float(np.median(finite)) if len(finite) else None,
         float(finite.max()) if len(finite) else None,
-        _usual(_before_harm(steps, ratios, harm)),
+        None,
         optimizer,
     )
+    own = ratios if found.adaptive else ratios / [max(1.0, growths.get(int(step), 1.0)) for step in steps]
+    return replace(found, before_harm=_usual(_before_harm(steps, own, harm)))
 
 
 def _before_harm(steps: Ints, ratios: Floats, harm: int | None) -> Floats:

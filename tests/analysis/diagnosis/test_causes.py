@@ -181,6 +181,8 @@ def test_growth_that_clipping_holds_is_a_cause_where_the_training_is_stuck() -> 
     assert (found.severity, found.strength) == ("severe", "strong")
     assert found.advice[0].action == "change-initialization"
     assert "Clipping caught every such step" in found.sentence
+    assert "direction" in found.sentence
+    assert "direction" not in only(fine(1.25, norm=[50.0] * S, after=[1.0] * S, clip="norm:1"), "exploding").sentence
 
 
 def test_the_first_updates_throw_the_loss_up() -> None:

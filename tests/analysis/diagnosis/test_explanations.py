@@ -43,6 +43,17 @@ def test_the_rate_to_go_down_to_follows_the_updates_before_the_harm(ratios: list
     assert found.do_first.text == f"Lower the learning rate to about {advised} (now 1)."
 
 
+@pytest.mark.parametrize(("optimizer", "advised"), [("SGD", "0.1"), ("Adam", "0.02")])
+def test_what_a_gradient_that_explodes_adds_to_an_update_is_none_of_the_rate(optimizer: str, advised: str) -> None:
+    """Under Adam the length of the gradient hardly matters, so that an update is large by the rate alone."""
+    ratios, norms = [1.5, *[1e3] * (S - 1)], [0.59, 17.7, *([3.0] * (S - 2))]
+    rising = list(START + np.linspace(0, 20, S) + NOISE)
+    columns = {schema.UPDATE_RATIO: ratios, schema.LR: [1.0] * S}
+    run = run_of(rising, norms, gain=1.25, config=CHANCE, columns=columns, optimizer={"class": optimizer})
+    told = [each.text for finding in diagnose(run).findings for each in finding.advice]
+    assert f"Lower the learning rate to about {advised} (now 1)." in told
+
+
 def test_at_a_loss_of_exactly_0_no_gradient_is_no_fault() -> None:
     loss = [*FALLING[: S // 4], *([0.0] * (S - S // 4))]
     norms = [*([1.0] * (S // 4)), *([0.0] * (S - S // 4))]

@@ -72,7 +72,7 @@ def exploding(measured: DiagnosticContext) -> Finding | None:
     return Finding(
         "exploding",
         severity,
-        _sentence(growth, spikes, _caught(growth, history) if held else None),
+        _sentence(growth, spikes, _caught(growth, history) if held else None, stuck=measured.outcome.failed),
         (*_norm_evidence(spikes), *(_growth_evidence(growth) if growth else ())),
         _rule(t),
         _advice(measured, growth, spikes, held and severity == "info"),
@@ -199,7 +199,7 @@ def _caught(growth: GrowthThroughTime | None, history: NormHistory) -> str:
     return "every such step" if every else "nearly every such step"
 
 
-def _sentence(growth: GrowthThroughTime | None, spikes: Spikes | None, caught: str | None) -> str:
+def _sentence(growth: GrowthThroughTime | None, spikes: Spikes | None, caught: str | None, *, stuck: bool) -> str:
     parts = []
     if growth is not None:
         parts.append(
@@ -216,6 +216,7 @@ def _sentence(growth: GrowthThroughTime | None, spikes: Spikes | None, caught: s
         )
     if caught:
         parts.append(f"Clipping caught {caught}, so the updates kept their usual size.")
+        parts += ["It does not mend their direction, and the training did not learn."] if stuck and growth else []
     return " ".join(parts)
 
 
@@ -256,8 +257,8 @@ def _rule(thresholds: Thresholds) -> str:
         f"of at least {number(thresholds.growth)} at {thresholds.growth_share:.0%} of the recorded steps; or, in a "
         f"training that failed, the norm before clipping is at least {number(thresholds.spike)} times the typical one, "
         f"at {thresholds.spike_share:.2%} of the steps, or {number(thresholds.spike_severe)} times at one, "
-        "and the loss "
-        "jumps or gets worse there."
+        "and the loss jumps or gets worse there. Where clipping caught it, it is information, unless the gradient "
+        "grows through time in a training that failed."
     )
 
 

@@ -114,12 +114,12 @@ def _advice(measured: DiagnosticContext, rarely: bool, grown: bool) -> tuple[Adv
     guard = _guard(measured)
     if rarely and measured.outcome.fine:
         return (Advice("Leave it: such steps are rare and the training continued.", PRACTICE, "continue"), look)
-    # the state of a recurrent layer whose weights were finite: NaN or inf came in with the inputs
     return (look, guard) if _came_in(measured) else (guard, look)
 
 
 def _came_in(measured: DiagnosticContext) -> bool:
-    """Whether it began as NaN in the state of a recurrent layer. inf may be made there, by a relu."""
+    """Whether it began as NaN in the state of a recurrent layer, whose weights were finite at the step before: most
+    likely it came in with the inputs. inf may be made there, by a relu."""
     origin = measured.origin
     return origin.during == "forward" and origin.value is not None and math.isnan(origin.value)
 
