@@ -30,7 +30,9 @@ class Policy(nn.Module):
         return self.head(state[0]).square().mean()
 
 
-def recorded(tmp_path: Path, step: Callable[[Policy, torch.optim.Optimizer, Tensor], Tensor]) -> Run:
+def recorded(
+    tmp_path: Path, step: Callable[[Policy, torch.optim.Optimizer, Tensor], Tensor], steps: int = STEPS
+) -> Run:
     """A short training, whose parameters are the same bits unwatched."""
     trained = []
     for watched in (True, False):
@@ -38,7 +40,7 @@ def recorded(tmp_path: Path, step: Callable[[Policy, torch.optim.Optimizer, Tens
         model = Policy()
         optimizer = torch.optim.SGD(model.parameters(), 0.05)
         recorder = graddiag.watch(model, optimizer, run="linked", root=tmp_path) if watched else None
-        for number in range(STEPS):
+        for number in range(steps):
             torch.manual_seed(number)
             loss = step(model, optimizer, torch.randn(T, N, I))
             if recorder is not None:
@@ -81,7 +83,7 @@ def test_a_state_that_is_not_followed_is_said_once_and_claimed_nothing_of(tmp_pa
             h = h * 1.0
         return h
 
-    run = recorded(tmp_path, plain(torch.ones(T, N), long))
+    run = recorded(tmp_path, plain(torch.ones(T, N), long), steps=2)
     assert run.timesteps[schema.CALL].nunique() == T
     events = run.events[run.events[schema.KIND] == schema.EVENT_GAIN_MISSING]
     assert events[schema.WHERE].tolist() == ["cell"]

@@ -167,10 +167,10 @@ def test_what_an_lru_reads_out_and_starts_from() -> None:
     a = (state @ torch.complex(*cell.c).T).real + x @ cell.d.T
     torch.testing.assert_close(cell.read_out((state,), x), a * (1 + torch.erf(a / 2**0.5)) / 2)
     torch.manual_seed(0)
-    many = Lru(1, 20_000)
+    many = Lru(1, 3_000)
     size = many.eigenvalues.abs().detach()
     assert size.max() < 1
-    assert size.square().mean() == pytest.approx(0.5, abs=0.01)  # uniform on the disk: |lambda|^2 is from U(0, 1)
+    assert size.square().mean() == pytest.approx(0.5, abs=0.03)  # uniform on the disk: |lambda|^2 is from U(0, 1)
     torch.testing.assert_close(many.gamma_log.exp().detach(), (1 - size.square()).sqrt(), rtol=1e-3, atol=1e-3)
 
 

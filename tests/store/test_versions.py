@@ -46,8 +46,8 @@ def test_a_run_of_each_schema_is_listed_diagnosed_and_reported(version: int, tmp
     assert (row[schema.STATUS], row[schema.STEPS]) == ("finished", 6)
     run = load_run(tmp_path / "runs" / "old")
     assert str(diagnose(run))
-    write_report([run], tmp_path / "report.md")
-    assert "norm:0.1" in (tmp_path / "report.md").read_text()
+    write_report([run], tmp_path / "report.html")
+    assert "norm:0.1" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_run_of_a_later_schema_is_refused_in_words_and_hides_no_other(tmp_path: Path) -> None:
