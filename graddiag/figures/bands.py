@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Bands, scalar_title
 from graddiag.analysis.comparison.bands import Band
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_band
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
@@ -23,7 +23,7 @@ def bands(result: Bands, *, theme: Theme = "light", title: bool = True, log: boo
         _add_range(figure, band, style, log)
         median = np.where(band.median > 0, band.median, np.nan) if log else band.median
         add_named_line(figure, band.steps, median, band.source, style, PanelPosition())
-    figure.update_yaxes(title_text=safe(result.title.lower()), **(_log(result) if log else {}))
+    set_yaxes(figure, title_text=safe(result.title.lower()), **(_log(result) if log else {}))
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=safe(name) if title else None, body=BODY)
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import CellPath, TimeConstants
 from graddiag.figures.curves import add_log_panels
-from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.theme import PALETTES, Theme
 
 CELL_PATH_TITLE: Final = "Gradient along the cell path"
@@ -26,7 +26,7 @@ def cell_path(results: CellPath | Sequence[CellPath], *, theme: Theme = "light",
         for row in (1, 2):
             line = {"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}
             figure.add_hline(y=1, line=line, row=row, col=1)
-        figure.update_yaxes(title_text="‖cell path‖ / ‖dL/dc‖")
+        set_yaxes(figure, title_text="‖cell path‖ / ‖dL/dc‖")
     return figure
 
 
@@ -38,7 +38,7 @@ def time_constants(
     heads = ("by timestep, of the mean over steps", "over training, of the mean over timesteps")
     figure = _figure(found, TIME_CONSTANTS_TITLE, heads, theme, title)
     if any(each.missing is None for each in found):
-        figure.update_yaxes(title_text="timesteps")
+        set_yaxes(figure, title_text="timesteps")
     return figure
 
 

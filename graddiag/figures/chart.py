@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
 
-from graddiag.figures.frame import BODY, apply_layout, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, log_axis, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import as_float32, decimated, positive
 from graddiag.figures.theme import PALETTES, Palette, Style, Theme, safe
 
@@ -83,8 +83,8 @@ def chart(result: Chart, *, theme: Theme = "light") -> go.Figure:
             x=1, xref="paper", y=np.log10(height) if result.y.log else height, text=safe(words), showarrow=False,
             xanchor="right", yanchor="bottom",
         )  # fmt: skip
-    figure.update_xaxes(title_text=safe(result.x.title), **_axis(result.x, [curve.x for curve in result.curves]))
-    figure.update_yaxes(title_text=safe(result.y.title), **_axis(result.y, _heights(result)))
+    set_xaxes(figure, title_text=safe(result.x.title), **_axis(result.x, [curve.x for curve in result.curves]))
+    set_yaxes(figure, title_text=safe(result.y.title), **_axis(result.y, _heights(result)))
     return apply_layout(figure, theme, title=None, body=result.body, legend=len(result.curves) > 1)
 
 

@@ -8,7 +8,17 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
 from graddiag.figures.curves import add_lines, add_named_line, drawn_values
-from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import (
+    BODY,
+    PANEL,
+    apply_layout,
+    empty_figure,
+    index_axis,
+    log_axis,
+    panels,
+    set_xaxes,
+    set_yaxes,
+)
 from graddiag.figures.lines import PanelPosition, add_entry, add_line, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -42,14 +52,14 @@ def what_if(
     for each, style in zip(drawn, arm_styles([one.source for one in drawn], theme), strict=True):
         _add_what_if(figure, each, style, with_lr)
     _add_marks(figure, drawn, recommended, theme)
-    figure.update_yaxes(title_text="share of steps", range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
-    figure.update_yaxes(title_text="norm after / before", range=[-0.03, 1.03], row=2, col=1)
+    set_yaxes(figure, title_text="share of steps", range=[-0.03, 1.03], tickformat=".0%", row=1, col=1)
+    set_yaxes(figure, title_text="norm after / before", range=[-0.03, 1.03], row=2, col=1)
     if with_lr:
         rates = [float(rate) for each in drawn for rate in each.drawn.mean_lr if rate > 0]
-        figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", row=3, col=1, **log_axis(rates))
+        set_yaxes(figure, title_text="lr \N{MULTIPLICATION SIGN} coefficient", row=3, col=1, **log_axis(rates))
     ends = [float(end) for each in drawn for end in each.drawn.thresholds[[0, -1]]]
-    figure.update_xaxes(**log_axis(ends))
-    figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=rows, col=1)
+    set_xaxes(figure, **log_axis(ends))
+    set_xaxes(figure, title_text="threshold C, L2 over all parameters", row=rows, col=1)
     return apply_layout(figure, theme, title=WHAT_IF_TITLE if title else None, body=rows * PANEL, heads=True)
 
 
@@ -68,7 +78,7 @@ def effective_lr(
     for each in drawn:
         _add_nominal(figure, each, theme)
     lines = [line for each in drawn for line in (each.lr, each.effective)]
-    figure.update_yaxes(title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
+    set_yaxes(figure, title_text="lr \N{MULTIPLICATION SIGN} coefficient", **log_axis(drawn_values(lines)))
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=EFFECTIVE_LR_TITLE if title else None, body=BODY)
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Counterfactuals, SweepStep, number
 from graddiag.analysis.values import Floats, Series, series
-from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, labels, safe
 
@@ -137,12 +137,12 @@ def _set_axes(
 ) -> None:  # fmt: skip
     losses = np.concatenate([_all_losses(each) for each in drawn])
     shown = losses[np.isfinite(losses)]
-    figure.update_yaxes(title_text="difference of loss", row=1, col=1)
-    figure.update_yaxes(title_text="loss, as logged", row=2, col=1, **(log_axis(shown) if log else {}))
+    set_yaxes(figure, title_text="difference of loss", row=1, col=1)
+    set_yaxes(figure, title_text="loss, as logged", row=2, col=1, **(log_axis(shown) if log else {}))
     index_axis(figure, "step", row=1, col=1)
     at = np.concatenate([_places(looked) for looked in chosen])
     at = at[np.isfinite(at) & (at > 0)]
-    figure.update_xaxes(title_text="threshold C, L2 over all parameters", row=2, col=1, **log_axis(at))
+    set_xaxes(figure, title_text="threshold C, L2 over all parameters", row=2, col=1, **log_axis(at))
 
 
 def _chosen(drawn: Sequence[Counterfactuals], step: int | None) -> list[SweepStep]:

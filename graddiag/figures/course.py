@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import TrainingCourse
 from graddiag.figures.curves import add_lines, drawn_values, value_axis
-from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.lines import PanelPosition
 from graddiag.figures.theme import PALETTES, Theme
@@ -54,7 +54,7 @@ def _add_losses(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme
     found, log = [(each.source, each.loss.steps, each.loss.loss) for each in drawn], lines.log(usual=False)
     add_lines(figure, found, theme, log=log, place=PanelPosition(1), options=lines)
     axis = value_axis([line for _, _, line in found], log=log) if log else {}
-    figure.update_yaxes(title_text="loss", row=1, col=1, **axis)
+    set_yaxes(figure, title_text="loss", row=1, col=1, **axis)
     for chance in sorted({each.loss.chance for each in drawn if each.loss.chance is not None}):
         _add_level(figure, chance, "chance", theme, row=1)
 
@@ -64,7 +64,7 @@ def _add_norms(figure: go.Figure, drawn: Sequence[TrainingCourse], theme: Theme,
     add_lines(figure, found, theme, log=log, place=PanelPosition(row), options=lines)
     values = drawn_values([line for _, _, line in found])
     axis = value_axis([line for _, _, line in found], log=log)
-    figure.update_yaxes(title_text="gradient norm", row=row, col=1, **axis)
+    set_yaxes(figure, title_text="gradient norm", row=row, col=1, **axis)
     for threshold in sorted({each.norms.threshold for each in drawn if each.norms.threshold is not None}):
         _add_level(figure, threshold, f"threshold {threshold:g}", theme, row=row)
     steps = np.unique(np.concatenate([lines.x(each.source, each.event_steps)[0] for each in drawn]))

@@ -8,7 +8,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Curves, NormHistory, Profile, Series, Source
-from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, linear_axis, log_axis, panels
+from graddiag.figures.frame import (
+    BODY,
+    PANEL,
+    apply_layout,
+    empty_figure,
+    index_axis,
+    linear_axis,
+    log_axis,
+    panels,
+    set_yaxes,
+)
 from graddiag.figures.line_options import AS_USUAL, FAINT, LineOptions
 from graddiag.figures.lines import PanelPosition, add_line, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
@@ -43,7 +53,7 @@ def curves(
         add_lines(figure, found, theme, log=log, place=PanelPosition(row), options=lines)
         title_text = safe(_what(found[0][2], alone=len(names) == 1))
         axis = value_axis([line for _, _, line in found], log=log)
-        figure.update_yaxes(title_text=title_text, row=row, col=1, **axis)
+        set_yaxes(figure, title_text=title_text, row=row, col=1, **axis)
     lines.x_axis(figure, row=len(names))
     return apply_layout(figure, theme, title=safe(", ".join(titles.values())) if title else None, **size_of(len(names)))
 
@@ -74,7 +84,7 @@ def norms(
     for threshold in sorted({each.threshold for each in drawn if each.threshold is not None}):
         _add_threshold(figure, drawn, threshold, theme, len(heads), lines)
     axis = value_axis([line for each in drawn for line in (each.before, each.after)], log=log)
-    figure.update_yaxes(title_text="L2 norm", **axis)
+    set_yaxes(figure, title_text="L2 norm", **axis)
     lines.x_axis(figure, row=len(heads))
     return apply_layout(figure, theme, title=NORMS_TITLE if title else None, **{**size_of(len(heads)), "heads": True})
 
@@ -95,7 +105,7 @@ def clip_coefficient(
     figure, log = panels(1, 1), lines.log(usual=True)
     found = [(each.source, each.steps, each.coefficient) for each in drawn]
     add_lines(figure, found, theme, log=log, place=PanelPosition(), options=lines)
-    figure.update_yaxes(title_text="coefficient", **value_axis([line for _, _, line in found], log=log))
+    set_yaxes(figure, title_text="coefficient", **value_axis([line for _, _, line in found], log=log))
     lines.x_axis(figure)
     return apply_layout(figure, theme, title=COEFFICIENT_TITLE if title else None, **size_of(1))
 
@@ -121,7 +131,7 @@ def profile(results: Profile | Sequence[Profile], *, theme: Theme = "light", tit
         log = not chosen[0][2].signed
         add_lines(figure, chosen, theme, log=log, place=PanelPosition(row))
         axis = log_axis(drawn_values([line for _, _, line in chosen])) if log else {}
-        figure.update_yaxes(title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
+        set_yaxes(figure, title_text=_short(chosen[0][2].unit) or chosen[0][2].title, row=row, col=1, **axis)
     index_axis(figure, "timestep", row=len(names), col=1)
     heading = f"{PROFILE_TITLE}: {', '.join(titles.values())}"
     return apply_layout(figure, theme, title=heading if title else None, **size_of(len(names)))
@@ -165,7 +175,7 @@ def add_log_panels(
     """A panel a row, from the top: its lines on a log axis, and what its x axis counts."""
     for row, (lines, axis) in enumerate(rows, start=1):
         add_lines(figure, lines, theme, log=True, place=PanelPosition(row))
-        figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
+        set_yaxes(figure, row=row, col=1, **log_axis(drawn_values([line for _, _, line in lines])))
         index_axis(figure, axis, row=row, col=1)
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from graddiag.analysis import DeadUnits
-from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import MOST_POINTS
 from graddiag.figures.theme import PALETTES, Theme, safe
 
@@ -46,8 +46,8 @@ def dead_units(results: DeadUnits | Sequence[DeadUnits], *, theme: Theme = "ligh
             )
         )
     most = max(each.units for each in drawn)
-    figure.update_xaxes(title_text="unit", range=[-1, most])
-    figure.update_yaxes(tickvals=list(range(len(drawn))), ticktext=labels, range=[len(drawn) - 0.5, -0.5])
+    set_xaxes(figure, title_text="unit", range=[-1, most])
+    set_yaxes(figure, tickvals=list(range(len(drawn))), ticktext=labels, range=[len(drawn) - 0.5, -0.5])
     return apply_layout(figure, theme, title=DEAD_UNITS_TITLE if title else None, body=_AXIS + _ROW * len(drawn))
 
 

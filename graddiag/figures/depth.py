@@ -5,7 +5,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Depth
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import add_line, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, safe
 
@@ -28,6 +28,6 @@ def depth(result: Depth, *, theme: Theme = "light", title: bool = True) -> go.Fi
     names = [safe(each.selection.label) for each in drawn]
     add_nonfinite_markers(figure, [(each.steps, each.norm) for each in drawn], theme, log=True, names=names)
     values = [float(value) for each in drawn for value in each.norm.values if value > 0]
-    figure.update_yaxes(title_text="‖dL/dh‖ over timesteps, L2, before clipping", **log_axis(values))
+    set_yaxes(figure, title_text="‖dL/dh‖ over timesteps, L2, before clipping", **log_axis(values))
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=DEPTH_TITLE if title else None, body=BODY)

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import DirectionChange
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.lines import MOST_POINTS, add_nonfinite_markers, as_float32, decimated
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -44,7 +44,7 @@ def direction(
     add_nonfinite_markers(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     low = min((float(np.nanmin(each.cosine.values)) for each in drawn if each.cosine.measured), default=0.0)
-    figure.update_yaxes(title_text="cosine, after with before", range=[min(low, 0.95) - 0.03, 1.03])
+    set_yaxes(figure, title_text="cosine, after with before", range=[min(low, 0.95) - 0.03, 1.03])
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=DIRECTION_TITLE if title else None, body=BODY)
 

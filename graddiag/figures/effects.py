@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Comparison, Effect, number
 from graddiag.analysis.comparison.effects import SUCCESS
 from graddiag.analysis.words import plural
-from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels, set_xaxes, set_yaxes
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 EFFECTS_TITLE: Final = "Effects, pair by pair"
@@ -44,11 +44,11 @@ def effects(comparison: Comparison, *, theme: Theme = "light", title: bool = Tru
         limits = _range(found)
         for height, effect in enumerate(found):
             _add(figure, effect, styles[effect.arm], -height, row, limits)
-        figure.update_xaxes(range=limits, row=row, col=1)
+        set_xaxes(figure, range=limits, row=row, col=1)
         figure.add_vline(x=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     apply_layout(figure, theme, title=EFFECTS_TITLE if title else None, body=_ROW * len(metrics), heads=True)
-    figure.update_yaxes(visible=False)
-    figure.update_xaxes(nticks=6)
+    set_yaxes(figure, visible=False)
+    set_xaxes(figure, nticks=6)
     return _titles_left(figure)
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Events
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
 EVENTS_TITLE: Final = "Events"
@@ -45,5 +45,5 @@ def events(results: Events | Sequence[Events], *, theme: Theme = "light", title:
     spans = [end for each in drawn for end in each.span]
     margin = 0.02 * max(1, max(spans) - min(spans))
     index_axis(figure, "step", range=[min(spans) - margin, max(spans) + margin])
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(each) for each in reversed(titles)])
+    set_yaxes(figure, type="category", categoryorder="array", categoryarray=[safe(each) for each in reversed(titles)])
     return apply_layout(figure, theme, title=EVENTS_TITLE if title else None, body=_ROW * len(titles) + _AXIS)

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.comparison.experiment import Member, Rate
 from graddiag.analysis.values import Floats
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -48,9 +48,9 @@ def _by_length(result: Experiment, theme: Theme) -> go.Figure:
         shares, bars = _shares(found)
         figure.add_trace(_points(found, styles[arm], x=across, y=shares, error_y=bars))
     ticks = list(range(len(result.lengths)))
-    figure.update_xaxes(title_text=_LENGTH, tickvals=ticks, ticktext=_lengths(result.lengths))
-    figure.update_xaxes(range=[-0.5, len(ticks) - 0.5])
-    figure.update_yaxes(title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
+    set_xaxes(figure, title_text=_LENGTH, tickvals=ticks, ticktext=_lengths(result.lengths))
+    set_xaxes(figure, range=[-0.5, len(ticks) - 0.5])
+    set_yaxes(figure, title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
     return figure
 
 
@@ -61,8 +61,8 @@ def _by_arm(result: Experiment, theme: Theme) -> go.Figure:
         shares, bars = _shares(found)
         figure.add_trace(_points(found, styles[arm], x=shares, y=[place] * len(found), error_x=bars))
     names = ["<br>".join(safe(line) for line in textwrap.wrap(arm, _NAME)) for arm in result.arms]
-    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
-    figure.update_xaxes(title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
+    set_yaxes(figure, tickvals=list(range(len(names))), ticktext=names, range=[len(names) - 0.5, -0.5])
+    set_xaxes(figure, title_text=_SHARE, range=[-0.04, 1.04], tickformat=".0%")
     return figure
 
 
@@ -110,8 +110,8 @@ def multiples(result: Experiment, *, theme: Theme = "light", title: bool = True)
     index_axis(figure, "step", row=rows)
     limits, largest = _range(drawn, result.goal.below), max((_largest(each) for each in drawn), default=0.0)
     cut = f", cut at {number(limits[1])}" if largest > limits[1] else ""
-    figure.update_yaxes(title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)
-    figure.update_yaxes(range=limits)
+    set_yaxes(figure, title_text=f"{safe(scalar_title(result.goal.name).lower())}{cut}", col=1)
+    set_yaxes(figure, range=limits)
     apply_layout(figure, theme, title=safe(name) if title else None, body=_PANEL * rows + 40, heads=True, legend=False)
     place = {"x": 1, "xref": "x domain", "xanchor": "right", "y": result.goal.below, "yanchor": "bottom"}
     figure.add_annotation(text=f"goal {number(result.goal.below)}", showarrow=False, font_color=line["color"], **place)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.flow.exponents import UNIT, LyapunovHistory
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.lines import (
     MOST_POINTS,
     PanelPosition,
@@ -50,7 +50,7 @@ def lyapunov_history(
         add_entry(figure, "further exponents", line=thin, opacity=_FAINT)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
     index_axis(figure, "step")
-    figure.update_yaxes(title_text=f"exponent, {UNIT}")
+    set_yaxes(figure, title_text=f"exponent, {UNIT}")
     return apply_layout(figure, theme, title=name, body=BODY)
 
 

@@ -1,13 +1,15 @@
 """The frame around every figure: axes, legend, margins, title, and what is shown when there is nothing to draw."""
 
 import html
+import json
 import math
 import textwrap
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
 from typing import Any, Final, Literal
 
 import plotly.graph_objects as go
+from plotly.basedatatypes import BasePlotlyType
 from plotly.subplots import make_subplots
 
 from graddiag.analysis import number
@@ -27,7 +29,47 @@ _CONSTANT: Final = 1e-4  # numbers that differ by less, in decades or of their s
 
 def panels(rows: int, columns: int, titles: Sequence[str] = (), **shared: Any) -> go.Figure:
     """A figure of ``rows`` x ``columns`` panels; ``shared`` goes to plotly's make_subplots."""
-    return make_subplots(rows=rows, cols=columns, subplot_titles=[safe(title) for title in titles] or None, **shared)
+    heads = [safe(title) for title in titles] or None
+    layout, grid = _grid(json.dumps({"rows": rows, "cols": columns, "subplot_titles": heads, **shared}))
+    figure = go.Figure(layout=layout)
+    figure._grid_ref, figure._grid_str = grid
+    return figure
+
+
+@lru_cache(maxsize=256)
+def _grid(settings: str) -> tuple[dict[str, Any], tuple[Any, str]]:
+    """The layout that make_subplots makes, and what it keeps of its panels; making it anew takes ten times as long."""
+    figure = make_subplots(**json.loads(settings))
+    layout = figure.layout.to_plotly_json()
+    return {name: value for name, value in layout.items() if name != "template"}, (figure._grid_ref, figure._grid_str)
+
+
+def set_layout(figure: go.Figure, **values: Any) -> go.Figure:
+    """``figure`` with ``values`` in its layout, as ``update_layout`` does it, in a tenth of the time."""
+    _assign(figure.layout, values)
+    return figure
+
+
+def set_xaxes(figure: go.Figure, *, row: int | None = None, col: int | None = None, **values: Any) -> None:
+    """Gives all x axes, or those of a row or column, ``values``, as ``update_xaxes`` does it, in less time."""
+    for axis in figure.select_xaxes(row=row, col=col):
+        _assign(axis, values)
+
+
+def set_yaxes(figure: go.Figure, *, row: int | None = None, col: int | None = None, **values: Any) -> None:
+    """Gives all y axes, or those of a row or column, ``values``, as ``update_yaxes`` does it, in less time."""
+    for axis in figure.select_yaxes(row=row, col=col):
+        _assign(axis, values)
+
+
+def _assign(part: BasePlotlyType, values: Mapping[str, Any]) -> None:
+    """Each of ``values``, and of the mappings in it each value, leaving the rest of ``part`` as it is."""
+    for name, value in values.items():
+        present = part[name] if isinstance(value, Mapping) and name in part else None
+        if isinstance(present, BasePlotlyType) and present.to_plotly_json():
+            _assign(present, value)
+        else:
+            part[name] = value
 
 
 def apply_layout(
@@ -39,7 +81,8 @@ def apply_layout(
     above = _TITLE if title else 0
     top = above + (_LEGEND + _ROW * (_rows_when_narrow(figure) - 1) if legend else 0) + (_HEAD if heads else 8)
     figure.layout.template = _template(theme)
-    figure.update_layout(
+    set_layout(
+        figure,
         height=body + top,
         margin={"l": 8, "r": 8, "t": top, "b": 8},
         showlegend=legend,
@@ -65,10 +108,11 @@ def index_axis(
 ) -> None:
     """Gives axes of steps or timesteps their title, and the role of each in the figure's metadata (``axis_roles``);
     ``more`` goes to plotly. Without ``row`` and ``col`` to all of the letter."""
-    update = figure.update_xaxes if letter == "x" else figure.update_yaxes
     select = figure.select_xaxes if letter == "x" else figure.select_yaxes
-    update(title_text=role, row=row, col=col, **more)
-    roles = {axis.plotly_name: role for axis in select(row=row, col=col)}
+    axes = list(select(row=row, col=col))
+    for axis in axes:
+        _assign(axis, {"title_text": role, **more})
+    roles = {axis.plotly_name: role for axis in axes}
     figure.layout.meta = {**(figure.layout.meta or {}), AXIS_ROLES: axis_roles(figure) | roles}
 
 
@@ -114,8 +158,8 @@ def _title(text: str) -> dict[str, Any]:
 def empty_figure(sentence: str, theme: Theme, *, title: str | None) -> go.Figure:
     """A figure that says why there is nothing to see, and has the sentence in its metadata (``why_empty``)."""
     figure = apply_layout(go.Figure(), theme, title=title, body=_NOTHING, legend=False)
-    figure.update_xaxes(visible=False)
-    figure.update_yaxes(visible=False)
+    set_xaxes(figure, visible=False)
+    set_yaxes(figure, visible=False)
     figure.add_annotation(
         text="<br>".join(_broken(safe(sentence))), showarrow=False, x=0.5, y=0.5, xref="paper", yref="paper"
     )

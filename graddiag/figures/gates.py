@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import GateHistory, GateProfile, GateSeries, Series, Source
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_line, add_nonfinite_markers, as_float32, decimated
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
@@ -58,8 +58,8 @@ def _figure(drawn: Sequence[Drawn], name: str, axis: str, why: str, theme: Theme
         add_nonfinite_markers(figure, means, theme, log=False, place=PanelPosition(row, 1))
     saturation = _saturation_axis(drawn)
     for row in range(1, len(titles) + 1):
-        figure.update_yaxes(title_text="mean activation", row=row, col=1)
-        figure.update_yaxes(title_text="share, ↓ low ↑ high", row=row, col=2, **saturation)
+        set_yaxes(figure, title_text="mean activation", row=row, col=1)
+        set_yaxes(figure, title_text="share, ↓ low ↑ high", row=row, col=2, **saturation)
     for column in (1, 2):
         index_axis(figure, axis, row=len(titles), col=column)
     return apply_layout(figure, theme, title=name if title else None, body=_PANEL * len(titles) + 20, heads=True)

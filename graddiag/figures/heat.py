@@ -10,7 +10,16 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import CellState, Heat, number
 from graddiag.analysis.values import Ints
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, log_ticks, panels
+from graddiag.figures.frame import (
+    apply_layout,
+    empty_figure,
+    index_axis,
+    log_ticks,
+    panels,
+    set_layout,
+    set_xaxes,
+    set_yaxes,
+)
 from graddiag.figures.heat_scale import HeatScale, Limits, limits_of_scale, outside_marks, robust_limits
 from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 
@@ -67,7 +76,7 @@ def heatmap(
         row, column = index // columns + 1, index % columns + 1
         axis = f"coloraxis{index + 1}" if own and index else "coloraxis"
         colors = _color_axis([heat] if own else drawn, robust_limits([heat]) if own else limits, palette)
-        figure.update_layout({axis: colors})
+        set_layout(figure, **{axis: colors})
         for trace in (*_traces(heat, palette, axis), *outside_marks(heat, colors, palette)):
             figure.add_trace(trace, row=row, col=column)
         if heat.missing is not None:
@@ -82,8 +91,8 @@ def heatmap(
     apply_layout(
         figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend
     )
-    figure.update_xaxes(range=edges([heat.steps for heat in drawn]))
-    figure.update_yaxes(range=edges([heat.timesteps for heat in drawn]))
+    set_xaxes(figure, range=edges([heat.steps for heat in drawn]))
+    set_yaxes(figure, range=edges([heat.timesteps for heat in drawn]))
     return _labelled(figure, rows, columns)
 
 
@@ -110,7 +119,7 @@ def _one_bar(figure: go.Figure, heat: Heat) -> None:
     figure.for_each_coloraxis(lambda axis: axis.update(showscale=False))
     first = figure.layout.coloraxis
     ends = {"tickvals": [first.cmin, first.cmax], "ticktext": ["lowest", "highest of each panel"]}
-    figure.update_layout(coloraxis={"showscale": True, "colorbar": {**color_bar(_bar_title(heat)), **ends}})
+    set_layout(figure, coloraxis={"showscale": True, "colorbar": {**color_bar(_bar_title(heat)), **ends}})
 
 
 def _show_in_legend(figure: go.Figure) -> None:
@@ -234,11 +243,11 @@ def _bar_title(heat: Heat) -> str:
 
 
 def _labelled(figure: go.Figure, rows: int, columns: int) -> go.Figure:
-    figure.update_xaxes(showgrid=False)
-    figure.update_yaxes(showgrid=False)
+    set_xaxes(figure, showgrid=False)
+    set_yaxes(figure, showgrid=False)
     for column in range(1, columns + 1):
         index_axis(figure, "step", row=rows, col=column)
     for row in range(1, rows + 1):
         index_axis(figure, "timestep", "y", row=row, col=1)
-    figure.update_layout(margin_b=BAR)
+    set_layout(figure, margin_b=BAR)
     return figure

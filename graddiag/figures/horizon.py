@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LayerReaches, Reach, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import MOST_POINTS, PanelPosition, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -41,7 +41,7 @@ def horizon(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: 
         _add_endless(figure, each, style, max(bounds))
     for distance, words in distances:
         _add_level(figure, drawn, distance, words, far.get(distance, ""), theme)
-    figure.update_yaxes(title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
+    set_yaxes(figure, title_text="timesteps", **{**_range(bounds), **log_axis(bounds)} if far else log_axis(bounds))
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=HORIZON_TITLE if title else None, body=BODY)
 
@@ -60,8 +60,8 @@ def layers(results: LayerReaches | Sequence[LayerReaches], *, theme: Theme = "li
         _add_layers(figure, each, style, rows, (place - (len(drawn) - 1) / 2) * _SPREAD / len(drawn))
     gains = [float(end) for each in drawn for one in each.layers for end in _gain_ends(one)]
     figure.add_vline(x=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=1, col=1)
-    figure.update_xaxes(title_text="mean transport gain<br>95% interval over steps", **log_axis([*gains, 1.0]))
-    figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5])
+    set_xaxes(figure, title_text="mean transport gain<br>95% interval over steps", **log_axis([*gains, 1.0]))
+    set_yaxes(figure, tickvals=list(range(len(rows))), ticktext=rows, range=[len(rows) - 0.5, -0.5])
     return apply_layout(figure, theme, title=LAYERS_TITLE if title else None, body=60 + _ROW * len(rows))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import plotly.graph_objects as go
 
-from graddiag.figures.frame import apply_layout
+from graddiag.figures.frame import apply_layout, set_xaxes, set_yaxes
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Palette, Theme
 from graddiag.lessons.values import Clipped, Descent, Region, Surface, written
@@ -40,8 +40,8 @@ def cliff(
     w, b = descents[0].points[0] if descents else (None, None)
     mark = {"symbol": "circle", "size": 10, "color": "#ffffff", "line": {"width": 2, "color": "#111111"}}
     figure.add_trace(go.Scatter(x=[w], y=[b], mode="markers", marker=mark, name="start", hoverinfo="name+x+y"))
-    figure.update_xaxes(title_text="w, recurrent weight", range=[surface.w[0], surface.w[-1]], showgrid=False)
-    figure.update_yaxes(title_text="b, bias", range=[surface.b[0], surface.b[-1]], showgrid=False)
+    set_xaxes(figure, title_text="w, recurrent weight", range=[surface.w[0], surface.w[-1]], showgrid=False)
+    set_yaxes(figure, title_text="b, bias", range=[surface.b[0], surface.b[-1]], showgrid=False)
     figure.update_legends(itemsizing="trace", traceorder="reversed")
     return apply_layout(figure, theme, title=None, body=_SURFACE)
 
@@ -59,8 +59,8 @@ def arrow(result: Clipped, *, extent: float, theme: Theme = "light") -> go.Figur
     _point(figure, result.before, "before", palette.muted, 1.2)
     _point(figure, result.after, "after", palette.arms[1], 2.6)
     axis: dict[str, Any] = {"range": [-extent, extent], "zeroline": True, "zerolinecolor": palette.grid}
-    figure.update_xaxes(title_text="first entry", **axis)
-    figure.update_yaxes(title_text="second entry", scaleanchor="x", **axis)
+    set_xaxes(figure, title_text="first entry", **axis)
+    set_yaxes(figure, title_text="second entry", scaleanchor="x", **axis)
     return apply_layout(figure, theme, title=None, body=_ARROW, legend=False)
 
 

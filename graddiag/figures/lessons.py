@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Series
-from graddiag.figures.frame import BODY, PANEL, apply_layout, log_axis, panels
+from graddiag.figures.frame import BODY, PANEL, apply_layout, log_axis, panels, set_layout, set_xaxes, set_yaxes
 from graddiag.figures.lines import Ints, PanelPosition, add_line, add_nonfinite_markers, as_float32, positive
 from graddiag.figures.theme import PALETTES, Style, Theme
 from graddiag.lessons.values import Decay, Escape, Kept, Powers, Section, Slopes
@@ -42,7 +42,7 @@ def decay(result: Decay, *, theme: Theme = "light") -> go.Figure:
     norms = _Panel((result.norms, result.theory, result.bound), styles, _SHARE)
     slope = _Panel((result.slope,), styles[:1], "mean φ'(a)", log=False, named=False)
     figure = _drawn(result.timesteps, (norms, slope), theme, _TIMESTEP)
-    figure.update_yaxes(range=[-0.02, 1.05], row=2)
+    set_yaxes(figure, range=[-0.02, 1.05], row=2)
     return figure
 
 
@@ -56,7 +56,7 @@ def powers(result: Powers, *, theme: Theme = "light") -> go.Figure:
     bound = Style(muted, _DOTTED)
     add_line(figure, result.k, result.bound.values, bound, result.bound.title, hovertemplate="%{x}: %{y:.4g}")
     ends = np.log10([min(line.values.min() for line in found), max(line.values.max() for line in found)])
-    figure.update_yaxes(range=[ends[0] - _BELOW, ends[1] + _ABOVE])
+    set_yaxes(figure, range=[ends[0] - _BELOW, ends[1] + _ABOVE])
     figure.add_hline(y=1, line={"color": muted, "width": 1}, layer="below")
     return apply_layout(figure, theme, title=None, body=BODY)
 
@@ -75,7 +75,7 @@ def kept(result: Kept, *, theme: Theme = "light") -> go.Figure:
     figure.update_traces(line_width=2.2, selector=1)
     circles = {"symbol": "circle-open", "size": 10, "color": text, "maxdisplayed": _MOST_SIGNS}
     figure.update_traces(mode="markers", marker=circles, cliponaxis=False, selector={"name": result.theory.title})
-    figure.update_xaxes(range=[-0.5, len(result.timesteps) - 0.5])
+    set_xaxes(figure, range=[-0.5, len(result.timesteps) - 0.5])
     return figure
 
 
@@ -98,8 +98,8 @@ def slopes(result: Slopes, *, theme: Theme = "light") -> go.Figure:
         figure.add_trace(
             go.Scatter(x=[result.chosen.z], y=[at], mode="markers", marker=mark, name=name, showlegend=False)
         )
-    figure.update_xaxes(title_text="z, what goes into the sigmoid")
-    figure.update_yaxes(title_text="dC/dz")
+    set_xaxes(figure, title_text="z, what goes into the sigmoid")
+    set_yaxes(figure, title_text="dC/dz")
     return apply_layout(figure, theme, title=None, body=BODY)
 
 
@@ -108,7 +108,7 @@ def escape(result: Escape, *, theme: Theme = "light") -> go.Figure:
     lines = tuple(result.p[name] for name in _NAMED)
     panel = _Panel(lines, _two(theme), "p; the target is 1", log=False)
     figure = _drawn(result.steps, (panel,), theme, "step")
-    figure.update_yaxes(range=[-0.02, 1.02])
+    set_yaxes(figure, range=[-0.02, 1.02])
     return figure
 
 
@@ -123,10 +123,10 @@ def _drawn(x: np.ndarray, several: Sequence[_Panel], theme: Theme, title: str) -
     figure = panels(len(several), 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
     for row, panel in enumerate(several, start=1):
         _add_panel(figure, x, panel, theme, PanelPosition(row))
-    figure.update_xaxes(title_text=title, row=len(several))
+    set_xaxes(figure, title_text=title, row=len(several))
     legend = any(panel.named and len(panel.lines) > 1 for panel in several)
     apply_layout(figure, theme, title=None, body=BODY + PANEL * (len(several) - 1), legend=legend)
-    return figure.update_layout(margin_r=_RIGHT)
+    return set_layout(figure, margin_r=_RIGHT)
 
 
 def _add_panel(figure: go.Figure, x: np.ndarray, panel: _Panel, theme: Theme, place: PanelPosition) -> None:
@@ -137,7 +137,7 @@ def _add_panel(figure: go.Figure, x: np.ndarray, panel: _Panel, theme: Theme, pl
     add_nonfinite_markers(figure, [(_as_places(x), line) for line in panel.lines], theme, log=panel.log, place=place)
     found = np.concatenate([line.values[line.values > 0] for line in panel.lines])
     axis = log_axis([found.min(), found.max()]) if panel.log and len(found) else {}
-    figure.update_yaxes(title_text=panel.title, row=place.row, **axis)
+    set_yaxes(figure, title_text=panel.title, row=place.row, **axis)
 
 
 def _as_places(x: np.ndarray) -> Ints:

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Curves, Source
 from graddiag.analysis.values import Floats, Ints
-from graddiag.figures.frame import index_axis
+from graddiag.figures.frame import index_axis, set_xaxes
 
 Along = Literal["step", "time"]
 AxisScale = Literal["usual", "linear", "log"]
@@ -80,7 +80,7 @@ class LineOptions:
         if not self.times:
             index_axis(figure, schema.STEP, row=row, col=None if row is None else 1)
             return
-        figure.update_xaxes(title_text=f"{self._unit[1]} since the run began", row=row, col=None if row is None else 1)
+        set_xaxes(figure, title_text=f"{self._unit[1]} since the run began", row=row, col=None if row is None else 1)
 
     @property
     def _unit(self) -> tuple[float, str]:

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
 from graddiag.figures.curves import LOSS_TITLE, add_lines, value_axis
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.lines import MOST_POINTS, PanelPosition, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
@@ -43,7 +43,7 @@ def loss(
         line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
         figure.add_hline(y=chance, line=line, annotation_text="guessing", annotation_position="bottom right")
     axis = value_axis([each.loss for each in drawn], log=log) if log else {}
-    figure.update_yaxes(title_text="loss, as logged", **axis)
+    set_yaxes(figure, title_text="loss, as logged", **axis)
     lines.x_axis(figure)
     return apply_layout(figure, theme, title=LOSS_TITLE if title else None, body=BODY)
 

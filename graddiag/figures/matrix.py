@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, CreditMatrix
 from graddiag.analysis.timesteps.snapshots import UnitHeat
-from graddiag.figures.frame import apply_layout, log_ticks, panels
+from graddiag.figures.frame import apply_layout, log_ticks, panels, set_layout, set_xaxes, set_yaxes
 from graddiag.figures.heat import BAR, PANEL, color_bar, log10, special_states
 from graddiag.figures.heat_scale import Limits
 from graddiag.figures.theme import PALETTES, Palette, Theme
@@ -51,12 +51,12 @@ def draw(cells: Cells, theme: Theme, title: str | None) -> go.Figure:
         figure.add_trace(go.Heatmap(z=flat, colorscale=flat_scale, showscale=False, hovertemplate=hint, **at))
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
-    figure.update_layout(coloraxis=_color_axis(cells, palette))
+    set_layout(figure, coloraxis=_color_axis(cells, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
     apply_layout(figure, theme, title=title, body=PANEL + BAR, legend=legend)
-    figure.update_xaxes(showgrid=False, title_text=cells.x[0])
-    figure.update_yaxes(showgrid=False, title_text=cells.y[0])
-    return figure.update_layout(margin_b=BAR)
+    set_xaxes(figure, showgrid=False, title_text=cells.x[0])
+    set_yaxes(figure, showgrid=False, title_text=cells.y[0])
+    return set_layout(figure, margin_b=BAR)
 
 
 def limits_of(results: Sequence[UnitHeat | CreditMatrix]) -> Limits | None:

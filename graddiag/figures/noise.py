@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import GradientNoise
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_nonfinite_markers, as_float32
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -34,7 +34,7 @@ def noise(results: GradientNoise | Sequence[GradientNoise], *, theme: Theme = "l
     names = [safe(each.source.label) for each in drawn]
     add_nonfinite_markers(figure, [(each.steps, each.cosine) for each in drawn], theme, log=False, names=names)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
-    figure.update_yaxes(title_text="cosine with the step before")
+    set_yaxes(figure, title_text="cosine with the step before")
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=NOISE_TITLE if title else None, body=BODY)
 

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Numerics
-from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import as_float32
 from graddiag.figures.theme import Style, Theme, arm_styles, safe
 
@@ -33,8 +33,8 @@ def numerics(results: Numerics | Sequence[Numerics], *, theme: Theme = "light", 
     for place, (each, style) in enumerate(zip(drawn, styles, strict=True), start=1):
         size = _SMALLEST + _RING * min(len(drawn) - place, _RINGS)
         _add(figure, each, rows, style, size, alone=len(drawn) == 1)
-    figure.update_xaxes(title_text="share of entries that are 0", range=[-0.03, 1.03], tickformat=".0%")
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=[safe(row) for row in rows])
+    set_xaxes(figure, title_text="share of entries that are 0", range=[-0.03, 1.03], tickformat=".0%")
+    set_yaxes(figure, type="category", categoryorder="array", categoryarray=[safe(row) for row in rows])
     return apply_layout(figure, theme, title=name, body=_AXIS + _ROW * len(rows))
 
 

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Omega
 from graddiag.figures.curves import add_log_panels
-from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.theme import Theme
 
 OMEGA_TITLE: Final = "Omega, the vanishing-gradient regularizer"
@@ -25,7 +25,7 @@ def omega(results: Omega | Sequence[Omega], *, theme: Theme = "light", title: bo
     by_step = [(each.source, each.steps, each.per_timestep) for each in drawn]
     by_timestep = [(each.source, each.timesteps, each.by_timestep) for each in drawn]
     add_log_panels(figure, [(by_step, "step"), (by_timestep, "timestep")], theme)
-    figure.update_yaxes(title_text="Ω per timestep")
+    set_yaxes(figure, title_text="Ω per timestep")
     return apply_layout(figure, theme, title=name if title else None, body=2 * PANEL + 40, heads=True)
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Experiment, number, scalar_title
 from graddiag.analysis.comparison.experiment import Member
 from graddiag.figures.experiment import member_styles
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels, set_xaxes, set_yaxes
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Style, Theme, safe
 
 PARALLEL_TITLE: Final = "Every run across its settings"
@@ -46,8 +46,8 @@ def parallel(result: Experiment, *, theme: Theme = "light", title: bool = True) 
         words = f"{axis.head} (log)" if axis.log else axis.head
         head = "<br>".join(_wrapped(words, max(_SHORTEST, _LETTERS // len(axes))))
         figure.add_annotation(x=place, y=1.12, text=head, showarrow=False, yanchor="bottom")
-    figure.update_xaxes(range=[-0.45, len(axes) - 0.55], visible=False)
-    figure.update_yaxes(range=[-0.18, 1.42], visible=False)
+    set_xaxes(figure, range=[-0.45, len(axes) - 0.55], visible=False)
+    set_yaxes(figure, range=[-0.18, 1.42], visible=False)
     apply_layout(figure, theme, title=PARALLEL_TITLE if title else None, body=BODY + 80)
     figure.update_annotations(font={"size": FONT_SIZE - 2})  # many of them have to stand side by side on a phone
     return figure

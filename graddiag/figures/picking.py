@@ -6,6 +6,7 @@ from typing import Any, Final
 import numpy as np
 import plotly.graph_objects as go
 
+from graddiag.figures.frame import set_layout, set_xaxes, set_yaxes
 from graddiag.figures.theme import FONT_SIZE, PALETTES, Theme
 
 PICKED: Final = "steps"  # the name of the marks
@@ -42,10 +43,10 @@ def pickable(
         if step is not None and len(kept) > 1 and steps[0] <= step <= steps[-1]:
             mark_step(figure, step, x or "x", y or "y", theme)
     if boxes:
-        return figure.update_layout(dragmode="select", selectdirection="any")
-    figure.update_xaxes(fixedrange=True)
-    figure.update_yaxes(fixedrange=True)
-    return figure.update_layout(dragmode="pan", hovermode="x")
+        return set_layout(figure, dragmode="select", selectdirection="any")
+    set_xaxes(figure, fixedrange=True)
+    set_yaxes(figure, fixedrange=True)
+    return set_layout(figure, dragmode="pan", hovermode="x")
 
 
 def mark_step(figure: go.Figure, step: int, x: str, y: str, theme: Theme = "light") -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellState, HeatRatio, signal_title
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels, set_layout
 from graddiag.figures.heat import BAR, PANEL, around_one, color_bar, edges
 from graddiag.figures.theme import PALETTES, Palette, Theme, safe
 
@@ -28,14 +28,14 @@ def heat_ratio(result: HeatRatio, *, theme: Theme = "light", title: bool = True)
         figure.add_trace(go.Heatmap(z=flat, colorscale=scale, showscale=False, hovertemplate=hint, **at))
         marker = {"symbol": "square", "size": 11, "color": color, "line": {"width": 1, "color": palette.muted}}
         figure.add_trace(go.Scatter(x=[None], y=[None], mode="markers", name=words, marker=marker))
-    figure.update_layout(coloraxis=_color_axis(result, palette))
+    set_layout(figure, coloraxis=_color_axis(result, palette))
     legend = any(trace.type == "scatter" for trace in figure.data)
     apply_layout(
         figure, theme, title=f"{RATIO_TITLE}: {safe(result.title)}" if title else None, body=PANEL + BAR, legend=legend
     )
     index_axis(figure, "step", showgrid=False, range=edges([result.steps]))
     index_axis(figure, "timestep", "y", showgrid=False, range=edges([result.timesteps]))
-    return figure.update_layout(margin_b=BAR)
+    return set_layout(figure, margin_b=BAR)
 
 
 def _kinds(result: HeatRatio, palette: Palette) -> list[tuple[CellState, str, str]]:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Reach
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_band, add_band_entry, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -32,7 +32,7 @@ def reach(results: Reach | Sequence[Reach], *, theme: Theme = "light", title: bo
         for each, line, style in zip(drawn, lines, styles, strict=True):
             add_named_line(figure, each.steps, positive(line), each.source, style, PanelPosition(row))
         title_text = ("gain per timestep", "ratio of norms")[row - 1]
-        figure.update_yaxes(title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
+        set_yaxes(figure, title_text=title_text, row=row, col=1, **log_axis(_ends(lines)))
         _add_one(figure, theme, row)
     index_axis(figure, "step", row=2, col=1)
     return apply_layout(figure, theme, title=REACH_TITLE if title else None, body=2 * PANEL, heads=True)
@@ -52,7 +52,7 @@ def transport(results: Reach | Sequence[Reach], *, theme: Theme = "light", title
         add_band_entry(figure, "10 to 90% of the steps", theme)
     _add_one(figure, theme, 1)
     bounds = [bound for each in drawn for bound in (each.gain_low, each.gain_high)]
-    figure.update_yaxes(title_text="gain per timestep", **log_axis(_ends(bounds)))
+    set_yaxes(figure, title_text="gain per timestep", **log_axis(_ends(bounds)))
     index_axis(figure, "timestep")
     return apply_layout(figure, theme, title=TRANSPORT_TITLE if title else None, body=BODY)
 

@@ -7,7 +7,18 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis.flow.spectra import Lyapunov, SpectrumHistory, WeightBlock, WeightSpectrum
-from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import (
+    BODY,
+    PANEL,
+    apply_layout,
+    empty_figure,
+    index_axis,
+    log_axis,
+    panels,
+    set_layout,
+    set_xaxes,
+    set_yaxes,
+)
 from graddiag.figures.lines import (
     MOST_POINTS,
     PanelPosition,
@@ -48,13 +59,13 @@ def spectrum(
     sizes = _add_blocks(figure, drawn, theme)
     for place, each in enumerate(exponents):
         _add_exponents(figure, each, _style(place, theme, "4px,4px"), PanelPosition(2))
-    figure.update_xaxes(title_text="real part", row=1, col=1)
-    figure.update_yaxes(title_text="imaginary part", scaleanchor="x", row=1, col=1)
-    figure.update_xaxes(title_text="index", row=1, col=2)
-    figure.update_yaxes(title_text="singular value", row=1, col=2, **log_axis(sizes))
+    set_xaxes(figure, title_text="real part", row=1, col=1)
+    set_yaxes(figure, title_text="imaginary part", scaleanchor="x", row=1, col=1)
+    set_xaxes(figure, title_text="index", row=1, col=2)
+    set_yaxes(figure, title_text="singular value", row=1, col=2, **log_axis(sizes))
     if exponents:
-        figure.update_xaxes(title_text="index", row=2, col=1)
-        figure.update_yaxes(title_text="nats per timestep", row=2, col=1)
+        set_xaxes(figure, title_text="index", row=2, col=1)
+        set_yaxes(figure, title_text="nats per timestep", row=2, col=1)
     apply_layout(figure, theme, title=name, body=BODY + 40 + (PANEL if exponents else 0), heads=True, legend=False)
     return _legend_below(figure)
 
@@ -83,8 +94,8 @@ def lyapunov(results: Lyapunov | Sequence[Lyapunov], *, theme: Theme = "light", 
     if any(len(each.windows) for each in drawn):
         add_entry(figure, "windows of the sequence", line={"color": PALETTES[theme].muted, "width": 1.6}, opacity=0.3)
     figure.add_hline(y=0, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"})
-    figure.update_xaxes(title_text="index")
-    figure.update_yaxes(title_text="nats per timestep")
+    set_xaxes(figure, title_text="index")
+    set_yaxes(figure, title_text="nats per timestep")
     return apply_layout(figure, theme, title=name, body=BODY)
 
 
@@ -101,13 +112,13 @@ def spectrum_history(
         return empty_figure(why, theme, title=name)
     figure = panels(2, 1, ("largest singular value", "spectral radius"), shared_xaxes=True, vertical_spacing=0.14)
     _add_weights(figure, drawn, theme)
-    figure.update_yaxes(title_text="largest of the gates")
+    set_yaxes(figure, title_text="largest of the gates")
     for row in (1, 2):
         figure.add_hline(y=1, line={"color": PALETTES[theme].muted, "width": 1, "dash": "dot"}, row=row, col=1)
     index_axis(figure, "step", row=2, col=1)
     steps = {int(step) for each in drawn for step in each.steps}
     if len(steps) == 1:
-        figure.update_xaxes(tickvals=list(steps))
+        set_xaxes(figure, tickvals=list(steps))
     return apply_layout(figure, theme, title=name, body=2 * PANEL, heads=True)
 
 
@@ -149,8 +160,12 @@ def _legend_below(figure: go.Figure) -> go.Figure:
     names = {trace.name for trace in figure.data if trace.showlegend is not False}
     room = 22 * (1 + len(names) // 4)
     legend = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "bgcolor": "rgba(0,0,0,0)"}
-    return figure.update_layout(
-        showlegend=True, legend=legend, height=figure.layout.height + room, margin_b=figure.layout.margin.b + room + 40
+    return set_layout(
+        figure,
+        showlegend=True,
+        legend=legend,
+        height=figure.layout.height + room,
+        margin_b=figure.layout.margin.b + room + 40,
     )
 
 

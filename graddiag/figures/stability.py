@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis.optimization.updates import EDGE, EdgeOfStability
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme
 
@@ -31,7 +31,8 @@ def stability(
     line = {"color": PALETTES[theme].threshold, "dash": "dot", "width": 1.2}
     figure.add_hline(y=EDGE, line=line)
     add_entry(figure, "edge: 2", line=line)
-    figure.update_yaxes(
+    set_yaxes(
+        figure,
         title_text="sharpness \N{MULTIPLICATION SIGN} lr",
         **log_axis([*drawn_values([one.product for one in drawn]), EDGE]),
     )

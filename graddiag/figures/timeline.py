@@ -7,7 +7,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import Diagnosis, Finding
-from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels
+from graddiag.figures.frame import apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
 TIMELINE_TITLE: Final = "Findings in order of time"
@@ -44,7 +44,7 @@ def timeline(results: Diagnosis | Sequence[Diagnosis], *, theme: Theme = "light"
     ends = [end for _, spans in drawn for span in spans for end in (span.first, span.last)]
     margin = 0.03 * max(1, max(ends) - min(ends))
     index_axis(figure, "step", range=[min(ends) - margin, max(ends) + margin])
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=rows[::-1])
+    set_yaxes(figure, type="category", categoryorder="array", categoryarray=rows[::-1])
     return apply_layout(figure, theme, title=TIMELINE_TITLE if title else None, body=_ROW * len(rows) + _AXIS)
 
 

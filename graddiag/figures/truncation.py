@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag import schema
 from graddiag.analysis import Profile, Truncation
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -41,7 +41,7 @@ def truncation(
             words = f"task looks back {found.distance:,}: beyond here"
             beyond = end + 1 if found.selection.reverse else -1
             _add_mark(figure, beyond, words, PALETTES[theme].muted, "dot")
-    figure.update_yaxes(title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
+    set_yaxes(figure, title_text="‖dL/dh‖, L2, before clipping", **log_axis(drawn_values([x[2] for x in drawn])))
     index_axis(figure, "timestep")
     return apply_layout(figure, theme, title=TRUNCATION_TITLE if title else None, body=BODY)
 

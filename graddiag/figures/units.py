@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import GateUnits, UnitSaturation
-from graddiag.figures.frame import apply_layout, empty_figure, panels
+from graddiag.figures.frame import apply_layout, empty_figure, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import MOST_POINTS, add_entry, as_float32
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
 
@@ -41,9 +41,9 @@ def gate_units(results: GateUnits | Sequence[GateUnits], *, theme: Theme = "ligh
             row, column = _place(index, columns)
             figure.add_shape(type="line", x0=0, y0=1, x1=1, y1=0, line=line, row=row, col=column)
         add_entry(figure, "always saturated", line=line)
-    axis = {"range": [-0.04 * end, 1.04 * end], "tickformat": ".0%"}
-    figure.update_xaxes(title_text="share left-saturated (low)", **axis)
-    figure.update_yaxes(title_text="share right-saturated (high)", **axis)
+    limits = [-0.04 * end, 1.04 * end]
+    set_xaxes(figure, title_text="share left-saturated (low)", range=limits, tickformat=".0%")
+    set_yaxes(figure, title_text="share right-saturated (high)", range=limits, tickformat=".0%")
     return apply_layout(figure, theme, title=GATE_UNITS_TITLE if title else None, body=rows * _PANEL, heads=True)
 
 

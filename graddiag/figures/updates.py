@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import RULE_OF_THUMB, Updates, number
 from graddiag.figures.curves import add_named_line
-from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe
 
@@ -31,7 +31,7 @@ def updates(results: Updates | Sequence[Updates], *, theme: Theme = "light", tit
     figure.add_hline(y=RULE_OF_THUMB, line=line)
     add_entry(figure, f"rule of thumb {number(RULE_OF_THUMB)}", line=line)
     values = [float(value) for each in drawn for value in each.ratio.values if value > 0]
-    figure.update_yaxes(title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
+    set_yaxes(figure, title_text="‖update‖ / ‖weights‖", **_axis([*values, RULE_OF_THUMB]))
     index_axis(figure, "step")
     return apply_layout(figure, theme, title=UPDATES_TITLE if title else None, body=BODY)
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from graddiag.analysis import Series, Source, WeightContributions
 from graddiag.analysis.values import Ints
 from graddiag.figures.curves import add_lines, drawn_values
-from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels
+from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition
 from graddiag.figures.theme import Theme
 
@@ -33,7 +33,7 @@ def weight_contributions(
         lines, _BY_TIMESTEP, "timestep", (True, False), _why(results), theme, WEIGHTS_TITLE if title else None
     )
     if _held(results):
-        figure.update_yaxes(range=[-1.05, 1.05], row=2, col=1)
+        set_yaxes(figure, range=[-1.05, 1.05], row=2, col=1)
     return figure
 
 
@@ -67,10 +67,10 @@ def _figure(
         return empty_figure(why, theme, title=title)
     figure = panels(len(lines), 1, heads, shared_xaxes=True, vertical_spacing=0.14)
     for row, (each, log, unit) in enumerate(zip(lines, logs, _UNITS[heads], strict=True), start=1):
-        figure.update_yaxes(title_text=unit, row=row, col=1)
+        set_yaxes(figure, title_text=unit, row=row, col=1)
         add_lines(figure, each, theme, log=log, place=PanelPosition(row))
         if log:
-            figure.update_yaxes(row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))
+            set_yaxes(figure, row=row, col=1, **log_axis(drawn_values([line for _, _, line in each])))
     index_axis(figure, axis, row=len(lines), col=1)
     return apply_layout(figure, theme, title=title, body=len(lines) * PANEL, heads=True)
 

@@ -51,8 +51,8 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
 
 
 def _context() -> BaseContext:
-    """Workers are forked from a process that has imported the large libraries and done nothing else, which saves seconds
-    of CPU time for each; where there is no fork, each is a new interpreter."""
+    """Workers are forked from a process that has imported the large libraries and done nothing else, which saves each
+    of them seconds of CPU time. Where there is no fork, each is a new interpreter."""
     if "forkserver" not in get_all_start_methods():
         return get_context("spawn")
     context = get_context("forkserver")
