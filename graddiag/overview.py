@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,6 +22,7 @@ from graddiag.errors import RunFormatError
 from graddiag.run import Run, RunManifest, numbers
 from graddiag.store import (
     ANNOTATIONS,
+    IndexRow,
     as_left,
     fingerprint,
     frame_of,
@@ -30,8 +31,10 @@ from graddiag.store import (
     part_sizes,
     read_file,
     read_manifest,
+    read_root_index,
     replace_text,
     run_folders,
+    write_root_index,
 )
 
 POINTS: Final = 40
@@ -74,6 +77,8 @@ RUN_LIST_DTYPES: Final[dict[str, schema.DType]] = {
     schema.FINAL_LOSS: "float64",
 }
 _WATCHED: Final = ("manifest.json", "tables.json", ANNOTATIONS, CACHE)  # a run is read again when one of them changes
+_PAUSE: Final = 0.25  # seconds between two words about progress
+_FEW, _STALE = 20, 0.05  # runs, and the share of the index, that may be read from their folders each time
 _GROWN: Final = 1.1  # a running run is judged again when it has so many times the steps
 
 
@@ -142,7 +147,10 @@ class RunEntry:
         return dict(_flattened(m.config)) | found
 
 
-def list_runs(root: Path | str = "runs") -> pd.DataFrame:
+OnProgress = Callable[[str], None]
+
+
+def list_runs(root: Path | str = "runs", *, on_progress: OnProgress | None = None) -> pd.DataFrame:
     """The runs under ``root``, a row each, in the order of creation; an empty frame where there are none.
 
     ``run`` is the folder relative to ``root``, ``steps`` counts the updates recorded so far, ``final_loss`` is the
@@ -150,25 +158,45 @@ def list_runs(root: Path | str = "runs") -> pd.DataFrame:
     (null where none was found) and ``verdict`` are those of ``diagnose``; a running run is diagnosed again whenever it
     has grown by a tenth. A run that cannot be read has the status ``damaged``, comes last, and ``reason`` says why.
     The diagnosis of an unchanged run is kept in its folder, where that can be written.
+
+    Args:
+        on_progress: called with how many runs have been read, a few times a second.
     """
-    return frame_of([_row(entry) for entry in overview(root)], RUN_LIST_DTYPES)
+    return frame_of([_row(entry) for entry in overview(root, on_progress=on_progress)], RUN_LIST_DTYPES)
 
 
-def overview(root: Path | str = "runs", *, seconds: float | None = None) -> list[RunEntry]:
+def overview(
+    root: Path | str = "runs", *, seconds: float | None = None, on_progress: OnProgress | None = None
+) -> list[RunEntry]:
     """The runs under ``root`` in the order of creation, the damaged ones last.
+
+    What is read of a finished run is kept, in its folder and in one index of the root, as far as these can be written.
 
     Args:
         seconds: how long runs may be judged that have not been yet; those that are left have no verdict until a later
             call comes to them. None judges all.
+        on_progress: as for ``list_runs``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    entries = [_entry(Path(root), folder, deadline) for folder in run_folders(root)]
+    known = _known(Path(os.path.abspath(root)))
+    folders = run_folders(root)
+    entries = [_entry(Path(root), folder, deadline, known) for folder in _counted(folders, on_progress)]
+    known.keep()
     return sorted(entries, key=_order)
+
+
+def _counted(folders: Sequence[Path], on_progress: OnProgress | None) -> Iterator[Path]:
+    said = time.monotonic()
+    for number, folder in enumerate(folders):
+        if on_progress is not None and time.monotonic() - said > _PAUSE:
+            said = time.monotonic()
+            on_progress(f"read {number:,} of {len(folders):,} runs")
+        yield folder
 
 
 def run_entry(folder: Path | str) -> RunEntry:
     """The entry of the one run in ``folder``, judged where it has not been yet."""
-    return _entry(Path(folder).parent, Path(folder), None)
+    return _entry(Path(folder).parent, Path(folder), None, _known(Path(os.path.abspath(folder)).parent))
 
 
 def current(entry: RunEntry) -> RunEntry:
@@ -190,15 +218,15 @@ def _row(entry: RunEntry) -> dict[str, Any]:
     return {**own, **settings, **{name: getattr(entry, name) for name in (*_JUDGED, schema.REASON)}}
 
 
-def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
+def _entry(root: Path, folder: Path, deadline: float | None, kept: "_KnownRuns") -> RunEntry:
     """The entry of one run. Whatever its folder holds, the other runs are listed."""
     link, manifest = folder.relative_to(root).as_posix(), None
     if leads_out(root, folder):
         return RunEntry(link, reason=f"{folder} is a link to {os.path.realpath(folder)}, which is not under the root.")
     try:
-        known = _read(folder, _stamp(folder))
+        known = kept.read(folder, link)
         if isinstance(known, RunEntry):
-            return current(replace(known, run=link))
+            return current(known)
         manifest, before = known
         summary = _summary(folder, manifest, before, judge=deadline is None or time.monotonic() < deadline)
         return current(_complete(link, manifest, summary))
@@ -208,12 +236,12 @@ def _entry(root: Path, folder: Path, deadline: float | None) -> RunEntry:
         return RunEntry(link, manifest, reason=f"{folder} cannot be read: {type(error).__name__}: {error}")
 
 
-def _stamp(folder: Path) -> tuple[tuple[int, int, int] | None, ...]:
+def _stamp(folder: str) -> tuple[tuple[int, int, int] | None, ...]:
     """Changes whenever a file does that an entry is made of: each is replaced as a whole."""
-    return tuple(_state(folder / name) for name in _WATCHED)
+    return tuple(_state(os.path.join(folder, name)) for name in _WATCHED)
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def _state(path: str) -> tuple[int, int, int] | None:
     try:
         found = os.stat(path)
     except OSError:
@@ -221,20 +249,69 @@ def _state(path: Path) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-@lru_cache(maxsize=4096)
-def _read(folder: Path, stamp: object) -> RunEntry | tuple[RunManifest, _Summary | None]:
-    """The entry of a run whose summary is up to date; else its manifest and the summary there is.
+class _KnownRuns:
+    """What has been read of the runs under a root: in this process, and by others, from the index of the root."""
 
-    ``stamp`` is a part of the key: the same folder with another stamp is read anew.
-    """
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._read: dict[str, tuple[_Stamp, RunEntry | tuple[RunManifest, _Summary | None]]] = {}
+        self._rows = read_root_index(root, _index_version())
+        self._new: dict[str, IndexRow] = {}
+
+    def read(self, folder: Path, link: str) -> RunEntry | tuple[RunManifest, _Summary | None]:
+        """The entry of a run whose summary is up to date; else its manifest and the summary there is."""
+        stamp = _stamp(os.fspath(folder))
+        before = self._read.get(link)
+        if before is None or before[0] != stamp:
+            before = self._read[link] = stamp, self._from_files(folder, link, stamp)
+        return before[1]
+
+    def keep(self) -> None:
+        """Writes the index anew where a good part of it is out of date, so that it costs little in all."""
+        if len(self._new) > max(_FEW, len(self._rows) * _STALE):
+            here = {link: row for link, row in (self._rows | self._new).items() if link in self._read}
+            write_root_index(self.root, _index_version(), here)
+            self._rows, self._new = here, {}
+
+    def _from_files(self, folder: Path, link: str, stamp: "_Stamp") -> RunEntry | tuple[RunManifest, _Summary | None]:
+        state = f"{stamp} {part_sizes(folder)}"
+        row = self._rows.get(link)
+        if row is not None and row.state == state and (found := _of_row(folder, link, row)) is not None:
+            return found
+        try:
+            manifest = read_manifest(folder)
+        except RunFormatError as error:
+            return RunEntry(link, reason=str(error))
+        kept = _kept(folder)
+        if kept is None or kept.key != _key(folder):
+            return manifest, kept
+        self._new[link] = IndexRow(state, _Indexed(manifest=manifest, summary=kept).model_dump_json())
+        return _complete(link, manifest, kept)
+
+
+_Stamp = tuple[tuple[int, int, int] | None, ...]
+_known = lru_cache(maxsize=8)(_KnownRuns)
+
+
+class _Indexed(BaseModel):
+    """The content of a row of the index."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    manifest: RunManifest
+    summary: _Summary
+
+
+def _of_row(folder: Path, link: str, row: IndexRow) -> RunEntry | None:
     try:
-        manifest = read_manifest(folder)
-    except RunFormatError as error:
-        return RunEntry(folder.name, reason=str(error))
-    kept = _kept(folder)
-    if kept is not None and kept.key == _key(folder):
-        return _complete(folder.name, manifest, kept)
-    return manifest, kept
+        found = _Indexed.model_validate_json(row.content)
+    except ValidationError:
+        return None
+    return _complete(link, found.manifest, found.summary)
+
+
+def _index_version() -> str:
+    return f"{__version__} {schema.SCHEMA_VERSION} {RULES_VERSION} {Thresholds()}"
 
 
 def _complete(link: str, manifest: RunManifest, summary: _Summary | None) -> RunEntry:

@@ -7,6 +7,7 @@ import typer
 
 from graddiag import schema
 from graddiag.cli.options import AsJson, Root
+from graddiag.cli.progress import progress_line
 from graddiag.cli.rows import fitting, print_json, print_table, printable, records, shown_rows
 from graddiag.cli.terminal import echo, width
 from graddiag.errors import InputError
@@ -41,7 +42,8 @@ def list_(root: Root = Path("runs"), as_json: AsJson = False, wide: Wide = False
         raise InputError(
             f"root {root}: there is no such folder; `graddiag pair --root {root}` records a first pair there."
         )
-    runs = list_runs(root)
+    with progress_line() as on_progress:
+        runs = list_runs(root, on_progress=on_progress)
     if as_json:
         print_json(records(runs))
     elif runs.empty:

@@ -9,6 +9,7 @@ from graddiag.store.files import read_file, replace_file, replace_text
 from graddiag.store.manifests import as_left, read_manifest
 from graddiag.store.reader import load_run
 from graddiag.store.resumption import ResumePoint, RunOrigin
+from graddiag.store.root_index import IndexRow, read_root_index, write_root_index
 from graddiag.store.slugs import slug
 from graddiag.store.tables import TableFormat, write_table
 from graddiag.store.trash import Trashed, restore_run, trash_run, trashed_runs
@@ -17,6 +18,7 @@ from graddiag.store.writer import RunWriter
 __all__ = [
     "ANNOTATIONS",
     "Annotations",
+    "IndexRow",
     "ResumePoint",
     "RunOrigin",
     "RunWriter",
@@ -34,6 +36,7 @@ __all__ = [
     "read_file",
     "read_manifest",
     "read_manifests",
+    "read_root_index",
     "replace_file",
     "replace_text",
     "restore_run",
@@ -42,5 +45,6 @@ __all__ = [
     "slug",
     "trash_run",
     "trashed_runs",
+    "write_root_index",
     "write_table",
 ]

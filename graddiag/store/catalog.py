@@ -1,5 +1,6 @@
 """Which runs lie under a root, without reading their tables."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,6 +15,7 @@ from graddiag.store.annotations import ANNOTATIONS
 from graddiag.store.files import INDEX, MANIFEST, read_file
 from graddiag.store.manifests import read_manifest
 
+_ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 _REPLACED: Final = (MANIFEST, INDEX, ANNOTATIONS)  # each replaced as a whole when it changes
 
 
@@ -36,6 +38,8 @@ def run_folders(root: Path | str) -> list[Path]:
 
 def leads_out(root: Path | str, folder: Path) -> bool:
     """Whether ``folder``, which a path under ``root`` names, lies elsewhere, by way of a link."""
+    if not _by_links(os.fspath(root), os.fspath(folder)):
+        return False
     return not folder.resolve().is_relative_to(Path(root).resolve())
 
 
@@ -58,16 +62,30 @@ def fingerprint(folder: Path | str) -> str:
     return digest.hexdigest()
 
 
+def _by_links(root: str, folder: str) -> bool:
+    """Whether a part of the path of ``folder`` below ``root`` is a link, or may be."""
+    while folder != root:
+        parent = os.path.dirname(folder)
+        if len(parent) >= len(folder) or os.path.basename(folder) == ".." or os.path.islink(folder):
+            return True
+        folder = parent
+    return False
+
+
 def part_sizes(folder: Path | str) -> str:
     """A short text that changes when a part file of the run goes or is cut short, which ``fingerprint`` cannot see."""
-    digest = blake2b(digest_size=16)
-    for table in sorted(schema.TABLES):
-        for line in sorted(_sizes(Path(folder) / table)):
+    digest, folder = blake2b(digest_size=16), os.fspath(folder)
+    try:
+        tables = sorted(schema.TABLES.keys() & set(os.listdir(folder)))
+    except OSError:
+        tables = []
+    for table in tables:
+        for line in sorted(_sizes(os.path.join(folder, table))):
             digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def _sizes(table: Path) -> list[str]:
+def _sizes(table: str) -> list[str]:
     try:
         with os.scandir(table) as parts:
             return [f"{part.name} {part.stat().st_size}\n" for part in parts if not part.name.startswith(".")]
@@ -155,7 +173,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_run(folder: Path) -> bool:
     """Whether it has a file of a run; a folder that may not be looked into counts as one, so that it is listed."""
-    try:
-        return (folder / MANIFEST).exists() or (folder / INDEX).exists()
-    except OSError:
-        return True
+    for name in (MANIFEST, INDEX):
+        try:
+            os.stat(os.path.join(folder, name))
+        except OSError as error:
+            if error.errno not in _ABSENT:
+                return True
+        else:
+            return True
+    return False
