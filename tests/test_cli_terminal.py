@@ -13,7 +13,7 @@ from typer.main import get_command
 
 from graddiag.cli import app, main
 from graddiag.cli.help import entry
-from graddiag.cli.rows import fitting
+from graddiag.cli.rows import fitting, print_grid
 from graddiag.cli.terminal import ascii_form
 from tests.dashboards import synthetic
 from tests.dashboards.synthetic import Made
@@ -179,3 +179,14 @@ def test_diagnose_keeps_to_the_columns(
     longest = max(map(len, capsys.readouterr().out.splitlines()))
     assert longest <= min(columns, 100)
     assert longest > 100 - 25 or columns < 100
+
+
+@pytest.mark.parametrize("rows", [[["x", "yyyy"], ["xxx", "\N{CJK UNIFIED IDEOGRAPH-6F22}"]], [["x" * 30, ""]]])
+def test_a_long_table_looks_as_a_short_one_does(
+    rows: list[list[str]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    print_grid(["a", "bb"], rows, wide=True)
+    short = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("graddiag.cli.rows._MANY", 0)
+    print_grid(["a", "bb"], rows, wide=True)
+    assert capsys.readouterr().out.splitlines() == short[1:-1]
