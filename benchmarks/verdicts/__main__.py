@@ -49,6 +49,7 @@ def tables(found: list[Judged]) -> str:
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
     titles = {
+        "outside": "Outside: written after the others, without sight of the rules or of the other parts",
         "apart": "Apart: written last, without sight of the rules",
         "sealed": "Sealed: written by one who had read neither the rules nor any other part",
         "blind": "Blind: written after the last change of the rules, by one who had not read them",

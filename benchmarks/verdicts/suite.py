@@ -26,8 +26,9 @@ MODULES: Final[dict[Split, str]] = {
     "blind": "blind_",
     "sealed": "sealed_",
     "apart": "apart_",
+    "outside": "outside_",
 }
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart")
+SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart", "outside")
 
 
 @dataclass(frozen=True)
