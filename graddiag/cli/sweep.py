@@ -11,6 +11,7 @@ import typer
 from graddiag.cli.options import Root
 from graddiag.cli.progress import runs_bar
 from graddiag.cli.terminal import echo
+from graddiag.errors import SettingError
 
 if TYPE_CHECKING:
     from graddiag.lab.outcome import TrainingOutcome
@@ -23,21 +24,35 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, help="Trainings at a time, each a process with a thread.")] = 2,
     engine: Annotated[
         str,
-        typer.Option(help="processes: of this machine. ray: tasks of a Ray cluster (RAY_ADDRESS), or of Ray here."),
+        typer.Option(
+            help="processes: of this machine. ray: tasks of a Ray cluster (RAY_ADDRESS), or of Ray here. "
+            "slurm: jobs of a Slurm cluster."
+        ),
     ] = "processes",
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What each training asks the engine for, given once for each: cpus=2 or memory_gb=4 of ray; "
+            "minutes=60, partition=gpu, mem_gb=4, ... of slurm.",
+        ),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a training is begun anew whose worker or node was lost.")
+    ] = 2,
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
 ) -> None:
     """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
-    from graddiag.lab.engines import engine_called
+    from graddiag.lab.engines import engine_called, with_retries
     from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
 
-    train = engine_called(engine)
+    train = engine_called(engine, dict(map(_option, engine_option or ())))
     plans = plan_sweep(read_sweep(spec))
     before = standing(plans, root, retry=retry)
     failures: list[TrainingOutcome] = []
     if before.waiting:
         clear(before.waiting, root)
-        failures = _record(before, partial(train, root=root), workers)
+        failures = _record(before, partial(with_retries, train, root=root, retries=retries), workers)
     trained = len(before.waiting) - len(failures)
     echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
     for outcome in failures:
@@ -60,7 +75,7 @@ def _record(
     done = 0
     try:
         with runs_bar(len(before.waiting), workers) as on_run:
-            for outcome in train(before.waiting, workers=workers):
+            for outcome in train(before.waiting, workers=workers, on_lost=_say_lost):
                 done += 1
                 if outcome.trained is None or outcome.trained.stopped:
                     failures.append(outcome)
@@ -69,6 +84,17 @@ def _record(
         echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command continues.", err=True)
         raise typer.Exit(130) from None
     return failures
+
+
+def _say_lost(outcome: "TrainingOutcome") -> None:
+    echo(f"lost, and begun anew: {outcome.plan.name}: {outcome.error}", err=True)
+
+
+def _option(given: str) -> tuple[str, str]:
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise SettingError(f"--engine-option {given!r}: give it as NAME=VALUE.")
+    return name.strip().replace("-", "_"), value
 
 
 def _folder(experiment: str | None) -> str:

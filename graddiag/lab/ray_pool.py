@@ -1,15 +1,19 @@
 """Several trainings at once on a Ray cluster, or on this machine by Ray: the same plans, the same numbers.
 
 A cluster is found as Ray finds it, by ``RAY_ADDRESS``; without it Ray is started here, for as long as the trainings
-last. Each training is a task of one CPU and writes its own run, so the root must be a folder that every node shares.
-Ray listens on all interfaces of a machine, whatever address it is given: do not start it where strangers can reach it.
+last. Each training is a task, of one CPU where nothing else is asked for, and writes its own run, so the root must be a
+folder that every node shares. Ray listens on all interfaces of a machine, whatever address it is given: do not start it
+where strangers can reach it.
 """
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from graddiag.errors import MissingLibraryError
 from graddiag.lab.outcome import TrainingOutcome
@@ -18,12 +22,24 @@ from graddiag.lab.training import Plan, train
 _GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
 
 
-def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]:
+class RayOptions(BaseModel):
+    """What each training asks Ray for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpus: float = Field(1.0, gt=0, description="CPUs of a training.")
+    memory_gb: float | None = Field(None, gt=0, description="Memory of a training, GB; Ray places it by that.")
+
+
+def outcomes(
+    plans: Sequence[Plan], root: Path | str, *, workers: int, options: RayOptions
+) -> Iterator[TrainingOutcome]:
     """As ``graddiag.lab.pool.outcomes``, by Ray. No more is handed out than ``workers``; Ctrl-C reaches the tasks at
     work, which close their runs as interrupted.
     """
-    ray = _started(workers)
-    task = ray.remote(num_cpus=1, max_retries=0)(train)
+    ray = _started(max(1, math.ceil(workers * options.cpus)))
+    memory = {} if options.memory_gb is None else {"memory": int(options.memory_gb * 2**30)}
+    task = ray.remote(num_cpus=options.cpus, max_retries=0, **memory)(train)
     waiting = list(plans)
     running: dict[Any, Plan] = {}
     try:
@@ -41,7 +57,7 @@ def outcomes(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterat
         ray.shutdown()
 
 
-def check_installed() -> None:
+def check_installed(options: RayOptions) -> None:
     """Checks that Ray can be imported, before anything is done.
 
     Raises:
@@ -51,12 +67,12 @@ def check_installed() -> None:
         raise MissingLibraryError("engine ray: Ray is not installed. Install it with `pip install 'graddiag[ray]'`.")
 
 
-def _started(workers: int) -> Any:
+def _started(cpus: int) -> Any:
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     cluster = "RAY_ADDRESS" in os.environ
-    here = {} if cluster else {"num_cpus": workers, "include_dashboard": False}
+    here = {} if cluster else {"num_cpus": cpus, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level="warning", ignore_reinit_error=True, **here)
     return ray
 
@@ -66,5 +82,5 @@ def _outcome(ray: Any, plan: Plan, done: Any) -> TrainingOutcome:
         return TrainingOutcome(plan, trained=ray.get(done))
     except ray.exceptions.RayTaskError as error:
         return TrainingOutcome(plan, error=error.cause if isinstance(error.cause, Exception) else error)
-    except ray.exceptions.RayError as error:
-        return TrainingOutcome(plan, error=error)
+    except ray.exceptions.RayError as error:  # of the worker: killed, out of memory, or its node was lost
+        return TrainingOutcome(plan, error=error, lost=True)

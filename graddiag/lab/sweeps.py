@@ -123,13 +123,15 @@ def standing(plans: Sequence[Plan], root: Path, *, retry: bool = False) -> Stand
     return Standing(tuple(at[0] for _, at in ended), tuple(failed), waiting)
 
 
-def clear(plans: Sequence[Plan], root: Path) -> None:
-    """Puts what is there of ``plans``, runs that failed or were interrupted, into the trash of ``root``."""
+def clear(plans: Sequence[Plan], root: Path, *, gone: bool = False) -> None:
+    """Puts what is there of ``plans``, runs that failed or were interrupted, into the trash of ``root``. gone: their
+    workers are known to be gone, so that those that read as running are moved too."""
     folder = root / slug(str(plans[0].experiment), fallback="experiment")
     wanted = {(_hash_of(plan.spec), plan.arm) for plan in plans}
     for path, manifest in _manifests(folder):
-        if manifest.status not in ("running", "finished") and (content_hash(manifest.config), manifest.arm) in wanted:
-            trash_run(root, path.relative_to(root).as_posix())
+        left = manifest.status != "finished" and (gone or manifest.status != "running")
+        if left and (content_hash(manifest.config), manifest.arm) in wanted:
+            trash_run(root, path.relative_to(root).as_posix(), killed=gone)
 
 
 def content_hash(config: Mapping[str, Any]) -> str:

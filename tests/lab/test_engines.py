@@ -1,17 +1,28 @@
-"""Engines: Ray trains what the processes train, number by number, and one that fails stops no other."""
+"""Engines: Ray and Slurm train what the processes train, number by number; one that fails stops no other, and one whose
+worker was killed is trained again."""
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from graddiag import load_run
+from graddiag import list_runs, load_run
 from graddiag.cli import main
 from graddiag.errors import MissingLibraryError, SettingError
-from graddiag.lab import plan_arms, ray_pool, training_spec
-from graddiag.lab.engines import engine_called
+from graddiag.lab import plan_arms, ray_pool, slurm_pool, training_spec
+from graddiag.lab.engines import engine_called, with_retries
+from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.sweeps import plan_sweep, sweep_spec
+from graddiag.lab.training import Plan
+from graddiag.processes import is_running
+from graddiag.store import read_manifest, trashed_runs
 from tests.needs import needs
 
 SPEC: dict[str, Any] = {
@@ -25,25 +36,60 @@ SPEC: dict[str, Any] = {
 }
 
 
+OPTIONS: dict[str, dict[str, str]] = {"ray": {}, "slurm": {"cluster": "local"}}
+MODULES = {"ray": "ray", "slurm": "submitit"}
+
+outside = pytest.mark.parametrize("name", ["ray", "slurm"])
+
+
 def test_an_engine_that_is_not_known_is_told_by_name() -> None:
-    with pytest.raises(SettingError, match=r"^engine 'slurm': it is one of processes, ray\.$"):
+    with pytest.raises(SettingError, match=r"^engine 'sge': it is one of processes, ray, slurm\.$"):
+        engine_called("sge")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("ray", {"cpu": "2"}, r"^engine ray: cpu: no setting of .*memory_gb\. Did you mean cpus\?$"),
+        ("ray", {"cpus": "many"}, r"^engine ray: cpus 'many' cannot be used: .* number"),
+        ("slurm", {"minutes": "0"}, r"^engine slurm: minutes '0' cannot be used: .* greater than 0"),
+        ("slurm", {"cluster": "pbs"}, r"^engine slurm: cluster 'pbs' cannot be used: .*'slurm' or 'local'"),
+        ("processes", {"cpus": "2"}, r"^engine processes: it has no options, and cpus was given"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_told_with_what_is_allowed(
+    name: str, options: dict[str, str], words: str
+) -> None:
+    with pytest.raises(SettingError, match=words):
+        engine_called(name, options)
+
+
+def test_without_sbatch_it_is_told_where_to_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(slurm_pool, "find_spec", lambda name: object())
+    monkeypatch.setattr(slurm_pool, "which", lambda name: None)
+    with pytest.raises(SettingError, match=r"no `sbatch` on this machine.*--engine-option cluster=local"):
         engine_called("slurm")
+    assert main(["sweep", str(tmp_path / "none.toml"), "--engine", "slurm", "--engine-option", "minutes"]) == 2
 
 
-def test_without_ray_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(ray_pool, "find_spec", lambda name: None)
-    with pytest.raises(MissingLibraryError, match=r"pip install 'graddiag\[ray\]'"):
-        engine_called("ray")
-    assert main(["sweep", str(tmp_path / "none.toml"), "--engine", "ray"]) == 2
+@outside
+def test_without_its_library_it_is_told_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr({"ray": ray_pool, "slurm": slurm_pool}[name], "find_spec", lambda module: None)
+    with pytest.raises(MissingLibraryError, match=rf"pip install 'graddiag\[{name}\]'"):
+        engine_called(name)
+    assert main(["sweep", str(tmp_path / "none.toml"), "--engine", name]) == 2
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
-def test_ray_gives_the_numbers_of_the_processes(tmp_path: Path) -> None:
-    needs("ray", "ray")
+@outside
+def test_it_gives_the_numbers_of_the_processes(name: str, tmp_path: Path) -> None:
+    needs(MODULES[name], name)
     plans = plan_sweep(sweep_spec(SPEC))
-    roots = {name: tmp_path / name for name in ("processes", "ray")}
-    found = {name: list(engine_called(name)(plans, root, workers=2)) for name, root in roots.items()}
+    roots = {each: tmp_path / each for each in ("processes", name)}
+    found = {each: list(engine_called(each, OPTIONS.get(each))(plans, root, workers=2)) for each, root in roots.items()}
     assert all(outcome.trained is not None for outcomes in found.values() for outcome in outcomes)
     for plan in plans:
         one, other = (load_run(root / "engines" / plan.name) for root in roots.values())
@@ -54,8 +100,9 @@ def test_ray_gives_the_numbers_of_the_processes(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
-def test_one_that_fails_on_ray_stops_no_other(tmp_path: Path) -> None:
-    needs("ray", "ray")
+@outside
+def test_one_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
+    needs(MODULES[name], name)
     text = tmp_path / "short.txt"
     text.write_text("abc")
     small: dict[str, Any] = {"steps": 2, "batch": 2, "hidden": 4, "length": 5}
@@ -64,6 +111,69 @@ def test_one_that_fails_on_ray_stops_no_other(tmp_path: Path) -> None:
         "broken": training_spec("text", "rnn", text=text, **small),
     }
     plans = plan_arms(specs, [0], "mixed")
-    outcomes = {outcome.plan.arm: outcome for outcome in engine_called("ray")(plans, tmp_path, workers=1)}
+    outcomes = {outcome.plan.arm: outcome for outcome in engine_called(name, OPTIONS[name])(plans, tmp_path, workers=1)}
     assert outcomes["baseline"].trained is not None
     assert "sequences of 5 characters" in str(outcomes["broken"].error)
+    assert not outcomes["broken"].lost
+
+
+@contextmanager
+def killing_the_first(root: Path) -> Iterator[list[int]]:
+    """Kills the process that writes the first run that has steps, once; gives its id."""
+    killed: list[int] = []
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set() and not killed:
+            for path in root.glob("engines/*/steps/*.parquet"):
+                writer = read_manifest(path.parents[1]).writer
+                if is_running(writer) and not killed:
+                    killed.append(int(str(writer).split()[0]))
+                    os.kill(killed[0], signal.SIGKILL)
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@outside
+def test_a_training_whose_worker_was_killed_is_trained_again_and_no_other(name: str, tmp_path: Path) -> None:
+    needs(MODULES[name], name)
+    long = SPEC | {"settings": SPEC["settings"] | {"steps": 3000}, "arms": {"baseline": {}}}
+    plans = plan_sweep(sweep_spec(long))
+    lost: list[TrainingOutcome] = []
+    with killing_the_first(tmp_path) as killed:
+        engine = engine_called(name, OPTIONS[name])
+        found = list(with_retries(engine, plans, tmp_path, workers=2, on_lost=lost.append))
+    assert len(killed) == len(lost) == 1
+    assert lost[0].lost
+    assert lost[0].error is not None
+    assert sorted(outcome.plan.name for outcome in found) == sorted(plan.name for plan in plans)
+    assert all(outcome.trained is not None for outcome in found)
+    listed = list_runs(tmp_path)
+    assert listed["status"].tolist() == ["finished"] * len(plans)
+    assert listed["steps"].tolist() == [3000] * len(plans)
+    assert [each.run for each in trashed_runs(tmp_path)] == [f"engines/{lost[0].plan.name}"]
+
+
+def test_one_that_is_lost_each_time_is_given_as_lost(tmp_path: Path) -> None:
+    plans = plan_sweep(sweep_spec(SPEC))
+    asked: list[list[str]] = []
+
+    def engine(plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]:
+        asked.append([plan.name for plan in plans])
+        for plan in plans:
+            gone = plan.name == "clipped-seed1"
+            yield TrainingOutcome(plan, error=OSError("the node is gone") if gone else None, lost=gone)
+
+    found = list(with_retries(engine, plans, tmp_path, workers=1, retries=2))
+    assert asked == [[plan.name for plan in plans], ["clipped-seed1"], ["clipped-seed1"]]
+    assert [outcome.plan.name for outcome in found if outcome.lost] == ["clipped-seed1"]
+    assert len(found) == len(plans)

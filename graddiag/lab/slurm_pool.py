@@ -1,0 +1,138 @@
+"""The trainings of a sweep as jobs of a Slurm cluster, submitted by submitit: the same plans, the same numbers.
+
+Each training is a job of one node and writes its run under the root, which every node has to share. What submitit keeps
+of a job, its logs among it, lies in ``.slurm`` under the root.
+"""
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from graddiag.errors import GraddiagError, MissingLibraryError, SettingError
+from graddiag.lab.outcome import TrainingOutcome
+from graddiag.lab.training import Plan, train
+
+FOLDER: Final = ".slurm"
+_SOON: Final = 0.5  # seconds until the jobs are looked at again
+_GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
+_LAST_LINES: Final = 3
+
+
+class SlurmOptions(BaseModel):
+    """What each job asks Slurm for; what is not given is left to the cluster, or to SBATCH_PARTITION and its kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cluster: Literal["slurm", "local"] = Field(
+        "slurm", description="local: the same jobs on this machine, without Slurm."
+    )
+    minutes: int = Field(240, gt=0, description="The time limit of a training.")
+    cpus: int = Field(1, gt=0, description="CPUs of a training.")
+    mem_gb: float | None = Field(None, gt=0, description="Memory of a training, GB.")
+    partition: str | None = Field(None, description="The partition.")
+    account: str | None = Field(None, description="The account that is charged.")
+    qos: str | None = Field(None, description="The quality of service.")
+    constraint: str | None = Field(None, description="Features that a node must have.")
+
+
+class JobLostError(GraddiagError):
+    """A job ended without a result: killed, cancelled by others, out of time or memory, or its node was lost."""
+
+
+def check_installed(options: SlurmOptions) -> None:
+    """Checks that jobs can be submitted, before anything is done.
+
+    Raises:
+        MissingLibraryError: submitit is not installed.
+        SettingError: there is no Slurm on this machine.
+    """
+    if find_spec("submitit") is None:
+        raise MissingLibraryError(
+            "engine slurm: submitit is not installed. Install it with `pip install 'graddiag[slurm]'`."
+        )
+    if options.cluster == "slurm" and which("sbatch") is None:
+        raise SettingError(
+            "engine slurm: there is no `sbatch` on this machine. Start the sweep where jobs are submitted, or with "
+            "`--engine-option cluster=local` to run the jobs here."
+        )
+
+
+def outcomes(
+    plans: Sequence[Plan], root: Path | str, *, workers: int, options: SlurmOptions
+) -> Iterator[TrainingOutcome]:
+    """As ``graddiag.lab.pool.outcomes``, by Slurm. At most ``workers`` jobs are in the queue or at work; Ctrl-C cancels
+    them, and the trainings at work close their runs as interrupted.
+    """
+    executor = _executor(Path(root).resolve(), options)
+    waiting = list(plans)
+    running: dict[Any, Plan] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                plan = waiting.pop(0)
+                running[executor.submit(attempt, plan, Path(root).resolve())] = plan
+            for job in [each for each in running if each.done()]:
+                yield _outcome(running.pop(job), job)
+            if len(running) >= min(workers, len(running) + len(waiting)):
+                time.sleep(_SOON)
+    finally:
+        _cancel(list(running))
+
+
+def attempt(plan: Plan, root: Path) -> TrainingOutcome:
+    """What a job does: trains a plan, and gives the error of a training that fails as it is."""
+    try:
+        return TrainingOutcome(plan, trained=train(plan, root))
+    except Exception as error:
+        return TrainingOutcome(plan, error=error)
+
+
+def _executor(root: Path, options: SlurmOptions) -> Any:
+    import submitit
+
+    folder = root / FOLDER / "%j"
+    executor = submitit.AutoExecutor(folder, cluster=options.cluster, **_python(options))
+    own = {name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")}
+    given = {f"slurm_{name}": value for name, value in own.items() if value is not None}
+    if options.mem_gb is not None:
+        given["mem_gb"] = options.mem_gb
+    executor.update_parameters(
+        name="graddiag", timeout_min=options.minutes, cpus_per_task=options.cpus, nodes=1, tasks_per_node=1, **given
+    )
+    return executor
+
+
+def _python(options: SlurmOptions) -> dict[str, str]:
+    return {f"{options.cluster}_python": sys.executable}
+
+
+def _outcome(plan: Plan, job: Any) -> TrainingOutcome:
+    from submitit.core.utils import FailedJobError, UncompletedJobError
+
+    try:
+        found: TrainingOutcome = job.result()
+    except UncompletedJobError:
+        why = JobLostError(f"job {job.job_id} ended without a result ({job.state.lower()}); its log: {_log(job)}")
+        return TrainingOutcome(plan, error=why, lost=True)
+    except FailedJobError as error:  # the job did not come as far as the training
+        return TrainingOutcome(plan, error=error)
+    return found
+
+
+def _log(job: Any) -> str:
+    lines = (job.stderr() or "").strip().splitlines()[-_LAST_LINES:]
+    return f"{job.paths.stderr}" + (f" ends with: {' / '.join(lines)}" if lines else "")
+
+
+def _cancel(jobs: Sequence[Any]) -> None:
+    for job in jobs:
+        job.cancel(check=False)
+    until = time.monotonic() + _GRACE
+    while time.monotonic() < until and not all(job.done() for job in jobs):
+        time.sleep(_SOON)
