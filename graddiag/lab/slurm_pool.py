@@ -4,6 +4,7 @@ Each training is a job of one node and writes its run under the root, which ever
 of a job, its logs among it, lies in ``.slurm`` under the root.
 """
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,8 @@ from graddiag.lab.training import Plan, train
 
 FOLDER: Final = ".slurm"
 _SOON: Final = 0.5  # seconds until the jobs are looked at again
-_GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
+_PAUSE: Final = 5.0  # seconds until squeue is asked again
+_GRACE: Final = 30.0  # seconds for a cancelled training to close its run, and for a result to be seen
 _LAST_LINES: Final = 3
 
 
@@ -69,7 +71,7 @@ def outcomes(
     """As ``graddiag.lab.pool.outcomes``, by Slurm. At most ``workers`` jobs are in the queue or at work; Ctrl-C cancels
     them, and the trainings at work close their runs as interrupted.
     """
-    executor = _executor(Path(root).resolve(), options)
+    executor, queue = _executor(Path(root).resolve(), options), _Queue(options)
     waiting = list(plans)
     running: dict[Any, Plan] = {}
     try:
@@ -77,12 +79,13 @@ def outcomes(
             while waiting and len(running) < workers:
                 plan = waiting.pop(0)
                 running[executor.submit(attempt, plan, Path(root).resolve())] = plan
-            for job in [each for each in running if each.done()]:
+            ended = [job for job in running if queue.has_left(job)]
+            for job in ended:
                 yield _outcome(running.pop(job), job)
-            if len(running) >= min(workers, len(running) + len(waiting)):
+            if not ended:
                 time.sleep(_SOON)
     finally:
-        _cancel(list(running))
+        _cancel(list(running), queue)
 
 
 def attempt(plan: Plan, root: Path) -> TrainingOutcome:
@@ -112,14 +115,52 @@ def _python(options: SlurmOptions) -> dict[str, str]:
     return {f"{options.cluster}_python": sys.executable}
 
 
-def _outcome(plan: Plan, job: Any) -> TrainingOutcome:
-    from submitit.core.utils import FailedJobError, UncompletedJobError
+class _Queue:
+    """Which jobs have ended. Slurm is asked by squeue, which needs no accounting. The result of a job that has left the
+    queue has time to be seen on a shared disk."""
 
+    def __init__(self, options: SlurmOptions) -> None:
+        self._local = options.cluster == "local"
+        self._there: set[str] | None = None
+        self._asked = -_PAUSE
+        self._missed: dict[str, float] = {}
+
+    def has_left(self, job: Any) -> bool:
+        if _has_result(job):
+            return True
+        if self._local:
+            return bool(job.done())
+        now = time.monotonic()
+        if now - self._asked >= _PAUSE:
+            self._asked, self._there = now, _queued()
+        if self._there is None or job.job_id in self._there:
+            self._missed.pop(job.job_id, None)
+            return False
+        return now - self._missed.setdefault(job.job_id, now) > _GRACE
+
+
+def _queued() -> set[str] | None:
+    """The jobs of this user that wait or run; None where squeue does not answer."""
+    try:
+        asked = subprocess.run(
+            ["squeue", "--me", "--noheader", "--format=%i"], capture_output=True, text=True, timeout=_GRACE, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return set(asked.stdout.split())
+
+
+def _has_result(job: Any) -> bool:
+    return bool(job.paths.result_pickle.exists())
+
+
+def _outcome(plan: Plan, job: Any) -> TrainingOutcome:
+    from submitit.core.utils import FailedJobError
+
+    if not _has_result(job):
+        return TrainingOutcome(plan, error=JobLostError(f"job {job.job_id} left no result; {_log(job)}"), lost=True)
     try:
         found: TrainingOutcome = job.result()
-    except UncompletedJobError:
-        why = JobLostError(f"job {job.job_id} ended without a result ({job.state.lower()}); its log: {_log(job)}")
-        return TrainingOutcome(plan, error=why, lost=True)
     except FailedJobError as error:  # the job did not come as far as the training
         return TrainingOutcome(plan, error=error)
     return found
@@ -127,12 +168,12 @@ def _outcome(plan: Plan, job: Any) -> TrainingOutcome:
 
 def _log(job: Any) -> str:
     lines = (job.stderr() or "").strip().splitlines()[-_LAST_LINES:]
-    return f"{job.paths.stderr}" + (f" ends with: {' / '.join(lines)}" if lines else "")
+    return f"its log, {job.paths.stderr}, " + (f"ends with: {' / '.join(lines)}" if lines else "is empty")
 
 
-def _cancel(jobs: Sequence[Any]) -> None:
+def _cancel(jobs: Sequence[Any], queue: _Queue) -> None:
     for job in jobs:
         job.cancel(check=False)
     until = time.monotonic() + _GRACE
-    while time.monotonic() < until and not all(job.done() for job in jobs):
+    while time.monotonic() < until and not all(queue.has_left(job) for job in jobs):
         time.sleep(_SOON)

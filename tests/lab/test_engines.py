@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -177,3 +178,40 @@ def test_one_that_is_lost_each_time_is_given_as_lost(tmp_path: Path) -> None:
     assert asked == [[plan.name for plan in plans], ["clipped-seed1"], ["clipped-seed1"]]
     assert [outcome.plan.name for outcome in found if outcome.lost] == ["clipped-seed1"]
     assert len(found) == len(plans)
+
+
+class Job:
+    """As submitit's: its number, and where its result will lie."""
+
+    def __init__(self, folder: Path) -> None:
+        self.job_id, self.paths = "7", SimpleNamespace(result_pickle=folder / "7.pkl")
+
+
+def test_a_job_has_left_once_it_is_not_in_the_queue_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, queue = [100.0], slurm_pool._Queue(slurm_pool.SlurmOptions())
+    answers: list[set[str] | None] = [{"7", "8"}, None, {"8"}, {"7"}, {"8"}]
+    monkeypatch.setattr(slurm_pool, "_queued", lambda: answers.pop(0) if len(answers) > 1 else answers[0])
+    monkeypatch.setattr(slurm_pool.time, "monotonic", lambda: clock[0])
+    job, seen = Job(tmp_path), []
+    for _ in range(12):
+        clock[0] += 10
+        seen.append(queue.has_left(job))
+    assert seen == [False] * 8 + [True] * 4  # asked at 110, 120, ...; missed from 150 on, for more than 30 s
+    other = slurm_pool._Queue(slurm_pool.SlurmOptions())
+    monkeypatch.setattr(slurm_pool, "_queued", lambda: {"7"})
+    assert not other.has_left(job)
+    job.paths.result_pickle.touch()
+    assert other.has_left(job)
+
+
+def test_squeue_that_does_not_answer_is_no_answer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert slurm_pool._queued() is None
+    squeue = tmp_path / "squeue"
+    squeue.write_text("#!/bin/sh\necho 3\necho 4_1\n")
+    squeue.chmod(0o755)
+    assert slurm_pool._queued() == {"3", "4_1"}
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    assert slurm_pool._queued() is None
