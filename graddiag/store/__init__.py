@@ -9,6 +9,7 @@ from graddiag.store.files import read_file, replace_file, replace_text
 from graddiag.store.manifests import as_left, read_manifest
 from graddiag.store.reader import load_run
 from graddiag.store.resumption import ResumePoint, RunOrigin
+from graddiag.store.shares import RANKS
 from graddiag.store.slugs import slug
 from graddiag.store.tables import TableFormat, write_table
 from graddiag.store.trash import Trashed, restore_run, trash_run, trashed_runs
@@ -16,6 +17,7 @@ from graddiag.store.writer import RunWriter
 
 __all__ = [
     "ANNOTATIONS",
+    "RANKS",
     "Annotations",
     "ResumePoint",
     "RunOrigin",
