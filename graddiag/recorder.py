@@ -24,6 +24,7 @@ from graddiag.recording.resumption import Resume as Resume
 from graddiag.recording.resumption import log_origin, recorder_state, resumption_of
 from graddiag.recording.rows import counterfactual_columns
 from graddiag.recording.scalars import checked_scalar
+from graddiag.recording.shares import check_settings
 from graddiag.recording.step_measures import Scalar
 from graddiag.recording.step_recorder import StepRecorder
 from graddiag.recording.stopping import Stopping, checked_on_nonfinite
@@ -76,7 +77,8 @@ def watch(
     between is seen. On the CPU the trained parameters are the same bits as without graddiag.
 
     In a distributed training call it in every rank, or in rank 0 alone: the run is rank 0's folder, and what the others
-    measured on their own batches is in ``ranks/rank-R`` inside it.
+    measured on their own batches is in ``ranks/rank-R`` inside it. Under FSDP2 (``fully_shard``, before or after it)
+    call it in every rank: ``load_run`` puts the ranks together, and its norms are those of the whole gradient.
 
     Args:
         module: the model; its torch.nn (or graddiag.nn) RNN, LSTM and GRU layers are found by themselves.
@@ -119,7 +121,7 @@ def watch(
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
             an optimizer that holds none of the model's parameters, ``cells`` that the model does not hold, or a
             ``resume`` that is no state and no step.
-        UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, sharded); it is named.
+        UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, FSDP1); it is named.
         InputError: ``root`` cannot be written.
     """
     check_intervals(every, snapshot_every)
@@ -129,6 +131,7 @@ def watch(
     stopping = Stopping(checked_on_nonfinite(on_nonfinite, has_optimizer=bool(watched)))
     callbacks = checked_callbacks(on_finding, check_every) if rank() == 0 else ()
     followed = None if cells is None else followed_cells(module, cells)
+    check_settings(module, on_nonfinite, followed or ())
     about = {
         "experiment": experiment,
         "arm": arm,
@@ -267,6 +270,10 @@ class Recorder:
             raise SettingError(
                 "try_thresholds(): it tries the update of one optimizer, and this run watches "
                 f"{len(self._steps.optimizers) or 'none'}; give it to watch(model, optimizer, ...)."
+            )
+        if self._steps.shares.sharded:
+            raise SettingError(
+                "try_thresholds(): it calls the model, whose parameters are sharded, in this rank alone."
             )
         self._steps.gradients.check_as_left()
         own = own_threshold(self._writer.manifest.clip)

@@ -57,6 +57,20 @@ class EarlierProcess(BaseModel):
     finished: datetime | None = None
 
 
+class RankShares(BaseModel):
+    """Of sharded parameters, by name: how many entries a rank counts, its ``own``, and how many there are in ``total``.
+
+    From the step ``since`` on its tables hold what these entries have: the norms of them, their zeros over the size of
+    the whole, and in place of an update ratio the norm of the update. ``graddiag.load_run`` puts the ranks together.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    since: int = Field(default=0, ge=0)
+    own: Mapping[str, int]
+    total: Mapping[str, int]
+
+
 def _flat(settings: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in settings.items():
         if isinstance(value, Mapping):
@@ -76,6 +90,7 @@ class RunManifest(BaseModel):
     ``writer`` names the process that writes a run, as long as it does (``graddiag.processes``). ``missing`` holds the
     rows that could not be written, of a disk that was full or gone for a while. Of a run that was resumed everything is
     of the process that recorded it last: from ``first_step`` on, since ``resumed``; ``earlier`` has those before it.
+    ``shares``: where parameters are sharded over several ranks, what this one has of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -105,6 +120,7 @@ class RunManifest(BaseModel):
     writer: str | None = None
     error: str | None = None
     missing: tuple[MissingRows, ...] = ()
+    shares: RankShares | None = None
     created: datetime
     finished: datetime | None = None
     first_step: int = Field(default=0, ge=0)

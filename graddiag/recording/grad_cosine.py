@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graddiag.recording.model_parameters import HasParameters
 from graddiag.recording.norms import norms_of
+from graddiag.tracing.storage import own_entries
 
 # entries that are taken to float64 at once: what fits a CPU's cache, and on an accelerator few launches
 _CHUNK: Final = 1 << 16
@@ -62,7 +63,7 @@ class GradientCosine:
 
 
 def _gradients(model: HasParameters) -> dict[str, Tensor]:
-    return {name: p.grad.detach() for name, p in model.named_parameters() if p.grad is not None}
+    return {name: own_entries(p.grad.detach()) for name, p in model.named_parameters() if p.grad is not None}
 
 
 def _along(pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:

@@ -14,6 +14,7 @@ from torch.compiler import is_dynamo_compiling
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import holds_gradient
 from graddiag.tracing.model_hook import LeftBehind
+from graddiag.tracing.storage import has_entry
 
 Seen = tuple[int, int] | None
 """A gradient as it was: the id of its tensor and its version; None where there was none."""
@@ -55,6 +56,16 @@ class GradientHooks:
         self._smallest: tuple[Tensor, int] | None = None
         self._pass = self._ending = -1
         self._handles: list[Any] = []
+        self._unattached = list(range(len(self.names)))
+        self.attach()
+
+    def follow(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Other parameters have taken the places of those before; of theirs nothing has been seen yet."""
+        self.close()
+        self.names, self.parameters = tuple(parameters), tuple(parameters.values())
+        self._used = [None] * len(self.names)
+        self._left, self._added_to, self.reached = [], set(), set()
+        self._by_size = sorted(range(len(self.names)), key=lambda place: self.parameters[place].numel())
         self._unattached = list(range(len(self.names)))
         self.attach()
 
@@ -122,7 +133,7 @@ class GradientHooks:
             return
         grad, version = self._smallest
         if grad._version > version:
-            self.changed |= bool(grad.any())
+            self.changed |= has_entry(grad)
             self._smallest = None
 
     def not_zeroed_of(self, names: Collection[str] | None = None) -> list[str]:
@@ -150,7 +161,7 @@ class GradientHooks:
         if left is None or grad is None or grad.is_sparse or left[0] != id(grad) or left[1] == grad._version:
             return
         # what was zeroed in place was thrown away, and not changed; asked once at most in a step
-        self.changed_between = self.changed_between or bool(grad.any())
+        self.changed_between = self.changed_between or has_entry(grad)
 
     def accumulated(self, place: int, parameter: Tensor) -> None:
         """The gradient has been added to what the parameter had."""

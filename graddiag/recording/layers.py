@@ -63,6 +63,10 @@ class LayerMeter:
         self._cells.start(credit=credit)
         self._taps.start()
 
+    def copy_weights(self) -> None:
+        """See ``ModuleHooks.copy_weights``."""
+        self.hooks.copy_weights()
+
     def find(self) -> list[str]:
         """Follows recurrent modules that the model has got since; their names."""
         new = self.hooks.find()

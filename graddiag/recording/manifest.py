@@ -15,10 +15,10 @@ from torch import nn
 from graddiag import __version__
 from graddiag.errors import SettingError
 from graddiag.recording.optimizers import not_updated, optimizer_settings
-from graddiag.recording.ranks import RANKS, announce, announced, rank, withdraw
+from graddiag.recording.ranks import announce, announced, rank, withdraw
 from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
-from graddiag.store import ResumePoint, RunWriter
+from graddiag.store import RANKS, ResumePoint, RunWriter
 
 
 def new_manifest(

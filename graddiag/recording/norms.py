@@ -6,6 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from graddiag.tracing.storage import own_entries
+
 # entries on the CPU up to which gradients are copied into one tensor: there a call costs more than the copy
 _FLAT: Final = 1 << 16
 _NOTHING: Final = torch.zeros(0, dtype=torch.float64)
@@ -91,5 +93,5 @@ def norm_together(tensors: list[Tensor]) -> Tensor:
 
 
 def entries_of(grad: Tensor) -> Tensor:
-    """The entries that are there: all of a dense tensor, those that a sparse one holds."""
-    return grad.coalesce().values() if grad.is_sparse else grad
+    """The entries that are there: all of a dense tensor, those that a sparse one holds, this rank's of a DTensor."""
+    return grad.coalesce().values() if grad.is_sparse else own_entries(grad)

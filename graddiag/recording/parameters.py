@@ -1,7 +1,7 @@
 """Gradients by parameter: after ``backward()``, and once more just before the update, whoever clipped in between."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -13,6 +13,7 @@ from graddiag.recording.gradient_hooks import GradientHooks
 from graddiag.recording.norms import ByParameter, entries_of, norm_together, norms_of
 from graddiag.recording.scaling import AMP_SCALE, BEFORE_UNSCALE, Scale
 from graddiag.tracing.hooks import recurrent_modules
+from graddiag.tracing.storage import is_shard, whole_weight
 
 _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative to it
 # gradients thrown away, and backward passes in all, after which a step that no update ends is given up
@@ -32,7 +33,8 @@ class GradientNorms(NamedTuple):
     unscaled, where it was changed between ``backward()`` and there. ``reached``: the parameters that a backward pass of
     this step gave a gradient, by id; ``not_zeroed``: those where it was added to the gradient of the update before.
     ``changed_between``: the accumulated gradient was changed between two backward passes of the step (clipped, for
-    example); what it was before is then not known, and ``before`` is empty.
+    example); what it was before is then not known, and ``before`` is empty. ``not_zeroed_known``: whether that
+    was looked for; of shards it cannot be seen, since FSDP assigns their gradients itself.
     """
 
     before: ByParameter
@@ -45,6 +47,7 @@ class GradientNorms(NamedTuple):
     reached: Collection[int] = ()
     not_zeroed: Sequence[str] = ()
     changed_between: bool = False
+    not_zeroed_known: bool = True
 
     def totals(self) -> dict[str, Tensor | int | None]:
         """Columns of the steps table: global norms over all parameters, None when no parameter got a gradient."""
@@ -52,7 +55,7 @@ class GradientNorms(NamedTuple):
             schema.GRAD_NORM: self.before.total(),
             schema.GRAD_NORM_CLIPPED: self.after.total(),
             schema.NONFINITE: self.nonfinite,
-            schema.GRADIENTS_NOT_ZEROED: len(self.not_zeroed),
+            schema.GRADIENTS_NOT_ZEROED: len(self.not_zeroed) if self.not_zeroed_known else None,
         }
         if self.scale is not None:
             found[AMP_SCALE] = self.scale
@@ -96,6 +99,7 @@ class GradientMeter:
         self._after_pass = after_pass
         self._asked = by_parameter
         self._parameters = dict(model.named_parameters())
+        self._left_to_others: Collection[int] = ()
         self._on_cpu = all(parameter.is_cpu for parameter in self._parameters.values())
         self._together: list[nn.Parameter] | None = None  # those that the last pass measured as one
         self._are_kept = True  # every gradient that a pass has left is there at the update
@@ -147,6 +151,7 @@ class GradientMeter:
             self._hooks.reached,
             tuple(self._not_zeroed),
             self._hooks.changed_between,
+            not any(map(is_shard, self._parameters.values())),
         )
 
     def next_step(self) -> None:
@@ -156,6 +161,16 @@ class GradientMeter:
         self._taken, self._not_zeroed, self._changed = _Measured(), {}, False
         self.passes = 0
         self._hooks.next_step()
+
+    def follow(self, found: Mapping[str, nn.Parameter], left_to_others: Collection[int] = ()) -> None:
+        """Measures the parameters ``found``, which the model has now; what was measured of others in this step is
+        forgotten. ``left_to_others``: those, by id, that another rank counts."""
+        self._left_to_others = left_to_others
+        if any(self._parameters.get(name) is not parameter for name, parameter in found.items()):
+            self._parameters = dict(found)
+            self._on_cpu = all(parameter.is_cpu for parameter in found.values())
+            self._hooks.follow(found)
+            self.next_step()
 
     def follow_scaler(self, scaler: torch.amp.GradScaler) -> None:
         """Divides the scale of a scaler that nobody named out of what was measured, in this step and from here on."""
@@ -210,7 +225,7 @@ class GradientMeter:
         if scale is not None:
             self._versions = {name: grad._version for name, grad in self._gradients().items()}
         one = self._on_cpu and self._are_kept and scale is None and not self._asked()
-        held = [parameter for parameter in self._hooks.parameters if parameter.grad is not None] if one else []
+        held = [p for p in self._hooks.parameters if p.grad is not None and self._is_counted(p)] if one else []
         self._together = None if not one or any(p.grad.is_sparse for p in held if p.grad is not None) else held
         self._before = _divided(self._norms(), scale)
         self._nonfinite = self._counted()
@@ -236,7 +251,10 @@ class GradientMeter:
 
     def _gradients(self, names: Collection[str] | None = None) -> dict[str, Tensor]:
         own = self._parameters.items() if names is None else ((n, p) for n, p in self._parameters.items() if n in names)
-        return {name: p.grad.detach() for name, p in own if p.grad is not None}
+        return {name: p.grad.detach() for name, p in own if p.grad is not None and self._is_counted(p)}
+
+    def _is_counted(self, parameter: nn.Parameter) -> bool:
+        return not self._left_to_others or id(parameter) not in self._left_to_others
 
     def _norms(self, names: Collection[str] | None = None) -> ByParameter:
         """Of the gradients there are; of all as one where they are measured together. Where one of these was let go of
@@ -247,7 +265,7 @@ class GradientMeter:
         self._are_kept = len(grads) == len(self._together)
         if not grads or not self._are_kept:
             return _NONE
-        return ByParameter(_TOGETHER, norm_together(grads).view(1))
+        return ByParameter(_TOGETHER, norm_together([entries_of(grad) for grad in grads]).view(1))
 
 
 class Spectrum(NamedTuple):
@@ -260,14 +278,15 @@ class Spectrum(NamedTuple):
 def recurrent_spectra(model: nn.Module) -> dict[str, Spectrum]:
     """Spectrum of each W_hh by parameter name, the largest over its gate blocks; a synchronisation.
 
-    Neither number is the transport gain: they know nothing of gates and slopes. Weights that hold NaN or inf are left
-    out.
+    Neither number is the transport gain: they know nothing of gates and slopes. Weights that hold NaN or inf, and
+    shards, are left out.
     """
     found = {}
     for module_name, module in recurrent_modules(model).items():
         for name, parameter in module.named_parameters(prefix=module_name, recurse=False):
-            if "weight_hh" in name and bool(parameter.isfinite().all()):
-                found[name] = _spectrum(parameter, module.hidden_size)
+            weight = whole_weight(parameter) if "weight_hh" in name else None
+            if weight is not None and bool(weight.isfinite().all()):
+                found[name] = _spectrum(weight, module.hidden_size)
     return found
 
 

@@ -8,14 +8,18 @@ rank 0 has watched alone is closed by then, or has another name.
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch.distributed as dist
 
 from graddiag.errors import InputError
 
-RANKS: Final = "ranks"
 _WAIT = timedelta(seconds=60)
+
+
+def has_ranks() -> bool:
+    """Whether this process is one of a process group, be it the only one."""
+    return _is_distributed()
 
 
 def rank() -> int:

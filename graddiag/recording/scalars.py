@@ -9,6 +9,7 @@ from graddiag.errors import SettingError
 from graddiag.recording.step_measures import Scalar
 from graddiag.store import check_scalar_name
 from graddiag.tracing.model_hook import is_transformed
+from graddiag.tracing.storage import is_shard
 
 
 def checked_scalar(name: str, value: Any) -> Scalar:
@@ -40,6 +41,8 @@ def checked_scalar(name: str, value: Any) -> Scalar:
 
 
 def _checked_tensor(name: str, value: Tensor) -> Scalar:
+    if is_shard(value):
+        return _checked_tensor(name, _local(name, value))
     if value.numel() != 1:
         raise _refusal(name, f"a tensor of shape {tuple(value.shape)}", f"a number: {name}=value.mean(), for example")
     if value.is_complex():
@@ -47,6 +50,14 @@ def _checked_tensor(name: str, value: Tensor) -> Scalar:
     if value.is_cpu and not is_transformed():
         return float(value.detach().item())
     return value.detach().reshape(()).clone()
+
+
+def _local(name: str, value: Any) -> Tensor:
+    """The value of a DTensor that each rank has; finding that of another is a collective, which may wait for ever."""
+    if value.numel() == 1 and not all(each.is_replicate() for each in value.placements):
+        raise _refusal(name, "a DTensor, of which each rank has a part", f"{name}=value.full_tensor(), in every rank")
+    local: Tensor = value.to_local()
+    return local
 
 
 def _shape_of(value: Any) -> str:

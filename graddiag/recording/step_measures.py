@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from torch import Tensor
 
@@ -14,6 +14,9 @@ from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 
 Scalar = Tensor | float | int | None
+
+PARTIAL: Final = "grad_norm_of_shares"
+"""Marks a step whose norms are those of shares, on its way to the rows alone."""
 
 
 class StepMeasures(NamedTuple):

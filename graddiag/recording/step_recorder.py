@@ -15,7 +15,6 @@ from graddiag.recording.counts import Counting, RunCounts
 from graddiag.recording.event_log import EventLog
 from graddiag.recording.events import replaced_event
 from graddiag.recording.faults import Faults
-from graddiag.recording.finite_updates import has_finite_gradient
 from graddiag.recording.following import Following, log_no_update
 from graddiag.recording.grad_cosine import GradientCosine
 from graddiag.recording.guard import Part, PartGuard
@@ -26,6 +25,7 @@ from graddiag.recording.optimizers import held_names, not_updated, rate_columns,
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import GradientMeter, GradientNorms
 from graddiag.recording.scaling import Scale, ScalerHooks
+from graddiag.recording.shares import Shares
 from graddiag.recording.spectrum_meter import SpectrumMeter
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
@@ -85,6 +85,7 @@ class StepRecorder:
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
         self._faults = Faults(module)
+        self.shares = Shares(module, writer, lambda: self.step, self._guard)
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._output_sums: Tree = {}
         self._left_out = LeftOutUpdates()
@@ -100,10 +101,11 @@ class StepRecorder:
             attached.callback(self.layers.close)
             self._outputs = OutputMeter(module, cells or (), always=every == 1)
             attached.callback(self._outputs.close)
-            self._updates = UpdateListener(watched, self, checked=self._stopping.on_nonfinite != "continue")
+            self._updates = UpdateListener(watched, self, self.shares.takes_over, checked=self._stopping.checks)
             attached.callback(self._updates.close)
             self._scaler = ScalerHooks(scaler, self._unscaling)
             attached.pop_all()
+        self._guard(Part.PARAMETERS, lambda: self.shares.follow(self.gradients, self.layers, self._begin))
         self._following = Following(module, self.layers, silent=cells is not None and not cells)
         self._guard(Part.FOLLOWING, lambda: self._events.add_at_once(self._following.at_attach(self.step)))
         parts: dict[str, Counting] = {"rows": self._buffer, "faults": self._faults, "outputs": self._outputs}
@@ -147,6 +149,7 @@ class StepRecorder:
         """Takes every hook off, writes what waits and closes the writer; no error of either is raised."""
         self._scaler.remove()
         self._updates.close()
+        self.shares.close()
         if self._round.made:
             self._finish()
         self.layers.close()
@@ -199,7 +202,7 @@ class StepRecorder:
     def is_finite(self, optimizer: Optimizer) -> bool:
         """Whether the gradient that an update is about to use is finite; True where that cannot be found out."""
         found = [True]
-        self._guard(Part.NONFINITE, lambda: found.append(has_finite_gradient(optimizer)))
+        self._guard(Part.NONFINITE, lambda: found.append(self.shares.has_finite_gradient(optimizer)))
         return found[-1]
 
     def refused(self, index: int) -> None:
@@ -256,6 +259,7 @@ class StepRecorder:
 
     def _before(self, index: int | None, *, copy: bool = True) -> None:
         """Before an update of the optimizer at ``index``; None: of all parameters, by hand."""
+        self._guard(Part.PARAMETERS, self.shares.refresh)
         names = None if index is None else self._names_of(index)
         self._guard(Part.PARAMETERS, partial(self.gradients.take, names))
         if self._recording:
@@ -365,8 +369,8 @@ class StepRecorder:
             self._guard(Part.SNAPSHOTS, lambda: self._snapshots.extend(self.layers.snapshots(traces, scale)))
 
     def _take_cosine(self) -> None:
-        """With several optimizers a step's gradient is of several losses, and the cosine is missing."""
-        if len(self._updates.watched) <= 1:
+        """Missing of shares, and with several optimizers: a step's gradient is of several losses then."""
+        if len(self._updates.watched) <= 1 and not self.shares.partial:
             following = (self.step + 1) % self._every == 0
             if following:
                 self._parameters.refresh()
@@ -380,8 +384,8 @@ class StepRecorder:
         row |= self._left_out.column(row)
         self._events.add(self._left_out.events(self.step))
         if self._norms is not None:
-            row |= self._norms.totals()
-        row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms)
+            row |= self._norms.totals() | self.shares.mark()
+        row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms, partial=self.shares.partial)
         if self._cosine is not None:
             row[schema.GRAD_COSINE] = self._cosine
         spectra = self._spectra.of_step(self.step) if parameters else {}

@@ -23,7 +23,7 @@ from graddiag.recording.rows import (
     timestep_columns,
 )
 from graddiag.recording.scaling import BEFORE_UNSCALE
-from graddiag.recording.step_measures import StepMeasures
+from graddiag.recording.step_measures import PARTIAL, StepMeasures
 from graddiag.tracing.signals import Signals
 from graddiag.tracing.snapshots import Snapshot
 
@@ -53,7 +53,7 @@ class StepRows:
     def made(self, steps: Sequence[StepMeasures]) -> Rows:
         """The rows of ``steps``, those of one table together where they have the same columns."""
         rows = [self._scalars(step) for step in steps]
-        kept = [{name: value for name, value in row.items() if name != BEFORE_UNSCALE} for row in rows]
+        kept = [{name: value for name, value in row.items() if name not in (BEFORE_UNSCALE, PARTIAL)} for row in rows]
         yield schema.TABLE_STEPS, scalar_columns(kept)
         if events := list(self._events(steps, rows)):
             yield schema.TABLE_EVENTS, {name: [event[name] for event in events] for name in events[0]}
@@ -71,7 +71,7 @@ class StepRows:
             loss = row.get(schema.LOSS)
             row |= self._constants.read(step.outputs, None if loss is None else float(loss))
         before, after = row.get(schema.GRAD_NORM), row.get(schema.GRAD_NORM_CLIPPED)
-        if before is not None and after is not None:
+        if before is not None and after is not None and PARTIAL not in row:
             row[schema.CLIP_COEFFICIENT] = after / before if before else 1.0
         return row
 
@@ -79,8 +79,14 @@ class StepRows:
         finite = _are_finite([each for step in steps for each in step.signals])
         for step, row in zip(steps, rows, strict=True):
             began = None if finite else origin(step.signals)
-            found, self._reported = step_events(row, began, self._reported, self._policy())
+            found, self._reported = step_events(_own_of(row), began, self._reported, self._policy())
             yield from (*step.events, *found)
+
+
+def _own_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the norms, where they are those of shares: events tell of the norms of the whole."""
+    norms = (schema.GRAD_NORM, schema.GRAD_NORM_CLIPPED, BEFORE_UNSCALE)
+    return {name: value for name, value in row.items() if name not in norms} if PARTIAL in row else row
 
 
 def _are_finite(signals: Sequence[Signals]) -> bool:

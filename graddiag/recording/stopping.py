@@ -18,6 +18,11 @@ class Stopping:
     on_nonfinite: OnNonfinite = "continue"
     handler: Callable[[StopTraining], None] | None = None
 
+    @property
+    def checks(self) -> bool:
+        """Whether gradients are checked before each update."""
+        return self.on_nonfinite != "continue"
+
     def __call__(self, reason: StopTraining) -> None:
         """Stops the training.
 

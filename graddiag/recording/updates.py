@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import FrameType
@@ -46,17 +46,27 @@ class UpdateListener:
 
     An update is the outermost call: a wrapper's that calls its base optimizer inside is one. Another optimizer of
     torch that updates parameters of a watched one twice in succession takes its place (``replaced``); a single update
-    is none of the run's (``used_elsewhere``). An optimizer whose step calls a watched one is a wrapper, and no other
-    optimizer. One that shares no parameter with them ends no step; the observer may measure it (``before_other``).
-    What other optimizers do in another thread than the watched ones is another training.
+    is none of the run's (``used_elsewhere``). One that holds what the parameters of a watched one have become, now that
+    they are sharded, takes its place at once (``takes_over``, which gives its place). An optimizer whose step calls a
+    watched one is a wrapper, and no other optimizer. One that shares no parameter with them ends no step; the observer
+    may measure it (``before_other``). What other optimizers do in another thread than the watched ones is another
+    training.
 
     checked: ask the observer before each update whether its gradient is finite; where it is not, the update is left out
     (``refused``).
     """
 
-    def __init__(self, watched: Sequence[WatchedOptimizer], observer: UpdateObserver, *, checked: bool = False) -> None:
+    def __init__(
+        self,
+        watched: Sequence[WatchedOptimizer],
+        observer: UpdateObserver,
+        takes_over: Callable[[Optimizer, Sequence[Optimizer]], int | None] = lambda *_: None,
+        *,
+        checked: bool = False,
+    ) -> None:
         self.watched = list(watched)
         self._observer = observer
+        self._takes_over = takes_over
         self._checked = checked
         self._checking: list[Optimizer] = []
         self._places: dict[int, int] = {}
@@ -131,6 +141,8 @@ class UpdateListener:
             return
         if self._shares(optimizer) is not None:
             self._other = optimizer
+        elif (index := self._takes_over(optimizer, self.optimizers)) is not None:
+            self._replace(index, optimizer)  # its own hooks run after this one, in this update already
         else:
             self._beside = optimizer
             self._observer.before_other(optimizer)
@@ -152,9 +164,12 @@ class UpdateListener:
             self._observer.used_elsewhere()
             return
         old = self.watched[index].optimizer
+        self._replace(index, optimizer)
+        self._observer.replaced(index, old, optimizer)
+
+    def _replace(self, index: int, optimizer: Optimizer) -> None:
         self.watched[index] = replace(self.watched[index], optimizer=optimizer, members=(optimizer,))
         self._follow(index, optimizer)
-        self._observer.replaced(index, old, optimizer)
 
     @property
     def _is_elsewhere(self) -> bool:

@@ -12,7 +12,7 @@ from graddiag.recording.model_parameters import HasParameters
 from graddiag.recording.norms import ByParameter, entries_of, norms_of
 from graddiag.recording.optimizers import held_names
 from graddiag.recording.parameters import GradientNorms
-from graddiag.tracing.storage import check_whole
+from graddiag.tracing.storage import check_measurable, is_shard, own_entries
 
 
 class WeightCopy:
@@ -23,10 +23,12 @@ class WeightCopy:
 
     def __init__(self, model: HasParameters, names: Collection[str] | None = None) -> None:
         self._model = model
-        check_whole(model.named_parameters())  # it may have been sharded since it was watched
+        check_measurable(model.named_parameters())  # it may have been sharded since it was watched
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         with torch.no_grad():
-            self._before = {n: p.detach().clone() for n, p in trainable.items() if names is None or n in names}
+            self._before = {
+                n: own_entries(p).detach().clone() for n, p in trainable.items() if names is None or n in names
+            }
 
     def sizes(self) -> "UpdateSizes":
         """What the update has made of them, measured after it, once: the copy becomes the difference."""
@@ -34,7 +36,7 @@ class WeightCopy:
         weights, differences = norms_of(self._before), {name: self._before[name] for name in now}
         if now:
             with torch.no_grad():
-                torch._foreach_sub_(list(differences.values()), [p.detach() for p in now.values()])
+                torch._foreach_sub_(list(differences.values()), [own_entries(p).detach() for p in now.values()])
         return UpdateSizes(weights, norms_of(differences), _zeros(now))
 
 
@@ -57,15 +59,16 @@ class UpdateSizes:
         size, change = self.weights.only(self.updates.names).total(), self.updates.total()
         return None if size is None or change is None else _relative(change, size)
 
-    def columns(self, norms: GradientNorms | None) -> dict[str, ByParameter]:
-        """The columns of the table ``parameters``."""
-        names = self.updates.names
+    def columns(self, norms: GradientNorms | None, *, partial: bool = False) -> dict[str, ByParameter]:
+        """The columns of the table ``parameters``; of a ``partial`` one the norm of the update for its ratio."""
+        names, updates = self.updates.names, self.updates.vector
+        ratios = updates if partial else _relative(updates, self.weights.at(names))
         return {
             schema.GRAD_NORM: ByParameter() if norms is None else norms.before,
             schema.GRAD_NORM_CLIPPED: ByParameter() if norms is None else norms.after,
             schema.ZEROS: self.zeros,
             schema.WEIGHT_NORM: self.weights,
-            schema.UPDATE_RATIO: ByParameter(names, _relative(self.updates.vector, self.weights.at(names))),
+            schema.UPDATE_RATIO: ByParameter(names, ratios),
         }
 
 
@@ -112,14 +115,17 @@ class UpdateMeter:
             sizes, self._copy = self._copy.sizes(), None
             self._sizes = sizes if self._sizes is None else self._sizes.joined(sizes)
 
-    def columns(self, norms: GradientNorms | None) -> tuple[Tensor | None, dict[str, ByParameter]]:
+    def columns(
+        self, norms: GradientNorms | None, *, partial: bool = False
+    ) -> tuple[Tensor | None, dict[str, ByParameter]]:
         """Update over weight of the step, and columns by parameter; None and none where no update was measured. A
-        parameter whose update cannot be heard has no update ratio."""
+        parameter whose update cannot be heard has no update ratio. partial: of shares the step has
+        none."""
         self.after()  # by hand the update came before
         if self._sizes is None:
             return None, {}
         every = self._others.sizes(self._sizes.weights.names).joined(self._sizes)
-        return self._sizes.ratio(), every.columns(norms)
+        return None if partial else self._sizes.ratio(), every.columns(norms, partial=partial)
 
     def forget(self) -> None:
         self._copy = self._sizes = None
@@ -131,14 +137,17 @@ def _relative(change: Tensor, size: Tensor) -> Tensor:
 
 
 def _zeros(parameters: Mapping[str, nn.Parameter]) -> ByParameter:
-    """Share of exact zeros in each gradient, float64; entries that a sparse one leaves out are zeros, NaN is none."""
+    """Share of exact zeros in each gradient, float64; entries that a sparse one leaves out are zeros, NaN is none.
+    Of a shard the zeros in it over the size of the whole."""
     grads = {name: p.grad for name, p in parameters.items() if p.grad is not None and p.grad.numel()}
     if not grads:
         return ByParameter()
     counts = [torch.count_nonzero(entries_of(grad)) for grad in grads.values()]
     sizes = torch.tensor([grad.numel() for grad in grads.values()], dtype=torch.float64)
+    own = torch.tensor([own_entries(grad).numel() if is_shard(grad) else grad.numel() for grad in grads.values()])
     others = torch.stack([count.to(counts[0].device) for count in counts])
-    return ByParameter(tuple(grads), 1 - others / sizes.to(others.device, non_blocking=True))
+    shares = (own / sizes).to(others.device, non_blocking=True)
+    return ByParameter(tuple(grads), shares - others / sizes.to(others.device, non_blocking=True))
 
 
 def _is_same(before: tuple[int, float | None] | None, now: tuple[int, float | None]) -> bool:

@@ -10,6 +10,7 @@ from graddiag.store.manifests import as_left, read_manifest
 from graddiag.store.reader import load_run
 from graddiag.store.resumption import ResumePoint, RunOrigin
 from graddiag.store.root_index import IndexRow, read_root_index, write_root_index
+from graddiag.store.shares import RANKS
 from graddiag.store.slugs import slug
 from graddiag.store.tables import TableFormat, write_table
 from graddiag.store.trash import Trashed, restore_run, trash_run, trashed_runs
@@ -17,6 +18,7 @@ from graddiag.store.writer import RunWriter
 
 __all__ = [
     "ANNOTATIONS",
+    "RANKS",
     "Annotations",
     "IndexRow",
     "ResumePoint",

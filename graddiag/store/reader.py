@@ -1,6 +1,7 @@
 """load_run: a run folder as a Run whose tables are read when asked for, only the columns and rows that are wanted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
@@ -23,20 +24,33 @@ from graddiag.store.blocks import table_named
 from graddiag.store.files import check_part
 from graddiag.store.index import Index, PartFile, read_index
 from graddiag.store.manifests import read_manifest
+from graddiag.store.shares import SharedReader, rank_folders
 
 _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and that is not there, counts as lost
 
 
 def load_run(path: Path | str) -> Run:
     """The run in the folder ``path``, running or done, as it is: its manifest and index are read now, its tables
-    when asked for. What a running one gets after that is seen by those who load it again.
+    when asked for. What a running one gets after that is seen by those who load it again. Where parameters are sharded
+    over several ranks, the shares of all ranks are put together.
 
     Raises:
         RunFormatError: it is not a run, is damaged, or of a schema this graddiag does not read.
     """
     folder = Path(path)
     manifest = read_manifest(folder)
-    return Run(manifest, FolderReader(folder, manifest, read_index(folder)), folder)
+    own = FolderReader(folder, manifest, read_index(folder))
+    if manifest.shares is None:
+        return Run(manifest, own, folder)
+    return Run(manifest, SharedReader(manifest.shares, [Run(manifest, own), *_others(folder)]), folder)
+
+
+def _others(folder: Path) -> Iterator[Run]:
+    """What the other ranks have recorded of their shares, of those that can be read."""
+    for each in rank_folders(folder):
+        with suppress(RunFormatError):
+            manifest = read_manifest(each)
+            yield Run(manifest, FolderReader(each, manifest, read_index(each)), each)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ class EndOfBackward:
     """
 
     def __init__(self, guard: Callable[[Callable[[], None]], None], *, after_others: bool = False) -> None:
-        self._guard = guard
+        self.guard = guard
         self._after_others = after_others
         self._pass = -1
         self._waiting: dict[Hashable, Callable[[], None]] = {}
@@ -32,7 +32,7 @@ class EndOfBackward:
     def _run(self) -> None:
         waiting, self._pass, self._waiting = self._waiting, -1, {}
         for task in waiting.values():
-            self._guard(task)
+            self.guard(task)
 
 
 def current_pass() -> int:

@@ -7,6 +7,8 @@ from typing import Any, Final
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from graddiag.tracing.storage import has_entry
+
 _RECURRENT: Final = (nn.RNNBase, nn.RNNCellBase)
 
 
@@ -89,7 +91,7 @@ def holds_gradient(parameter: Tensor) -> bool:
     """Whether a gradient other than 0 is there, for example one that the loop assigned itself. An accelerator is not
     asked for its values."""
     grad = parameter.grad
-    return grad is not None and (not grad.is_cpu or grad.is_sparse or bool(grad.any()))
+    return grad is not None and (not grad.is_cpu or grad.is_sparse or has_entry(grad))
 
 
 def _sizes(module: nn.RNNBase | nn.RNNCellBase, given: Any) -> tuple[int | None, int | None]:

@@ -60,6 +60,8 @@ class ObservedFusedLayer:
         self._is_cell = layer.output.grad_fn is None
         self._graph_pass = -1
         self._inputs: InputGradients | None = None
+        # where the weights are kept when the first gradient comes: at the end of the pass they may be freed
+        self.copies: WeightCopies | None = None
 
     def attach(self, layer: FusedLayer, end: EndOfBackward) -> None:
         """Registers at the nodes that made the layer's results, where every hook of the user's has been applied."""
@@ -106,6 +108,8 @@ class ObservedFusedLayer:
                 return
             if self._pass != current_pass():
                 self._pass, self._grads, self._grad_w_hh = current_pass(), {}, None
+            if self.copies is not None:
+                end.guard(self._keep_weights)
             self._grads[name] = grad if name == "output" else grad.view(len(self._layer.weights), *grad.shape[-2:])
             if torch.is_grad_enabled():
                 self._in_graph_pass()
@@ -115,6 +119,16 @@ class ObservedFusedLayer:
             end.schedule(id(self), self._finish)
 
         return collect
+
+    def _keep_weights(self) -> None:
+        """Copies the weights, which are gathered now: autograd is about to use them."""
+        copies, self.copies = self.copies, None
+        layer = self._layer
+        if copies is None or layer is None or _versions(layer)["weights"] != self._versions["weights"]:
+            return
+        check_readable(self.key.module, _all_tensors(layer.weights))
+        self._layer = replace(layer, weights=tuple(map(copies.of, layer.weights)))
+        self._versions["weights"] = _versions(self._layer)["weights"]
 
     def _keep_weight_gradient(self, found: tuple[Tensor | None, ...], _: tuple[Tensor | None, ...]) -> None:
         """Keeps what the kernel has just computed as dL/dW_hh, before any hook of the user's can change it."""

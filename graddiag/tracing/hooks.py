@@ -121,6 +121,10 @@ class ModuleHooks:
         self._passes.start()
         self._active = True
 
+    def copy_weights(self) -> None:
+        """The weights are gathered for each pass alone: from the next ``start`` on the layers keep copies of them."""
+        self._observed.weights_are_freed = True
+
     def stop(self) -> None:
         self._active = False
         self._passes.stop()

@@ -188,14 +188,20 @@ class WeightCopies:
         return Weights(*(None if one is None else self._copy(one) for one in vars(weights).values()))  # type: ignore[arg-type]
 
     def _copy(self, weight: Tensor) -> Tensor:
-        """The original is kept as well: as long as it lives, no other tensor has its place in memory."""
+        """The original is kept as well: as long as it lives, no other tensor has its place in memory, unless FSDP has
+        freed it."""
         known = self._copies.get(weight.data_ptr())
-        if known is not None and known[0].shape == weight.shape and known[0]._version == weight._version:
+        if known is not None and _is_same(known[0], weight):
             return known[1]
         copy = weight.clone()
         self._copies[weight.data_ptr()] = (weight, copy)
         self._copies[copy.data_ptr()] = (copy, copy)
         return copy
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    """Whether two views show the same memory, unchanged."""
+    return one.shape == other.shape and one._version == other._version and one.data_ptr() == other.data_ptr()
 
 
 def _versions(weights: Weights) -> list[int]:

@@ -48,7 +48,8 @@ class ObservedCalls:
     """The layers that have run since ``start``, in their order.
 
     One that no gradient has reached yet is held by its graph alone, unless ``keep_all``. ``left_out``: why a trace
-    could not be made, by key. ``heard``: the modules of which a layer was observed.
+    could not be made, by key. ``heard``: the modules of which a layer was observed. ``weights_are_freed``: set where
+    FSDP gathers the weights for each pass alone; they are copied then when the gradient reaches the layer.
     """
 
     def __init__(self, passes: Passes, *, keep_all: bool) -> None:
@@ -57,6 +58,7 @@ class ObservedCalls:
         self._observed: list[weakref.ref[ObservedCall]] = []
         self._held: list[ObservedCall] = []
         self._copies: WeightCopies | None = None
+        self.weights_are_freed = False
         self.left_out: dict[TraceKey, str] = {}
         self.heard: set[str] = set()
 
@@ -66,7 +68,12 @@ class ObservedCalls:
     def start(self, *, own_weights: bool) -> None:
         """Forgets what there is; ``own_weights`` as in ``ModuleHooks.start``."""
         self.forget()
-        self._copies = WeightCopies() if own_weights else None
+        self._copies = WeightCopies() if own_weights or self.weights_are_freed else None
+
+    @property
+    def early_copies(self) -> WeightCopies | None:
+        """Where a layer keeps its weights as soon as a gradient reaches it; None where it need not."""
+        return self._copies if self.weights_are_freed else None
 
     def add(self, observed: ObservedCall) -> None:
         """Notes a layer that has run."""
@@ -176,6 +183,7 @@ class ModuleCallObserver:
         calls, where = self._calls, (self._module, self._index)
         for direction in range(len(layer.weights)):
             observed = ObservedFusedLayer(*where, layer, direction, calls.hold, calls.passes, self._handed, self._order)
+            observed.copies = calls.early_copies
             self._add(observed)
             observed.attach(layer, self._end)
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graddiag.tracing.backward import current_pass
+from graddiag.tracing.storage import has_entry
 
 Value = TypeVar("Value")
 
@@ -67,7 +68,7 @@ class Passes:
         if version is None:
             return
         grad = parameter.grad
-        if grad is None or (grad._version != version and not grad.is_sparse and not bool(grad.any())):
+        if grad is None or (grad._version != version and not grad.is_sparse and not has_entry(grad)):
             del self._left[id(parameter)]
             self._on_zeroed(id(parameter))
 

@@ -5,16 +5,18 @@ from torch import nn
 
 from graddiag.errors import UnsupportedError
 from graddiag.tracing.hooks import recurrent_modules
-from graddiag.tracing.storage import check_whole
+from graddiag.tracing.storage import check_flat, check_measurable
 
 
 def check_supported(model: nn.Module) -> None:
     """Raises UnsupportedError for a model whose gradients through time cannot be measured exactly.
 
     A compiled region that holds a recurrent layer (its Python hooks may not run), a scripted module, DataParallel
-    (its replicas are new modules in other threads) and parameters that are shards (a shard's norm is not the norm).
+    (its replicas are new modules in other threads), FSDP1 and parameters of partial sums. Shards of DTensors are
+    measured: see ``graddiag.recording.shares``.
     """
     for name, module in model.named_modules():
+        check_flat(name, module)
         recurrent = recurrent_modules(module)
         if recurrent and _is_compiled(module):
             inside = next(iter(recurrent)) or type(module).__name__
@@ -29,7 +31,7 @@ def check_supported(model: nn.Module) -> None:
             raise _refusal(name, module, "it is scripted", "Watch the Python module that it was made from.")
         if isinstance(module, nn.DataParallel) and recurrent:
             raise _refusal(name, module, "it runs copies of its modules", "Use DistributedDataParallel, or one device.")
-    check_whole(model.named_parameters())
+    check_measurable(model.named_parameters())
 
 
 def _is_compiled(module: nn.Module) -> bool:
