@@ -25,6 +25,7 @@ RANKS: Final = "ranks"
 _SQUARES: Final = (schema.GRAD_NORM, schema.GRAD_NORM_CLIPPED)
 _OF_STEPS: Final = (*_SQUARES, schema.NONFINITE, schema.CLIP_COEFFICIENT, schema.UPDATE_RATIO, schema.GRAD_COSINE)
 _OF_PARAMETERS: Final = (*_SQUARES, schema.ZEROS, schema.WEIGHT_NORM, schema.UPDATE_RATIO)
+_WEIGHT_AND_UPDATE: Final = (schema.WEIGHT_NORM, schema.UPDATE_RATIO)
 _COMBINED: Final = {schema.TABLE_STEPS: _OF_STEPS, schema.TABLE_PARAMETERS: _OF_PARAMETERS}
 
 Values = NDArray[np.float64]
@@ -86,20 +87,12 @@ class SharedReader:
         """Update over weights for the parameters that were updated, of the steps whose parameters were recorded."""
         own = _read(self.ranks[0], schema.TABLE_PARAMETERS, [*_KEYS, schema.UPDATE_RATIO], steps)
         others = self.ranks[0].manifest.not_in_optimizer or ()
+        own = own[own[schema.STEP].isin(steps)]
         own = own[~numbers(own[schema.UPDATE_RATIO])[1] & ~own[schema.PARAMETER].isin(others).to_numpy()]
         found = self._parameters(own, divided=False)
-        weight, update = found[schema.WEIGHT_NORM], found[schema.UPDATE_RATIO]
-        squares = pd.DataFrame(
-            {
-                schema.STEP: own[schema.STEP].to_numpy(),
-                "weight": weight.values**2,
-                "update": update.values**2,
-                "missing": weight.missing | update.missing,
-            }
-        )
-        sums = squares.groupby(schema.STEP).sum().reindex(steps)
-        values = np.sqrt(sums["update"].to_numpy()) / np.sqrt(sums["weight"].to_numpy())
-        return _Numbers(values, ~(sums["missing"].to_numpy() == 0))
+        places = pd.Index(steps).get_indexer(own[schema.STEP])
+        weight, update = (_root_by_place(found[name], places, len(steps)) for name in _WEIGHT_AND_UPDATE)
+        return _relative(update, weight)
 
     def _parameters(self, frame: pd.DataFrame, *, divided: bool = True) -> "dict[str, _Numbers]":
         """Of each row of rank 0; ``divided``: the update ratio, else the norm of the update."""
@@ -118,10 +111,7 @@ class SharedReader:
         roots = (*_SQUARES, schema.WEIGHT_NORM, schema.UPDATE_RATIO)
         combined = {name: _root(parts[name], whole) for name in roots}
         if divided:
-            change, size = combined[schema.UPDATE_RATIO], combined[schema.WEIGHT_NORM]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio = np.where(change.values == 0, 0.0, change.values / size.values)
-            combined[schema.UPDATE_RATIO] = _Numbers(ratio, change.missing | size.missing)
+            combined[schema.UPDATE_RATIO] = _relative(combined[schema.UPDATE_RATIO], combined[schema.WEIGHT_NORM])
         return {**combined, schema.ZEROS: _sum(parts[schema.ZEROS], whole)}
 
 
@@ -175,6 +165,21 @@ def _at(frame: pd.DataFrame, rows: Any) -> dict[str, _Numbers]:
 def _root(parts: Sequence[_Numbers], whole: Any) -> _Numbers:
     total = _sum([replace(part, values=part.values**2) for part in parts], whole)
     return replace(total, values=np.sqrt(total.values))
+
+
+def _root_by_place(norms: _Numbers, places: NDArray[Any], count: int) -> _Numbers:
+    """The root of the sum of squares of the rows at each of ``count`` places. NaN is kept; missing where a row is
+    missing, or there is none."""
+    totals = np.bincount(places, norms.values**2, count)
+    there = np.bincount(places, minlength=count) > 0
+    return _Numbers(np.sqrt(totals), ~there | (np.bincount(places, norms.missing, count) > 0))
+
+
+def _relative(change: _Numbers, size: _Numbers) -> _Numbers:
+    """change / size; what did not change did so by 0, be its size 0 as well."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        values = np.where(change.values == 0, 0.0, change.values / size.values)
+    return _Numbers(values, change.missing | size.missing)
 
 
 def _sum(parts: Sequence[_Numbers], whole: Any) -> _Numbers:
