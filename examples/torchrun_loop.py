@@ -1,7 +1,7 @@
 """DistributedDataParallel on several processes, recorded as one run: ``torchrun --nproc_per_node 2 torchrun_loop.py``.
 
-Each process trains on sequences of its own; after the all-reduce all have the same gradient. Rank 0 writes the run, the others
-write theirs below it, in ``ranks``.
+Each process trains on sequences of its own; after the all-reduce all have the same gradient. Rank 0 writes the run, and
+the others write theirs below it, in ``ranks``.
 """
 
 import torch
@@ -39,7 +39,9 @@ def main() -> None:
     model = DistributedDataParallel(Adder())
     optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
     generator = torch.Generator().manual_seed(dist.get_rank())  # other sequences in each
-    with graddiag.watch(model, optimizer, run="adding-ddp", every=5, config={"ranks": dist.get_world_size()}) as recorder:
+    with graddiag.watch(
+        model, optimizer, run="adding-ddp", every=5, config={"ranks": dist.get_world_size()}
+    ) as recorder:
         for _ in range(STEPS):
             x, y = sequences(generator)
             optimizer.zero_grad()

@@ -1,5 +1,8 @@
 """Every example runs as it stands, and shows what it says."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +94,19 @@ def test_recurrent_policy(tmp_path: Path) -> None:
     assert rows[rows.timestep < 23].transport_gain.gt(0.05).all(), "what has ended is left out of the gain"
     assert found.steps.reward.iloc[-5:].mean() > found.steps.reward.iloc[:5].mean()
     assert "state_detached" not in found.events.kind.tolist()
+
+
+def test_torchrun_loop(tmp_path: Path) -> None:
+    program = str(EXAMPLES / "torchrun_loop.py")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", program]
+    own = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | own, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert "adding-ddp   200 steps, 40 recorded" in ended.stdout
+    assert graddiag.list_runs(tmp_path / "runs")["run"].tolist() == ["adding-ddp"]
+    first, second = load(tmp_path, "adding-ddp"), load(tmp_path, "adding-ddp/ranks/rank-1")
+    assert first.steps.grad_norm.tolist() == second.steps.grad_norm.tolist()  # after the all-reduce
+    assert first.steps.loss.tolist() != second.steps.loss.tolist()
+    assert first.steps.loss.iloc[-20:].mean() < first.steps.loss.iloc[:5].mean() / 2
