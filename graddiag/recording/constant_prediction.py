@@ -49,6 +49,9 @@ class Constants:
             return {}
         squares, rough = float(sums["delta delta"].sum()) * stride, bool(found["half"]) or stride > 1
         c = self._line.scale(squares, loss, rows * stride, float(found["width"]), rough=rough)
+        unit: float | None = None
+        if c is None and found["calls"] > 1 and not rough:
+            c, unit = _of_the_last(found, loss)
         if c is None or sums["z"].shape != getattr(self._targets, "shape", sums["z"].shape):
             return {}
         y = sums["z"] - sums["delta"] / (2 * c)
@@ -57,7 +60,11 @@ class Constants:
         mean = self._targets / self._rows
         constant = yy - float((2 * mean * y).sum()) + rows * float((mean * mean).sum())
         left = float(sums["delta delta"].sum()) / (4 * c * c)
-        return _columns(left, constant, c * stride, loss) if constant > 0 else {}
+        if not constant > 0:
+            return {}
+        if unit is not None:  # the loss of one part of the step, which is not that of all of it
+            return _columns(left, constant, unit, None) | {schema.CONSTANT_LOSS: unit * constant}
+        return _columns(left, constant, c * stride, loss)
 
 
 def _fit(head: Mapping[str, Any]) -> tuple[float, float, float] | None:
@@ -116,12 +123,31 @@ def _line_of(points: list[tuple[float, float]]) -> tuple[float, float, float] | 
     return slope, low[1] - slope * low[0], slope * spread
 
 
+def _of_the_last(found: Tree, loss: float) -> tuple[float, float] | tuple[None, None]:
+    """Of gradients that were accumulated, where the loss of the last part is what was logged: the c of all parts, which
+    divide their loss by their number or do not, and the share of the sum of squares that the logged loss is; None where
+    it is no usual squared error. Each part is a call of the layer."""
+    rows, squares = float(found["last"]["rows"]), float(found["last"]["delta delta"])
+    parts, width = found["calls"], float(found["width"])
+    if not rows or not loss > 0:
+        return None, None
+    for own in _usual_scales(rows, width):
+        for share in (1 / parts, 1.0):
+            left = squares / (4 * share * share * own)  # the loss of the last part, if its c is ``own``
+            for told in {1.0, share}:
+                if abs(told * left / loss - 1) < _SCALE:
+                    return share * own, told * own * rows / float(found["rows"])
+    return None, None
+
+
+def _usual_scales(rows: float, width: float) -> tuple[float, ...]:
+    """c of a squared error that is a mean or a sum, or half of one."""
+    return tuple(each for one in (1 / (rows * width), 1 / rows, 1.0) for each in (one, one / 2))
+
+
 def _usual(c: float, rows: float, width: float, within: float) -> bool:
-    """Whether c is that of a squared error that is a mean or a sum, or half of one."""
-    if not (c > 0 and math.isfinite(c)):
-        return False
-    usual = [1 / (rows * width), 1 / rows, 1.0]
-    return any(abs(c / each - 1) < within for one in usual for each in (one, one / 2))
+    """Whether c is one of ``_usual_scales``."""
+    return c > 0 and math.isfinite(c) and any(abs(c / each - 1) < within for each in _usual_scales(rows, width))
 
 
 def _columns(left: float, constant: float, c: float, loss: float | None) -> dict[str, float]:

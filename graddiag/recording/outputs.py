@@ -169,6 +169,9 @@ class OutputMeter:
             if z.is_cpu and holds(found[kind]):  # the first one counts; an accelerator is not asked which
                 return found
         found["square"] = _square(z, delta, used)
+        last = len(calls[-1].rows)
+        found["last"] = {"rows": used[-last:].sum(), "delta delta": _dot(delta[-last:], delta[-last:])}
+        found["calls"] = float(len(calls))
         return found
 
     def _softmax(self, name: str, z: Tensor, delta: Tensor, used: Tensor, half: bool) -> dict[str, Tensor]:

@@ -260,3 +260,58 @@ def test_a_loss_scaler(kind: str, given: bool, tmp_path: Path) -> None:
         at_constant = [cross_entropy(q, y).item() for q, y in zip(guessed, targets, strict=True)]
     check(column(steps, schema.EXPLAINED), expected_of(losses, at_constant), 1e-3)
     check(column(steps, schema.CONSTANT_LOSS), at_constant, 1e-3)
+
+
+@pytest.mark.parametrize("divided", [True, False])
+@pytest.mark.parametrize("logged", ["as it was", "as it was divided"])
+@pytest.mark.parametrize("kind", ["mean", "half of the mean", "sum over the outputs"])
+def test_accumulated_squared_errors_of_which_the_last_one_is_logged(
+    kind: str, logged: str, divided: bool, tmp_path: Path
+) -> None:
+    passes, targets = 3, numbers_of(T, N, 2, count=3 * STEPS)
+    own = {
+        "mean": lambda z, y: (z - y).square().mean(),
+        "half of the mean": lambda z, y: 0.5 * (z - y).square().mean(),
+        "sum over the outputs": lambda z, y: (z - y).square().sum(-1).mean(),
+    }[kind]
+    share = 1 / passes if divided else 1.0
+    torch.manual_seed(0)
+    model, kept, logs = Net(2), [], []
+    generator = torch.Generator().manual_seed(5)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path) as recorder:
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            for y in targets[passes * step : passes * (step + 1)]:
+                z = model(torch.randn(T, N, 3, generator=generator))
+                loss = own(z, y)
+                (share * loss).backward()
+                kept.append((z.detach().double(), y))
+            logs.append(loss.item() if logged == "as it was" else share * loss.item())
+            recorder.log(loss=logs[-1])
+            optimizer.step()
+    steps = graddiag.load_run(tmp_path / "r").steps
+    parts = [list(range(passes * step, passes * (step + 1))) for step in range(STEPS)]
+    lost = [np.mean([own(kept[at][0], kept[at][1].double()).item() for at in part]) for part in parts]
+    constants = []
+    for step, part in enumerate(parts):
+        seen = torch.cat([y.reshape(-1, 2) for y in targets[: passes * (step + 1)]]).double().mean(0)
+        constants.append(np.mean([own(seen.expand(T, N, 2), targets[at].double()).item() for at in part]))
+    check(column(steps, schema.EXPLAINED), expected_of(lost, constants))
+    unit = share if logged == "as it was divided" else 1.0
+    check(column(steps, schema.CONSTANT_LOSS), [unit * each for each in constants])
+
+
+def test_of_accumulated_absolute_errors_nothing_is_claimed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, targets = Net(2), numbers_of(T, N, 2, count=2 * STEPS)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02)
+    with graddiag.watch(model, optimizer, run="r", root=tmp_path) as recorder:
+        for step in range(STEPS):
+            optimizer.zero_grad()
+            for y in targets[2 * step : 2 * step + 2]:
+                loss = (model(torch.randn(T, N, 3)) - y).abs().mean()
+                (loss / 2).backward()
+            recorder.log(loss=loss)
+            optimizer.step()
+    assert np.isnan(column(graddiag.load_run(tmp_path / "r").steps, schema.EXPLAINED)).all()
