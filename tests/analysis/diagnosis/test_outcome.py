@@ -150,6 +150,24 @@ def test_a_jump_at_the_end_a_recovery_and_what_came_back() -> None:
     assert (recovered.fine, recovered.detail) == (True, "recovered")
 
 
+@pytest.mark.parametrize("first", [0, 200])
+def test_a_goal_that_never_moves_was_good_from_the_start_only_where_the_model_explained_something(first: int) -> None:
+    """An untrained net calls everything the most frequent class, and so does the trained one; or the goal was measured
+    for the first time when the training had learned."""
+    loss = LN4 * (0.3 + 0.7 * np.exp(-AT / 30)) + noise(0.02)
+    accuracy = np.where(first <= AT, 0.7 + noise(0.03, 1), NAN)
+    found = explaining(loss, LN4, accuracy=accuracy)
+    assert (found.name, found.detail) == (("learned", "near-floor") if first else ("stuck", "never-fell"))
+
+
+def test_a_loss_that_is_the_same_for_every_batch_shows_no_success() -> None:
+    """As the margin of a triplet loss is, once all codes are alike."""
+    margin = 0.5 + 0.012 * np.exp(-AT / 3) + noise(2e-7)
+    assert judged(margin).name == "unknown"
+    assert judged(0.5 + 0.3 * np.exp(-AT / 50) + noise(1e-4)).fine
+    assert judged(2.0 * np.exp(-AT / 50) + 1e-9).fine  # a single batch, memorized
+
+
 def test_near_its_floor_from_the_start() -> None:
     """Resumed, or fine-tuned: it does not fall, and that is no failure."""
     found = explaining(0.2 + noise(0.02), LN4)

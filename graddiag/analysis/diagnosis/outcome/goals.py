@@ -53,7 +53,12 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
         if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
-        if trained and not (hardly_moved(run) and fits is not None and fits.last > _MOST):
+        if (
+            trained
+            and fits is not None
+            and _was_good(fits, int(found.steps[0]))
+            and not (hardly_moved(run) and fits.last > _MOST)
+        ):
             return Judgement("learned", "near-floor")
         if run.manifest.began_at or _began_near_bound(measure):  # resumed or fine-tuned: it need not improve
             return Judgement("unknown", "floor-unknown")
@@ -80,6 +85,12 @@ def _began_near_bound(measure: Measure) -> bool:
     """Whether an accuracy was near its bound 1 from the start, and is at the end."""
     first, last = (float(np.median(-each)) for each in (measure.values[:_LASTING], measure.values[-_LASTING:]))
     return measure.is_accuracy and min(first, last) >= _NEAR_BOUND
+
+
+def _was_good(fits: Course, step: int) -> bool:
+    """Whether the model explained something at ``step``, when the goal was measured first. Where it did not, the goal
+    has at the end what an untrained net has."""
+    return bool(fits.values[np.abs(fits.steps - step).argmin()] < 1 - _BARELY)
 
 
 def _climbs(found: Course, t: Thresholds) -> bool:

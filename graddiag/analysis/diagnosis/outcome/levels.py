@@ -34,6 +34,7 @@ Detail = Literal[
 OUTCOME_NAMES: Final[tuple[OutcomeName, ...]] = get_args(OutcomeName)
 _SMALL: Final = 0.05  # of the reference: a gain that noise must not be able to hide, for a training to be called stuck
 _MOST: Final = 0.5
+_ROUNDING: Final = 1e-6  # a few units in the last place of float32
 FINE: Final = ("learned", "learning")
 
 
@@ -189,6 +190,12 @@ def by_loss(found: Course, t: Thresholds) -> Judgement:
     if lost is not None:
         return lost
     late = late_course(found, span, t)
-    if late.name == "learning" or found.noise < t.loss_interpolates * span:
+    if late.name == "learning" or (found.noise < t.loss_interpolates * span and not _depends_on_nothing(found)):
         return late
     return Judgement("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
+
+
+def _depends_on_nothing(found: Course) -> bool:
+    """Whether the losses at the end are one number, to the rounding of float32, and most of the first one. A loss that is
+    the same for each batch (the margin of a triplet loss, of codes that are all alike) shows no success."""
+    return found.noise <= _ROUNDING * abs(found.last) and abs(found.last) > _MOST * abs(found.start)
