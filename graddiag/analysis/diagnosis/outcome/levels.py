@@ -196,6 +196,6 @@ def by_loss(found: Course, t: Thresholds) -> Judgement:
 
 
 def _depends_on_nothing(found: Course) -> bool:
-    """Whether the losses at the end are one number, to the rounding of float32, and most of the first one. A loss that is
-    the same for each batch (the margin of a triplet loss, of codes that are all alike) shows no success."""
+    """Whether the losses at the end are one number, to the rounding of float32, and most of the first one. A loss
+    that is the same for each batch (the margin of a triplet loss, of codes that are all alike) shows no success."""
     return found.noise <= _ROUNDING * abs(found.last) and abs(found.last) > _MOST * abs(found.start)
