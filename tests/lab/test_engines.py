@@ -147,7 +147,7 @@ def killing_the_first(root: Path) -> Iterator[list[int]]:
 @outside
 def test_a_training_whose_worker_was_killed_is_trained_again_and_no_other(name: str, tmp_path: Path) -> None:
     needs(MODULES[name], name)
-    long = SPEC | {"settings": SPEC["settings"] | {"steps": 3000}, "arms": {"baseline": {}}}
+    long = SPEC | {"settings": SPEC["settings"] | {"steps": 1500}, "arms": {"baseline": {}}}
     plans = plan_sweep(sweep_spec(long))
     lost: list[TrainingOutcome] = []
     with killing_the_first(tmp_path) as killed:
@@ -160,7 +160,7 @@ def test_a_training_whose_worker_was_killed_is_trained_again_and_no_other(name: 
     assert all(outcome.trained is not None for outcome in found)
     listed = list_runs(tmp_path)
     assert listed["status"].tolist() == ["finished"] * len(plans)
-    assert listed["steps"].tolist() == [3000] * len(plans)
+    assert listed["steps"].tolist() == [1500] * len(plans)
     assert [each.run for each in trashed_runs(tmp_path)] == [f"engines/{lost[0].plan.name}"]
 
 
@@ -215,3 +215,39 @@ def test_squeue_that_does_not_answer_is_no_answer(monkeypatch: pytest.MonkeyPatc
     assert slurm_pool._queued() == {"3", "4_1"}
     squeue.write_text("#!/bin/sh\nexit 1\n")
     assert slurm_pool._queued() is None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_a_training_whose_node_is_lost_is_trained_again_on_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("ray", "ray")
+    from ray.cluster_utils import Cluster
+
+    long = SPEC | {"settings": SPEC["settings"] | {"steps": 1500}, "arms": {"baseline": {}}}
+    plans = plan_sweep(sweep_spec(long))
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = cluster.add_node(num_cpus=1)
+        monkeypatch.setenv("RAY_ADDRESS", cluster.address)
+        lost: list[TrainingOutcome] = []
+        done = threading.Event()
+
+        def lose() -> None:
+            while not done.is_set() and len(list(tmp_path.glob("engines/*/steps/*.parquet"))) < 2:
+                time.sleep(0.05)
+            cluster.remove_node(node, allow_graceful=False)
+
+        thread = threading.Thread(target=lose)
+        thread.start()
+        found = list(with_retries(engine_called("ray"), plans, tmp_path, workers=2, on_lost=lost.append))
+        done.set()
+        thread.join()
+    finally:
+        cluster.shutdown()
+    assert len(lost) == 1
+    assert sorted(outcome.plan.name for outcome in found) == sorted(plan.name for plan in plans)
+    assert all(outcome.trained is not None for outcome in found)
+    assert list_runs(tmp_path)["status"].tolist() == ["finished"] * len(plans)
+    assert [each.run for each in trashed_runs(tmp_path)] == [f"engines/{lost[0].plan.name}"]
