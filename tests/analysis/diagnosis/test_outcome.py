@@ -160,6 +160,13 @@ def test_a_goal_that_never_moves_was_good_from_the_start_only_where_the_model_ex
     assert (found.name, found.detail) == (("learned", "near-floor") if first else ("stuck", "never-fell"))
 
 
+def test_a_goal_that_halved_within_its_noise_beside_a_loss_that_fell_is_learning() -> None:
+    loss = LN4 * (0.3 + 0.7 * np.exp(-AT / 30)) + noise(0.02)
+    error = np.full(S, NAN)
+    error[::200] = [2.1, 0.9, 1.8, 0.7, 1.2]
+    assert explaining(loss, LN4, val_rmse=error).name == "learning"
+
+
 def test_a_loss_that_is_the_same_for_every_batch_shows_no_success() -> None:
     """As the margin of a triplet loss is, once all codes are alike."""
     margin = 0.5 + 0.012 * np.exp(-AT / 3) + noise(2e-7)

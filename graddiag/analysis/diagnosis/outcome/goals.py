@@ -53,13 +53,11 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
         if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
-        if (
-            trained
-            and fits is not None
-            and _was_good(fits, int(found.steps[0]))
-            and not (hardly_moved(run) and fits.last > _MOST)
-        ):
-            return Judgement("learned", "near-floor")
+        if trained and fits is not None and not (hardly_moved(run) and fits.last > _MOST):
+            if _was_good(fits, int(found.steps[0])):
+                return Judgement("learned", "near-floor")
+            if found.start - found.late[0] > _BARELY * abs(found.start):  # within its noise, beside a loss that fell
+                return Judgement("learning")
         if run.manifest.began_at or _began_near_bound(measure):  # resumed or fine-tuned: it need not improve
             return Judgement("unknown", "floor-unknown")
         gain = found.start - found.late[0]  # of few values, that may have more noise than they show
