@@ -1,6 +1,6 @@
 """DistributedDataParallel on several processes, recorded as one run: ``torchrun --nproc_per_node 2 torchrun_loop.py``.
 
-Each process trains on sequences of its own; after the all-reduce all have the same gradient. Rank 0 writes the run, and
+Each process trains on separate sequences; after the all-reduce all have the same gradient. Rank 0 writes the run, and
 the others write theirs below it, in ``ranks``.
 """
 
