@@ -46,7 +46,7 @@ def engine_called(name: str, options: Mapping[str, Any] | None = None) -> Engine
         chosen = checked(getattr(module, declared), options or {}, f"engine {name}")
     except SettingError as error:
         raise SettingError(f"engine {name}: {error}") from None
-    module.check_installed(chosen)
+    chosen.check_installed()
     return partial(module.outcomes, options=chosen)
 
 

@@ -30,6 +30,17 @@ class RayOptions(BaseModel):
     cpus: float = Field(1.0, gt=0, description="CPUs of a training.")
     memory_gb: float | None = Field(None, gt=0, description="Memory of a training, GB; Ray places it by that.")
 
+    def check_installed(self) -> None:
+        """Checks that Ray can be imported, before anything is done.
+
+        Raises:
+            MissingLibraryError: it is not installed.
+        """
+        if find_spec("ray") is None:
+            raise MissingLibraryError(
+                "engine ray: Ray is not installed. Install it with `pip install 'graddiag[ray]'`."
+            )
+
 
 def outcomes(
     plans: Sequence[Plan], root: Path | str, *, workers: int, options: RayOptions
@@ -55,16 +66,6 @@ def outcomes(
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=_GRACE)
         ray.shutdown()
-
-
-def check_installed(options: RayOptions) -> None:
-    """Checks that Ray can be imported, before anything is done.
-
-    Raises:
-        MissingLibraryError: it is not installed.
-    """
-    if find_spec("ray") is None:
-        raise MissingLibraryError("engine ray: Ray is not installed. Install it with `pip install 'graddiag[ray]'`.")
 
 
 def _started(cpus: int) -> Any:

@@ -42,27 +42,26 @@ class SlurmOptions(BaseModel):
     qos: str | None = Field(None, description="The quality of service.")
     constraint: str | None = Field(None, description="Features that a node must have.")
 
+    def check_installed(self) -> None:
+        """Checks that jobs can be submitted, before anything is done.
+
+        Raises:
+            MissingLibraryError: submitit is not installed.
+            SettingError: there is no Slurm on this machine.
+        """
+        if find_spec("submitit") is None:
+            raise MissingLibraryError(
+                "engine slurm: submitit is not installed. Install it with `pip install 'graddiag[slurm]'`."
+            )
+        if self.cluster == "slurm" and which("sbatch") is None:
+            raise SettingError(
+                "engine slurm: there is no `sbatch` on this machine. Start the sweep where jobs are submitted, or with "
+                "`--engine-option cluster=local` to run the jobs here."
+            )
+
 
 class JobLostError(GraddiagError):
     """A job ended without a result: killed, cancelled by others, out of time or memory, or its node was lost."""
-
-
-def check_installed(options: SlurmOptions) -> None:
-    """Checks that jobs can be submitted, before anything is done.
-
-    Raises:
-        MissingLibraryError: submitit is not installed.
-        SettingError: there is no Slurm on this machine.
-    """
-    if find_spec("submitit") is None:
-        raise MissingLibraryError(
-            "engine slurm: submitit is not installed. Install it with `pip install 'graddiag[slurm]'`."
-        )
-    if options.cluster == "slurm" and which("sbatch") is None:
-        raise SettingError(
-            "engine slurm: there is no `sbatch` on this machine. Start the sweep where jobs are submitted, or with "
-            "`--engine-option cluster=local` to run the jobs here."
-        )
 
 
 def outcomes(
