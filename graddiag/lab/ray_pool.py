@@ -73,7 +73,7 @@ def _started(cpus: int) -> Any:
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     cluster = "RAY_ADDRESS" in os.environ
-    here = {} if cluster else {"num_cpus": cpus, "include_dashboard": False}
+    here = {} if cluster else {"address": "local", "num_cpus": cpus, "include_dashboard": False}
     ray.init(log_to_driver=False, logging_level="warning", ignore_reinit_error=True, **here)
     return ray
 
