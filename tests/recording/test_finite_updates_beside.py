@@ -93,7 +93,7 @@ def test_what_cannot_be_checked_ends_no_training(tmp_path: Path, monkeypatch: py
     def broken(_: Optimizer) -> bool:
         raise ValueError("no norm of this")
 
-    monkeypatch.setattr("graddiag.recording.step_recorder.has_finite_gradient", broken)
+    monkeypatch.setattr("graddiag.recording.shares.has_finite_gradient", broken)
     with pytest.warns(RuntimeWarning, match="stopped recording the updates that are left out"):
         found = Training(SGD).run(tmp_path, on_nonfinite="skip")
     assert same(found, Training(SGD).run(None))
