@@ -21,12 +21,46 @@ class Constants:
     """Reads what ``OutputMeter.take`` found, on the host, step by step."""
 
     def __init__(self) -> None:
+        self._linear, self._model = _SquaredError(), _SquaredError()
+
+    def state(self) -> dict[str, Any]:
+        """What has been read so far, for ``restore`` in another process."""
+        return self._linear.state() | {"model": self._model.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self._linear.restore(state)
+        if "model" in state:
+            self._model.restore(state["model"])
+
+    def read(self, found: Tree, loss: float | None) -> dict[str, float]:
+        """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
+        heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
+        fits = [fit for fit in (_fit(each) for each in heads) if fit is not None]
+        if not fits:
+            return self._squared(heads, loss)
+        # several heads: each by its share of the loss
+        left, constant = (sum(fit[2] * fit[at] for fit in fits) for at in (0, 1))
+        return _columns(left, constant, 1.0, loss)
+
+    def _squared(self, heads: list[Tree], loss: float | None) -> dict[str, float]:
+        """Of the linear layer that ran last, or where that one's is no squared error of the model's own output."""
+        for model, of in ((False, self._linear), (True, self._model)):
+            head = next((each for each in heads if bool(each["model"]) == model), None)
+            columns = of.read(head, loss) if head is not None else {}
+            if columns:
+                return columns
+        return {}
+
+
+class _SquaredError:
+    """The constant prediction of a squared error of one head, from its sums and the loss that was logged."""
+
+    def __init__(self) -> None:
         self._rows = 0.0
         self._targets: Any = 0.0
         self._line = _SquareScale()
 
     def state(self) -> dict[str, Any]:
-        """What has been read so far, for ``restore`` in another process."""
         return {"rows": self._rows, "targets": self._targets, "line": self._line.state()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -34,16 +68,6 @@ class Constants:
         self._line.restore(state["line"])
 
     def read(self, found: Tree, loss: float | None) -> dict[str, float]:
-        """The columns ``explained`` and ``constant_loss`` of a step, as far as they are known."""
-        heads = [each for each in found.get("heads", ()) if each["rows"] > 0] if found else []
-        fits = [fit for fit in (_fit(each) for each in heads) if fit is not None]
-        if not fits:
-            return self._squared(heads[0], loss) if heads else {}
-        # several heads: each by its share of the loss
-        left, constant = (sum(fit[2] * fit[at] for fit in fits) for at in (0, 1))
-        return _columns(left, constant, 1.0, loss)
-
-    def _squared(self, found: Tree, loss: float | None) -> dict[str, float]:
         sums, rows, stride = found["square"], float(found["rows"]), found["stride"]
         if loss is None or not math.isfinite(loss):
             return {}

@@ -8,7 +8,8 @@ from the outputs and the gradient of the loss with respect to them:
     binary            delta = c (sigmoid(z) - y)       y = 1 where delta < 0; there c w, with the weight of positives
     squared error     delta = 2 c (z - y)              c = sum delta^2 / (4 L), for the logged loss L
 
-z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit leaves no more than rounding.
+z: outputs of the last linear layer that ran, rows [R, C]; delta = dL/dz. A fit leaves no more than rounding. Where no
+linear layer fits, as with a head by ``functional.linear`` or a squashed output, z is what the model itself returns.
 """
 
 import math
@@ -30,28 +31,33 @@ _FITS_HALF: Final = 3e-2  # in float16 and bfloat16
 _HALF: Final = (torch.float16, torch.bfloat16)
 _ROUNDS: Final = 3
 _FREE: Final = 2  # numbers that a fit must leave over, else anything fits
+_MODEL: Final = "the model's output"  # no name of a layer
 _HEADS: Final = 4  # linear layers that ran last and may each have a loss of their own
 _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is left of the gradient of a sure target
 
 
 @dataclass
 class _Output:
-    """One call of a linear layer: its outputs [R, C] as they were, and their gradient once it has come."""
+    """One call of a linear layer or of the model: its outputs [R, C] as they were, and their gradient once it has come.
+    place: the output's among those of its operation. memory: where its numbers begin."""
 
     rows: Tensor
     stride: int
+    place: int
+    memory: int
     grad: Tensor | None = None
 
     def arrived(self, grads: tuple[Tensor | None, ...]) -> None:
-        grad = grads[0]
+        grad = grads[self.place]
         if grad is not None:
-            rows = grad.detach().reshape(-1, grad.shape[-1])[:: self.stride].double()
+            rows = grad.detach().reshape(-1, self.rows.shape[1])[:: self.stride].double()
             self.grad = rows if self.grad is None else self.grad + rows
 
 
 @dataclass
 class OutputMeter:
-    """Follows the linear layers of a model outside its recurrent ones, between ``start`` and ``take``.
+    """Follows the linear layers of a model outside its recurrent ones, and its own output until a linear layer is seen
+    to fit, between ``start`` and ``take``.
 
     half: the types narrower than float32 that outputs had. cells: names of modules that are recurrent besides. always:
     whether every step is recorded.
@@ -67,6 +73,7 @@ class OutputMeter:
     _error: Exception | None = None
     _seen: dict[str, Tensor] = field(default_factory=dict)
     _linear: dict[str, nn.Module] = field(default_factory=dict)
+    _needs_model: bool = True
     _handles: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,6 +83,7 @@ class OutputMeter:
         inside = {id(child) for each in found for child in each.modules()}
         linear = {name: each for name, each in self.model.named_modules() if isinstance(each, nn.Linear)}
         self._linear = {name: each for name, each in linear.items() if id(each) not in inside}
+        self._needs_model = id(self.model) not in inside and "" not in self._linear
 
     def state(self) -> dict[str, Any]:
         """The sums of all targets so far, for ``restore`` in another process."""
@@ -89,6 +97,9 @@ class OutputMeter:
         if not self._handles:
             for name, module in self._linear.items():
                 self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
+            if self._needs_model:
+                hook = ModelHook(self._ran, _MODEL, weakref.ref(self.model))
+                self._handles.append(self.model.register_forward_hook(hook))
 
     def stop(self) -> None:
         """Follows no call from here on. Hooks come off, unless every step is recorded or torch.compile is in use, which
@@ -114,21 +125,37 @@ class OutputMeter:
     def _ran(self, name: str, own: weakref.ref[nn.Module], module: nn.Module, _args: Any, output: Any) -> None:
         if not self._active or not torch.is_grad_enabled() or own() is not module or is_transformed():
             return
-        if isinstance(output, Tensor) and output.grad_fn is not None:
-            try:
-                self._follow(name, output)
-            except Exception as error:  # ``take`` raises it; the forward pass continues
-                self._error, self._active = error, False
+        try:
+            found = output if name != _MODEL else self._of_model(output)
+            if isinstance(found, Tensor) and found.grad_fn is not None:
+                self._follow(name, found)
+        except Exception as error:  # ``take`` raises it; the forward pass continues
+            self._error, self._active = error, False
+
+    def _of_model(self, output: Any) -> Tensor | None:
+        """What the model returns first, where it is to be followed: not the very numbers of a linear layer."""
+        if not self._needs_model:
+            return None
+        if isinstance(output, Mapping):
+            output = output.get("logits", next(iter(output.values()), None))
+        elif isinstance(output, tuple | list):
+            output = next(iter(output), None)
+        if not isinstance(output, Tensor) or not output.dim():
+            return None
+        memory = _memory(output)
+        return (
+            None if memory and any(memory == call.memory for each in self._calls.values() for call in each) else output
+        )
 
     def _follow(self, name: str, output: Tensor) -> None:
         if not output.is_floating_point() or not output.numel() or self._kept >= _MOST:
             return
-        width = output.shape[-1]
+        width = output.shape[-1] if output.dim() > 1 else 1
         if output.dtype in _HALF:
             self.half.add(str(output.dtype).removeprefix("torch."))
         rows = output.detach().reshape(-1, width)
         stride = max(1, math.ceil(rows.numel() / _MOST))
-        call = _Output(rows[::stride].clone(), stride)
+        call = _Output(rows[::stride].clone(), stride, output.output_nr, _memory(output))
         self._kept += call.rows.numel()
         calls = self._calls.pop(name, [])  # the layer that ran last comes last
         self._calls[name] = [*calls, call]
@@ -152,8 +179,19 @@ class OutputMeter:
         last = [
             name for name, each in reached.items() if each and len({(c.rows.shape[1], c.stride) for c in each}) == 1
         ]
-        heads = [self._sums(name, reached[name], scale) for name in last[-_HEADS:][::-1]]
+        linear = [name for name in last if name != _MODEL]
+        heads = [self._sums(name, reached[name], scale) for name in linear[-_HEADS:][::-1]]
+        if _MODEL in last and not self._fits_one(heads):
+            heads.append(self._sums(_MODEL, reached[_MODEL], scale))
         return {"heads": heads} if heads else {}
+
+    def _fits_one(self, heads: list[dict[str, Any]]) -> bool:
+        """Whether a linear layer is the head; from then on the model's own output is not needed. An accelerator is not
+        asked: any will do there."""
+        on_host = all(parameter.is_cpu for parameter in self.model.parameters())
+        found = any(not on_host or "square" not in head for head in heads)
+        self._needs_model = self._needs_model and not found
+        return found
 
     def _sums(self, name: str, calls: list[_Output], scale: Tensor | None) -> dict[str, Any]:
         half = calls[0].rows.dtype in _HALF
@@ -162,7 +200,7 @@ class OutputMeter:
         delta = delta if scale is None else delta / scale
         used, z, delta = _usable(z, delta)
         found: dict[str, Any] = {"half": float(half), "stride": float(calls[0].stride), "width": float(z.shape[1])}
-        found["rows"] = used.sum()
+        found["rows"], found["model"] = used.sum(), float(name == _MODEL)
         kinds = {"softmax": self._softmax, "weighted": self._weighted} if z.shape[1] > 1 else {}
         for kind, sums in {**kinds, "sigmoid": self._sigmoid}.items():
             found[kind] = sums(name, z, delta, used, half)
@@ -241,6 +279,11 @@ class OutputMeter:
         all_rows = self._seen.get(f"{name} rows", torch.zeros_like(rows)).to(rows)
         self._seen[f"{name} rows"] = torch.where(fits, all_rows + rows, all_rows)
         return self._seen[name]
+
+
+def _memory(output: Tensor) -> int:
+    """Where the numbers of a plain tensor begin; 0 for tensors of other kinds, which may have none of their own."""
+    return output.untyped_storage().data_ptr() if type(output) is Tensor else 0
 
 
 def _usable(z: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,8 +2,10 @@
 
 import copy
 import io
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from tests.recording.outputs import (
     cross_entropy,
     expected_of,
     numbers_of,
+    rates_of,
     spied,
     trained,
 )
@@ -94,31 +97,105 @@ OTHERS: dict[str, tuple[Loss, int, bool]] = {
 }
 
 
+@pytest.mark.parametrize("layer", [True, False], ids=["linear layer", "no layer"])
 @pytest.mark.parametrize("whole", [True, False], ids=["the same batch", "new batches"])
 @pytest.mark.parametrize("kind", OTHERS)
-def test_of_another_loss_nothing_is_claimed(kind: str, whole: bool, tmp_path: Path) -> None:
+def test_of_another_loss_nothing_is_claimed(kind: str, whole: bool, layer: bool, tmp_path: Path) -> None:
     """On the same batch a training is smooth, so that neighbouring steps lie nearly on a line whatever the loss."""
     loss_of, out, discrete = OTHERS[kind]
     count = 60
     targets = classes(T, N, count=count) if discrete else numbers_of(T, N, 1 if "NLL" in kind else 2, count=count)
     x = torch.randn(T, N, 3, generator=torch.Generator().manual_seed(9))
     targets = targets[:1] * count if whole else targets
-    found, constants = trained(tmp_path, Net(out), loss_of, targets, x=x if whole else None, lr=0.05)
+    model = Net(out) if layer else Headless(out)
+    found, constants = trained(tmp_path, model, loss_of, targets, x=x if whole else None, lr=0.05)
     assert np.isnan(found).all(), found
     assert np.isnan(constants).all()
 
 
 class Headless(nn.Module):
+    """Its outputs come of no linear layer; what else it returns, and in which form, is given."""
+
+    def __init__(self, out: int = V, form: Callable[[Tensor, Tensor], Any] = lambda z, h: z) -> None:
+        super().__init__()
+        self.rnn, self.w = nn.GRU(3, H), nn.Parameter(torch.randn(H, out) / 3)
+        self.form = form
+
+    def forward(self, x: Tensor) -> Any:
+        h = self.rnn(x)[0]
+        return self.form(h @ self.w, h)
+
+
+FORMS: dict[str, tuple[Callable[[Tensor, Tensor], Any], Callable[[Any], Tensor]]] = {
+    "alone": (lambda z, h: z, lambda out: out),
+    "with the states": (lambda z, h: (z, h), lambda out: out[0]),
+    "by name": (lambda z, h: {"states": h, "logits": z}, lambda out: out["logits"]),
+    "of a split": (lambda z, h: z.split(V, -1), lambda out: out[0]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_head_that_is_no_layer(form: str, tmp_path: Path) -> None:
+    made, taken = FORMS[form]
+    targets, kept = classes(T, N), []
+    loss_of = spied(cross_entropy, kept)
+    model = Headless(V + 2 if form == "of a split" else V, made)
+    found, constants = trained(tmp_path, model, lambda out, y: loss_of(taken(out), y), targets)
+    guessed = [q.expand(T, N, V) for q in constant_logits(targets, V)]
+    at_constant = [cross_entropy(q, y).item() for q, y in zip(guessed, targets, strict=True)]
+    check(constants, at_constant)
+    check(found, expected_of([cross_entropy(z, y).item() for z, y in kept], at_constant))
+
+
+class TiedWeights(nn.Module):
+    """The embedding's weights are those of the head too, behind a linear layer that is no head."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.rnn, self.w = nn.GRU(3, H), nn.Parameter(torch.randn(H, V) / 3)
+        self.embedding, self.inner = nn.Embedding(V, 4), nn.Linear(H, 4)
+        self.rnn = nn.GRU(3, H)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.rnn(x)[0] @ self.w
+        return functional.linear(self.inner(self.rnn(x)[0]), self.embedding.weight)
 
 
-def test_without_a_linear_layer_nothing_is_known(tmp_path: Path) -> None:
-    found, constants = trained(tmp_path, Headless(), cross_entropy, classes(T, N))
+def test_tied_weights(tmp_path: Path) -> None:
+    targets, kept = classes(T, N), []
+    found, constants = trained(tmp_path, TiedWeights(), spied(cross_entropy, kept), targets)
+    guessed = [q.expand(T, N, V) for q in constant_logits(targets, V)]
+    at_constant = [cross_entropy(q, y).item() for q, y in zip(guessed, targets, strict=True)]
+    check(constants, at_constant)
+    check(found, expected_of([cross_entropy(z, y).item() for z, y in kept], at_constant))
+
+
+class Squashed(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        return 8 * super().forward(x).tanh()
+
+
+def test_a_squared_error_of_squashed_outputs(tmp_path: Path) -> None:
+    targets, kept = numbers_of(T, N, 2), []
+    found, constants = trained(tmp_path, Squashed(2), spied(functional.mse_loss, kept), targets)
+    check(constants, rates_of(targets))
+    check(found, expected_of([functional.mse_loss(z, y.double()).item() for z, y in kept], rates_of(targets)))
+
+
+def test_a_squared_error_without_a_last_dimension(tmp_path: Path) -> None:
+    """One number for each sample, of a head that is no layer."""
+    targets, kept = numbers_of(N), []
+    model = Headless(1, lambda z, h: z[-1, :, 0] * 1.0)
+    found, constants = trained(tmp_path, model, spied(functional.mse_loss, kept), targets)
+    rates = rates_of([y[:, None] for y in targets])
+    check(constants, rates)
+    check(found, expected_of([functional.mse_loss(z, y.double()).item() for z, y in kept], rates))
+
+
+def test_states_alone_are_no_outputs(tmp_path: Path) -> None:
+    """A model whose head is outside it, of which nothing can be said."""
+    head = torch.randn(H, V)
+    found, constants = trained(
+        tmp_path, Headless(V, lambda z, h: h * 1.0), lambda h, y: cross_entropy(h @ head, y), classes(T, N, count=40)
+    )
     assert np.isnan(found).all()
     assert np.isnan(constants).all()
 
