@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from graddiag.analysis.diagnosis.causes.changes import changed_during_training
 from graddiag.analysis.diagnosis.causes.clipping import clipping_always, clipping_never, threshold_above_all
 from graddiag.analysis.diagnosis.causes.exploding import exploding
 from graddiag.analysis.diagnosis.causes.faults import (
@@ -16,7 +17,7 @@ from graddiag.analysis.diagnosis.causes.faults import (
 )
 from graddiag.analysis.diagnosis.causes.nonfinite import nonfinite
 from graddiag.analysis.diagnosis.causes.reach import truncated, vanishing
-from graddiag.analysis.diagnosis.causes.step_size import changed_during_training, learning_rate_high, learning_rate_low
+from graddiag.analysis.diagnosis.causes.step_size import learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.causes.units import dead, saturated
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import FINDING_NAMES, Finding
