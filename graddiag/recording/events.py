@@ -129,6 +129,13 @@ def replaced_event(step: int, old: str, new: str) -> Event:
     return _event(step, schema.EVENT_OPTIMIZER_REPLACED, new, None, message)
 
 
+def setting_event(step: int, name: str, before: float, after: float, groups: int) -> Event:
+    """A setting of an optimizer, other than its learning rate, jumped between two steps."""
+    where = f" of {groups} parameter groups" if groups > 1 else ""
+    message = f"{name}{where} went from {before:.3g} to {after:.3g} at step {step:,}."
+    return _event(step, schema.EVENT_SETTING_CHANGED, name, after, message)
+
+
 def no_update_event(step: int, passes: int, optimizers: str) -> Event:
     """Backward passes came, and the watched optimizers made no update."""
     plural = "es" if passes != 1 else ""

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
-from typing import Any, Final
+from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from graddiag import schema
 from graddiag.recording.model_parameters import HasParameters
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
-
-_MOST_GROUPS: Final = 64  # whose rates are columns
 
 
 def optimizer_settings(watched: Sequence[WatchedOptimizer]) -> dict[str, Any] | None:
@@ -71,17 +68,6 @@ def updated_by(
 def learning_rates(optimizers: Iterable[Optimizer]) -> list[Any]:
     """Of every parameter group of every optimizer, in their order: numbers, or 0-dim tensors."""
     return [group["lr"] for optimizer in optimizers for group in optimizer.param_groups if "lr" in group]
-
-
-def rate_columns(optimizers: Iterable[Optimizer]) -> dict[str, Any]:
-    """Columns of the steps table: ``lr`` is that of the first group, ``lr_1``, ``lr_2`` ... of the further ones."""
-    rates = learning_rates(optimizers)[:_MOST_GROUPS]
-    return {f"{schema.LR}_{i}" if i else schema.LR: _copied(rate) for i, rate in enumerate(rates)}
-
-
-def _copied(rate: Any) -> Any:
-    """A rate as a row may keep it: a tensor may be changed in place by a scheduler before the row is written."""
-    return rate.detach().clone() if isinstance(rate, Tensor) else rate
 
 
 def with_observed_closure(

@@ -17,11 +17,12 @@ from graddiag.recording.events import replaced_event
 from graddiag.recording.faults import Faults
 from graddiag.recording.following import Following, log_no_update
 from graddiag.recording.grad_cosine import GradientCosine
+from graddiag.recording.group_settings import GroupSettings
 from graddiag.recording.guard import Part, PartGuard
 from graddiag.recording.layers import LayerMeter
 from graddiag.recording.left_out import LeftOutUpdates
 from graddiag.recording.model_parameters import ModelParameters
-from graddiag.recording.optimizers import held_names, not_updated, rate_columns, updated_by, with_observed_closure
+from graddiag.recording.optimizers import held_names, not_updated, updated_by, with_observed_closure
 from graddiag.recording.outputs import OutputMeter
 from graddiag.recording.parameters import GradientMeter, GradientNorms
 from graddiag.recording.scaling import Scale, ScalerHooks
@@ -50,8 +51,7 @@ class StepRecorder:
     of several updates in one round (of a critic, for example) the last one counts. An optimizer that makes none while
     another makes ten is not waited for until it makes one again.
 
-    step: the one under way. layers: the recurrent modules and tapped tensors; gradients: the meter of the parameters'
-    gradients. after_step: is called after a step with its number; it may raise.
+    step: the one under way. layers: recurrent modules and tapped tensors. after_step: is called with a step's number.
     """
 
     def __init__(
@@ -90,6 +90,7 @@ class StepRecorder:
         self._output_sums: Tree = {}
         self._left_out = LeftOutUpdates()
         self._events = EventLog(writer, self._buffer)
+        self._settings = GroupSettings(self._events.add)
         scale = Scale(scaler, lambda: self._updates.optimizers)
         with ExitStack() as attached:  # what is attached comes off again where a later one cannot be
             guard = partial(self._guard, Part.PARAMETERS)
@@ -377,8 +378,8 @@ class StepRecorder:
             self._cosine = self._gradient_cosine.of_step(recorded=self._recording, next_recorded=following)
 
     def _keep_step(self) -> None:
-        row: dict[str, Scalar] = {schema.STEP: self.step, **rate_columns(self.optimizers), **self._logged}
-        row[schema.WALL_TIME] = time.monotonic() - self._started
+        rates, seconds = self._settings.columns(self.step, self.optimizers), time.monotonic() - self._started
+        row: dict[str, Scalar] = {schema.STEP: self.step, **rates, **self._logged, schema.WALL_TIME: seconds}
         row |= self._round.columns(len(self._updates.watched))
         row |= self._faults.columns(self.layers.hooks.calls, self._logged)
         row |= self._left_out.column(row)
@@ -386,8 +387,7 @@ class StepRecorder:
         if self._norms is not None:
             row |= self._norms.totals() | self.shares.mark()
         row[schema.UPDATE_RATIO], parameters = self._weights.columns(self._norms, partial=self.shares.partial)
-        if self._cosine is not None:
-            row[schema.GRAD_COSINE] = self._cosine
+        row |= {schema.GRAD_COSINE: self._cosine} if self._cosine is not None else {}
         spectra = self._spectra.of_step(self.step) if parameters else {}
         measured = (self._signals, self._snapshots, parameters, self._output_sums, spectra)
         self._buffer.add(StepMeasures(self.step, row, (), *measured))
