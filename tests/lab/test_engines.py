@@ -35,7 +35,7 @@ SPEC: dict[str, Any] = {
     "seeds": [0, 1],
     "lengths": [5],
 }
-
+LONG = SPEC | {"settings": SPEC["settings"] | {"steps": 1000}, "arms": {"baseline": {}}}
 
 OPTIONS: dict[str, dict[str, str]] = {"ray": {}, "slurm": {"cluster": "local"}}
 MODULES = {"ray": "ray", "slurm": "submitit"}
@@ -83,41 +83,6 @@ def test_without_its_library_it_is_told_what_to_install(
     assert main(["sweep", str(tmp_path / "none.toml"), "--engine", name]) == 2
 
 
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")  # Ray's own
-@outside
-def test_it_gives_the_numbers_of_the_processes(name: str, tmp_path: Path) -> None:
-    needs(MODULES[name], name)
-    plans = plan_sweep(sweep_spec(SPEC))
-    roots = {each: tmp_path / each for each in ("processes", name)}
-    found = {each: list(engine_called(each, OPTIONS.get(each))(plans, root, workers=2)) for each, root in roots.items()}
-    assert all(outcome.trained is not None for outcomes in found.values() for outcome in outcomes)
-    for plan in plans:
-        one, other = (load_run(root / "engines" / plan.name) for root in roots.values())
-        clock = ["wall_time"]
-        pd.testing.assert_frame_equal(one.steps.drop(columns=clock), other.steps.drop(columns=clock), check_exact=True)
-        pd.testing.assert_frame_equal(one.timesteps, other.timesteps, check_exact=True)
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("default")
-@outside
-def test_one_that_fails_stops_no_other(name: str, tmp_path: Path) -> None:
-    needs(MODULES[name], name)
-    text = tmp_path / "short.txt"
-    text.write_text("abc")
-    small: dict[str, Any] = {"steps": 2, "batch": 2, "hidden": 4, "length": 5}
-    specs = {
-        "baseline": training_spec("text", "rnn", **small),
-        "broken": training_spec("text", "rnn", text=text, **small),
-    }
-    plans = plan_arms(specs, [0], "mixed")
-    outcomes = {outcome.plan.arm: outcome for outcome in engine_called(name, OPTIONS[name])(plans, tmp_path, workers=1)}
-    assert outcomes["baseline"].trained is not None
-    assert "sequences of 5 characters" in str(outcomes["broken"].error)
-    assert not outcomes["broken"].lost
-
-
 @contextmanager
 def killing_the_first(root: Path) -> Iterator[list[int]]:
     """Kills the process that writes the first run that has steps, once; gives its id."""
@@ -142,26 +107,42 @@ def killing_the_first(root: Path) -> Iterator[list[int]]:
         thread.join()
 
 
+def one_that_fails(folder: Path) -> Plan:
+    """The plan of a training whose text is too short."""
+    text = folder / "short.txt"
+    text.write_text("abc")
+    spec = training_spec("text", "rnn", text=text, steps=2, batch=2, hidden=4, length=5)
+    return plan_arms({"broken": spec, "broken-again": spec}, [0], "broken")[0]
+
+
 @pytest.mark.slow
-@pytest.mark.filterwarnings("default")
+@pytest.mark.filterwarnings("default")  # Ray's own
 @outside
-def test_a_training_whose_worker_was_killed_is_trained_again_and_no_other(name: str, tmp_path: Path) -> None:
+def test_it_trains_what_the_processes_train_whatever_happens_to_one(name: str, tmp_path: Path) -> None:
+    """One training fails, and the worker of another is killed: that one is trained again, and no number is another."""
     needs(MODULES[name], name)
-    long = SPEC | {"settings": SPEC["settings"] | {"steps": 1500}, "arms": {"baseline": {}}}
-    plans = plan_sweep(sweep_spec(long))
+    plans, fails = plan_sweep(sweep_spec(LONG)), one_that_fails(tmp_path)
+    alone, root = tmp_path / "processes", tmp_path / name
+    assert all(outcome.trained is not None for outcome in engine_called("processes")(plans, alone, workers=2))
     lost: list[TrainingOutcome] = []
-    with killing_the_first(tmp_path) as killed:
+    with killing_the_first(root) as killed:
         engine = engine_called(name, OPTIONS[name])
-        found = list(with_retries(engine, plans, tmp_path, workers=2, on_lost=lost.append))
+        ended = list(with_retries(engine, [fails, *plans], root, workers=2, on_lost=lost.append))
+    found = {outcome.plan.name: outcome for outcome in ended}
+    assert sorted(outcome.plan.name for outcome in ended) == sorted(plan.name for plan in [fails, *plans])
+    assert "sequences of 5 characters" in str(found[fails.name].error)
+    assert not found[fails.name].lost
     assert len(killed) == len(lost) == 1
     assert lost[0].lost
     assert lost[0].error is not None
-    assert sorted(outcome.plan.name for outcome in found) == sorted(plan.name for plan in plans)
-    assert all(outcome.trained is not None for outcome in found)
-    listed = list_runs(tmp_path)
-    assert listed["status"].tolist() == ["finished"] * len(plans)
-    assert listed["steps"].tolist() == [1500] * len(plans)
-    assert [each.run for each in trashed_runs(tmp_path)] == [f"engines/{lost[0].plan.name}"]
+    assert [each.run for each in trashed_runs(root)] == [f"engines/{lost[0].plan.name}"]
+    for plan in plans:
+        assert found[plan.name].trained is not None
+        one, other = (load_run(each / "engines" / plan.name) for each in (alone, root))
+        assert other.manifest.status == "finished"
+        clock = ["wall_time"]
+        pd.testing.assert_frame_equal(one.steps.drop(columns=clock), other.steps.drop(columns=clock), check_exact=True)
+        pd.testing.assert_frame_equal(one.timesteps, other.timesteps, check_exact=True)
 
 
 def test_one_that_is_lost_each_time_is_given_as_lost(tmp_path: Path) -> None:
@@ -225,8 +206,7 @@ def test_a_training_whose_node_is_lost_is_trained_again_on_another(
     needs("ray", "ray")
     from ray.cluster_utils import Cluster
 
-    long = SPEC | {"settings": SPEC["settings"] | {"steps": 1500}, "arms": {"baseline": {}}}
-    plans = plan_sweep(sweep_spec(long))
+    plans = plan_sweep(sweep_spec(LONG))
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         node = cluster.add_node(num_cpus=1)
