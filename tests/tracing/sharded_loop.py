@@ -1,5 +1,5 @@
-"""One rank of a training under fully_shard on gloo, in a process of its own; run by test_sharded.py with settings as
-JSON. It prints ``done`` and leaves its whole parameters in ``parameters-RANK.pt``."""
+"""One rank of trainings under fully_shard on gloo, in a process of its own; run by test_sharded.py with settings as
+JSON. It prints ``done`` and leaves its whole parameters in ``parameters-RANK.pt`` of each training's folder."""
 
 import json
 import sys
@@ -78,12 +78,12 @@ def train(settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+    folder, own, world_size, trainings = json.loads(sys.argv[1])
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    place = f"file://{given['folder']}/rendezvous"
-    dist.init_process_group("gloo", init_method=place, rank=given["rank"], world_size=given["world"])
-    train(given)
-    dist.barrier()
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=own, world_size=world_size)
+    for name, each in trainings.items():
+        train({"folder": f"{folder}/{name}", "rank": own, "world": world_size, "units": "each", **each})
+        dist.barrier()
     dist.destroy_process_group()
     print("done")

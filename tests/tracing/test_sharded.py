@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,14 @@ SECONDS = 200  # until a rank counts as hanging
 pytestmark = pytest.mark.slow
 
 
-def run_ranks(folder: Path, **settings: Any) -> list[list[Tensor]]:
-    """Trains in one process a rank; the whole parameters that each has at the end."""
-    folder.mkdir()
-    world = int(np.prod(settings["mesh"]))
+def run_ranks(folder: Path, world: int, trainings: dict[str, dict[str, Any]]) -> dict[str, list[list[Tensor]]]:
+    """Trains one after the other, in one process a rank; the whole parameters that each rank has at the end of each."""
+    for name in trainings:
+        (folder / name).mkdir(parents=True)
     own = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "PYTHONPATH": os.pathsep.join(sys.path)}
     ranks = [
         subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "tests.tracing.sharded_loop",
-                json.dumps({"units": "each", "folder": str(folder), "rank": rank, "world": world, **settings}),
-            ],
+            [sys.executable, "-m", "tests.tracing.sharded_loop", json.dumps([str(folder), rank, world, trainings])],
             env=os.environ | own, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
         for rank in range(world)
@@ -46,7 +41,7 @@ def run_ranks(folder: Path, **settings: Any) -> list[list[Tensor]]:
     finally:
         for process in ranks:
             process.kill()
-    return [torch.load(folder / f"parameters-{rank}.pt") for rank in range(world)]
+    return {name: [torch.load(folder / name / f"parameters-{rank}.pt") for rank in range(world)] for name in trainings}
 
 
 ALONE = """
@@ -198,47 +193,59 @@ def of_rank(folder: Path, rank: int) -> Run:
     return graddiag.load_run(folder / "runs" / "run" / (f"ranks/rank-{rank}" if rank else ""))
 
 
+ORDERS = ("sharded first", "watched first", "without optimizer")
+BARE = {"order": "sharded first", "watching": []}
+TWO = {"mesh": [2], "watching": [0, 1]}
+ONE_RANK = {
+    "bare [1]": {"mesh": [1], **BARE},
+    "[1] sharded first": {"mesh": [1], "order": "sharded first", "watching": [0]},
+}
+TWO_RANKS = {
+    "bare [2]": {"mesh": [2], **BARE},
+    "bare [2, 1]": {"mesh": [2, 1], **BARE},
+    **{f"[2] {order}": TWO | {"order": order} for order in ORDERS},
+    "[2, 1] sharded first": TWO | {"mesh": [2, 1], "order": "sharded first"},  # replicas
+    "alone": {"mesh": [2], "order": "sharded first", "watching": [0]},
+    "other steps": TWO | {"order": "sharded first", "every": {"0": 1, "1": 2}, "units": "root"},
+}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trainings by name: their folders, and the whole parameters that each rank has at the end."""
+
+    folders: dict[str, Path]
+    parameters: dict[str, list[list[Tensor]]]
+
+
 @pytest.fixture(scope="module")
-def unwatched(tmp_path_factory: pytest.TempPathFactory) -> Callable[[list[int]], list[list[Tensor]]]:
-    """The parameters that the training on a mesh has without graddiag."""
-    known: dict[str, list[list[Tensor]]] = {}
-
-    def trained(mesh: list[int]) -> list[list[Tensor]]:
-        if str(mesh) not in known:
-            folder = tmp_path_factory.mktemp("bare") / "run"
-            known[str(mesh)] = run_ranks(folder, mesh=mesh, order="sharded first", watching=[])
-        return known[str(mesh)]
-
-    return trained
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    one, two = (tmp_path_factory.mktemp(name) for name in ("one", "two"))
+    parameters = {**run_ranks(one, 1, ONE_RANK), **run_ranks(two, 2, TWO_RANKS)}
+    folders = {name: (one if name in ONE_RANK else two) / name for name in parameters}
+    return Trained(folders, parameters)
 
 
 @pytest.mark.parametrize(
     ("mesh", "order"),
-    [
-        ([1], "sharded first"),
-        ([2], "sharded first"),
-        ([2], "watched first"),
-        ([2], "without optimizer"),
-        ([2, 1], "sharded first"),  # replicas
-    ],
+    [([1], ORDERS[0]), *(([2], order) for order in ORDERS), ([2, 1], ORDERS[0])],
 )
-def test_norms_are_those_of_the_whole_gradient(mesh: list[int], order: str, unwatched: Any, tmp_path: Path) -> None:
-    world, bare = int(np.prod(mesh)), unwatched(mesh)
-    found = run_ranks(tmp_path / "watched", mesh=mesh, order=order, watching=list(range(world)))
+def test_norms_are_those_of_the_whole_gradient(mesh: list[int], order: str, trained: Trained) -> None:
+    world, name = int(np.prod(mesh)), f"{mesh} {order}"
+    bare, found, folder = trained.parameters[f"bare {mesh}"], trained.parameters[name], trained.folders[name]
     for rank in range(world):
         assert all(torch.equal(a, b) for a, b in zip(found[rank], bare[rank], strict=True))
-        check_timesteps(of_rank(tmp_path / "watched", rank), rank, world)
-    run = of_rank(tmp_path / "watched", 0)
+        check_timesteps(of_rank(folder, rank), rank, world)
+    run = of_rank(folder, 0)
     assert run.manifest.status == "finished"
     assert set(run.events.kind) <= {"optimizer_replaced", "first_clip"}
     check_whole(run)
 
 
-def test_one_rank_watches_alone_without_a_hang_and_its_norms_are_missing(unwatched: Any, tmp_path: Path) -> None:
-    found = run_ranks(tmp_path / "alone", mesh=[2], order="sharded first", watching=[0])
-    for rank, bare in enumerate(unwatched([2])):
-        assert all(torch.equal(a, b) for a, b in zip(found[rank], bare, strict=True))
-    run = of_rank(tmp_path / "alone", 0)
+def test_one_rank_watches_alone_without_a_hang_and_its_norms_are_missing(trained: Trained) -> None:
+    for found, bare in zip(trained.parameters["alone"], trained.parameters["bare [2]"], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found, bare, strict=True))
+    run = of_rank(trained.folders["alone"], 0)
     check_timesteps(run, 0, 2)
     assert run.manifest.status == "finished"
     for column in ("grad_norm", "grad_norm_clipped", "clip_coefficient", "update_ratio", "grad_cosine"):
@@ -249,10 +256,8 @@ def test_one_rank_watches_alone_without_a_hang_and_its_norms_are_missing(unwatch
     graddiag.diagnose(run)
 
 
-def test_ranks_that_record_other_steps_have_parameters_where_both_recorded(tmp_path: Path) -> None:
-    every = {"0": 1, "1": 2}
-    run_ranks(tmp_path / "run", mesh=[2], order="sharded first", watching=[0, 1], every=every, units="root")
-    run = of_rank(tmp_path / "run", 0)
+def test_ranks_that_record_other_steps_have_parameters_where_both_recorded(trained: Trained) -> None:
+    run = of_rank(trained.folders["other steps"], 0)
     expected = [each["total"] for each in in_one_piece()]
     assert run.steps.grad_norm.to_numpy(float) == pytest.approx(expected, rel=1e-9)
     both = run.parameters.groupby("step").grad_norm.apply(lambda column: column.notna().all())
