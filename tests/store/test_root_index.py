@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import copytree
 
 import pytest
 
@@ -14,16 +15,25 @@ from tests.store.runs import write_run
 RUNS = 24  # more than may be read from their folders without the index being written
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A root that has been listed once: there are summaries in the folders."""
+    root = tmp_path_factory.mktemp("listed")
     for number in range(RUNS):
-        write_run(tmp_path, name=f"run {number:02d}", experiment="many")
-    list_runs(tmp_path)  # makes the summaries in the folders
+        write_run(root, name=f"run {number:02d}", experiment="many")
+    list_runs(root)
+    return root
+
+
+@pytest.fixture
+def root(listed: Path, tmp_path: Path) -> Iterator[Path]:
+    """A copy of it that has been listed too: there is an index."""
+    copytree(listed, tmp_path / "root")
     anew()
-    list_runs(tmp_path)  # and the index
-    assert (tmp_path / ROOT_INDEX).exists()
+    list_runs(tmp_path / "root")
+    assert (tmp_path / "root" / ROOT_INDEX).exists()
     anew()
-    yield tmp_path
+    yield tmp_path / "root"
     anew()
 
 
