@@ -94,6 +94,11 @@ def test_parameters_that_are_never_updated() -> None:
     assert diagnosed(parameters([0.0] * 4, grads=[0.0] * 4)).cause is None, "no gradient, no update"
     assert diagnosed(parameters([0.0] * 4, weights=[1, 2, 3, 4.0])).cause is None, "another optimizer updates it"
     assert diagnosed(parameters([0.0] * 4, grads=[1e-9] * 4)).cause is None, "the update rounds to nothing"
+    adam = {"class": "Adam", "eps": 1e-8}
+    assert diagnosed(parameters([0.0] * 4), optimizer=adam).cause == "parameters-not-updated"
+    small = parameters([0.0] * 4, grads=[1e-11] * 4)
+    assert diagnosed(small, optimizer=adam).cause is None, "far below Adam's eps it rounds to nothing too"
+    assert diagnosed(small, optimizer=adam | {"eps": 1e-30}).cause == "parameters-not-updated"
 
 
 def test_a_recurrence_that_is_frozen_is_named_where_the_training_is_stuck() -> None:

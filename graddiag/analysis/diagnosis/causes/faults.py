@@ -17,6 +17,7 @@ from graddiag.run import numbers
 # at so many of the steps a fault is one of the whole training
 _MOST: Final = 0.5
 _ROUNDS: Final = 1e-5  # an update of less than this share of the weights may round to nothing in float32
+_ENTRIES: Final = 1e3  # root of the number of entries of a large parameter, between its norm and an entry
 _HALF: Final = ("float16", "bfloat16")
 _NAMED: Final = 3  # parameters named in a sentence
 _RECURRENT: Final = re.compile(r"(^|\.)weight_hh(_l\d+(_reverse)?)?$")  # as torch.nn and graddiag.nn name them
@@ -162,7 +163,7 @@ def _never_updated(measured: DiagnosticContext) -> set[str]:
     rate = float(rates.max()) if len(rates) else 0.0
     outside = measured.run.manifest.not_in_optimizer or ()
     # of parameters that the optimizer holds an update that rounds to 0 is none of its faults
-    sizes = np.ones_like(grads) if measured.rate.adaptive else grads
+    sizes = grads / (grads + _ENTRIES * _epsilon(measured)) if measured.rate.adaptive else grads
     with np.errstate(invalid="ignore", over="ignore"):
         felt = rate * sizes > _ROUNDS * weights
     found = set()
@@ -175,6 +176,12 @@ def _never_updated(measured: DiagnosticContext) -> set[str]:
         if still and (name in outside or bool(felt[own].all())):
             found.add(str(name))
     return found
+
+
+def _epsilon(measured: DiagnosticContext) -> float:
+    """What Adam and its kin add to the root of the second moment: an entry of the gradient below it moves less."""
+    value = (measured.run.manifest.optimizer or {}).get("eps")
+    return float(value) if isinstance(value, int | float) else 1e-8
 
 
 def _some(steps: Ints) -> list[int]:

@@ -1,6 +1,8 @@
 """The rule for NaN and inf: where they began, and whether training continued."""
 
 import math
+import re
+from typing import Final
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from graddiag.analysis.diagnosis.outcome.untrained import skipped_updates
 from graddiag.analysis.optimization.norms import find_high
 from graddiag.analysis.words import plural
 from graddiag.run import numbers
+
+_INPUT_WEIGHT: Final = re.compile(r"(^|\.)weight_ih(_l\d+(_reverse)?)?$")  # as torch.nn and graddiag.nn name them
 
 
 def nonfinite(measured: DiagnosticContext) -> Finding | None:
@@ -74,7 +78,11 @@ def _sentence(measured: DiagnosticContext) -> str:
     held = f" {plural(origin.steps, 'step')} of {steps:,} held NaN or inf."
     failed = measured.run.manifest.error
     raised = f" The run ended with {failed}." if measured.run.manifest.status == "failed" and failed else ""
-    return f"NaN or inf began at step {origin.step:,}{where}.{message}{held}{raised}"
+    given, came = _through_input_weights(measured), ""
+    if given is not None:
+        where = f" in the gradient of {given}"
+        came = " All other gradients are finite, those of the states too: the input of that layer holds inf or NaN."
+    return f"NaN or inf began at step {origin.step:,}{where}.{message}{came}{held}{raised}"
 
 
 def _went_on(measured: DiagnosticContext) -> bool:
@@ -119,9 +127,22 @@ def _advice(measured: DiagnosticContext, rarely: bool, grown: bool) -> tuple[Adv
 
 def _came_in(measured: DiagnosticContext) -> bool:
     """Whether it began as NaN in the state of a recurrent layer, whose weights were finite at the step before: most
-    likely it came in with the inputs. inf may be made there, by a relu."""
+    likely it came in with the inputs. inf may be made there, by a relu. Or whether it came in as inf, which saturates
+    gates and leaves the state finite."""
     origin = measured.origin
-    return origin.during == "forward" and origin.value is not None and math.isnan(origin.value)
+    as_nan = origin.during == "forward" and origin.value is not None and math.isnan(origin.value)
+    return as_nan or _through_input_weights(measured) is not None
+
+
+def _through_input_weights(measured: DiagnosticContext) -> str | None:
+    """The input weights of recurrent layers if their gradient alone is NaN or inf where it began, which is the
+    gradient of the gates times the input; None where another one is too, or that step's parameters are not known."""
+    columns, step = [schema.PARAMETER, schema.GRAD_NORM], measured.origin.step
+    rows = measured.run.read(schema.TABLE_PARAMETERS, columns=columns, where={schema.STEP: step})
+    norms, missing = numbers(rows[schema.GRAD_NORM])
+    bad = [str(name) for name in rows[schema.PARAMETER][~np.isfinite(norms) & ~missing]]
+    alone = bool(bad) and len(bad) < len(rows) and all(_INPUT_WEIGHT.search(name) for name in bad)
+    return ", ".join(bad) if alone and measured.origin.during is None else None
 
 
 def _guard(measured: DiagnosticContext) -> Advice:
