@@ -101,6 +101,50 @@ def test_a_loss_that_falls_as_its_weight_does_shows_nothing() -> None:
     assert judged(falling(), temperature=1 - AT / S).fine
 
 
+@pytest.mark.parametrize("name", ["d_loss", "train/critic_loss", "loss_disc", "policy_loss"])
+def test_a_loss_beside_that_of_a_second_network_shows_nothing(name: str) -> None:
+    other = 0.7 + draw(0.01, 2)
+    for loss in (0.65 + 0.05 * (1 - np.exp(-AT / 50)) + draw(0.01, 1), falling()):
+        found = judged(loss, **{name: other})
+        assert (found.name, found.detail) == ("unknown", "not-a-measure")
+    assert judged(falling(), val_loss=falling()).fine
+    assert judged(falling(), **{name: other}, reward=np.clip(AT / 500, 0, 1) + draw(0.02, 3)).fine
+
+
+def test_a_first_loss_that_is_low_by_chance_is_no_level() -> None:
+    """Losses about 0.8 with noise of 0.3, where a constant prediction has 0.7; the first one was 0.55."""
+    loss = 0.8 + draw(0.3, 5)
+    loss[0] = 0.55
+    assert explaining(loss, 0.7).name == "stuck"
+
+
+def of_two_tasks(jump: float) -> tuple[np.ndarray, np.ndarray]:
+    """A loss that falls, jumps by ``jump`` at step 600 and falls again, and a held-out accuracy that is gone then."""
+    loss = 1.1 * np.exp(-AT / 80) + draw(0.003, 4) + (AT >= 600) * jump * np.exp(-(AT - 600).clip(0) / 60)
+    accuracy = np.where(AT < 600, 1 - 0.7 * np.exp(-AT / 60), 0.04) + draw(0.003, 5)
+    return loss, np.where(AT % 50 == 0, accuracy, np.nan)
+
+
+def test_what_is_forgotten_at_once_as_the_loss_jumps_is_no_overfitting() -> None:
+    loss, accuracy = of_two_tasks(1.5)
+    found = judged(loss, val_acc=accuracy)
+    assert (found.name, found.detail, found.since) == ("diverged", "lost", 600)
+    smooth, accuracy = of_two_tasks(0.0)
+    assert judged(smooth, val_acc=accuracy).name == "overfits", "the training loss shows no change"
+
+
+def test_a_held_out_loss_that_rises_bit_by_bit_is_overfitting() -> None:
+    val = np.where(AT % 50 == 0, 0.4 + 0.7 * np.exp(-AT / 80) + 0.6 * (AT / S) ** 2 + draw(0.003, 6), np.nan)
+    assert judged(1.1 * np.exp(-AT / 80) + draw(0.003, 4), val_loss=val).name == "overfits"
+
+
+def test_a_loss_whose_best_was_far_below_a_constant_prediction_was_lost() -> None:
+    """The last losses are as noisy as a net whose learning rate has grown too far makes them."""
+    loss = np.where(AT < 500, 0.03 + 0.5 * np.exp(-AT / 20), 0.9) + np.where(AT < 500, draw(0.001, 7), draw(0.25, 8))
+    found = explaining(loss, 0.87)
+    assert (found.name, found.detail) == ("diverged", "lost")
+
+
 def test_a_small_gain_of_a_net_whose_state_is_detached_inside_a_step_is_none() -> None:
     loss = LN4 * (1 - 0.03 * (AT > 500)) + draw(0.01, 0)
     known = {schema.EXPLAINED: list(1 - loss / LN4), schema.CONSTANT_LOSS: [LN4] * S, schema.UPDATE_RATIO: [1e-3] * S}

@@ -26,6 +26,8 @@ _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
 _BARELY: Final = 0.1  # of the first value
+_BEFORE: Final = 50  # losses before a jump whose spread is its noise
+_JUMP: Final = 8.0  # times that noise
 
 
 def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: Thresholds) -> Judgement:
@@ -64,7 +66,9 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
         if gain > max(t.goal_least * abs(found.start), t.loss_noise * (found.noise + found.error)):
             return Judgement("unknown", "not-significant")
         return Judgement("stuck", "never-fell", int(found.steps[0]))
-    changed = _overfits(measure, found, moved, t) or _lost_beside(measure, found, moved, t)
+    changed = (
+        _forgot(measure, found, moved) or _overfits(measure, found, moved, t) or _lost_beside(measure, found, moved, t)
+    )
     if changed is not None:
         return changed
     return lost_gain(found, span, t) or _with_loss(late_course(found, span, t), measure, moved, t)
@@ -109,6 +113,36 @@ def _lost_beside(measure: Measure, found: Course, moved: Course | None, t: Thres
         return None
     lost = lost_gain(moved, moved.start - moved.best, t)
     return lost if lost is not None and lost.name == "diverged" and _MOST * moved.start < moved.last else None
+
+
+def _forgot(measure: Measure, found: Course, moved: Course | None) -> Judgement | None:
+    """A held-out measure that lost most of what it had gained between two of its values, for good, where the training
+    loss jumped too: the task or the data changed, which is no overfitting."""
+    best, steps = int(found.values.argmin()), found.steps
+    rises = np.diff(found.values[best:])
+    if not measure.held_out or moved is None or not len(rises):
+        return None
+    at = best + int(rises.argmax())
+    gained, lost = found.start - float(found.values[best]), float(rises.max())
+    if not gained > 0 or min(lost, float(found.values[at + 1 :].min()) - float(found.values[best])) < _MOST * gained:
+        return None
+    # the loss of a step is that of the weights before it; the measure comes after
+    jump = _jump(moved, int(steps[at]) - 1, int(steps[at + 1]))
+    return Judgement("diverged", "lost", jump) if jump is not None else None
+
+
+def _jump(moved: Course, first: int, last: int) -> int | None:
+    """The step between these at which the loss rose most, if by far more than its noise until then and by much of what
+    had gone of it."""
+    inside = np.flatnonzero((moved.steps > first) & (moved.steps <= last))
+    inside = inside[inside >= _IN_ORDER]
+    if not len(inside):
+        return None
+    at = int(inside[np.argmax(moved.values[inside] - moved.values[inside - 1])])
+    before = moved.values[max(0, at - _BEFORE) : at]
+    rise = float(np.median(moved.values[at : at + _IN_ORDER]) - np.median(before))
+    enough = max(_JUMP * float(before.std()), _SOME * (moved.start - float(np.median(before))))
+    return int(moved.steps[at]) if rise > enough else None
 
 
 def _regained(measure: Measure, found: Course) -> bool:

@@ -114,8 +114,9 @@ def _below(path: Course, reference: float, spread: float, t: Thresholds) -> bool
 
 
 def _was_below(path: Course, reference: float, spread: float, t: Thresholds) -> bool:
-    """Whether the best losses surely were less than half of the reference."""
-    error = 2 * t.loss_noise * float(np.hypot(path.best_spread, spread))
+    """Whether the best losses surely were less than half of the reference: the best of many are low by chance, which
+    the reference is not."""
+    error = t.loss_noise * float(np.hypot(2 * path.best_spread, spread))
     return path.best + error < _MOST * reference
 
 
@@ -132,7 +133,8 @@ def _never(found: Course, reference: float, t: Thresholds) -> Judgement:
     lasting = min(found.last, found.before_last)
     above, rise = lasting - reference, lasting - found.start
     near = max(t.near_chance * scale, t.loss_noise * found.best_error)
-    surely = rise > t.loss_noise * found.start_noise or found.best - found.start > t.loss_noise * found.error
+    above_first = max(t.loss_noise * found.error, 2 * found.start_noise)  # the first loss is a single value
+    surely = rise > t.loss_noise * found.start_noise or found.best - found.start > above_first
     if rise > max(t.loss_noise * found.error, near) and above > near and surely:
         return Judgement("diverged", "rose", found.above_since(max(found.start, reference)))
     if above > max(near, t.loss_noise * found.error):

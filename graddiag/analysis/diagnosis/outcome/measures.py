@@ -29,6 +29,9 @@ _NAMES: Final = (
     (re.compile(rf"(?:^|[_/.\- ]){_MORE}(?:$|[_/.\- ])"), True),
     (re.compile(r"(?:^|[_/.\- ])(?:error|err|wer|cer)(?:$|[_/.\- ])"), False),
 )
+# of a second network that is trained beside the first, which changes what the loss of that one means
+_NETWORKS: Final = "(?:d|g|disc|gen|discriminator|generator|critic|actor|policy|value|adv|adversarial)"
+_SECOND_NETWORK: Final = re.compile(rf"(?:^|[_/.\- ])(?:{_NETWORKS}_?loss|loss_?{_NETWORKS})(?:$|[_/.\- ])")
 _MOST_NATS: Final = 20.0  # a loss above it is none of a number of classes
 _STRAIGHT: Final = 0.99  # a correlation
 _TOGETHER: Final = 0.7
@@ -193,10 +196,12 @@ def scalar(run: Run, name: str) -> tuple[Ints, Floats]:
 
 
 def no_measure(run: Run, found: Course) -> Literal["not-a-measure"] | None:
-    """Why this loss does not measure success: it crosses 0 within its noise, or moves with a weight that was logged."""
+    """Why this loss does not measure success: it crosses 0 within its noise, moves with a weight that was logged, or
+    is logged beside that of a second network, such as a critic or a discriminator, which changes the task."""
     if (found.values > 0).any() and (found.values < 0).any() and np.ptp(found.levels) < 2 * found.noise:
         return "not-a-measure"
-    return "not-a-measure" if _weighed(run, found) else None
+    second = any(_SECOND_NETWORK.search(name.lower()) for name in scalar_names(run))
+    return "not-a-measure" if second or _weighed(run, found) else None
 
 
 def _weighed(run: Run, found: Course) -> bool:

@@ -27,8 +27,9 @@ _FLOOR_UNKNOWN: Final = (
 )
 _NOT_SIGNIFICANT: Final = "better, but not significantly. Record more steps, train longer, or log a validation metric."
 _NOT_A_MEASURE: Final = (
-    "This loss does not measure success: it crosses zero within its noise, or moves with a weight that was logged. Log "
-    "what you want to improve, e.g. `recorder.log(reward=...)`."
+    "This loss does not measure success: it crosses zero within its noise, moves with a weight that was logged, or "
+    "depends on a second network that is trained too (a critic, a discriminator). Log what you want to improve, e.g. "
+    "`recorder.log(reward=...)`."
 )
 
 _SKIPPED: Final = (
