@@ -118,6 +118,17 @@ def test_a_first_loss_that_is_low_by_chance_is_no_level() -> None:
     assert explaining(loss, 0.7).name == "stuck"
 
 
+def test_a_loss_that_falls_until_a_jump_at_the_end_is_learning() -> None:
+    """Its floor is unknown; the jump is less than what counts as lost."""
+    loss = -3 * (1 - np.exp(-AT / 400)) + draw(0.1, 9)
+    loss[-40:] += 0.5
+    found = judged(loss)
+    assert (found.name, found.detail) == ("learning", "jumped")
+    flat = -3 * (1 - np.exp(-AT / 50)) + draw(0.1, 9)
+    flat[-40:] += 0.5
+    assert judged(flat).detail == "floor-unknown"
+
+
 def of_two_tasks(jump: float) -> tuple[np.ndarray, np.ndarray]:
     """A loss that falls, jumps by ``jump`` at step 600 and falls again, and a held-out accuracy that is gone then."""
     loss = 1.1 * np.exp(-AT / 80) + draw(0.003, 4) + (AT >= 600) * jump * np.exp(-(AT - 600).clip(0) / 60)

@@ -5,7 +5,7 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
-from graddiag.analysis.diagnosis.outcome.course import Course
+from graddiag.analysis.diagnosis.outcome.course import Course, course
 from graddiag.analysis.diagnosis.outcome.measures import Measure
 from graddiag.analysis.thresholds import Thresholds
 
@@ -194,7 +194,17 @@ def by_loss(found: Course, t: Thresholds) -> Judgement:
     late = late_course(found, span, t)
     if late.name == "learning" or (found.noise < t.loss_interpolates * span and not _depends_on_nothing(found)):
         return late
+    if _improved_until_a_jump(found, span, t):
+        return Judgement("learning", "jumped", int(found.block_steps[-1]))
     return Judgement("unknown", "floor-unknown", found.flat_since(max(0.05 * span, 2 * t.loss_noise * found.error)))
+
+
+def _improved_until_a_jump(found: Course, span: float, t: Thresholds) -> bool:
+    """Whether the loss still improved until its last level, which lies well above the one before."""
+    if found.last - found.before_last <= 2 * t.loss_noise * found.error:
+        return False
+    until = found.steps < found.block_steps[-1]
+    return late_course(course(found.steps[until], found.values[until]), span, t).name == "learning"
 
 
 def _depends_on_nothing(found: Course) -> bool:
