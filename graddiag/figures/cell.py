@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import CellPath, TimeConstants
-from graddiag.figures.curves import add_log_panels
+from graddiag.figures.curves_figure import add_log_panels
 from graddiag.figures.frame import PANEL, apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.theme import PALETTES, Theme
 

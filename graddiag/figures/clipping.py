@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import EffectiveLr, RecommendedThresholds, WhatIf, number
-from graddiag.figures.curves import add_lines, add_named_line, drawn_values
+from graddiag.figures.curves_figure import add_lines, add_named_line, drawn_values
 from graddiag.figures.frame import (
     BODY,
     PANEL,

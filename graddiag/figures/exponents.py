@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis.flow.exponents import UNIT, LyapunovHistory
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves_figure import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, panels, set_yaxes
 from graddiag.figures.lines import (
     MOST_POINTS,

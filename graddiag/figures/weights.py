@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Series, Source, WeightContributions
 from graddiag.analysis.values import Ints
-from graddiag.figures.curves import add_lines, drawn_values
+from graddiag.figures.curves_figure import add_lines, drawn_values
 from graddiag.figures.frame import PANEL, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition
 from graddiag.figures.theme import Theme

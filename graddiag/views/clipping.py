@@ -8,8 +8,8 @@ import plotly.graph_objects as go
 from graddiag import analysis, figures
 from graddiag.analysis import RecommendedThresholds, WhatIf
 from graddiag.figures.clipping import EFFECTIVE_LR_TITLE, WHAT_IF_TITLE
-from graddiag.figures.counterfactual import COUNTERFACTUAL_TITLE
-from graddiag.figures.direction import DIRECTION_TITLE
+from graddiag.figures.counterfactual_figure import COUNTERFACTUAL_TITLE
+from graddiag.figures.direction_figure import DIRECTION_TITLE
 from graddiag.figures.theme import Theme
 from graddiag.views.view import View, ViewContext, no_arguments, own_captions
 

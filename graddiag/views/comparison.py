@@ -8,10 +8,10 @@ import plotly.graph_objects as go
 
 from graddiag import analysis, figures, schema
 from graddiag.analysis import Bands, Comparison, Experiment, number
-from graddiag.figures.bands import bands_title
-from graddiag.figures.effects import EFFECTS_TITLE
+from graddiag.figures.bands_figure import bands_title
+from graddiag.figures.effects_figure import EFFECTS_TITLE
 from graddiag.figures.experiment import MULTIPLES_TITLE, SUCCESS_TITLE
-from graddiag.figures.parallel import PARALLEL_TITLE
+from graddiag.figures.parallel_figure import PARALLEL_TITLE
 from graddiag.views.view import View, ViewContext, always
 
 _EFFECTS: Final = (

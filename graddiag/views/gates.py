@@ -6,7 +6,7 @@ from typing import Any, Final
 from graddiag import analysis, figures
 from graddiag.figures.cell import CELL_PATH_TITLE, TIME_CONSTANTS_TITLE
 from graddiag.figures.dead import DEAD_UNITS_TITLE
-from graddiag.figures.gates import GATE_PROFILE_TITLE, GATES_TITLE
+from graddiag.figures.gates_figure import GATE_PROFILE_TITLE, GATES_TITLE
 from graddiag.figures.units import GATE_UNITS_TITLE
 from graddiag.views.view import View, ViewContext
 

@@ -6,13 +6,13 @@ import pandas as pd
 
 from graddiag import analysis, figures, schema
 from graddiag.analysis import Diagnosis
-from graddiag.figures.depth import DEPTH_TITLE
-from graddiag.figures.horizon import LAYERS_TITLE
-from graddiag.figures.noise import NOISE_TITLE
-from graddiag.figures.numerics import ZEROS_TITLE
-from graddiag.figures.stability import STABILITY_TITLE
-from graddiag.figures.timeline import TIMELINE_TITLE
-from graddiag.figures.updates import UPDATES_TITLE
+from graddiag.figures.depth_figure import DEPTH_TITLE
+from graddiag.figures.horizon_figure import LAYERS_TITLE
+from graddiag.figures.noise_figure import NOISE_TITLE
+from graddiag.figures.numerics_figure import ZEROS_TITLE
+from graddiag.figures.stability_figure import STABILITY_TITLE
+from graddiag.figures.timeline_figure import TIMELINE_TITLE
+from graddiag.figures.updates_figure import UPDATES_TITLE
 from graddiag.views.view import View
 
 _STORY: Final = (

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag import analysis, figures
 from graddiag.analysis import Curves, TrainingCourse
-from graddiag.figures.course import COURSE_TITLE
+from graddiag.figures.course_figure import COURSE_TITLE
 from graddiag.figures.line_options import LineOptions
 from graddiag.figures.theme import Theme
 from graddiag.views.view import TIMES, View, line_options, own_captions

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from graddiag import analysis, figures
-from graddiag.figures.curves import PROFILE_TITLE
+from graddiag.figures.curves_figure import PROFILE_TITLE
 from graddiag.figures.heat import HEAT_TITLE
-from graddiag.figures.horizon import HORIZON_TITLE
-from graddiag.figures.omega import OMEGA_TITLE
+from graddiag.figures.horizon_figure import HORIZON_TITLE
+from graddiag.figures.omega_figure import OMEGA_TITLE
 from graddiag.figures.ratio import RATIO_TITLE
-from graddiag.figures.reach import REACH_TITLE, TRANSPORT_TITLE
-from graddiag.figures.truncation import TRUNCATION_TITLE
+from graddiag.figures.reach_figure import REACH_TITLE, TRANSPORT_TITLE
+from graddiag.figures.truncation_figure import TRUNCATION_TITLE
 from graddiag.views.view import View, ViewContext
 
 _REACH: Final = (

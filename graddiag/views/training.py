@@ -7,8 +7,8 @@ import plotly.graph_objects as go
 
 from graddiag import analysis, figures
 from graddiag.analysis import ClipStatistics, Curves, LossDynamics, NormHistory
-from graddiag.figures.curves import COEFFICIENT_TITLE, LOSS_TITLE, NORMS_TITLE
-from graddiag.figures.events import EVENTS_TITLE
+from graddiag.figures.curves_figure import COEFFICIENT_TITLE, LOSS_TITLE, NORMS_TITLE
+from graddiag.figures.events_figure import EVENTS_TITLE
 from graddiag.figures.line_options import LineOptions
 from graddiag.figures.theme import Theme
 from graddiag.views.view import TIMES, View, line_options, no_arguments, own_captions

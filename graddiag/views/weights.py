@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from graddiag import analysis, figures
-from graddiag.figures.credit import CREDIT_TITLE
+from graddiag.figures.credit_figure import CREDIT_TITLE
 from graddiag.figures.exponents import LYAPUNOV_HISTORY_TITLE
 from graddiag.figures.snapshots import UNITS_TITLE
-from graddiag.figures.spectrum import SPECTRUM_HISTORY_TITLE, SPECTRUM_TITLE
+from graddiag.figures.spectrum_figure import SPECTRUM_HISTORY_TITLE, SPECTRUM_TITLE
 from graddiag.figures.weights import CONTRIBUTIONS_TITLE, WEIGHTS_TITLE
 from graddiag.views.view import View, ViewContext
 

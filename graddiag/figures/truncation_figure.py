@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag import schema
 from graddiag.analysis import Profile, Truncation
-from graddiag.figures.curves import add_lines, drawn_values
+from graddiag.figures.curves_figure import add_lines, drawn_values
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe

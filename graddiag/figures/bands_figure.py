@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from graddiag.analysis import Bands, scalar_title
 from graddiag.analysis.comparison.bands import Band
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves_figure import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_band
 from graddiag.figures.theme import Style, Theme, arm_styles, safe

@@ -7,7 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import Reach
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves_figure import add_named_line
 from graddiag.figures.frame import BODY, PANEL, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_band, add_band_entry, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import TrainingCourse
-from graddiag.figures.curves import add_lines, drawn_values, value_axis
+from graddiag.figures.curves_figure import add_lines, drawn_values, value_axis
 from graddiag.figures.frame import apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.lines import PanelPosition

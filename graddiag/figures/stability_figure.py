@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 from graddiag.analysis.optimization.updates import EDGE, EdgeOfStability
-from graddiag.figures.curves import add_lines, drawn_values
+from graddiag.figures.curves_figure import add_lines, drawn_values
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry
 from graddiag.figures.theme import PALETTES, Theme

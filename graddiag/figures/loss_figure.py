@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import LossDynamics
-from graddiag.figures.curves import LOSS_TITLE, add_lines, value_axis
+from graddiag.figures.curves_figure import LOSS_TITLE, add_lines, value_axis
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, panels, set_yaxes
 from graddiag.figures.line_options import AS_USUAL, LineOptions
 from graddiag.figures.lines import MOST_POINTS, PanelPosition, as_float32

@@ -7,7 +7,7 @@ from typing import Any, Final
 import plotly.graph_objects as go
 
 from graddiag.analysis import RULE_OF_THUMB, Updates, number
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves_figure import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_yaxes
 from graddiag.figures.lines import PanelPosition, add_entry, add_nonfinite_markers, positive
 from graddiag.figures.theme import PALETTES, Theme, arm_styles, safe

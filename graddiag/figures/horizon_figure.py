@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from graddiag.analysis import LayerReaches, Reach, number
-from graddiag.figures.curves import add_named_line
+from graddiag.figures.curves_figure import add_named_line
 from graddiag.figures.frame import BODY, apply_layout, empty_figure, index_axis, log_axis, panels, set_xaxes, set_yaxes
 from graddiag.figures.lines import MOST_POINTS, PanelPosition, positive
 from graddiag.figures.theme import PALETTES, Style, Theme, arm_styles, safe
