@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from graddiag.store import annotate as annotate
     from graddiag.store import load_run as load_run
     from graddiag.tracing import Trace as Trace
-    from graddiag.tracing.capture import capture as capture
+    from graddiag.tracing.capturing import capture as capture
     from graddiag.tracing.custom import CellCall as CellCall
 
 

@@ -8,7 +8,10 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules, walk_packages
+from types import ModuleType
 from typing import Final
 
 import pytest
@@ -129,6 +132,16 @@ def test_public_names_are_listed_once(package: object) -> None:
     names = package.__all__  # type: ignore[attr-defined]
     assert len(set(names)) == len(names)
     assert [name for name in names if re.fullmatch("|".join(FORMER), name)] == []
+
+
+def test_no_module_has_the_name_of_a_public_function() -> None:
+    """``package.name`` is one thing, for a type checker too."""
+    packages = [each for each in walk_packages(graddiag.__path__, "graddiag.") if each.ispkg]
+    assert len(packages) > 20
+    for package in (graddiag, *(import_module(each.name) for each in packages)):
+        modules = {each.name for each in iter_modules(package.__path__)}
+        shared = modules & set(getattr(package, "__all__", ()))
+        assert [name for name in shared if not isinstance(getattr(package, name), ModuleType)] == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

@@ -6,7 +6,7 @@
 from graddiag.alerts.alert import Alert, Callback
 from graddiag.alerts.callbacks import READY_MADE, OnFinding, print_alert, stop, tensorboard, wandb
 from graddiag.alerts.checks import MOST_SHARE, FindingChecks, checked_callbacks
-from graddiag.alerts.webhook import Webhook, webhook
+from graddiag.alerts.posting import Webhook, webhook
 
 __all__ = [
     "MOST_SHARE",

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from graddiag.analysis.captions import captions
+from graddiag.analysis.captioning import captions
 from graddiag.analysis.clipping.statistics import ClipStatistics, clip_statistics
 from graddiag.analysis.clipping.update import DirectionChange, EffectiveLr, direction_change, effective_lr
 from graddiag.analysis.clipping.what_if import (
@@ -53,7 +53,6 @@ from graddiag.analysis.flow.weight_contributions import WeightContributions, wei
 from graddiag.analysis.gates.history import GateHistory, GateProfile, GateSeries, gate_history, gate_profile
 from graddiag.analysis.gates.time_constants import TimeConstants, time_constants
 from graddiag.analysis.gates.units import DeadUnits, GateUnits, UnitSaturation, dead_units, gate_units
-from graddiag.analysis.layer_status import LayerStatus, layer_status
 from graddiag.analysis.optimization.course import TrainingCourse, training_course
 from graddiag.analysis.optimization.curves import Curves, logged_scalars, loss_curve
 from graddiag.analysis.optimization.loss import LossDynamics, Stability, loss_dynamics
@@ -76,6 +75,7 @@ from graddiag.analysis.optimization.updates import (
     updates,
 )
 from graddiag.analysis.selection import Selection, common_selections, recorded_steps, selections, signals
+from graddiag.analysis.status import LayerStatus, layer_status
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.timesteps.heat import Heat, heat
 from graddiag.analysis.timesteps.profile import Profile, profile

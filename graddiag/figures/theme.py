@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from graddiag.analysis import Source
-from graddiag.analysis.captions import names_of
+from graddiag.analysis.captioning import names_of
 from graddiag.clipping.registry import kind_of
 
 Theme = Literal["light", "dark"]

@@ -4,7 +4,7 @@ from typing import Final
 
 from graddiag.deprecation import warn_renamed
 from graddiag.views import clipping, comparison, gates, health, summary, through_time, training, weights
-from graddiag.views.view import Plot, View, ViewContext, ViewSection
+from graddiag.views.declaration import Plot, View, ViewContext, ViewSection
 
 _RENAMED: Final = {"story": "timeline", "teaching": "effective-timesteps"}
 

@@ -11,7 +11,7 @@ from graddiag.figures.clipping import EFFECTIVE_LR_TITLE, WHAT_IF_TITLE
 from graddiag.figures.counterfactual_figure import COUNTERFACTUAL_TITLE
 from graddiag.figures.direction_figure import DIRECTION_TITLE
 from graddiag.figures.theme import Theme
-from graddiag.views.view import View, ViewContext, no_arguments, own_captions
+from graddiag.views.declaration import View, ViewContext, no_arguments, own_captions
 
 
 def _what_if(

@@ -12,7 +12,7 @@ from graddiag.figures.bands_figure import bands_title
 from graddiag.figures.effects_figure import EFFECTS_TITLE
 from graddiag.figures.experiment import MULTIPLES_TITLE, SUCCESS_TITLE
 from graddiag.figures.parallel_figure import PARALLEL_TITLE
-from graddiag.views.view import View, ViewContext, always
+from graddiag.views.declaration import View, ViewContext, always
 
 _EFFECTS: Final = (
     "Each point is a pair of runs of one seed, the diamond the median difference and the bar its interval, given for "

@@ -8,7 +8,7 @@ from graddiag.figures.cell import CELL_PATH_TITLE, TIME_CONSTANTS_TITLE
 from graddiag.figures.dead import DEAD_UNITS_TITLE
 from graddiag.figures.gates_figure import GATE_PROFILE_TITLE, GATES_TITLE
 from graddiag.figures.units import GATE_UNITS_TITLE
-from graddiag.views.view import View, ViewContext
+from graddiag.views.declaration import View, ViewContext
 
 
 def _at_step(context: ViewContext) -> Mapping[str, Any]:

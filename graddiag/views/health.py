@@ -13,7 +13,7 @@ from graddiag.figures.numerics_figure import ZEROS_TITLE
 from graddiag.figures.stability_figure import STABILITY_TITLE
 from graddiag.figures.timeline_figure import TIMELINE_TITLE
 from graddiag.figures.updates_figure import UPDATES_TITLE
-from graddiag.views.view import View
+from graddiag.views.declaration import View
 
 _STORY: Final = (
     "Each row is a finding, from the step at which it begins to the last step that shows it. What began earlier may be "

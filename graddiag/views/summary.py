@@ -10,7 +10,7 @@ from graddiag.analysis import Curves, TrainingCourse
 from graddiag.figures.course_figure import COURSE_TITLE
 from graddiag.figures.line_options import LineOptions
 from graddiag.figures.theme import Theme
-from graddiag.views.view import TIMES, View, line_options, own_captions
+from graddiag.views.declaration import TIMES, View, line_options, own_captions
 
 
 def _course(

@@ -11,7 +11,7 @@ from graddiag.figures.omega_figure import OMEGA_TITLE
 from graddiag.figures.ratio import RATIO_TITLE
 from graddiag.figures.reach_figure import REACH_TITLE, TRANSPORT_TITLE
 from graddiag.figures.truncation_figure import TRUNCATION_TITLE
-from graddiag.views.view import View, ViewContext
+from graddiag.views.declaration import View, ViewContext
 
 _REACH: Final = (
     "Top: the mean gradient gain of one timestep (1 preserves the norm). Bottom: the gradient at the first timestep "

@@ -11,7 +11,7 @@ from graddiag.figures.curves_figure import COEFFICIENT_TITLE, LOSS_TITLE, NORMS_
 from graddiag.figures.events_figure import EVENTS_TITLE
 from graddiag.figures.line_options import LineOptions
 from graddiag.figures.theme import Theme
-from graddiag.views.view import TIMES, View, line_options, no_arguments, own_captions
+from graddiag.views.declaration import TIMES, View, line_options, no_arguments, own_captions
 
 
 def _norms(

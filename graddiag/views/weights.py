@@ -10,7 +10,7 @@ from graddiag.figures.exponents import LYAPUNOV_HISTORY_TITLE
 from graddiag.figures.snapshots import UNITS_TITLE
 from graddiag.figures.spectrum_figure import SPECTRUM_HISTORY_TITLE, SPECTRUM_TITLE
 from graddiag.figures.weights import CONTRIBUTIONS_TITLE, WEIGHTS_TITLE
-from graddiag.views.view import View, ViewContext
+from graddiag.views.declaration import View, ViewContext
 
 _CONTRIBUTIONS: Final = (
     "Top: the number of timesteps that would give this gradient if they contributed equally. Bottom: the norm of the "

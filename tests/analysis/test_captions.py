@@ -3,7 +3,7 @@
 import pytest
 
 from graddiag.analysis import Selection, Source, captions, horizon_captions, loss_curve, reach
-from graddiag.analysis.captions import MOST_RUNS, Caption, joint_captions, labels_of
+from graddiag.analysis.captioning import MOST_RUNS, Caption, joint_captions, labels_of
 from graddiag.run import Run
 from tests.analysis.runs import LAYER, manifest, net, steps_frame
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 import graddiag
 from graddiag.tracing import fused_layer
-from graddiag.tracing.capture import Capture
+from graddiag.tracing.capturing import Capture
 
 pytestmark = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.optimization.norms import NormHistory, find_spikes, finite_norms, norm_history
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Ints, Result, Source, is_nonfinite

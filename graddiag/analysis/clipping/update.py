@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.clipping.statistics import ROUNDING
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, series, source_of

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.norms import norm_threshold
 from graddiag.analysis.values import Floats, Result, Source, source_of

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.clipping.what_if import WhatIf, what_if
 from graddiag.analysis.diagnosis.context import diagnostic_context
 from graddiag.analysis.diagnosis.decisions import FEW_NORMS, HIGH_FACTOR, LOW_FACTOR, safety_net

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.reach import Reach, reach
 from graddiag.analysis.frames import indexed, stacked

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.intervals import Interval
 from graddiag.analysis.words import number, plural
 from graddiag.run import RunManifest

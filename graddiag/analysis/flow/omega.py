@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.gains import Gains, gains
 from graddiag.analysis.frames import indexed, stacked

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption, joint_captions
+from graddiag.analysis.captioning import Caption, joint_captions
 from graddiag.analysis.flow import transport
 from graddiag.analysis.flow.distance import Coverage, coverage, task_distance
 from graddiag.analysis.flow.gains import Gains, gains, type_of, window_of

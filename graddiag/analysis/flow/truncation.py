@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.flow.distance import task_distance
 from graddiag.analysis.flow.gains import Gains, gains, window_of
 from graddiag.analysis.selection import Selection, evenly_spaced

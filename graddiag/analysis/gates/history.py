@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection
 from graddiag.analysis.timesteps.grid import StepMeans, gate_grids, gates_in_order, recorded_gate_steps

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.optimization.loss import LossDynamics, loss_dynamics
 from graddiag.analysis.optimization.norms import NormHistory, norm_history

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import CellState, Floats, Ints, Result, Series, Source, is_nonfinite, series, source_of

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.gates.units import DeadUnits, dead_units
 from graddiag.analysis.optimization.norms import NormHistory, norm_history
 from graddiag.analysis.selection import Selection, evenly_spaced, optional_scalars, recorded_steps, selections

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import cells
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.timesteps.grid import Grid, chunks, ends_of

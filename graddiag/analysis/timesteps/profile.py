@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from graddiag import schema
-from graddiag.analysis.captions import Caption
+from graddiag.analysis.captioning import Caption
 from graddiag.analysis.frames import indexed
 from graddiag.analysis.selection import Selection, recorded_steps
 from graddiag.analysis.timesteps.grid import added, chunks
