@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 import graddiag
 
@@ -38,9 +38,11 @@ def batch(step: int) -> Tensor:
 
 def shard(net: nn.Module, settings: dict[str, Any]) -> None:
     mesh = init_device_mesh("cpu", tuple(settings["mesh"]), mesh_dim_names=("r", "s")[-len(settings["mesh"]) :])
+    half = MixedPrecisionPolicy(param_dtype=torch.float32, reduce_dtype=torch.float64)
+    options = {"mp_policy": half} if settings.get("mixed") else {}
     if settings["units"] == "each":
-        fully_shard(net.rnn, mesh=mesh)
-    fully_shard(net, mesh=mesh)
+        fully_shard(net.rnn, mesh=mesh, **options)
+    fully_shard(net, mesh=mesh, **options)
 
 
 def watched(net: nn.Module, optimizer: torch.optim.Optimizer | None, settings: dict[str, Any]) -> Any:

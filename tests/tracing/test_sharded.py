@@ -205,6 +205,8 @@ TWO_RANKS = {
     "bare [2, 1]": {"mesh": [2, 1], **BARE},
     **{f"[2] {order}": TWO | {"order": order} for order in ORDERS},
     "[2, 1] sharded first": TWO | {"mesh": [2, 1], "order": "sharded first"},  # replicas
+    "mixed": TWO | {"order": "sharded first", "mixed": True},
+    "bare mixed": {"mesh": [2], **BARE, "mixed": True},
     "alone": {"mesh": [2], "order": "sharded first", "watching": [0]},
     "other steps": TWO | {"order": "sharded first", "every": {"0": 1, "1": 2}, "units": "root"},
 }
@@ -240,6 +242,18 @@ def test_norms_are_those_of_the_whole_gradient(mesh: list[int], order: str, trai
     assert run.manifest.status == "finished"
     assert set(run.events.kind) <= {"optimizer_replaced", "first_clip"}
     check_whole(run)
+
+
+def test_norms_under_mixed_precision(trained: Trained) -> None:
+    """Parameters are gathered as float32, and the gradient is added up and kept as float64."""
+    for found, bare in zip(trained.parameters["mixed"], trained.parameters["bare mixed"], strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(found, bare, strict=True))
+    run, expected = of_rank(trained.folders["mixed"], 0), in_one_piece()
+    assert run.steps.grad_norm.to_numpy(float) == pytest.approx([each["total"] for each in expected], rel=1e-4)
+    for row in run.parameters.itertuples():
+        assert row.grad_norm == pytest.approx(float(expected[row.step]["grads"][row.parameter].norm()), rel=1e-3)
+    gain = run.timesteps.transport_gain
+    assert gain.notna().all()
 
 
 def test_one_rank_watches_alone_without_a_hang_and_its_norms_are_missing(trained: Trained) -> None:
