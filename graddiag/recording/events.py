@@ -14,7 +14,7 @@ Event = dict[str, Any]
 
 _EQUAL: Final = 1e-3  # two norms are the same threshold when they are no further apart, relative to it
 _DIFFERENT: Final = 1e-2  # two norms before clipping are different ones
-EVERYWHERE: Final = "all parameters"
+EVERYWHERE: Final = schema.ALL_PARAMETERS
 LEFT_OUT: Final = "on_nonfinite"
 _MODEL: Final = "(model)"
 

@@ -20,7 +20,7 @@ _SAME: Final = 1e-4  # two norms of one gradient are no further apart, relative 
 _DISCARDED: Final = 8
 _PASSES: Final = 1000
 _NONE: Final = ByParameter()
-_TOGETHER: Final = ("all parameters",)  # in the place of names where they are measured as one
+_TOGETHER: Final = (schema.ALL_PARAMETERS,)  # in the place of names where they are measured as one
 
 
 class GradientNorms(NamedTuple):

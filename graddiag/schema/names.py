@@ -139,6 +139,7 @@ EVENT_LAYER_ADDED = "layer_added"
 EVENT_GAIN_MISSING = "gain_missing"
 EVENT_RESUMED = "resumed"
 EVENT_SETTING_CHANGED = "setting_changed"
+ALL_PARAMETERS = "all parameters"  # where an event of the whole gradient is
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,

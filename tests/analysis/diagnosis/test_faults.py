@@ -67,6 +67,15 @@ def test_no_gradient_reaches_the_layer() -> None:
     assert diagnose(some).cause is None
 
 
+def test_without_any_gradient_a_loss_of_unknown_floor_is_stuck() -> None:
+    """As where the loss was made anew of a number: no parameter has a gradient, and the loss has but its noise."""
+    fields = {"norm": [None] * S, "columns": {schema.UNREACHED_MODULES: [1.0] * S, schema.CLIP_COEFFICIENT: [None] * S}}
+    for count, name in ((S, "stuck"), (S // 2, "unknown")):
+        told = {"events": event(schema.EVENT_NO_GRADIENT, S - 1, "all parameters", float(count))}
+        found = diagnose(run_of(FLAT, tables=told, **fields))
+        assert (found.outcome.name, found.cause) == (name, "no-gradient")
+
+
 def parameters(ratios: Sequence[float], grads: Sequence[float] = (1.0,) * 4, weights: Any = 2.0) -> pd.DataFrame:
     """The rows of a parameter that is updated as it should be, and of one with these."""
     rows = []

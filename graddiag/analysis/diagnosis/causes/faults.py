@@ -37,7 +37,7 @@ def no_gradient(measured: DiagnosticContext) -> Finding | None:
     if not len(steps) or (without.mean() < _MOST and not nothing):
         return None
     where = _where(measured, schema.EVENT_NO_GRADIENT)
-    what = "any parameter" if nothing or where == "all parameters" else where or "a recurrent layer"
+    what = "any parameter" if nothing or where == schema.ALL_PARAMETERS else where or "a recurrent layer"
     count = int(without.sum()) if without.any() else len(norms)
     sentence = f"No gradient reaches {what}: at {count:,} of {plural(len(steps), 'step')} it ran and got none."
     advice = Advice(
@@ -57,7 +57,7 @@ def no_gradient(measured: DiagnosticContext) -> Finding | None:
 
 def _underflow(measured: DiagnosticContext, *, nothing: bool) -> Finding | None:
     """Gradients that are too small for float16, all of them or most entries of a recurrent matrix."""
-    found = (1.0, "all parameters") if nothing else underflowed(measured.run)
+    found = (1.0, schema.ALL_PARAMETERS) if nothing else underflowed(measured.run)
     if found is None or any((each.share or 0.0) >= _MOST for each in measured.dead):
         return None
     share, where = found

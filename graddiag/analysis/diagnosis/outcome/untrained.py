@@ -34,10 +34,21 @@ def _steps(run: Run) -> int:
 
 
 def without_gradient(run: Run) -> bool:
-    """Whether the gradient of all parameters is exactly 0 at nearly all steps, from the beginning on."""
+    """Whether the gradient of all parameters is exactly 0, or there is none, at nearly all steps, from the beginning
+    on."""
     norms = numbers(run.read(schema.TABLE_STEPS, columns=[schema.GRAD_NORM])[schema.GRAD_NORM])[0]
     early = norms[: max(3, len(norms) // 10)]
-    return len(norms) > 0 and all(float((each == 0).mean()) >= _ALL for each in (norms, early))
+    if not len(norms):
+        return False
+    return all(float((each == 0).mean()) >= _ALL for each in (norms, early)) or _never_any(run, len(norms))
+
+
+def _never_any(run: Run, steps: int) -> bool:
+    """Whether at nearly all steps no parameter had a gradient at all, as where the loss was made anew of a number."""
+    columns, where = [schema.WHERE, schema.VALUE], {schema.KIND: schema.EVENT_NO_GRADIENT}
+    rows = run.read(schema.TABLE_EVENTS, columns=columns, where=where)
+    counts = numbers(rows[schema.VALUE])[0][rows[schema.WHERE].to_numpy(dtype=object) == schema.ALL_PARAMETERS]
+    return len(counts) > 0 and float(counts.max()) >= _ALL * steps
 
 
 def partly_trained(run: Run) -> bool:
