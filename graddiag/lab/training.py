@@ -15,7 +15,7 @@ from graddiag import clipping
 from graddiag.alerts import READY_MADE
 from graddiag.cells import Instrumented
 from graddiag.errors import StopTraining
-from graddiag.lab import optimizers
+from graddiag.lab import optimizers, schedules
 from graddiag.lab.answers import asked_of
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
@@ -84,8 +84,8 @@ def train(
         clipping.attach(clip, model)
         if spec.h_detach is not None and isinstance(model.recurrent, Instrumented):
             detach_h(model.recurrent, spec.h_detach)
-        optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr)
-        schedule = optimizers.parse_schedule(spec.schedule)
+        optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr, spec.weight_decay)
+        schedule = schedules.parse_schedule(spec.schedule)
         validation = Validation(task, spec)
 
         with (
