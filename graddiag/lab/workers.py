@@ -9,8 +9,11 @@ from multiprocessing.context import BaseContext
 from typing import Final
 
 _FORKED: Final = "forkserver"
-# torch imports torch._dynamo when an optimizer is made; numba reads the compiled loops when a model is watched
-IMPORTED: Final = ("torch", "torch._dynamo", "numba", "pandas", "pyarrow.parquet", "pydantic", "graddiag.lab.training")
+# torch imports torch._dynamo when an optimizer is made; kernels are made ready when a model is watched
+IMPORTED: Final = (
+    *("torch", "torch._dynamo", "pandas", "pyarrow.parquet", "pydantic"),
+    *("graddiag.lab.training", "graddiag.kernels.warm"),
+)
 
 
 def context() -> BaseContext:
