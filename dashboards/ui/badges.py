@@ -60,6 +60,7 @@ STATUSES: Final = {
     "running": Badge(":material/play_arrow:", "▶", "blue"),
     "finished": Badge(":material/done:", "✓", "gray"),
     schema.INCOMPLETE: Badge(":material/done:", "!", "yellow"),
+    schema.STOPPED: Badge(":material/content_cut:", "✂", "gray"),
     "failed": Badge(":material/close:", "✕", "red"),
     "interrupted": Badge(":material/pause:", "‖", "yellow"),
     "damaged": Badge(":material/broken_image:", "!", "gray"),

@@ -3,7 +3,7 @@
 ``graddiag.watch(..., on_finding=graddiag.alerts.print_alert)``; several go as a list.
 """
 
-from graddiag.alerts.alert import Alert, Callback
+from graddiag.alerts.alert import Alert, Callback, alert_names
 from graddiag.alerts.callbacks import READY_MADE, OnFinding, print_alert, stop, tensorboard, wandb
 from graddiag.alerts.checks import MOST_SHARE, FindingChecks, checked_callbacks
 from graddiag.alerts.posting import Webhook, webhook
@@ -16,6 +16,7 @@ __all__ = [
     "FindingChecks",
     "OnFinding",
     "Webhook",
+    "alert_names",
     "checked_callbacks",
     "print_alert",
     "stop",

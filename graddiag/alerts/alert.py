@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 if TYPE_CHECKING:
     from graddiag.analysis import Diagnosis
@@ -36,6 +36,16 @@ class Alert:
             return f"{where}: cleared: {self.title}. Now: {self.diagnosis.headline}."
         advice = f" Do first: {self.advice}" if self.advice else ""
         return f"{where}: {self.title}. {self.sentence}{advice}"
+
+
+_FAILED: Final = ("stuck", "diverged", "broken")
+
+
+def alert_names() -> tuple[str, ...]:
+    """What an alert can be named: the failed outcomes, and the causes of graddiag's rules."""
+    from graddiag.analysis import RULES
+
+    return (*_FAILED, *(rule.name for rule in RULES))
 
 
 Callback = Callable[[Alert], object]

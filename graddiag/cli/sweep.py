@@ -43,18 +43,28 @@ def sweep(
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
 ) -> None:
     """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
+    from graddiag.lab import workers as worker_processes
+
+    if engine == "processes" and spec.is_file():
+        worker_processes.start()  # while this process imports and plans
     from graddiag.lab.engines import engine_called, with_retries
     from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
 
-    train = engine_called(engine, dict(map(_option, engine_option or ())))
-    plans = plan_sweep(read_sweep(spec))
+    given = dict(map(_option, engine_option or ()))
+    engine_called(engine, given)  # what is wrong with it is said before the file is read
+    read = read_sweep(spec)
+    train, plans = engine_called(engine, given, read.search), plan_sweep(read)
     before = standing(plans, root, retry=retry)
-    failures: list[TrainingOutcome] = []
+    ended: list[TrainingOutcome] = []
     if before.waiting:
         clear(before.waiting, root)
-        failures = _record(before, partial(with_retries, train, root=root, retries=retries), workers)
+        ended = _record(before, partial(with_retries, train, root=root, retries=retries), workers)
+    failures, stopped = [each for each in ended if _failed(each)], [each for each in ended if _by_search(each)]
     trained = len(before.waiting) - len(failures)
-    echo(f"{len(plans)} runs: {trained} trained, {len(before.finished)} there already.")
+    early = f", {len(stopped)} of them stopped early" if stopped else ""
+    echo(f"{len(plans)} runs: {trained} trained{early}, {len(before.finished)} there already.")
+    for outcome in stopped:
+        echo(f"stopped: {outcome.plan.name}: {outcome.trained.stopped if outcome.trained else ''}")
     for outcome in failures:
         why = outcome.error if outcome.trained is None else outcome.trained.stopped
         echo(f"failed: {outcome.plan.name}: {why}", err=True)
@@ -71,19 +81,25 @@ def sweep(
 def _record(
     before: "Standing", train: "Callable[..., Iterator[TrainingOutcome]]", workers: int
 ) -> "list[TrainingOutcome]":
-    failures: list[TrainingOutcome] = []
-    done = 0
+    """What became of each that is trained now."""
+    ended: list[TrainingOutcome] = []
     try:
         with runs_bar(len(before.waiting), workers) as on_run:
             for outcome in train(before.waiting, workers=workers, on_lost=_say_lost):
-                done += 1
-                if outcome.trained is None or outcome.trained.stopped:
-                    failures.append(outcome)
+                ended.append(outcome)
                 on_run(outcome.plan, f"loss {outcome.trained.final_loss:.4g}" if outcome.trained else "failed")
     except KeyboardInterrupt:
-        echo(f"interrupted after {done} of {len(before.waiting)} runs; the same command continues.", err=True)
+        echo(f"interrupted after {len(ended)} of {len(before.waiting)} runs; the same command continues.", err=True)
         raise typer.Exit(130) from None
-    return failures
+    return ended
+
+
+def _by_search(outcome: "TrainingOutcome") -> bool:
+    return outcome.trained is not None and outcome.trained.by_search
+
+
+def _failed(outcome: "TrainingOutcome") -> bool:
+    return outcome.trained is None or (outcome.trained.stopped is not None and not outcome.trained.by_search)
 
 
 def _say_lost(outcome: "TrainingOutcome") -> None:

@@ -30,6 +30,7 @@ _STATUS: Final = {
     "running": "RUNNING",
     "finished": "FINISHED",
     schema.INCOMPLETE: "FINISHED",
+    schema.STOPPED: "KILLED",
     "failed": "FAILED",
     "interrupted": "KILLED",
 }

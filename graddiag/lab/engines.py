@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from graddiag.errors import SettingError
 from graddiag.lab import pool
 from graddiag.lab.outcome import TrainingOutcome
+from graddiag.lab.search import SearchSpec
 from graddiag.lab.settings.declared import checked
 from graddiag.lab.sweeps import clear
 from graddiag.lab.training import Plan
@@ -27,15 +28,22 @@ class Engine(Protocol):
     def __call__(self, plans: Sequence[Plan], root: Path | str, *, workers: int) -> Iterator[TrainingOutcome]: ...
 
 
-def engine_called(name: str, options: Mapping[str, Any] | None = None) -> Engine:
-    """The engine of that name, with the options that its module declares (``RayOptions``, ``SlurmOptions``).
+def engine_called(name: str, options: Mapping[str, Any] | None = None, search: SearchSpec | None = None) -> Engine:
+    """The engine of that name, with the options that its module declares (``RayOptions``, ``SlurmOptions``). search:
+    what it is to stop early.
 
     Raises:
-        SettingError: there is none of that name, or it has no such option, or the option cannot have that value.
+        SettingError: there is none of that name, or it has no such option, or the option cannot have that value; or it
+            cannot compare trainings, and the search asks for that.
         MissingLibraryError: what it needs is not installed.
     """
     if name not in ENGINES:
         raise SettingError(f"engine {name!r}: it is one of {', '.join(ENGINES)}.")
+    if search is not None and search.scheduler is not None and name != "ray":
+        raise SettingError(
+            f"engine {name}: search: scheduler {search.scheduler} compares trainings while they run; use --engine ray, "
+            "or leave it out of the table search."
+        )
     if name == "processes":
         if options:
             raise SettingError(f"engine processes: it has no options, and {', '.join(options)} was given.")

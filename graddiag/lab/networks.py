@@ -58,6 +58,14 @@ NETWORKS: Final = (
         implementation="slstm:Slstm",
     ),
     NetworkKind(
+        name="mlstm",
+        title="mLSTM",
+        does="a matrix memory with exponential gates: C_t = f C_{t-1} + i v kᵀ, n_t = f n_{t-1} + i k, "
+        "h_t = o C_t q / max(abs(n_t q), 1)",
+        source="Beck et al. (2024), equations 19 to 27",
+        implementation="mlstm:Mlstm",
+    ),
+    NetworkKind(
         name="leaky",
         title="leaky RNN",
         does="h_t = .8 h_{t-1} + .2 tanh(W x_t + U h_{t-1} + b): a time constant of five timesteps",
@@ -70,6 +78,13 @@ NETWORKS: Final = (
         does="h_t = modReLU(W x_t + U h_{t-1}), U orthogonal at every step of the training",
         source="Lezcano-Casado & Martínez-Rubio (2019); torch.nn.utils.parametrizations.orthogonal",
         implementation="orthogonal_rnn:OrthogonalRnn",
+    ),
+    NetworkKind(
+        name="unitary",
+        title="unitary RNN",
+        does="h_t = modReLU(V x_t + U h_{t-1}), complex, U unitary at every step of the training",
+        source="Arjovsky et al. (2016); every unitary U, as in Wisdom et al. (2016)",
+        implementation="unitary_rnn:UnitaryRnn",
     ),
     NetworkKind(
         name="cornn",

@@ -1,4 +1,4 @@
-"""Optimizers and schedules of the lab, by the texts that name them. torch is not imported before one is made.
+"""Optimizers of the lab, by the texts that name them. torch is not imported before one is made.
 
 A new optimizer is an entry of ``OPTIMIZERS``.
 """
@@ -20,6 +20,8 @@ class OptimizerKind:
     """An optimizer: its name, how it is written, its class in ``torch.optim``, and the keyword of its one constant.
 
     A constant is from [0, 1); ``default`` is what it is where it is left out. Without a keyword there is none.
+    ``decoupled``: its weight decay takes lr times so much off a weight, and is .01 where none is given; of the others
+    it is added to the gradient.
     """
 
     name: str
@@ -27,14 +29,15 @@ class OptimizerKind:
     implementation: str
     keyword: str | None = None
     default: float = 0.0
+    decoupled: bool = False
 
 
 OPTIMIZERS: Final = (
     OptimizerKind("sgd", ("sgd", "sgd:MOMENTUM"), "SGD", keyword="momentum"),
     OptimizerKind("rmsprop", ("rmsprop:SMOOTHING",), "RMSprop", keyword="alpha", default=0.95),  # Karpathy's char-rnn
     OptimizerKind("adam", ("adam",), "Adam"),
+    OptimizerKind("adamw", ("adamw",), "AdamW", decoupled=True),  # Loshchilov & Hutter (2019)
 )
-SCHEDULES: Final = ("constant", "decay:FACTOR:AFTER:EVERY")
 
 
 @dataclass(frozen=True)
@@ -47,27 +50,14 @@ class OptimizerSpec:
     def __str__(self) -> str:
         return f"{self.kind}:{self.constant:g}" if self.constant else self.kind
 
-    def make(self, parameters: "Iterable[nn.Parameter]", lr: float) -> "Optimizer":
+    def make(self, parameters: "Iterable[nn.Parameter]", lr: float, weight_decay: float | None = None) -> "Optimizer":
+        """The optimizer; ``weight_decay`` None is that of torch: .01 of adamw, 0 of the others."""
         kind = _kinds()[self.kind]
         constant = {} if kind.keyword is None else {kind.keyword: self.constant}
+        if weight_decay is not None:
+            constant["weight_decay"] = weight_decay
         made: Optimizer = getattr(import_module("torch.optim"), kind.implementation)(parameters, lr=lr, **constant)
         return made
-
-
-@dataclass(frozen=True)
-class ScheduleSpec:
-    """A learning rate that stays, or that is multiplied by ``factor`` every ``every`` steps from step ``after`` on."""
-
-    factor: float = 1.0
-    after: int = 0
-    every: int = 1
-
-    def __str__(self) -> str:
-        return "constant" if self.factor == 1 else f"decay:{self.factor:g}:{self.after}:{self.every}"
-
-    def rate(self, step: int) -> float:
-        """By what the first learning rate is multiplied at ``step``."""
-        return self.factor ** (0 if step < self.after else (step - self.after) // self.every + 1)
 
 
 def known_optimizers() -> str:
@@ -89,23 +79,6 @@ def parse_optimizer(text: str) -> OptimizerSpec:
     if not 0 <= value < 1:
         raise SettingError(f"optimizer {text!r}: its constant lies from 0 to below 1, {known_optimizers()}.")
     return OptimizerSpec(name, value)
-
-
-def parse_schedule(text: str) -> ScheduleSpec:
-    """The schedule that ``text`` names.
-
-    Raises:
-        SettingError: it is of neither form, or a number is out of range.
-    """
-    if text == "constant":
-        return ScheduleSpec()
-    kind, *parts = text.split(":")
-    if kind != "decay" or len(parts) != 3:
-        raise SettingError(f"schedule {text!r}: write {', or '.join(SCHEDULES)}, for example decay:0.5:400:100.")
-    factor, after, every = (_number(text, part) for part in parts)
-    if not (factor > 0 and after >= 0 and every >= 1 and after == int(after) and every == int(every)):
-        raise SettingError(f"schedule {text!r}: FACTOR is above 0, AFTER and EVERY are whole numbers of steps.")
-    return ScheduleSpec(factor, int(after), int(every))
 
 
 def _kinds() -> dict[str, OptimizerKind]:

@@ -16,8 +16,9 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from graddiag.errors import MissingLibraryError
+from graddiag.lab.asha import Asha, AtRung, earlier_rungs
 from graddiag.lab.outcome import TrainingOutcome
-from graddiag.lab.training import Plan, train
+from graddiag.lab.training import Plan, Trained, train
 
 _GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
 
@@ -50,14 +51,15 @@ def outcomes(
     """
     ray = _started(max(1, math.ceil(workers * options.cpus)))
     memory = {} if options.memory_gb is None else {"memory": int(options.memory_gb * 2**30)}
-    task = ray.remote(num_cpus=options.cpus, max_retries=0, **memory)(train)
+    task = ray.remote(num_cpus=options.cpus, max_retries=0, **memory)(_train)
+    judge = _judge(ray, plans, Path(root).resolve())
     waiting = list(plans)
     running: dict[Any, Plan] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 plan = waiting.pop(0)
-                running[task.remote(plan, Path(root).resolve())] = plan
+                running[task.remote(plan, Path(root).resolve(), judge)] = plan
             (done,), _ = ray.wait(list(running))
             yield _outcome(ray, running.pop(done), done)
     finally:
@@ -66,6 +68,28 @@ def outcomes(
         if running:
             ray.wait(list(running), num_returns=len(running), timeout=_GRACE)
         ray.shutdown()
+
+
+def _judge(ray: Any, plans: Sequence[Plan], root: Path) -> Any:
+    """The actor that compares the trainings of a search by ASHA; None where there is none. One that is lost is started
+    again with what the runs before this sweep had at their rungs."""
+    search = plans[0].search
+    if search is None or search.scheduler is None:
+        return None
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Asha)
+    return actor.remote(search, max(plan.spec.steps for plan in plans), earlier_rungs(plans, root))
+
+
+def _train(plan: Plan, root: Path, judge: Any) -> Trained:
+    """A training as a task of Ray; ``judge`` is the actor that is asked at the rungs."""
+    if judge is None:
+        return train(plan, root)
+    import ray
+
+    def may_continue(rung: int, value: float) -> bool:
+        return bool(ray.get(judge.may_continue.remote(AtRung(plan.spec.length, plan.name, rung, value))))
+
+    return train(plan, root, judge=may_continue)
 
 
 def _started(cpus: int) -> Any:

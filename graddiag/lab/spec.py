@@ -61,6 +61,11 @@ class TrainingSpec(RecordingSettings, UpdateSettings, ModelSettings, DataSetting
                 tasks = tasks_with(name)
                 which = f"task{'s' * (len(tasks) > 1)} {' and '.join(tasks)}"
                 raise SettingError(f"{name}: it is for the {which}, not for {self.task}; leave it out.")
+        kind_of_task = task_kind(self.task)
+        assert kind_of_task is not None
+        if self.criterion is not None and self.criterion not in kind_of_task.criteria:
+            allowed = " or ".join(kind_of_task.criteria)
+            raise SettingError(f"criterion {self.criterion}: the task {self.task} has {allowed}.", ("criterion",))
         return self
 
 

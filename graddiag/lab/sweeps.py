@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from graddiag import schema
 from graddiag.errors import InputError, SettingError
 from graddiag.lab.next_symbol import TEXT_DIGEST
+from graddiag.lab.search import SearchSpec
 from graddiag.lab.settings.declared import checked, with_present_names
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import make_task
@@ -37,6 +39,7 @@ class SweepSpec(BaseModel):
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="Seeds; each trains every arm.")
     lengths: tuple[int, ...] = Field((), description="Lengths T; none takes the task's own.")
+    search: SearchSpec | None = Field(None, description="What stops trainings early, see below; none stops nothing.")
 
 
 @dataclass(frozen=True)
@@ -100,27 +103,40 @@ def plan_sweep(spec: SweepSpec) -> tuple[Plan, ...]:
         raise SettingError(
             f"sweep: arms {list(spec.arms)}: two of them are alike as the names of folders.", ("arms", twice)
         )
-    return tuple(
-        Plan(_training(spec, arm, seed, length), _run_name(spec, arm, seed, length), spec.name, arm)
+    plans = tuple(
+        Plan(_training(spec, arm, seed, length), _run_name(spec, arm, seed, length), spec.name, arm, spec.search)
         for length in spec.lengths or (None,)
         for seed in spec.seeds
         for arm in spec.arms
     )
+    longest = max(plan.spec.steps for plan in plans)
+    if spec.search is not None and spec.search.scheduler is not None and not spec.search.rungs(longest):
+        raise SettingError(
+            f"sweep: search: grace {spec.search.grace}: no training has more steps than that, and {longest} is the "
+            "most; give less, so that there is a rung.",
+            ("search", "grace"),
+        )
+    return plans
 
 
 def standing(plans: Sequence[Plan], root: Path, *, retry: bool = False) -> Standing:
     """What of ``plans`` lies finished under ``root``, whatever its folder is called: it is not trained again.
 
-    Two trainings are one where ``content_hash`` says so. A failed one is not tried again without ``retry``.
+    Two trainings are one where ``content_hash`` says so. A failed one is not tried again without ``retry``; one that a
+    search stopped counts as finished as long as there is a search.
     """
     folder = root / slug(str(plans[0].experiment), fallback="experiment")
     there = {(content_hash(m.config), m.arm): (path, m.status) for path, m in _manifests(folder)}
     found = [(plan, there.get((_hash_of(plan.spec), plan.arm))) for plan in plans]
-    ended = [(plan, at) for plan, at in found if at is not None and at[1] == "finished"]
+    ended = [(plan, at) for plan, at in found if at is not None and _has_ended(plan, at[1])]
     failed = [at[0] for _, at in found if at is not None and at[1] == "failed" and not retry]
     left_alone = {*(at[0] for _, at in ended), *failed}
     waiting = tuple(plan for plan, at in found if at is None or at[0] not in left_alone)
     return Standing(tuple(at[0] for _, at in ended), tuple(failed), waiting)
+
+
+def _has_ended(plan: Plan, status: str) -> bool:
+    return status == "finished" or (status == schema.STOPPED and plan.search is not None)
 
 
 def clear(plans: Sequence[Plan], root: Path, *, gone: bool = False) -> None:

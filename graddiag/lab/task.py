@@ -86,6 +86,14 @@ class Streamed(Protocol):
     def stream(self) -> Iterator[Batch]: ...
 
 
+@runtime_checkable
+class HeldOut(Protocol):
+    """A task of so many sequences, some of which are not trained on: those, as ``Task.batch`` gives a batch."""
+
+    @property
+    def held_out_sequences(self) -> tuple[Tensor, Tensor]: ...
+
+
 def batches(task: Task, chance: Generator) -> Iterator[Batch]:
     """Batches without end: drawn by ``chance``, or in the order of the text."""
     if isinstance(task, Streamed):

@@ -28,6 +28,7 @@ class TaskKind:
             and with ``variant``.
         defaults: settings that suit it; by_model: and what of them depends on the model.
         only: settings that no task has but those that name them here.
+        criteria: by which it can be known as solved (the setting ``criterion``).
     """
 
     name: str
@@ -39,6 +40,7 @@ class TaskKind:
     takes: tuple[str, ...] = ("length", "batch")
     variant: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] = ()
+    criteria: tuple[str, ...] = ("batches",)
 
     def suits(self, model: str) -> dict[str, Any]:
         """The settings that suit it with a model: those that are not given."""
@@ -65,6 +67,15 @@ _TEXT: Final = ("text", "stateful", "evaluate_every", "output")
 # the tasks of Pascanu, Mikolov & Bengio (2013), solved by the criterion of their code
 _PASCANU: Final[Mapping[str, Any]] = {**_FAR, "criterion": "pascanu"}
 _VALIDATED: Final = ("evaluate_every", "criterion")
+_BY_NEW_SEQUENCES: Final = ("pascanu", "batches")
+_DIGITS: Final[Mapping[str, Any]] = {
+    **_FAR,
+    "length": 64,
+    "optimizer": "adam",
+    "lr": 0.01,
+    "criterion": "held-out",
+    "evaluate_every": 100,
+}
 
 TASKS: Final = (
     TaskKind(
@@ -116,6 +127,7 @@ TASKS: Final = (
             for model, start in STARTS.items()
         },
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="temporal-order-3bit",
@@ -126,6 +138,7 @@ TASKS: Final = (
         defaults={**_PASCANU, "lr": 0.2},
         by_model=_MODELS,
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="adding",
@@ -136,6 +149,7 @@ TASKS: Final = (
         defaults={**_PASCANU, "lr": 0.02},
         by_model=_MODELS,
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="multiplication",
@@ -146,6 +160,7 @@ TASKS: Final = (
         defaults={**_PASCANU, "lr": 0.02},
         by_model=_MODELS,
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="permutation",
@@ -155,6 +170,7 @@ TASKS: Final = (
         defaults={**_PASCANU, "length": 20, "lr": 0.2},
         by_model=_MODELS,
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="memorisation",
@@ -164,6 +180,7 @@ TASKS: Final = (
         defaults={**_PASCANU, "length": 10, "lr": 0.2},
         by_model=_MODELS,
         only=_VALIDATED,
+        criteria=_BY_NEW_SEQUENCES,
     ),
     TaskKind(
         name="recall",
@@ -220,6 +237,27 @@ TASKS: Final = (
         implementation="induction:Induction",
         defaults={**_FAR, "length": 20, "lr": 0.2},
         by_model=_MODELS,
+    ),
+    TaskKind(
+        name="digits",
+        asks="which handwritten digit an image shows, read one pixel a timestep",
+        chance="ln 10, 90%",
+        implementation="digits:Digits",
+        defaults=_DIGITS,
+        by_model=_MODELS,
+        only=_VALIDATED,
+        criteria=("held-out", "batches"),
+    ),
+    TaskKind(
+        name="permuted-digits",
+        asks="the same, the pixels in one fixed random order",
+        chance="ln 10, 90%",
+        implementation="digits:Digits",
+        variant={"permuted": True},
+        defaults=_DIGITS,
+        by_model=_MODELS,
+        only=_VALIDATED,
+        criteria=("held-out", "batches"),
     ),
 )
 

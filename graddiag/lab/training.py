@@ -11,17 +11,18 @@ import torch
 from torch import Tensor
 
 import graddiag
-from graddiag import clipping
+from graddiag import clipping, schema
 from graddiag.alerts import READY_MADE
 from graddiag.cells import Instrumented
 from graddiag.errors import StopTraining
-from graddiag.lab import optimizers
+from graddiag.lab import optimizers, schedules
 from graddiag.lab.answers import asked_of
 from graddiag.lab.held_out import held_out_losses, keep_vocabulary
 from graddiag.lab.models import SequenceModel, cut
 from graddiag.lab.omega import OmegaRegularizer
 from graddiag.lab.remedies import detach_h
 from graddiag.lab.repeat import repeat_command
+from graddiag.lab.search import EarlyStop, Judge, Rungs, SearchSpec, stop_at
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.task import Batch, Reads, Task, batches
 from graddiag.lab.tasks import make_task
@@ -30,12 +31,14 @@ from graddiag.lab.validation import Validation
 
 @dataclass(frozen=True)
 class Plan:
-    """One training and where its run belongs: a name and, in an experiment, the arm it belongs to."""
+    """One training and where its run belongs: a name and, in an experiment, the arm it belongs to. search: what may
+    stop it early."""
 
     spec: TrainingSpec
     name: str
     experiment: str | None = None
     arm: str | None = None
+    search: SearchSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,14 @@ class StepSeen:
 
 @dataclass(frozen=True)
 class Trained:
-    """A run that has been recorded. ``stopped`` says why it ended early, where it did."""
+    """A run that has been recorded. ``stopped`` says why it ended early, where it did; ``by_search`` that a search
+    stopped it, which is no failure."""
 
     plan: Plan
     path: Path
     final_loss: float
     stopped: str | None = None
+    by_search: bool = False
 
 
 def train(
@@ -63,18 +68,20 @@ def train(
     root: Path | str = "runs",
     on_step: Callable[[StepSeen], None] = lambda seen: None,
     on_end: Callable[[SequenceModel, Task], None] = lambda model, task: None,
+    judge: Judge = lambda rung, value: True,
 ) -> Trained:
     """Trains once and records it; everything random comes from the seed of the spec.
 
     Args:
         on_step: called after each step; on_end: with the trained network, in this process, before the run is closed.
+        judge: asked at each rung of the plan's search whether the training may continue.
 
     Raises:
         InputError: a text that cannot be used, or a root that cannot be written.
         SettingError: a length the task cannot have.
         KeyboardInterrupt: passed on, after the run was closed as interrupted.
     """
-    spec, stopped, state = plan.spec, None, None
+    spec, stopped, by_search, state = plan.spec, None, False, None
     task = make_task(spec)
     summed = is_summed(spec, task)
     with seeded(spec.seed, spec.threads):
@@ -84,9 +91,10 @@ def train(
         clipping.attach(clip, model)
         if spec.h_detach is not None and isinstance(model.recurrent, Instrumented):
             detach_h(model.recurrent, spec.h_detach)
-        optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr)
-        schedule = optimizers.parse_schedule(spec.schedule)
+        optimizer = optimizers.parse_optimizer(spec.optimizer).make(model.parameters(), spec.lr, spec.weight_decay)
+        schedule = schedules.parse_schedule(spec.schedule)
         validation = Validation(task, spec)
+        rungs = None if plan.search is None else Rungs(plan.search, spec.steps, judge)
 
         with (
             graddiag.watch(
@@ -116,7 +124,8 @@ def train(
                 recorder.log(loss=loss.item(), **scores)
                 if clipped.cosine is not None:
                     recorder.log(clip_cosine=clipped.cosine)
-                recorder.log(**held_out_losses(model, task, spec, step, last=last))
+                held_out = held_out_losses(model, task, spec, step, last=last)
+                recorder.log(**held_out)
                 optimizer.step()
 
                 on_step(StepSeen(step, spec.steps, loss.item(), clipped.norm_before.item()))
@@ -125,14 +134,17 @@ def train(
                         f"step {step}: loss {loss.item():g}, {clipped.nonfinite:d} entries of the gradient not finite"
                     )
                 elif stops:
-                    stopped = str(stops[0])
+                    stopped, by_search = str(stops[0]), isinstance(stops[0], EarlyStop)
+                elif rungs is not None and not last:
+                    stopped = rungs(step, {schema.LOSS: loss.item(), **scores, **held_out})
+                    by_search = stopped is not None
                 if stopped is not None:
-                    recorder.close(status="failed", error=stopped)
+                    recorder.close(status=schema.STOPPED if by_search else "failed", error=stopped)
                     break
                 if last:
                     break
             on_end(model, task)
-    return Trained(plan, recorder.path, loss.item(), stopped)
+    return Trained(plan, recorder.path, loss.item(), stopped, by_search)
 
 
 def about(plan: Plan, task: Task) -> dict[str, Any]:
@@ -149,11 +161,20 @@ def about(plan: Plan, task: Task) -> dict[str, Any]:
         "every": spec.every,
         "snapshot_every": spec.snapshot_every,
         "on_nonfinite": spec.on_nonfinite,
-        "on_finding": None if spec.on_finding is None else READY_MADE[spec.on_finding],
-        "check_every": spec.check_every,
+        **_checks(plan),
         "loss_reduction": "sum over timesteps, mean over batch" if is_summed(spec, task) else task.loss_reduction,
         "config": {**spec.model_dump(mode="json"), **_known(spec, task), "command": repeat_command(spec)},
     }
+
+
+def _checks(plan: Plan) -> dict[str, Any]:
+    """Who is called by the diagnosis of the running training, and how often it is made: as the search asks, where one
+    stops the training by it."""
+    spec, search = plan.spec, plan.search
+    called = [] if spec.on_finding is None else [READY_MADE[spec.on_finding]]
+    if search is not None and search.stop_on:
+        return {"on_finding": [*called, stop_at(search.stop_on)], "check_every": search.grace}
+    return {"on_finding": called or None, "check_every": spec.check_every}
 
 
 def _known(spec: TrainingSpec, task: Task) -> dict[str, Any]:

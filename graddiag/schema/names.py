@@ -11,7 +11,8 @@ SCHEMA_VERSION: Final = 4
 OLDEST_READABLE_SCHEMA: Final = 1
 
 INCOMPLETE: Final = "finished, recording incomplete"  # the training ended well; rows could not be written
-Status = Literal["running", "finished", "finished, recording incomplete", "failed", "interrupted"]
+STOPPED: Final = "stopped"  # by the search that the training is a part of
+Status = Literal["running", "finished", "finished, recording incomplete", "stopped", "failed", "interrupted"]
 OnNonfinite = Literal["continue", "stop", "skip"]
 """What to do with an update whose gradient has NaN or inf."""
 Direction = Literal["forward", "reverse"]

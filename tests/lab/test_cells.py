@@ -1,5 +1,6 @@
 """Every cell of the lab against its equations, unrolled: states, total and immediate gradients, and transport gain."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +15,10 @@ from graddiag.errors import SettingError
 from graddiag.lab import plan_run, train, training_spec
 from graddiag.lab.cells.layers import CellLayers, StateCell, cell
 from graddiag.lab.cells.lru import Lru
+from graddiag.lab.cells.mlstm import Mlstm
 from graddiag.lab.cells.orthogonal_rnn import OrthogonalRnn
 from graddiag.lab.cells.slstm import Slstm
+from graddiag.lab.cells.unitary_rnn import Unitary, UnitaryRnn
 from graddiag.lab.networks import NETWORKS, network_kind
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.custom import CellHooks, CellTrace, cell_signals, followed_cells
@@ -57,6 +60,15 @@ def slstm(cell: Any, x: Tensor, state: State) -> State:
     return sigmoid(o) * (c / n), c, n, m_new
 
 
+def mlstm(cell: Any, x: Tensor, state: State) -> State:
+    C, n, m = state
+    (k, v), (i, f) = affine(cell.stored, x).split(H, 1), affine(cell.gates, x).split(1, 1)
+    m_new = torch.maximum(sigmoid(f).log() + m, i)
+    f, i = sigmoid(f) * torch.exp(m - m_new), torch.exp(i - m_new)
+    outer = torch.einsum("na,nb->nab", v, k / H**0.5)
+    return f[:, :, None] * C + i[:, :, None] * outer, f * n + i * k / H**0.5, m_new
+
+
 def leaky(cell: Any, x: Tensor, state: State) -> State:
     return (0.8 * state[0] + 0.2 * torch.tanh(affine(cell.recurrent, x, state[0])),)
 
@@ -64,6 +76,11 @@ def leaky(cell: Any, x: Tensor, state: State) -> State:
 def orthogonal(cell: Any, x: Tensor, state: State) -> State:
     a = x @ cell.inputs.weight.T + state[0] @ cell.recurrent.weight.T
     return (torch.where(a.abs() + cell.bias > 0, a + a.sign() * cell.bias, 0.0),)
+
+
+def unitary(cell: Any, x: Tensor, state: State) -> State:
+    z = x.to(state[0].dtype) @ torch.complex(*cell.inputs).T + state[0] @ torch.complex(*cell.weight).T
+    return (torch.where(z.abs() + cell.bias > 0, z * (1 + cell.bias / z.abs()), 0.0),)
 
 
 def cornn(cell: Any, x: Tensor, state: State) -> State:
@@ -78,8 +95,10 @@ DEFINITIONS: dict[str, Definition] = {
     "minlstm": min_lstm,
     "lru": lru,
     "slstm": slstm,
+    "mlstm": mlstm,
     "leaky": leaky,
     "orthogonal": orthogonal,
+    "unitary": unitary,
     "cornn": cornn,
 }
 each = pytest.mark.parametrize("name", DEFINITIONS)
@@ -91,8 +110,8 @@ def made(name: str) -> StateCell:
 
 
 def case(name: str, call: Definition) -> Case:
-    parts = len(made(name).zeros(torch.zeros(N, I)))
-    return Case(lambda: made(name), call, ((N, H),) * parts, complex=name == "lru")
+    shapes = tuple(tuple(part.shape) for part in made(name).zeros(torch.zeros(N, I)))
+    return Case(lambda: made(name), call, shapes, complex=name in ("lru", "unitary"))
 
 
 def loss_of(states: Sequence[State]) -> Tensor:
@@ -101,10 +120,10 @@ def loss_of(states: Sequence[State]) -> Tensor:
     return torch.stack(terms).sum()
 
 
-def followed(of: Case, cell: nn.Module, x: Tensor) -> CellTrace:
+def followed(of: Case, cell: nn.Module, x: Tensor, loss: Callable[[Sequence[State]], Tensor] = loss_of) -> CellTrace:
     hooks = CellHooks(cell, followed_cells(cell, cell), lambda name, task: task(), Calls())
     hooks.start(credit=False)
-    loss_of(unroll(of, cell, x)).backward()
+    loss(unroll(of, cell, x)).backward()
     (trace,) = hooks.take()
     hooks.close()
     return trace
@@ -194,6 +213,54 @@ def test_an_slstm_is_that_without_its_stabilizer() -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+def test_an_mlstm_is_that_without_its_stabilizer() -> None:
+    """Equations 19 to 27 as they are, with exp gates and max(|n q|, 1): the same output and gradients."""
+    torch.manual_seed(0)
+    cell, x = Mlstm(I, H).double(), 4 * inputs(torch.float64)
+    nn.init.normal_(cell.gates.weight)
+    state, found, expected, divided = cell.zeros(x[0]), [], [], []
+    C, n, _ = state
+    for x_t in x:
+        state = cell(x_t, state)
+        found.append(cell.read_out(state, x_t))
+        (k, v), (q, o) = affine(cell.stored, x_t).split(H, 1), affine(cell.asked, x_t).split(H, 1)
+        i, f = affine(cell.gates, x_t).split(1, 1)
+        i, f, k = i.exp(), sigmoid(f), k / H**0.5
+        C = f[:, :, None] * C + i[:, :, None] * v[:, :, None] * k[:, None, :]
+        n = f * n + i * k
+        divided.append((n * q).sum(1, keepdim=True).abs().clamp(min=1.0))
+        expected.append(sigmoid(o) * torch.einsum("nab,nb->na", C, q) / divided[-1])
+    assert 0 < sum((each == 1).sum() for each in divided) < T * N  # either side of the maximum
+    torch.testing.assert_close(torch.stack(found), torch.stack(expected))
+    losses = [torch.stack(states).square().sum() for states in (found, expected)]
+    gradients = [torch.autograd.grad(loss, tuple(cell.parameters())) for loss in losses]
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_what_reaches_the_normalizer_of_an_mlstm_counts_in_its_gain() -> None:
+    """A loss of what is read out, which divides by n' and exp(-m): gain and c are of all three tensors."""
+    cell, x = cast(Mlstm, made("mlstm")), 4 * inputs(torch.float64)
+
+    def loss(states: Sequence[State]) -> Tensor:
+        return torch.stack([cell.read_out(s, x_t).square().sum() for s, x_t in zip(states, x, strict=True)]).sum()
+
+    found = cell_signals(followed(case("mlstm", Mlstm.__call__), cell, x, loss)).timesteps
+    exact = truth(case("mlstm", mlstm), cell, x, loss)
+    others = torch.stack([torch.cat([s[1], s[2]], 1).norm() for s in exact.total])
+    assert others.min() > 0
+    torch.testing.assert_close(found[schema.GRAD_C], others, rtol=1e-9, atol=0)
+    torch.testing.assert_close(found[schema.GRAD_H], torch.stack([s[0].norm() for s in exact.total]), rtol=1e-9, atol=0)
+    torch.testing.assert_close(found[schema.TRANSPORT_GAIN], exact.gain, rtol=1e-9, atol=0)
+
+
+def test_an_mlstm_begins_as_its_source_says() -> None:
+    torch.manual_seed(0)
+    biases = torch.stack([Mlstm(2, 1).gates.bias.detach() for _ in range(400)])
+    assert Mlstm(2, 1).gates.weight.abs().max() == 0
+    assert biases[:, 1].unique().tolist() == [3.0]
+    assert biases[:, 0].std() == pytest.approx(0.1, rel=0.2)
+
+
 def test_an_orthogonal_matrix_stays_so() -> None:
     torch.manual_seed(0)
     cell = OrthogonalRnn(I, H)
@@ -207,6 +274,46 @@ def test_an_orthogonal_matrix_stays_so() -> None:
     u = cell.recurrent.weight.detach()
     assert (u - before).norm() > 0.1
     torch.testing.assert_close(u.T @ u, torch.eye(H), rtol=0, atol=1e-5)
+
+
+def test_a_unitary_matrix_stays_so() -> None:
+    torch.manual_seed(0)
+    cell = UnitaryRnn(I, H)
+    optimizer = torch.optim.Adam(cell.parameters(), lr=0.05)
+    before = torch.complex(*cell.weight.detach())
+    for _ in range(20):
+        x, state = torch.randn(2, N, I), (torch.randn(N, H, dtype=torch.complex64),)
+        optimizer.zero_grad()
+        (cell.read_out(cell(x[1], cell(x[0], state)), x[1]) - 1).square().sum().backward()
+        optimizer.step()
+    u = torch.complex(*cell.weight.detach())
+    assert (u - before).norm() > 0.1
+    assert before.imag.norm() > 1
+    for each in (before, u):
+        torch.testing.assert_close(each.mH @ each, torch.eye(H, dtype=each.dtype), rtol=0, atol=1e-5)
+
+
+def test_the_gradient_of_a_unitary_matrix_is_that_of_its_parameters() -> None:
+    torch.manual_seed(0)
+    unitary = Unitary(3).double()
+    free = torch.randn(2, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(unitary, (free,))
+    wide = torch.complex(free[0] - free[0].T, free[1] + free[1].T).detach()
+    series = sum(
+        (torch.linalg.matrix_power(wide, k) / float(math.factorial(k)) for k in range(1, 60)), torch.eye(3) + 0j
+    )
+    torch.testing.assert_close(torch.complex(*unitary(free)), torch.complex(*unitary.start) @ series)
+
+
+def test_the_gradient_of_a_unitary_rnn_grows_by_positive_biases_alone() -> None:
+    x = inputs(torch.float64)
+    for bias, grows in ((-0.3, False), (0.0, False), (0.3, True)):
+        cell = cast(UnitaryRnn, made("unitary"))
+        nn.init.constant_(cell.bias, bias)
+        gain = cell_signals(followed(case("unitary", UnitaryRnn.__call__), cell, x)).timesteps[schema.TRANSPORT_GAIN]
+        assert bool(gain.max() > 1.01) is grows
+        assert grows or gain.max() <= 1 + 1e-6
+        assert bool(gain.min() > 1 - 1e-6) is (bias >= 0)
 
 
 @each

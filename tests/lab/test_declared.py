@@ -12,6 +12,7 @@ from graddiag.lab.settings.declared import declared
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.sweeps import SweepSpec, content_hash
 from graddiag.lab.tasks import TASKS, TaskKind, make_task
+from tests.needs import needs
 
 MANUAL = (Path(__file__).parent.parent.parent / "docs" / "lab.md").read_text()
 OPTIONS = {name for parameter in get_command(app).commands["run"].params for name in parameter.opts}  # type: ignore[attr-defined]
@@ -42,6 +43,8 @@ def test_every_setting_is_an_option() -> None:
 
 @pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.name)
 def test_a_task_says_what_the_loss_of_guessing_is(kind: TaskKind) -> None:
+    if kind.implementation.startswith("digits:"):
+        needs("sklearn", "digits")
     config = make_task(training_spec(kind.name, "lstm")).config
     assert "chance_loss" in config
 

@@ -35,7 +35,7 @@ def test_a_spec_comes_back_from_json() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "txt"}, r"^task 'txt' cannot be used: input should be 'text', 'words', .* or 'induction'\.$"),
+        ({"task": "txt"}, r"^task 'txt' cannot be used: input should be 'text', 'words', .* or 'permuted-digits'\.$"),
         (
             {"model": "transformer"},
             r"^model 'transformer' cannot be used: input should be 'rnn', 'lstm', .* or 'cornn'\.$",

@@ -13,8 +13,17 @@ from graddiag.errors import InputError, SettingError
 from graddiag.lab import Plan, StepSeen, TrainingSpec, plan_pair, plan_run, train, training, training_spec
 from graddiag.lab.spec import TaskName
 from graddiag.lab.tasks import make_task, tasks_with
+from tests.needs import needs
 
 SMALL: dict[str, Any] = {"steps": 12, "length": 12, "batch": 4, "hidden": 8}
+
+
+def of_its_length(task: str) -> dict[str, int]:
+    """The length of a task that has one alone."""
+    if "digits" not in task:
+        return {}
+    needs("sklearn", "digits")
+    return {"length": 64}
 
 
 def parameters_of(plan: Plan, root: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, list[dict[str, Tensor]]]:
@@ -67,7 +76,7 @@ def test_the_arms_of_a_pair_are_one_until_the_first_clipped_step(
 
 @pytest.mark.parametrize("task", get_args(TaskName))
 def test_a_sum_is_over_the_timesteps_that_answer(task: str, tmp_path: Path) -> None:
-    size = {"steps": 1, "length": 20, "batch": 4, "hidden": 8}
+    size = {"steps": 1, "length": 20, "batch": 4, "hidden": 8} | of_its_length(task)
     specs = [training_spec(task, "rnn", loss=reduction, **size) for reduction in ("mean", "sum")]
     mean, summed = (load_run(train(plan_run(spec), tmp_path / spec.loss).path) for spec in specs)
     asked = {"text": 20, "words": 20, "memorisation": 20 + 20, "selective-copy": 4, "associative-recall": 4}
@@ -192,7 +201,7 @@ def test_a_finding_is_printed_or_stops_the_training(
 @pytest.mark.parametrize("task", [name for name in get_args(TaskName) if name not in tasks_with("text")])
 @pytest.mark.parametrize("model", ["rnn", "lstm"])
 def test_every_task_is_learned_from_and_recorded(task: str, model: str, tmp_path: Path) -> None:
-    spec = training_spec(task, model, **SMALL, every=4)
+    spec = training_spec(task, model, **SMALL | of_its_length(task), every=4)
     run = load_run(train(plan_run(spec), tmp_path).path)
     assert (run.manifest.task, run.manifest.status, len(run.steps)) == (task, "finished", 12)
     assert run.steps[schema.LOSS].between(0, 10).all()

@@ -9,7 +9,7 @@ import pytest
 from graddiag import load_run
 from graddiag.cli import main
 from graddiag.lab.corpora import read_words, unigram_perplexity
-from graddiag.lab.optimizers import parse_schedule
+from graddiag.lab.schedules import parse_schedule
 from graddiag.lab.sweeps import plan_sweep
 from graddiag.presets.language import perplexity
 from graddiag.presets.ptb import Large, Medium, Small, schedule, sweeps

@@ -19,6 +19,7 @@ from graddiag.run import Run, numbers
 ERROR: Final = "error"
 VALIDATION_ERROR: Final = "validation_error"
 _UNTIL_ERROR: Final = "until_error"
+_SOLVED_ERROR: Final = "solved_error"  # of a task that counts as solved at another error than others
 _SOLVABLE: Final = ("distance", "chance_error", _UNTIL_ERROR)
 _LOW_ERROR: Final = 0.05
 _LOW_VALIDATION_ERROR: Final = 0.01  # Pascanu, Mikolov & Bengio (2013), section 4.1
@@ -266,10 +267,12 @@ def _varied(runs: Sequence[Run]) -> list[str]:
 
 
 def _solved(runs: Sequence[Run], low: float = _LOW_ERROR) -> float | None:
-    """The error at which the task of the runs is solved, ``low`` or more; None where nothing says that it can be."""
+    """The error at which the task of the runs is solved, ``low`` or what their configurations say, or more; None where
+    nothing says that it can be."""
+    own: list[Any] = [run.manifest.config.get(_SOLVED_ERROR) for run in runs]
     said = [value for run in runs for name in _SOLVABLE if (value := run.manifest.config.get(name)) is not None]
     asked: list[Any] = [run.manifest.config.get(_UNTIL_ERROR) for run in runs]
-    return max([low, *(float(each) for each in asked if _is_number(each))]) if said else None
+    return max([low, *(float(each) for each in (*own, *asked) if _is_number(each))]) if said else None
 
 
 def _half(runs: Sequence[Run], name: str) -> float:

@@ -140,14 +140,16 @@ class Evidence:
 @dataclass(frozen=True)
 class Advice:
     """One thing to try, and who says so: a paper, or practice. action: an identifier that stays what it is, see
-    docs/verdicts.md."""
+    docs/verdicts.md. see: the page and the row of its table that has how often it helped; empty where there is none."""
 
     text: str
     source: str = ""
     action: str = ""
+    see: str = ""
 
     def __str__(self) -> str:
-        return f"{self.text} [{self.source}]" if self.source else self.text
+        about = "; see ".join(filter(None, (self.source, self.see)))
+        return f"{self.text} [{about}]" if about else self.text
 
 
 @dataclass(frozen=True)

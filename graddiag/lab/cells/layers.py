@@ -18,7 +18,7 @@ class StateCell(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, state: State) -> State:
-        """The state after the input x [N, I], shaped as ``state``: each [N, H], what is read out first."""
+        """The state after the input x [N, I], shaped as ``state``: each [N, ...], what is read out first."""
 
     @abstractmethod
     def zeros(self, x: Tensor) -> State:
@@ -50,7 +50,7 @@ class CellLayers(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Answers of the last layer [T, N, H], and the state after the last timestep, each part [layers, N, H]."""
+        """Answers of the last layer [T, N, H], and the state after the last timestep, each part [layers, N, ...]."""
         finals: list[State] = []
         with parametrize.cached():
             for layer, each in enumerate(self.cells):

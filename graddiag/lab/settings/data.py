@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from graddiag.lab.settings.declared import Shown
 from graddiag.lab.tasks import TASKS
 
-Criterion = Literal["pascanu", "batches"]
+Criterion = Literal["pascanu", "held-out", "batches"]
 
 if TYPE_CHECKING:
     TaskName = str
@@ -27,15 +27,18 @@ class DataSettings(BaseModel):
     until_error: Annotated[float | None, Shown(default="never")] = Field(
         None, ge=0, lt=1, description="End as soon as at most this share of the answers is wrong, by the criterion."
     )
-    criterion: Annotated[Criterion | None, Shown(default="pascanu for the tasks of its paper, else batches")] = Field(
+    criterion: Annotated[
+        Criterion | None, Shown(default="pascanu for the tasks of its paper, held-out for digits, else batches")
+    ] = Field(
         None,
         description="Which answers until_error counts: pascanu, those to 10,000 new sequences at every "
-        "evaluate_every-th step, as in the authors' code; batches, those of the last 100 batches.",
+        "evaluate_every-th step, as in the authors' code; held-out, those to the images of digits that are not trained "
+        "on; batches, those of the last 100 batches.",
     )
     length: Annotated[int, Shown("Timesteps T", most=2000)] = Field(
         ge=1,
         description="T, timesteps of a sequence; memorisation adds 20, selective-copy four, recall the one that "
-        "asks, cloze five words.",
+        "asks, cloze five words; of digits it is 64.",
     )
     batch: int = Field(ge=1, description="N, sequences in a batch.")
     text: Annotated[

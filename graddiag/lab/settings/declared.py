@@ -4,7 +4,7 @@ Each setting is a pydantic field with a ``description``. The options of the comm
 the tables of the manual are made from it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
@@ -118,10 +118,22 @@ def _refusal(model: type[BaseModel], error: ValidationError, of: str) -> Setting
     key = tuple(str(part) for part in first["loc"])
     name = ".".join(key)
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(name, model.model_fields, n=1)
+        fields = _at(model, key[:-1]).model_fields
+        near = get_close_matches(key[-1], fields, n=1)
         meant = f" Did you mean {near[0]}?" if near else ""
-        return SettingError(f"{name}: no setting of {of}; these are: {', '.join(model.model_fields)}.{meant}", key)
+        table = f"the table {'.'.join(key[:-1])} of " if key[1:] else ""
+        return SettingError(f"{name}: no setting of {table}{of}; these are: {', '.join(fields)}.{meant}", key)
     if first["type"] == "missing":
         return SettingError(f"{name}: it is missing; {of} needs it.", key)
     allowed = _ALLOWED.get(first["type"], f"{first['msg'][0].lower()}{first['msg'][1:]}")
     return SettingError(f"{name} {first['input']!r} cannot be used: {allowed}.", key)
+
+
+def _at(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The model of the settings at ``path`` within those of ``model``."""
+    for name in path:
+        given = model.model_fields[name].annotation
+        model = next(
+            kind for kind in (given, *get_args(given)) if isinstance(kind, type) and issubclass(kind, BaseModel)
+        )
+    return model

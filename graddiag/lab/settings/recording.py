@@ -25,11 +25,11 @@ class RecordingSettings(BaseModel):
         ge=1,
         description="At every n-th step try several clip thresholds on the same batch, and record the loss after each.",
     )
-    evaluate_every: Annotated[int | None, Shown(default="100 for words and by the criterion pascanu")] = Field(
+    evaluate_every: Annotated[int | None, Shown(default="100 for words, digits and by the criterion pascanu")] = Field(
         None,
         ge=1,
-        description="Measure the loss on held-out text, or the error on 10,000 new sequences, at every n-th step, and "
-        "at the last one.",
+        description="Measure the loss on held-out text, or the error on 10,000 new sequences or the held-out images, "
+        "at every n-th step, and at the last one.",
     )
     on_nonfinite: OnNonfinite = Field(
         "continue",

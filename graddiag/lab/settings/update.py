@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from graddiag.clipping import registry
-from graddiag.lab import optimizers
+from graddiag.lab import optimizers, schedules
 from graddiag.lab.settings.declared import Shown
 
 LossReduction = Literal["mean", "sum"]
@@ -21,8 +21,14 @@ class UpdateSettings(BaseModel):
     )
     schedule: str = Field(
         "constant",
-        description="Learning rate schedule: constant, or decay:FACTOR:AFTER:EVERY, multiplied by FACTOR at every "
-        "EVERY-th step from step AFTER on.",
+        description=f"Learning rate schedule: {schedules.known_schedules()}.",
+    )
+    weight_decay: Annotated[float | None, Shown(default="0.01 for adamw, else 0")] = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight decay of all parameters: of adamw lr times so much of a weight is taken off it, of the "
+        "others it is added to the gradient after clipping.",
     )
     loss: LossReduction = Field(
         "mean", description="Over timesteps that answer: their mean or their sum. Over the batch it is always the mean."
@@ -57,4 +63,4 @@ class UpdateSettings(BaseModel):
     @field_validator("schedule")
     @classmethod
     def _schedule(cls, schedule: str) -> str:
-        return str(optimizers.parse_schedule(schedule))
+        return str(schedules.parse_schedule(schedule))

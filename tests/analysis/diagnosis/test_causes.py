@@ -114,7 +114,7 @@ def gates(**means: float) -> dict[str, pd.DataFrame]:
 @pytest.mark.parametrize(
     ("means", "expected"),
     [
-        ({"h": 0.0}, "change-cell"),
+        ({"h": 0.0}, "change-initialization"),
         ({"i": 0.5, "f": 0.5, "g": 0.0, "o": 0.5}, "raise-forget-bias"),
         ({"r": 0.5, "z": 0.5, "n": 0.0}, "raise-forget-bias"),
         ({"i": 0.5, "f": 0.97, "g": 0.0, "o": 0.5}, "shorten-path"),

@@ -79,7 +79,7 @@ def test_the_diagnosis_as_json_has_stable_keys() -> None:
     }
     assert list(finding["evidence"][0]) == ["name", "value", "unit", "where", "place"]
     assert finding["evidence"][0]["place"]["module"] == "lstm"
-    assert set(finding["advice"][0]) == {"text", "source", "action"}
+    assert set(finding["advice"][0]) == {"text", "source", "action", "see"}
     assert found["do_first"] == finding["advice"][0]
     assert set(finding["thresholds"]) <= set(found["thresholds"])
 

@@ -17,6 +17,7 @@ from graddiag.analysis.diagnosis.findings import (
     Strength,
     place_in,
 )
+from graddiag.analysis.diagnosis.success_rates import EXPLODING, with_rates
 from graddiag.analysis.flow.reach import Reach
 from graddiag.analysis.optimization.norms import NormHistory, Spikes, find_high, leads_up_from
 from graddiag.analysis.thresholds import Thresholds
@@ -75,7 +76,7 @@ def exploding(measured: DiagnosticContext) -> Finding | None:
         _sentence(growth, spikes, _caught(growth, history) if held else None, stuck=measured.outcome.failed),
         (*_norm_evidence(spikes), *(_growth_evidence(growth) if growth else ())),
         _rule(t),
-        _advice(measured, growth, spikes, held and severity == "info"),
+        with_rates(_advice(measured, growth, spikes, held and severity == "info"), EXPLODING),
         _USED,
         min(began),
         None if severity == "info" else _strength(measured, growth, spikes),

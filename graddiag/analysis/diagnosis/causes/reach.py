@@ -9,6 +9,7 @@ from graddiag.analysis.diagnosis.causes.exploding import exploding
 from graddiag.analysis.diagnosis.causes.step_size import learning_rate_high, learning_rate_low
 from graddiag.analysis.diagnosis.context import DiagnosticContext
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Strength, place_in
+from graddiag.analysis.diagnosis.success_rates import VANISHING, with_rates
 from graddiag.analysis.flow.fading import Fading, arrived_early, began
 from graddiag.analysis.flow.truncation import Truncation
 from graddiag.analysis.gates.time_constants import RecordedCell
@@ -16,9 +17,6 @@ from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.words import number, percent, plural, span
 from graddiag.kinds import KeepingGate
 
-_GATED: Final = Advice(
-    "Use an LSTM or GRU: its state is carried on by a sum.", "Hochreiter & Schmidhuber 1997", "change-cell"
-)
 _UNKNOWN: Final = Advice(
     "Use an LSTM or GRU if this is a plain RNN; else raise the bias of the gate that keeps the state (no gates were "
     "recorded).",
@@ -44,7 +42,8 @@ _AWAKE: Final = Advice(
 
 def advice_on(measured: DiagnosticContext, fading: Fading) -> tuple[Advice, ...]:
     """The best fit first: a training that lost what it had is to be slowed, saturated or silent units to be freed;
-    else the gate that keeps the state, or one where there is none; last what changes the task."""
+    else the gate that keeps the state, or without one the initialization, then a cell with such a gate; last what
+    changes the task."""
     thresholds, cell = measured.thresholds, measured.cell(fading.reach.selection)
     tries = [measured.rate.lower()] if arrived_early(fading, thresholds) and measured.harm is not None else []
     if cell.saturated is not None and cell.saturated >= thresholds.saturated:
@@ -52,17 +51,27 @@ def advice_on(measured: DiagnosticContext, fading: Fading) -> tuple[Advice, ...]
     if fading.reach.zero_gains and cell.is_relu:
         tries.append(_AWAKE)
     tries += _by_cell(fading, cell, thresholds)
-    return (*tries, _NEARER)
+    return with_rates((*tries, _NEARER), VANISHING)
 
 
 def _by_cell(fading: Fading, cell: RecordedCell, thresholds: Thresholds) -> list[Advice]:
     if cell.type is None:
         return [_UNKNOWN, _ORTHOGONAL]
     if cell.type.keeping is None:
-        return [_GATED, _ORTHOGONAL]
+        return [_ORTHOGONAL, _gated(fading.reach.length)]
     # a gate that is open already is not what forgets
     is_open = cell.carried is not None and cell.carried >= thresholds.gate_open
     return [] if is_open else [_bias(fading, cell.type.keeping, cell.carried, thresholds)]
+
+
+def _gated(length: int) -> Advice:
+    """Of an LSTM that begins with time constants shorter than the sequence the same is found again."""
+    bias = max(1.0, math.log(max(1, length - 1)))
+    return Advice(
+        f"Use an LSTM or GRU whose gate f (of a GRU z) is open from the start: a bias of up to ln(T - 1) = {bias:.2g}.",
+        "Hochreiter & Schmidhuber 1997; Tallec & Ollivier 2018",
+        "change-cell",
+    )
 
 
 def _bias(fading: Fading, gate: KeepingGate, carried: float | None, thresholds: Thresholds) -> Advice:
