@@ -45,8 +45,6 @@ def lab(
     """List the presets of the lab, or run one: it records its runs and writes a short report with its figures."""
     if name is None:
         return _list()
-    if not (show or as_sweep):
-        _start_workers(name)
     from graddiag.presets.bench import Bench
     from graddiag.presets.catalogue import load
     from graddiag.presets.preset import assigned, labelled, settings_label, settings_of, swept
@@ -67,15 +65,6 @@ def lab(
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
     echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
     return None
-
-
-def _start_workers(name: str) -> None:
-    """Starts the process that workers are forked from while this one imports, where the preset will have workers."""
-    from graddiag.lab import workers
-    from graddiag.presets.catalogue import ENTRIES
-
-    if any(each.in_workers and each.name == name for each in ENTRIES):
-        workers.start()
 
 
 def _summary(preset: "Preset[Any]", chosen: "Settings", bench: "Bench") -> "PresetSummary":

@@ -43,10 +43,6 @@ def sweep(
     retry: Annotated[bool, typer.Option("--retry", help="Train again what failed before.")] = False,
 ) -> None:
     """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
-    from graddiag.lab import workers as worker_processes
-
-    if engine == "processes" and spec.is_file():
-        worker_processes.start()  # while this process imports and plans
     from graddiag.lab.engines import engine_called, with_retries
     from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
 

@@ -21,7 +21,6 @@ class CatalogueEntry:
         module: of ``graddiag.presets``, that holds it.
         pictures: its figures of most note, that its page shows, by the name of the picture.
         page: in docs/presets, where it is not called as the preset.
-        in_workers: whether each of its trainings runs in a separate process.
     """
 
     name: str
@@ -30,7 +29,6 @@ class CatalogueEntry:
     module: str
     pictures: Mapping[str, str] = field(default_factory=dict)
     page: str = ""
-    in_workers: bool = False
 
     @property
     def manual(self) -> str:
@@ -60,7 +58,6 @@ ENTRIES: Final = (
         "Every remedy on a task whose gradient vanishes and on one whose gradient explodes: success, horizon, cost.",
         "Those of the remedies, in docs/lab.md",
         "remedies",
-        in_workers=True,
     ),
     CatalogueEntry(
         "saturation",
@@ -82,7 +79,6 @@ ENTRIES: Final = (
         "Werbos (1990); Pascanu, Mikolov & Bengio (2013), equation 4",
         "tied",
         {"tied": "contributions-and-their-sum"},
-        in_workers=True,
     ),
     CatalogueEntry(
         "explode-vanish",
@@ -90,7 +86,6 @@ ENTRIES: Final = (
         "Pascanu, Mikolov & Bengio (2013), sections 2.1 and 2.3, figure 6",
         "explode",
         {"explode-vanish": "two-descents-from-the-cliff", "explode-vanish-close": "the-start-of-both-close-up"},
-        in_workers=True,
     ),
     CatalogueEntry(
         "rnnlm",
@@ -98,7 +93,6 @@ ENTRIES: Final = (
         "Mikolov et al. (2010, 2011); rnnlm-0.4b",
         "rnnlm",
         {"rnnlm": "what-is-sent-back"},
-        in_workers=True,
     ),
     CatalogueEntry(
         "faster-rnnlm",
@@ -106,7 +100,6 @@ ENTRIES: Final = (
         "faster-rnnlm (Yandex)",
         "faster",
         {"faster-rnnlm": "perplexity-by-epoch"},
-        in_workers=True,
     ),
     CatalogueEntry(
         "ptb-small",
@@ -115,16 +108,10 @@ ENTRIES: Final = (
         "ptb",
         {"ptb-small": "perplexity-by-epoch"},
         "ptb",
-        in_workers=True,
     ),
-    CatalogueEntry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb", page="ptb", in_workers=True),
+    CatalogueEntry("ptb-medium", "The same, medium: 650 units, dropout.", _PTB, "ptb", page="ptb"),
     CatalogueEntry(
-        "ptb-large",
-        "The same, large: 1,500 units, more dropout; slow on a few cores.",
-        _PTB,
-        "ptb",
-        page="ptb",
-        in_workers=True,
+        "ptb-large", "The same, large: 1,500 units, more dropout; slow on a few cores.", _PTB, "ptb", page="ptb"
     ),
     CatalogueEntry(
         "char-rnn",
@@ -139,7 +126,6 @@ ENTRIES: Final = (
         "Hochreiter (1991); Bengio, Simard & Frasconi (1994); Olah (2015)",
         "distance",
         {"distance": "accuracy-over-the-gap-recall"},
-        in_workers=True,
     ),
     CatalogueEntry(
         "pascanu",
@@ -147,7 +133,6 @@ ENTRIES: Final = (
         "Pascanu, Mikolov & Bengio (2013)",
         "pascanu",
         {"pascanu": "success-by-length-and-arm"},
-        in_workers=True,
     ),
 )
 
