@@ -138,6 +138,7 @@ EVENT_NOT_FOLLOWED = "not_followed"
 EVENT_LAYER_ADDED = "layer_added"
 EVENT_GAIN_MISSING = "gain_missing"
 EVENT_RESUMED = "resumed"
+EVENT_UPLOAD_RESTORED = "upload_restored"
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
     EVENT_SPIKE,
@@ -159,6 +160,7 @@ EVENT_KINDS: Final = (
     EVENT_LAYER_ADDED,
     EVENT_GAIN_MISSING,
     EVENT_RESUMED,
+    EVENT_UPLOAD_RESTORED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

@@ -38,6 +38,7 @@ _TITLES: Final = {
     schema.EVENT_GAIN_MISSING: "transport gain missing",
     schema.EVENT_GRADIENT_CHANGED: "gradient changed between backward passes",
     schema.EVENT_RESUMED: "training resumed",
+    schema.EVENT_UPLOAD_RESTORED: "upload works again",
 }
 
 
