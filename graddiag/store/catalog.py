@@ -40,6 +40,12 @@ def run_folders(root: Path | str) -> list[Path]:
     return [found for folder in outer for found in _runs_in(folder, real)]
 
 
+def runs_at(place: Path | str) -> list[Path | str]:
+    """The run that ``place`` is, or the folders of the runs under it; ``place`` itself where there is none."""
+    folder = local_root(place)
+    return [folder] if _is_run(folder) else [*run_folders(folder)] or [place]
+
+
 def leads_out(root: Path | str, folder: Path) -> bool:
     """Whether ``folder``, which a path under ``root`` names, lies elsewhere, by way of a link."""
     if remote_url(root) is not None or not _by_links(os.fspath(root), os.fspath(folder)):

@@ -87,11 +87,20 @@ class FolderReader:
             SettingError: an unknown table or column, or a value that cannot be compared with it.
             RunFormatError: a part is damaged, gone, or lacks a column.
         """
+        try:
+            return self._read(table, columns, where or {})
+        except RunFormatError:
+            if self.remote is None:
+                raise
+            self.remote.forget(self.index.parts(table))  # what was fetched may be damaged here alone
+            return self._read(table, columns, where or {})
+
+    def _read(self, table: str, columns: Sequence[str] | None, where: Mapping[str, Any]) -> pd.DataFrame:
         declared, index = table_named(table), self.index
         last = max((part.last_step for part in index.parts(table)), default=-1)
         for _ in range(_ATTEMPTS):
             try:
-                found = self._scan(declared, index, columns, where or {}, None if index is self.index else last)
+                found = self._scan(declared, index, columns, where, None if index is self.index else last)
                 self._check_keys(declared, index, found)
                 return to_frame(found)
             except FileNotFoundError as error:

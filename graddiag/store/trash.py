@@ -10,7 +10,8 @@ from uuid import uuid4
 from graddiag.errors import InputError, RunFormatError
 from graddiag.store.catalog import run_folders
 from graddiag.store.manifests import read_manifest
-from graddiag.store.remote.places import shown, url_of_mirror
+from graddiag.store.remote.local import shown
+from graddiag.store.remote.places import url_of_mirror
 from graddiag.store.remote.urls import remote_url
 
 TRASH: Final = ".trash"

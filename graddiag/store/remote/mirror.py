@@ -47,7 +47,7 @@ def mirror_listed(objects: ObjectStore, listing: Listing) -> Path:
     if RANKS in listing.folders:
         found = {f"{RANKS}/{name}": version for name, version in objects.found(RANKS).items()}
         versions |= {name: version for name, version in found.items() if Path(name).name in FILES}
-    if state_of(folder) != versions:
+    if not is_at(folder, versions):
         put(folder, objects.read(list(versions)), versions)
     return folder
 
@@ -61,11 +61,18 @@ def state_of(folder: Path) -> Mapping[str, str]:
     return found if isinstance(found, dict) else {}
 
 
+def is_at(folder: Path, versions: Mapping[str, str]) -> bool:
+    """Whether the mirror ``folder`` has these versions."""
+    return state_of(folder).items() >= versions.items()
+
+
 def put(folder: Path, files: Mapping[str, bytes], versions: Mapping[str, str]) -> None:
     """Makes ``files`` the files of the mirror ``folder``, an index before its manifest. Another process that does the
-    same is waited for."""
+    same is waited for. Where it has these files already, other versions that it has of them stay known."""
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
+        if {name: _content(folder / name) for name in {*files, *FILES}} == dict.fromkeys(FILES) | dict(files):
+            versions = {**state_of(folder), **versions}
         for name in sorted(files, key=lambda name: (name.endswith(MANIFEST), name)):
             path = folder / name
             if len(Path(name).parts) > _PLACES or ".." in Path(name).parts or Path(name).is_absolute():
@@ -144,6 +151,12 @@ def reading(url: RemoteUrl) -> Iterator[None]:
     except RemoteError as error:
         help_ = "Check its name, and the credentials that this machine has for it" if error.refused else "Try it again"
         raise InputError(f"{url} cannot be read: {error}. {help_}.") from error
+
+
+def _content(path: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return None
 
 
 def _run_of(url: RemoteUrl) -> RemoteUrl:

@@ -17,6 +17,7 @@ from graddiag.store.remote.urls import RemoteUrl
 AT_A_TIME: Final = 16  # requests under way
 BATCH_BYTES: Final = 32 << 20  # of files that are sent at a time
 CONNECT_SECONDS, READ_SECONDS = 5, 20  # until a server that does not answer counts as unreachable
+SLOWEST: Final = 50_000  # bytes a second, below which sending counts as failed
 _EXTRAS: Final = {"s3": "'graddiag[s3]'", "s3a": "'graddiag[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
 _REFUSED: Final = ("NoCredentialsError", "PartialCredentialsError", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _MISSING: Final = ("NoSuchBucket", "bucket does not exist", "bucket is not valid")
@@ -92,13 +93,15 @@ class ObjectStore:
 
     def write(self, name: str, content: bytes) -> None:
         with self._errors(writes=True):
-            self._files.pipe_file(self._full(name), content)
+            self._make_folders([name])
+            self._files.pipe_file(self._full(name), content, **self._limit(len(content)))
 
     def create(self, name: str, content: bytes) -> bool:
         """Writes an object that must not be there yet; False where it is."""
         with self._errors(writes=True):
+            self._make_folders([name])
             try:
-                self._files.pipe_file(self._full(name), content, mode="create")
+                self._files.pipe_file(self._full(name), content, mode="create", **self._limit(len(content)))
             except FileExistsError:
                 return False
         return True
@@ -108,7 +111,9 @@ class ObjectStore:
         are there."""
         for batch in _batches(files):
             with self._errors(writes=True):
-                options = {"batch_size": len(batch)} if self._files.async_impl else {}
+                self._make_folders(batch)
+                limit = self._limit(sum(files[name].stat().st_size for name in batch))
+                options = {"batch_size": len(batch), **limit} if self._files.async_impl else {}
                 self._files.put([str(files[name]) for name in batch], [self._full(name) for name in batch], **options)
             yield from batch
 
@@ -130,6 +135,15 @@ class ObjectStore:
             for name in () if self._files.async_impl else names:
                 with suppress(FileNotFoundError):
                     self._files.rm_file(self._full(name))
+
+    def _limit(self, nbytes: int) -> dict[str, float]:
+        """The time that sending may take: a server that takes nothing is not noticed by its library."""
+        return {"timeout": READ_SECONDS + nbytes / SLOWEST} if self._files.async_impl else {}
+
+    def _make_folders(self, names: Sequence[str]) -> None:
+        """The folders of objects, where the store has folders; those that are asked in parallel have none."""
+        for folder in () if self._files.async_impl else {self._full(name).rpartition("/")[0] for name in names}:
+            self._files.makedirs(folder, exist_ok=True)
 
     def _full(self, name: str) -> str:
         return f"{self.url.path}/{name}" if name else self.url.path

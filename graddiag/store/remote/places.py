@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote, unquote
 
-from graddiag.store.remote.urls import RemoteUrl, remote_url
+from graddiag.store.remote.urls import RemoteUrl
 
 SPOOL_VARIABLE: Final = "GRADDIAG_SPOOL"
 CACHE_VARIABLE: Final = "GRADDIAG_CACHE"
@@ -49,12 +49,6 @@ def url_of_mirror(path: Path) -> RemoteUrl | None:
         return None
     scheme, _, rooted = server.partition("@")[0].partition("=")
     return RemoteUrl(scheme, ("/" if rooted else "") + "/".join(map(unquote, parts)))
-
-
-def shown(place: Path | str) -> str:
-    """``place`` as a message names it: the URL of what is remote."""
-    url = remote_url(place) or url_of_mirror(Path(place))
-    return str(place) if url is None else str(url)
 
 
 def _home(own: str, shared: str, default: str, inside: str) -> Path:

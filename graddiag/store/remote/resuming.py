@@ -11,7 +11,7 @@ from graddiag.processes import this_process
 from graddiag.run import RunManifest
 from graddiag.store.files import MANIFEST
 from graddiag.store.manifests import read_manifest
-from graddiag.store.remote.objects import ObjectStore
+from graddiag.store.remote.objects import ObjectStore, RemoteError
 from graddiag.store.remote.spool import Spooled, waiting
 from graddiag.store.remote.upload import RunUpload
 from graddiag.store.remote.urls import RemoteUrl
@@ -35,9 +35,9 @@ def _in_spool(root: RemoteUrl, manifest: RunManifest, point: ResumePoint) -> Spo
         return None
     spooled, _ = max(found, key=lambda pair: pair[1].created)
     upload = RunUpload(spooled.folder or spooled.place, spooled.record)
-    upload.check()
-    if spooled.record.run is None:  # another process has continued it at its root, or it is there no more
-        return None
+    with suppress(RemoteError):
+        if not upload.check():  # another process has continued it at its root, or it is there no more
+            return None
     spooled.record.writer = this_process()
     spooled.keep()
     return spooled
@@ -56,6 +56,7 @@ def _fetched(root: RemoteUrl, manifest: RunManifest, point: ResumePoint) -> Spoo
         return None
     run, read = max(known, key=lambda pair: pair[1].created)
     spooled = Spooled.begin(root, read)
+    spooled.fetched = True
     files = [name for name in objects.found(run) if ".." not in PurePosixPath(name).parts]
     places = {f"{run}/{name}": spooled.runs / run / name for name in files}
     for place in places.values():

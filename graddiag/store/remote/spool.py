@@ -55,6 +55,7 @@ class Spooled:
     def __init__(self, place: Path, record: UploadRecord) -> None:
         self.place = place
         self.record = record
+        self.fetched = False  # all of it is at its root
 
     @classmethod
     def begin(cls, root: RemoteUrl, manifest: RunManifest) -> "Spooled":
@@ -101,7 +102,10 @@ class Spooled:
         shutil.rmtree(self.runs, ignore_errors=True)
 
     def release(self) -> None:
-        """Lets other processes upload it."""
+        """Lets other processes upload it; what was fetched to be continued is given up."""
+        if self.fetched:
+            self.end()
+            return
         self.record.writer = None
         self.keep()
 
@@ -118,9 +122,19 @@ def waiting(root: RemoteUrl | None = None) -> list[Spooled]:
 def spooled_at(path: Path) -> Spooled | None:
     """The run in the spool that ``path`` is, or was, the folder of."""
     home = spool_home()
-    if not path.is_relative_to(home) or len(path.relative_to(home).parts) < 3:
+    parts = path.relative_to(home).parts if path.is_relative_to(home) else ()
+    if len(parts) < 3 or parts[1] != RUNS:
         return None
     return _read(home / path.relative_to(home).parts[0])
+
+
+def spooled_url(path: Path) -> RemoteUrl | None:
+    """The URL that a run in the spool, or the experiment that it is in, has; None elsewhere, and before it has one."""
+    found = spooled_at(path)
+    if found is None or found.record.run is None:
+        return None
+    levels = len(path.relative_to(found.runs).parts)
+    return found.record.root_url / "/".join(found.record.run.split("/")[:levels])
 
 
 def uploaded_as(path: Path) -> RemoteUrl | None:

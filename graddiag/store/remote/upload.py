@@ -67,19 +67,20 @@ class RunUpload:
             self._keep()
         return all(_has_ended(content) for name, content in files.items() if name.endswith(MANIFEST))
 
-    def check(self) -> None:
-        """Before a run is sent again that was left in the spool: where its place at the root is gone or has been taken
-        by another run, or another process has continued it there, it gets another place.
+    def check(self) -> bool:
+        """Before a run is sent again that was left in the spool: whether its place at the root is its own still. Where
+        it is gone or taken by another run, or another process has continued it there, the run gets another one.
 
         Raises:
             RemoteError: the root cannot be reached, or refuses.
         """
         if self.record.run is None:
-            return
+            return True
         manifest, name = read_manifest(self.folder), f"{self.record.run}/{MANIFEST}"
         there = self._objects.read([name]).get(name)
         if not _is_of(there, manifest.id) or _is_later(there, manifest):
             self.record.run, self.record.sent = None, {}
+        return self.record.run is not None
 
     def discard(self) -> None:
         """Removes from the root what is there of the run.

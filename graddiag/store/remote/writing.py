@@ -10,7 +10,7 @@ from graddiag.run import RunManifest
 from graddiag.store.remote.objects import RemoteError
 from graddiag.store.remote.places import spool_home
 from graddiag.store.remote.resuming import brought_back
-from graddiag.store.remote.spool import Spooled, spooled_at
+from graddiag.store.remote.spool import RECORD, Spooled
 from graddiag.store.remote.upload import RunUpload
 from graddiag.store.remote.uploader import Uploader
 from graddiag.store.remote.urls import RemoteUrl
@@ -109,10 +109,10 @@ def _origin(root: RemoteUrl, writer: RunWriter, upload: RunUpload, refused: str 
 
 
 def check_same_machine(path: Path, rank: int) -> None:
-    """Raises InputError where the run of rank 0 is in the spool of another machine, so that nobody would upload what
-    this rank records."""
-    if path.is_relative_to(spool_home()) and spooled_at(path) is None:
+    """Raises InputError where ``path``, the run of rank 0, is in no spool that this process sees: on another machine
+    nobody would upload what this rank records."""
+    if not any((above / RECORD).is_file() for above in path.parents[:3]):
         raise InputError(
             f"watch() in rank {rank}: rank 0 records into the spool of another machine ({path}). Give a root on a "
-            "file system that the ranks share, or a spool there (GRADDIAG_SPOOL), in every rank."
+            "file system that the ranks share, or name a spool there with GRADDIAG_SPOOL, in every rank."
         )

@@ -1,6 +1,7 @@
 """A run folder on its way to an object store: what is there at each moment, and what a second process finds."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ import pytest
 
 from graddiag import schema
 from graddiag.errors import InputError
+from graddiag.recording.manifest import open_writer
 from graddiag.store import RunWriter, load_run, read_manifests, remote_url
 from graddiag.store.remote.layout import head_of, unpack
 from graddiag.store.remote.objects import ObjectStore, RemoteError
 from graddiag.store.remote.spool import Spooled, UploadRecord, spooled_at, waiting
 from graddiag.store.remote.upload import RunUpload
+from graddiag.store.remote.uploader import UploadNotice
 from graddiag.store.remote.writing import open_remote_writer
 from tests.store.remote.conftest import ROOT
 from tests.store.runs import gate_rows, layer_rows, manifest, write_run
@@ -217,10 +220,8 @@ def test_a_network_that_fails_is_one_warning_and_an_event_and_loses_nothing(
 
 def test_what_did_not_arrive_waits_in_the_spool(monkeypatch: pytest.MonkeyPatch) -> None:
     failing = broken(monkeypatch, RemoteError("no route"))
-    writer = open_remote_writer(URL, manifest(id="run-1"), None)
-    append(writer, range(3))
-    with pytest.warns(RuntimeWarning) as warned:
-        writer.close()
+    with pytest.warns(RuntimeWarning) as warned, open_remote_writer(URL, manifest(id="run-1"), None) as writer:
+        append(writer, range(3))
     (said,) = {str(each.message) for each in warned if "not uploaded all" in str(each.message)}
     assert str(writer.path) in said
     assert "no route" in said
@@ -264,3 +265,43 @@ def test_the_spool_knows_which_runs_another_process_uploads(tmp_path: Path) -> N
     assert waiting() == []  # on a machine that shares the spool, a moment ago
     Spooled(place, UploadRecord(root=ROOT, id="one", done=True)).keep()
     assert waiting() == []
+
+
+class Restored:
+    """An upload that works again at each step, after a while."""
+
+    url = ROOT
+
+    def take_notices(self) -> list[UploadNotice]:
+        time.sleep(0.02)
+        return [UploadNotice(None, 1.0)]
+
+    def finish(self) -> bool:
+        return True
+
+
+def test_an_event_of_the_upload_drops_no_row_that_waits_to_be_written(tmp_path: Path) -> None:
+    with RunWriter(tmp_path, manifest(), part_seconds=0.01) as writer:
+        writer.upload_by(Restored())  # type: ignore[arg-type]
+        append(writer, range(3))
+    run = load_run(writer.path)
+    assert run.read("steps")["step"].tolist() == [0, 1, 2]
+    assert len(run.events) > 1
+
+
+def test_another_rank_records_into_the_spool_of_rank_0_or_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graddiag.recording.manifest.rank", lambda: 1)
+    with open_remote_writer(URL, manifest(id="1")) as writer:
+        monkeypatch.setattr("graddiag.recording.manifest.announced", lambda name: writer.path)
+        with open_writer(ROOT, manifest(id="1")) as other:
+            append(other, range(2))
+        assert other.path == writer.path / "ranks" / "rank-1"
+        append(writer, range(2))
+    assert load_run(f"{ROOT}/a-run").manifest.status == "finished"
+    assert "ranks/rank-1/steps/000001.parquet" in objects().found("a-run")
+    monkeypatch.setattr("graddiag.recording.manifest.announced", lambda name: tmp_path / "elsewhere" / "a-run")
+    with pytest.raises(InputError, match="rank 0 records into the spool of another machine"):
+        open_writer(ROOT, manifest(id="1"))
+    assert not (tmp_path / "elsewhere").exists()

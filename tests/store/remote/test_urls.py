@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from graddiag.errors import MissingLibraryError, SettingError
+from graddiag.store import shown
 from graddiag.store.remote.objects import ObjectStore
-from graddiag.store.remote.places import mirror_of, shown, url_of_mirror
+from graddiag.store.remote.places import mirror_of, url_of_mirror
 from graddiag.store.remote.urls import RemoteUrl, remote_url
 
 
