@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,6 @@ from graddiag.store.shares import RANKS
 STATE: Final = ".mirror.json"  # which versions of its files the mirror of a run has
 FILES: Final = (MANIFEST, INDEX, ANNOTATIONS)
 UNUSED_SECONDS: Final = 30 * 24 * 3600  # after which parts that nobody read are removed
-_PLACES: Final = 3  # run, ranks, rank-R
 
 
 def mirror_run(url: RemoteUrl) -> Path:
@@ -75,7 +75,7 @@ def put(folder: Path, files: Mapping[str, bytes], versions: Mapping[str, str]) -
             versions = {**state_of(folder), **versions}
         for name in sorted(files, key=lambda name: (name.endswith(MANIFEST), name)):
             path = folder / name
-            if len(Path(name).parts) > _PLACES or ".." in Path(name).parts or Path(name).is_absolute():
+            if not _is_own(name):
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             replace_file(path, lambda aside, name=name: aside.write_bytes(files[name]), durable=False)  # type: ignore[misc]
@@ -151,6 +151,13 @@ def reading(url: RemoteUrl) -> Iterator[None]:
     except RemoteError as error:
         help_ = "Check its name, and the credentials that this machine has for it" if error.refused else "Try it again"
         raise InputError(f"{url} cannot be read: {error}. {help_}.") from error
+
+
+def _is_own(name: str) -> bool:
+    """Whether a run, or one of its ranks, has a file of this name; what a head names is not believed."""
+    *above, last = name.split("/")
+    ranks = len(above) == 2 and above[0] == RANKS and re.fullmatch(r"rank-\d+(-\d+)?", above[1]) is not None
+    return last in FILES and (not above or ranks)
 
 
 def _content(path: Path) -> bytes | None:

@@ -5,17 +5,17 @@ The spool holds what may not be stored anywhere else yet; the mirror is derived 
 
 import os
 import re
-import unicodedata
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 from graddiag.store.remote.urls import RemoteUrl
 
 SPOOL_VARIABLE: Final = "GRADDIAG_SPOOL"
 CACHE_VARIABLE: Final = "GRADDIAG_CACHE"
 _HEADS, _PARTS = "heads", "parts"
+_UNSAFE: Final = re.compile(r'^\.|[\x00-\x1f%<>:"|\\?*]')  # a hidden file is none of the store's
 _ENDPOINTS: Final = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "FSSPEC_S3_ENDPOINT_URL", "FSSPEC_S3")
 
 
@@ -32,6 +32,16 @@ def cache_home() -> Path:
 def mirror_of(url: RemoteUrl) -> Path:
     """The folder that mirrors ``url``: the manifests and indexes of the runs under it."""
     return _place(_HEADS, url)
+
+
+def run_inside(mirror: Path, run: str) -> Path:
+    """The folder of a run in the mirror of its root."""
+    return mirror.joinpath(*map(_plain, run.split("/")))
+
+
+def name_inside(mirror: Path, folder: Path) -> str:
+    """The name of the run that ``run_inside`` gives the folder of."""
+    return "/".join(map(unquote, folder.relative_to(mirror).parts))
 
 
 def parts_of(url: RemoteUrl, generation: str) -> Path:
@@ -75,11 +85,5 @@ def endpoints() -> tuple[str, ...]:
 
 
 def _plain(part: str) -> str:
-    """``part`` of a URL as the name of a folder; the names that graddiag makes stay as they are."""
-    if part.startswith("."):
-        return f"%2E{_plain(part[1:])}" if len(part) > 1 else "%2E"
-    return re.sub(r"[^-._]", lambda found: _letter(found[0]), part)
-
-
-def _letter(letter: str) -> str:
-    return letter if unicodedata.category(letter)[0] in "LMN" else quote(letter, safe="")
+    """``part`` of a URL as the name of a file here, which ``unquote`` leads back from."""
+    return _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", part)

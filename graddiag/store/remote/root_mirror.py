@@ -5,12 +5,14 @@ other means have no head: each takes a listing. What is listed for the first tim
 as far as a listing before has written it.
 """
 
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -18,13 +20,14 @@ from graddiag.store.files import ANNOTATIONS, INDEX, MANIFEST, read_file, replac
 from graddiag.store.remote.layout import ANNOTATED, HEADS, HEADS_INDEX, OWN, annotations_of_run, head_of, pack, unpack
 from graddiag.store.remote.mirror import STATE, is_at, mirror_listed, put, reading, state_of
 from graddiag.store.remote.objects import AT_A_TIME, Listing, ObjectStore, RemoteError
-from graddiag.store.remote.places import mirror_of, url_of_mirror
+from graddiag.store.remote.places import mirror_of, name_inside, run_inside, url_of_mirror
 from graddiag.store.remote.urls import RemoteUrl
 from graddiag.store.root_index import ROOT_INDEX, IndexRow, read_root_index, write_root_index
 
 HEAD, HEAD_ABOVE = "head", "head above"  # keys of the state of a mirror
 SUMMARY: Final = "overview.json"
 _KEPT: Final = ".graddiag-heads"  # in the mirror of a root: the object for all runs, as it was read or written last
+_CHECKED: Final = "checked"  # beside it: what the mirror was like when it was compared last
 _FORMAT: Final = "1"
 _KINDS: Final = tuple(each.removeprefix(f"{OWN}/") for each in (HEADS, ANNOTATED))
 _FEW, _STALE = 20, 0.05  # runs, and the share of all, that may be read one by one each time
@@ -105,7 +108,7 @@ def mirror_root(url: RemoteUrl) -> Path:
             return mirror_listed(objects, top)
         known = _known(objects, top)
         _remove_gone(folder, known.headed | known.others.keys())
-        due = [run for run in sorted(known.headed) if not is_at(folder / run, known.heads.state(run))]
+        due = [run for run in sorted(known.headed) if not is_at(run_inside(folder, run), known.heads.state(run))]
         if len(due) > _FEW:
             due = _from_index(folder, known.heads, due)
         _from_heads(objects, folder, known.heads, due)
@@ -120,15 +123,31 @@ def share_index(folder: Path) -> None:
     url = url_of_mirror(folder)
     if url is None:
         return
-    before = read_root_index(folder / _KEPT, _FORMAT)
-    rows = dict(_rows(folder))
-    changed = sum(before.get(run) != row for run, row in rows.items())
-    if changed <= max(_FEW, len(before) * _STALE):
+    (folder / _KEPT).mkdir(parents=True, exist_ok=True)
+    seen, checked = _signature(folder), folder / _KEPT / _CHECKED
+    if checked.is_file() and checked.read_text() == seen:
         return
-    (folder / _KEPT).mkdir(exist_ok=True)
-    write_root_index(folder / _KEPT, _FORMAT, rows)
-    with suppress(RemoteError):
-        ObjectStore(url).write(HEADS_INDEX, (folder / _KEPT / ROOT_INDEX).read_bytes())
+    before, rows = read_root_index(folder / _KEPT, _FORMAT), dict(_rows(folder))
+    if sum(before.get(run) != row for run, row in rows.items()) > max(_FEW, len(before) * _STALE):
+        write_root_index(folder / _KEPT, _FORMAT, rows)
+        with suppress(RemoteError):
+            ObjectStore(url).write(HEADS_INDEX, (folder / _KEPT / ROOT_INDEX).read_bytes())
+    replace_text(checked, seen, durable=False)
+
+
+def _signature(folder: Path) -> str:
+    """Changes whenever a run is mirrored or judged; it opens no file."""
+    digest = blake2b(digest_size=16)
+    for place in _mirrored(folder):
+        for name in (STATE, SUMMARY):
+            with suppress(OSError):
+                digest.update(f"{place} {name} {os.stat(place / name).st_mtime_ns}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _mirrored(folder: Path) -> list[Path]:
+    """The mirrors of runs under that of a root."""
+    return sorted(state.parent for level in ("*", "*/*") for state in folder.glob(f"{level}/{STATE}"))
 
 
 def _known(objects: ObjectStore, top: Listing) -> _Known:
@@ -170,11 +189,11 @@ def _is_run(found: Listing) -> bool:
 
 def _remove_gone(folder: Path, runs: set[str]) -> None:
     """Removes the mirrors of runs that are not there any more."""
-    for state in (*folder.glob(f"*/{STATE}"), *folder.glob(f"*/*/{STATE}")):
-        if state.parent.relative_to(folder).as_posix() not in runs:
-            shutil.rmtree(state.parent, ignore_errors=True)
+    for place in _mirrored(folder):
+        if name_inside(folder, place) not in runs:
+            shutil.rmtree(place, ignore_errors=True)
             with suppress(OSError):
-                state.parent.parent.rmdir()
+                place.parent.rmdir()
 
 
 def _from_index(folder: Path, heads: _Heads, due: Sequence[str]) -> list[str]:
@@ -190,9 +209,13 @@ def _from_index(folder: Path, heads: _Heads, due: Sequence[str]) -> list[str]:
             left.append(run)
             continue
         files = unpack(row.content.encode())
-        put(folder / run, {name: content for name, content in files.items() if name != SUMMARY}, heads.state(run))
+        put(
+            run_inside(folder, run),
+            {name: content for name, content in files.items() if name != SUMMARY},
+            heads.state(run),
+        )
         if SUMMARY in files:
-            replace_text(folder / run / SUMMARY, files[SUMMARY].decode(), durable=False)
+            replace_text(run_inside(folder, run) / SUMMARY, files[SUMMARY].decode(), durable=False)
     return left
 
 
@@ -201,7 +224,7 @@ def _from_heads(objects: ObjectStore, folder: Path, heads: _Heads, due: Sequence
     found = heads.read(due)
     for run in due:
         if run in found:
-            put(folder / run, found[run], heads.state(run))
+            put(run_inside(folder, run), found[run], heads.state(run))
         else:
             own = ObjectStore(objects.url / run)
             mirror_listed(own, own.listed())
@@ -209,13 +232,13 @@ def _from_heads(objects: ObjectStore, folder: Path, heads: _Heads, due: Sequence
 
 def _rows(folder: Path) -> Iterator[tuple[str, IndexRow]]:
     """What the object for all runs says of each that is mirrored by its head."""
-    for path in sorted((*folder.glob(f"*/{STATE}"), *folder.glob(f"*/*/{STATE}"))):
-        place, state = path.parent, state_of(path.parent)
+    for place in _mirrored(folder):
+        state = state_of(place)
         if HEAD in state:
             names = [name for name in (MANIFEST, INDEX, ANNOTATIONS, SUMMARY) if (place / name).is_file()]
             names += [each.relative_to(place).as_posix() for each in place.glob("ranks/*/*.json")]
             content = pack({name: read_file(place / name) for name in names}).decode()
-            yield place.relative_to(folder).as_posix(), IndexRow(_state(state), content)
+            yield name_inside(folder, place), IndexRow(_state(state), content)
 
 
 def _state(versions: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from graddiag.run import RunManifest
-from graddiag.store.files import ANNOTATIONS, INDEX, MANIFEST, read_file
+from graddiag.store.files import ANNOTATIONS, INDEX, MANIFEST, MAX_BYTES, read_file
 from graddiag.store.index import Index
 from graddiag.store.manifests import read_manifest
 from graddiag.store.remote.layout import annotations_of_run, head_of, pack
@@ -17,7 +17,7 @@ from graddiag.store.shares import RANKS
 from graddiag.store.slugs import numbered, slug
 
 _PASSES: Final = 20  # attempts at a folder whose parts are being joined meanwhile
-_DERIVED: Final = ("overview.json",)  # made by listings
+_NOT_OTHERS: Final = (MANIFEST, INDEX, ANNOTATIONS, "overview.json")  # the last one is made by listings
 
 
 class RunUpload:
@@ -61,6 +61,7 @@ class RunUpload:
                     break
             else:
                 return False
+            self._send_others(run)
             self._send_texts(run, files)
             self._remove_parts(run, files)
         finally:
@@ -117,16 +118,27 @@ class RunUpload:
         return _is_of(there, manifest.id) and not _is_later(there, manifest)
 
     def _texts(self) -> dict[str, bytes]:
-        """The files of the run and of its ranks that are no parts. A manifest is read before its index, so that a run
-        that reads as finished is whole."""
+        """Manifests and indexes of the run and of its ranks, and its annotations.
+
+        A manifest is read before its index, so that a run that reads as finished is whole."""
         found = {}
         for place in ("", *_rank_places(self.folder)):
             for name in (MANIFEST, INDEX):
                 found[place + name] = read_file(self.folder / place / name)
-        for path in sorted(self.folder.iterdir()):
-            if path.name not in (*_DERIVED, MANIFEST, INDEX) and not path.name.startswith(".") and path.is_file():
-                found[path.name] = read_file(path)
+        if (self.folder / ANNOTATIONS).is_file():
+            found[ANNOTATIONS] = read_file(self.folder / ANNOTATIONS)
         return found
+
+    def _send_others(self, run: str) -> None:
+        """Sends what else lies in the folder itself, e.g. a vocabulary, but no large files."""
+        for path in sorted(self.folder.iterdir()):
+            if path.name in _NOT_OTHERS or path.name.startswith(".") or path.is_symlink() or not path.is_file():
+                continue
+            about = path.stat()
+            state = f"{about.st_size} {about.st_mtime_ns}"
+            if about.st_size <= MAX_BYTES and self.record.sent.get(path.name) != state:
+                for _ in self._objects.upload({f"{run}/{path.name}": path}):
+                    self.record.sent[path.name] = state
 
     def _send_parts(self, run: str, files: Mapping[str, bytes]) -> bool:
         """Whether the parts that the indexes name are there now; not where some have been joined meanwhile."""

@@ -25,10 +25,12 @@ from graddiag.store import (
     run_folders,
     runs_at,
     send_copies,
+    shown,
     trash_run,
 )
 from graddiag.store.remote.layout import HEADS_INDEX, head_of
 from graddiag.store.remote.objects import ObjectStore
+from graddiag.store.remote.places import mirror_of
 from tests.store.remote.conftest import ROOT
 from tests.store.remote.test_upload import URL, append, assert_equal, objects, uploaded
 from tests.store.runs import manifest, write_run
@@ -188,7 +190,7 @@ def test_another_machine_reads_one_object_for_all_runs(tmp_path: Path, monkeypat
     folders = [write_run(tmp_path / "runs", steps=2, name=f"run {n}", id=str(n)) for n in range(22)]
     assert all(each.missing is None for each in send_copies(folders, URL))
     expected = graddiag.list_runs(ROOT)
-    assert HEADS_INDEX in objects().found("").keys() | {f".graddiag/{name}" for name in objects().found(".graddiag")}
+    assert HEADS_INDEX in objects().found("")
     forget(tmp_path, monkeypatch)
     with requests(monkeypatch) as made:
         assert graddiag.list_runs(ROOT).equals(expected)
@@ -211,6 +213,17 @@ def test_a_run_that_was_copied_there_by_other_means_is_listed(tmp_path: Path) ->
     changed = json.loads((folder / "manifest.json").read_text()) | {"status": "failed"}
     objects().write("e/copied/manifest.json", json.dumps(changed).encode())
     assert graddiag.list_runs(ROOT)["status"].tolist() == ["failed"]
+
+
+@pytest.mark.parametrize("name", ["my run", "100%", "a:b|c", ".hidden"])
+def test_a_run_of_any_name_is_mirrored_once(name: str, tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    for path in folder.rglob("*.*"):
+        objects().write(f"{name}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+    hidden = name.startswith(".")
+    assert [read.name for _, read in read_manifests(ROOT)] == ([] if hidden else ["a run"])
+    assert [shown(each) for each in run_folders(ROOT)] == ([] if hidden else [f"{ROOT}/{name}"])
+    assert load_run(f"{ROOT}/{name}").path == mirror_of(URL / name)
 
 
 def test_a_run_that_was_removed_is_not_listed(tmp_path: Path) -> None:
@@ -237,7 +250,9 @@ def test_an_experiment_is_listed_by_the_heads_of_its_root(tmp_path: Path, monkey
 
 def test_a_hostile_head_writes_nothing_outside_the_mirror(tmp_path: Path) -> None:
     send(write_run(tmp_path))
-    objects().write(head_of("a-run"), json.dumps({"../../evil.json": "x", "manifest.json": "{}"}).encode())
+    objects().write(
+        head_of("a-run"), json.dumps({"../../evil.json": "x", "evil/x/y": "x", "manifest.json": "{}"}).encode()
+    )
     objects().write(head_of("../evil"), b"{}")
     read_manifests(ROOT)
     assert not list(tmp_path.rglob("evil*"))

@@ -140,10 +140,13 @@ def test_the_head_has_manifest_and_index_as_they_are(tmp_path: Path) -> None:
     assert unpack(b"{") == unpack(b"[]") == {}
 
 
-def test_another_file_of_the_folder_is_sent_too(tmp_path: Path) -> None:
+def test_another_file_of_the_folder_is_sent_too_if_it_is_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_run(tmp_path)
     (folder / "vocabulary.json").write_text("{}")
     (folder / "overview.json").write_text("{}")
+    (folder / "link.json").symlink_to(folder / "manifest.json")
+    monkeypatch.setattr("graddiag.store.remote.upload.MAX_BYTES", 10)
+    (folder / "checkpoint.pt").write_bytes(bytes(11))
     uploaded(folder).send()
     assert set(objects().listed("a-run").versions) == {"manifest.json", "tables.json", "vocabulary.json"}
 
