@@ -54,19 +54,18 @@ class S3Server:
 
 
 class Network:
-    """A proxy to the server: ``refuse`` closes every connection, ``stall`` answers nothing, ``restore`` ends both."""
+    """A proxy to the server: ``refuse`` cuts every connection, ``stall`` passes nothing on, ``restore`` ends both."""
 
     def __init__(self, port: int) -> None:
         self._to = port
         self._mode = "open"
-        self._sockets: list[socket.socket] = []
+        self._sockets: set[socket.socket] = set()
+        self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.refused = 0
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._threads[0].start()
 
     def refuse(self) -> None:
         self._mode = "refuse"
@@ -80,28 +79,39 @@ class Network:
         self._cut()
 
     def close(self) -> None:
-        self._listener.close()
+        self._mode = "closed"
+        _shut(self._listener)
         self._cut()
+        for thread in self._threads:
+            thread.join()
+        self._listener.close()
 
     def _cut(self) -> None:
-        for each in self._sockets:
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        self._sockets.clear()
+        with self._lock:
+            for each in self._sockets:
+                _shut(each)
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                if self._mode == "refuse":
+                if self._mode in ("refuse", "closed"):
                     self.refused += 1
                     client.close()
                     continue
-                server = socket.create_connection(("127.0.0.1", self._to))
-                self._sockets += [client, server]
-                for source, target in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._serve, args=(client,), daemon=True))
+                self._threads[-1].start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._to)) as server:
+            with self._lock:
+                self._sockets |= {client, server}
+            back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
+            back.start()
+            self._pump(client, server)
+            back.join()
+            with self._lock:
+                self._sockets -= {client, server}
 
     def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
@@ -109,9 +119,13 @@ class Network:
                 while self._mode == "stall":
                     time.sleep(0.02)
                 target.sendall(data)
-        for each in (source, target):
-            with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        _shut(source)
+        _shut(target)
+
+
+def _shut(each: socket.socket) -> None:
+    with suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager

@@ -8,17 +8,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from graddiag.errors import MissingLibraryError
 from graddiag.store.remote.places import endpoints
 from graddiag.store.remote.urls import RemoteUrl
 
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
 AT_A_TIME: Final = 16  # requests under way
-BATCH_BYTES: Final = 32 << 20  # of files that are sent at a time
+BATCH_BYTES: Final = 8 << 20  # of files that are sent at a time
 CONNECT_SECONDS, READ_SECONDS = 5, 20  # until a server that does not answer counts as unreachable
-SLOWEST: Final = 50_000  # bytes a second, below which sending counts as failed
+SLOWEST: Final = 100_000  # bytes a second, below which sending counts as failed
 _EXTRAS: Final = {"s3": "'graddiag[s3]'", "s3a": "'graddiag[s3]'", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs"}
+_NETWORK: Final = ("aiohttp", "aiobotocore", "botocore")
 _REFUSED: Final = ("NoCredentialsError", "PartialCredentialsError", "InvalidAccessKeyId", "SignatureDoesNotMatch")
 _MISSING: Final = ("NoSuchBucket", "bucket does not exist", "bucket is not valid")
 _VERSIONS: Final = ("ETag", "etag", "md5Hash", "generation")
@@ -205,7 +209,18 @@ def _options(scheme: str, configured: Mapping[str, Any]) -> dict[str, Any]:
 def _tuned(files: Any) -> Any:
     if "s3" in files.protocol:
         files.retries = 3
+    loop = getattr(files, "loop", None)
+    if loop is not None and loop.get_exception_handler() is None:
+        loop.set_exception_handler(_log_unless_cut)
     return files
+
+
+def _log_unless_cut(loop: "AbstractEventLoop", context: dict[str, Any]) -> None:
+    """In the thread of fsspec: a connection that was cut is an error of the request, which is handled, and not logged
+    once more for each task that had to do with it."""
+    error = context.get("exception")
+    if not isinstance(error, OSError) and not type(error).__module__.startswith(_NETWORK):
+        loop.default_exception_handler(context)
 
 
 def _batches(files: Mapping[str, Path]) -> Iterator[list[str]]:

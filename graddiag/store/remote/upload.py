@@ -11,7 +11,7 @@ from graddiag.store.files import ANNOTATIONS, INDEX, MANIFEST, MAX_BYTES, read_f
 from graddiag.store.index import Index
 from graddiag.store.manifests import read_manifest
 from graddiag.store.remote.layout import annotations_of_run, head_of, pack
-from graddiag.store.remote.objects import ObjectStore, RemoteError
+from graddiag.store.remote.objects import ObjectStore
 from graddiag.store.remote.spool import UploadRecord
 from graddiag.store.shares import RANKS
 from graddiag.store.slugs import numbered, slug
@@ -146,8 +146,9 @@ class RunUpload:
         try:
             for name in self._objects.upload(due):
                 self.record.sent[name.removeprefix(f"{run}/")] = ""
-        except (FileNotFoundError, RemoteError):
-            if all(path.exists() for path in due.values()):
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError) or isinstance(error.__cause__, FileNotFoundError)
+            if not gone or all(path.exists() for path in due.values()):
                 raise
             return False
         return True

@@ -103,6 +103,31 @@ def test_parts_that_were_joined_are_removed_from_the_store(tmp_path: Path) -> No
     assert there == {path.relative_to(writer.path).as_posix() for path in writer.path.glob("*/*.parquet")}
 
 
+def test_a_part_that_is_joined_while_it_is_sent_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the second case the network fails in the same moment, which is one."""
+    folder = write_run(tmp_path, steps=4, part_steps=4)
+    send, index = ObjectStore.upload, folder / "tables.json"
+    before = index.read_text()
+
+    def joined(self: ObjectStore, files: dict[str, Path]) -> Any:
+        (folder / "steps" / "000001.parquet").rename(folder / "steps" / "000001-1.parquet")
+        index.write_text(before.replace('"steps/000001.parquet"', '"steps/000001-1.parquet"'))
+        monkeypatch.setattr(ObjectStore, "upload", send)
+        return send(self, files)
+
+    monkeypatch.setattr(ObjectStore, "upload", joined)
+    assert uploaded(folder).send()
+    assert load_run(f"{ROOT}/a-run").read("steps")["step"].tolist() == [0, 1, 2, 3]
+
+    def fails(self: ObjectStore, files: dict[str, Path]) -> Any:
+        (folder / "steps" / "000001-1.parquet").unlink()
+        raise RemoteError("no route")
+
+    monkeypatch.setattr(ObjectStore, "upload", fails)
+    with pytest.raises(RemoteError, match="no route"):
+        uploaded(folder).send()
+
+
 def test_what_has_arrived_is_not_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     upload = uploaded(write_run(tmp_path))
     upload.send()
