@@ -146,7 +146,7 @@ $(THIRD_STAMP): $(DEV) pyproject.toml constraints.txt constraints-third-party.tx
 	@packages=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	own=$$($(THIRD)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	echo "import site; site.addsitedir('$$packages')" >$$own/zz_venv.pth
-	@{ grep -v '^pandas' constraints.txt; cat constraints-third-party.txt; } >$(THIRD)/constraints.txt
+	@{ grep -v -e '^pandas' -e '^python-dateutil' constraints.txt; cat constraints-third-party.txt; } >$(THIRD)/constraints.txt
 	@$(THIRD)/bin/python -m pip --disable-pip-version-check --quiet --quiet install --only-binary :all: \
 	  --constraint $(THIRD)/constraints.txt $$($(BIN)/python -m scripts.extra third-party)
 	@pwd >$@

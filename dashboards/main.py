@@ -5,7 +5,7 @@ from typing import Final
 
 import streamlit as st
 
-from ui.root import runs_root
+from ui.root import named_root
 from ui.shell import frame, navigation
 from ui.text import muted
 
@@ -19,4 +19,4 @@ with inside:
     page.run()
 with below, frame(page.url_path):
     st.space("medium")
-    muted(f"Runs folder: {runs_root()}", "For another folder: graddiag dashboard --root DIR")
+    muted(f"Runs folder: {named_root()}", "For another folder: graddiag dashboard --root DIR")

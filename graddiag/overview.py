@@ -28,12 +28,15 @@ from graddiag.store import (
     frame_of,
     leads_out,
     load_run,
+    local_root,
+    local_run,
     part_sizes,
     read_file,
     read_manifest,
     read_root_index,
     replace_text,
     run_folders,
+    share_index,
     write_root_index,
 )
 
@@ -178,10 +181,12 @@ def overview(
         on_progress: as for ``list_runs``.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    known = _known(Path(os.path.abspath(root)))
-    folders = run_folders(root)
-    entries = [_entry(Path(root), folder, deadline, known) for folder in _counted(folders, on_progress)]
+    here = local_root(root)
+    known = _known(Path(os.path.abspath(here)))
+    folders = run_folders(here)
+    entries = [_entry(here, folder, deadline, known) for folder in _counted(folders, on_progress)]
     known.keep()
+    share_index(here)
     return sorted(entries, key=_order)
 
 
@@ -196,7 +201,8 @@ def _counted(folders: Sequence[Path], on_progress: OnProgress | None) -> Iterato
 
 def run_entry(folder: Path | str) -> RunEntry:
     """The entry of the one run in ``folder``, judged where it has not been yet."""
-    return _entry(Path(folder).parent, Path(folder), None, _known(Path(os.path.abspath(folder)).parent))
+    here = local_run(folder)
+    return _entry(here.parent, here, None, _known(Path(os.path.abspath(here)).parent))
 
 
 def current(entry: RunEntry) -> RunEntry:

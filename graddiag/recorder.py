@@ -86,6 +86,8 @@ def watch(
             accelerate, Lightning and fastai, schedules, and SAM's kind are opened. Of a list a step is a round: it ends
             when each optimizer has made an update, and of several updates by one the last is recorded.
         run: name of the run; its folder is ``root/[experiment/]run``, with ``-2``, ``-3`` added when taken (a warning).
+        root: the folder of the runs, or a URL of fsspec (``s3://bucket/prefix``): the run is recorded on this machine
+            and uploaded by a thread meanwhile; a network that fails stops nothing.
         every: record the timesteps of every so many steps, from step 0 on.
         snapshot_every: take a snapshot at every so many steps, a multiple of ``every``: each unit's gradient and gates
             at each timestep, the credit matrix, the leading Lyapunov exponents of the state, and the whole spectrum of
@@ -122,7 +124,8 @@ def watch(
             an optimizer that holds none of the model's parameters, ``cells`` that the model does not hold, or a
             ``resume`` that is no state and no step.
         UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, FSDP1); it is named.
-        InputError: ``root`` cannot be written.
+        InputError: ``root`` cannot be written, or at a URL refuses.
+        MissingLibraryError: ``root`` is a URL, and the library for it is not installed.
     """
     check_intervals(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
@@ -186,15 +189,20 @@ class Recorder:
             raise
 
     def __repr__(self) -> str:
-        return one_line(self, f"{self.path}: {self._writer.manifest.status}", f"step {self._steps.step}")
+        return one_line(self, f"{self.url or self.path}: {self._writer.manifest.status}", f"step {self._steps.step}")
 
     def _repr_html_(self) -> str:
         return notebook_html(self)
 
     @property
     def path(self) -> Path:
-        """The run's folder."""
+        """The run's folder; of a run whose root is a URL the one on this machine that it is uploaded from."""
         return self._writer.path
+
+    @property
+    def url(self) -> str | None:
+        """Where the run is uploaded to; None where its root is a folder."""
+        return self._writer.url
 
     def log(self, **scalars: Scalar) -> None:
         """Keeps scalars of the step that the next update ends: ``log(loss=loss, ppl=ppl)``. A tensor is not waited for.

@@ -23,7 +23,7 @@ def test_pages_open_no_file(path: Path) -> None:
 
 
 def test_a_run_is_read_judged_and_drawn_without_torch() -> None:
-    assert loaded({"torch", "streamlit"}, WITHOUT_TORCH) == []
+    assert loaded({"torch", "streamlit", "fsspec"}, WITHOUT_TORCH) == []
 
 
 def test_importing_graddiag_alone_brings_no_heavy_library() -> None:

@@ -11,12 +11,12 @@ from ui import access, annotations, labjobs
 from ui.downloads import download
 from ui.live import live
 from ui.offer import first_steps, offer_pair
-from ui.root import runs_root
+from ui.root import renew_root, runs_root
 from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
 from ui.search import HINT
 from ui.shell import enter, link
-from ui.text import heading, muted
+from ui.text import heading, muted, refusal
 
 SHOWN_AT_FIRST: Final = 200
 _FIND: Final = (
@@ -42,6 +42,8 @@ def page() -> None:
 
 def body() -> None:
     """Draws what changes while runs are made."""
+    if (problem := renew_root()) is not None:
+        refusal("Could not read the runs folder", problem)
     labjobs.at_work()
     labjobs.job_problem()
     annotations.change_outcome()

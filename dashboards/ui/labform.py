@@ -11,7 +11,7 @@ from graddiag.lab.demonstration import CHAPTERS
 from graddiag.lab.settings.declared import declared
 from graddiag.lab.spec import NetworkName, TaskName, TrainingSpec
 from graddiag.lab.tasks import make_task
-from ui.root import runs_root
+from ui.root import named_root
 
 OWN: Final = "none"
 STARTS: Final = {  # the pairs of docs/demonstration.md, by what they show
@@ -88,7 +88,7 @@ def training_request(chosen: Chosen) -> JobRequest:
         SettingError: a setting that cannot be meant; the message names it.
         InputError: a text that cannot be used.
     """
-    root = runs_root()
+    root = named_root()
     settings = {name: value for name, value in chosen.items() if name not in ("task", "model", "seeds")}
     seeds = tuple(range(chosen["seeds"]))
     spec = training_spec(chosen["task"], chosen["model"], seed=0, **settings)
@@ -99,7 +99,7 @@ def training_request(chosen: Chosen) -> JobRequest:
     arguments = [part for name, value in named.items() for part in (f"--{name}", f"{value}")]
     return JobRequest(
         title=experiment,
-        arguments=("pair", *arguments, "--experiment", experiment, "--root", str(root)),
+        arguments=("pair", *arguments, "--experiment", experiment, "--root", root),
         experiment=experiment,
         steps=sum(plan.spec.steps for plan in plans),
         settings={name: str(value) for name, value in named.items()},

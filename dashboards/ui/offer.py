@@ -12,7 +12,7 @@ from graddiag.jobs import control
 from graddiag.jobs.values import JobRequest
 from graddiag.kinds import MODELS
 from graddiag.store import slug
-from ui.root import runs_root
+from ui.root import named_root, runs_root
 from ui.runs import links
 from ui.text import muted, refusal, sentence
 
@@ -21,7 +21,7 @@ ARMS: Final = 2
 
 def first_steps() -> None:
     """With no runs: why the page is empty, and how to fill it."""
-    root = str(runs_root())
+    root = named_root()
     sentence(f"No runs yet under {root}. Record a pair below, on the command line, or from your own model:")
     pair = f"graddiag pair --task text --model rnn --clip norm:0.5 --root {shlex.quote(root)}"
     watch = (
@@ -55,7 +55,7 @@ def pair(settings: Mapping[str, str]) -> JobRequest:
     arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
     return JobRequest(
         title=experiment,
-        arguments=("pair", *arguments, "--experiment", experiment, "--root", str(runs_root())),
+        arguments=("pair", *arguments, "--experiment", experiment, "--root", named_root()),
         experiment=experiment,
         steps=ARMS * int(settings["steps"]),
         settings=settings,

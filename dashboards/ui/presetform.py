@@ -9,7 +9,7 @@ import streamlit as st
 from graddiag.jobs.values import JobRequest
 from graddiag.presets import entry, load, names
 from graddiag.presets.preset import Preset, assigned, settings_of
-from ui.root import runs_root
+from ui.root import named_root
 from ui.text import muted, sentence
 
 COLUMNS: Final = 3
@@ -69,7 +69,7 @@ def preset_request(chosen: Chosen) -> JobRequest:
     changed = tuple(part for text in texts for part in ("--set", text))
     return JobRequest(
         title=f"{chosen.name}, quick" if chosen.quick else chosen.name,
-        arguments=("lab", chosen.name, *size, *changed, "--root", str(runs_root())),
+        arguments=("lab", chosen.name, *size, *changed, "--root", named_root()),
         experiment=f"lab-{chosen.name}{'-quick' if chosen.quick else ''}",
         parts=True,
         reports=True,

@@ -14,7 +14,7 @@ import streamlit as st
 from graddiag.errors import GraddiagError
 from graddiag.run import Run, RunManifest
 from graddiag.store import fingerprint, load_run, read_manifest
-from ui.root import run_folder, runs_root
+from ui.root import renew_root, run_folder, runs_root
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,6 +64,7 @@ def open_run(link: str) -> OpenRun:
         InputError: there is none under the root, or the link leads out of it.
         RunFormatError: the folder holds no run that this graddiag reads.
     """
+    renew_root()
     folder = run_folder(runs_root(), link)
     before = fingerprint(folder)
     manifest = load_run(folder).manifest
@@ -77,6 +78,7 @@ def state_of(links: Sequence[str]) -> tuple[str, ...]:
 
 def _revision(link: str) -> str:
     """As that of ``open_run``, without reading the tables; the status is a part, since a killed run writes nothing."""
+    renew_root()
     try:
         folder = run_folder(runs_root(), link)
         return f"{fingerprint(folder)} {read_manifest(folder).status}"

@@ -8,7 +8,7 @@ import streamlit as st
 from graddiag.overview import RunEntry, current, overview
 from graddiag.run import RunManifest
 from graddiag.store import root_fingerprint
-from ui.root import runs_root
+from ui.root import named_root, renew_root, runs_root
 from ui.shell import link
 from ui.text import muted
 
@@ -22,7 +22,7 @@ def all_runs() -> list[RunEntry]:
 
 def root_state() -> str:
     """Changes whenever a run under the root appears, goes, grows or is given tags or notes."""
-    return root_fingerprint(runs_root())
+    return f"{renew_root()} {root_fingerprint(runs_root())}"
 
 
 def statuses(entries: Sequence[RunEntry]) -> list[str]:
@@ -107,7 +107,7 @@ def to_choose(words: str) -> None:
     if links():
         muted(words)
         return
-    muted(f"No runs yet under {runs_root()}: there is nothing to choose.")
+    muted(f"No runs yet under {named_root()}: there is nothing to choose.")
     link("runs", "How to record some", ":material/arrow_forward:")
 
 

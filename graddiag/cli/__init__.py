@@ -1,5 +1,5 @@
 """The command line: ``graddiag run | pair | sweep | list | report | diagnose | compare | export | spectrum |
-lab | top | dashboard | demo | guide | mcp``.
+lab | top | upload | dashboard | demo | guide | mcp``.
 
 Each command is one file. Nothing heavy is imported until a command runs, so that help is quick.
 """
@@ -25,6 +25,7 @@ from graddiag.cli import (
     sweep,
     top,
     training,
+    upload,
 )
 from graddiag.cli.help import GroupedHelpCommand
 from graddiag.cli.terminal import echo, write_any_text
@@ -45,6 +46,7 @@ for command in (
     export.export,
     spectrum.spectrum,
     top.top,
+    upload.upload,
     dashboard.dashboard,
     demo.demo,
     guide.guide,

@@ -47,6 +47,8 @@ def dashboard(
     ] = False,
 ) -> None:
     """Open the dashboard, on this machine alone unless --host says more."""
+    from graddiag.store import shown
+
     script = app_script()
     check_port(port, host)
     link, environment = f"http://{_named(host)}:{port}", dict(os.environ)
@@ -54,7 +56,7 @@ def dashboard(
         environment[TOKEN_VARIABLE] = token()
         link += f"/?token={environment[TOKEN_VARIABLE]}"
         echo(warning(host, port, allow_changes=allow_changes), err=True)
-    print(f"dashboard over {root}: {link} (Ctrl-C ends it)", flush=True)
+    print(f"dashboard over {shown(root)}: {link} (Ctrl-C ends it)", flush=True)
     command = streamlit_command(script, root, port, host, allow_changes=allow_changes)
     # in place of this process, so that whatever ends this one ends the server
     os.execve(command[0], command, environment)

@@ -23,7 +23,9 @@ def demo(
 ) -> None:
     """Record the demonstration: explosion and its taming, vanishing, and how far an LSTM reaches; write its report."""
     from graddiag.lab.demonstration import missing_plans, recorded_runs
+    from graddiag.store import shown
 
+    named = shown(root)
     plans = missing_plans(root)
     if plans:
         _record(plans, root)
@@ -31,8 +33,8 @@ def demo(
     if plans or not out.exists():
         _report(paths, out)
     print_table(_rows(paths, root))
-    echo(f"{len(paths)} runs of the demonstration are in {root}, their report is {out}.")
-    echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
+    echo(f"{len(paths)} runs of the demonstration are in {named}, their report is {out}.")
+    echo(f"Next: graddiag dashboard --root {shlex.quote(named)}")
 
 
 def _record(plans: "tuple[Plan, ...]", root: Path) -> None:
@@ -56,9 +58,11 @@ def _report(paths: "tuple[Path, ...]", out: Path) -> None:
 
 def _rows(paths: "tuple[Path, ...]", root: Path) -> "pd.DataFrame":
     from graddiag import list_runs, schema
+    from graddiag.store import local_root
 
-    runs = list_runs(root).set_index(schema.RUN)
-    recorded = runs.loc[[path.relative_to(root).as_posix() for path in paths]]
+    here = local_root(root)
+    runs = list_runs(here).set_index(schema.RUN)
+    recorded = runs.loc[[path.relative_to(here).as_posix() for path in paths]]
     return recorded[
         [schema.EXPERIMENT, schema.ARM, schema.SEED, schema.STEPS, schema.FINAL_LOSS, schema.OUTCOME, schema.CAUSE]
     ]

@@ -15,8 +15,7 @@ def load_runs(folders: Sequence[Path]) -> "list[Run]":
         RunFormatError: a folder that is neither, or a run that is damaged.
     """
     from graddiag import load_run
-    from graddiag.store import run_folders
+    from graddiag.store import runs_at
 
-    inside = [run_folders(folder) for folder in folders]
-    paths = [path for folder, found in zip(folders, inside, strict=True) for path in (found or [folder])]
+    paths = [path for folder in folders for path in runs_at(folder)]
     return [load_run(path) for path in dict.fromkeys(paths)]

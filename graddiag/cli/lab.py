@@ -63,7 +63,9 @@ def lab(
             told = _summary(preset, chosen, Bench(root, f"lab-{named}{size}{apart}{label}", workers, on_progress))
         folder = out or Path("reports", "lab", f"{named}{size}", _folder(apart))
         _say(variant, told, _report(named, chosen, told, folder / _folder(label), png=png))
-    echo(f"Next: graddiag dashboard --root {shlex.quote(str(root))}")
+    from graddiag.store import shown
+
+    echo(f"Next: graddiag dashboard --root {shlex.quote(shown(root))}")
     return None
 
 

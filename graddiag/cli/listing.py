@@ -37,8 +37,10 @@ Wide = Annotated[bool, typer.Option("--wide", help="All columns, whatever the wi
 def list_(root: Root = Path("runs"), as_json: AsJson = False, wide: Wide = False) -> None:
     """List the runs under a root: what they are, how they ended, their outcome and its cause."""
     from graddiag import list_runs
+    from graddiag.store import remote_url, shown
 
-    if not root.is_dir():
+    named = shown(root)
+    if remote_url(root) is None and not root.is_dir():
         raise InputError(
             f"root {root}: there is no such folder; `graddiag pair --root {root}` records a first pair there."
         )
@@ -47,12 +49,24 @@ def list_(root: Root = Path("runs"), as_json: AsJson = False, wide: Wide = False
     if as_json:
         print_json(records(runs))
     elif runs.empty:
-        echo(f"no runs under {root} yet; `graddiag pair --root {root}` records a first pair.")
+        echo(f"no runs under {named} yet; `graddiag pair --root {named}` records a first pair.")
     else:
         damaged = runs[runs[schema.REASON].notna()]
         _print_columns(runs.drop(columns=schema.REASON), None if wide else width())
         for run, reason in zip(damaged[schema.RUN], damaged[schema.REASON], strict=True):
             _echo_filled(f"{printable(run)}: {printable(reason)}", width())
+    _say_waiting(root)
+
+
+def _say_waiting(root: Path) -> None:
+    """Of a URL: how many of its runs wait on this machine to be uploaded."""
+    from graddiag.store import remote_url, waiting_uploads
+
+    url = remote_url(root)
+    number = 0 if url is None else len(waiting_uploads(url))
+    if number:
+        what = "1 run waits" if number == 1 else f"{number} runs wait"
+        echo(f"{what} on this machine to be uploaded to {url}: graddiag upload", err=True)
 
 
 def _print_columns(runs: "pd.DataFrame", most: int | None) -> None:

@@ -102,9 +102,8 @@ class RunTools:
 
         folders = self._folders(name)
         if len(folders) > 1:
-            raise InputError(
-                f"{name!r} is an experiment of {len(folders)} runs; name one: {_some(folders, self.root)}."
-            )
+            inside = _some([f"{name.strip('/')}/{each.name}" for each in folders])
+            raise InputError(f"{name!r} is an experiment of {len(folders)} runs; name one: {inside}.")
         return load_run(folders[0])
 
     def _folders(self, name: str) -> list[Path]:
@@ -113,16 +112,17 @@ class RunTools:
         Raises:
             InputError: there is none.
         """
-        from graddiag.store import leads_out, run_folders
+        from graddiag.store import leads_out, local_root, run_folders, shown
 
-        known = [path for path in run_folders(self.root) if not leads_out(self.root, path)]
+        root = local_root(self.root)
+        known = [path for path in run_folders(root) if not leads_out(root, path)]
         wanted = name.strip("/")
-        links = {path.relative_to(self.root).as_posix(): path for path in known}
+        links = {path.relative_to(root).as_posix(): path for path in known}
         found = (
             [links[wanted]] if wanted in links else [p for link, p in links.items() if link.startswith(f"{wanted}/")]
         )
         if not found:
-            raise InputError(f"there is no run {name!r} under {self.root}; there are: {_some(known, self.root)}.")
+            raise InputError(f"there is no run {name!r} under {shown(root)}; there are: {_some(list(links))}.")
         return found
 
 
@@ -214,7 +214,6 @@ def _effect(effect: Any) -> str:
     return f"{effect.text(effect.baseline_center)} to {effect.text(effect.center)}, difference {effect.estimate_text}"
 
 
-def _some(folders: Sequence[Path], root: Path) -> str:
-    links = [path.relative_to(root).as_posix() for path in folders]
+def _some(links: Sequence[str]) -> str:
     more = f" and {len(links) - _MOST_NAMES} more" if len(links) > _MOST_NAMES else ""
     return (", ".join(links[:_MOST_NAMES]) or "none") + more

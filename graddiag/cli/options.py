@@ -13,9 +13,10 @@ from graddiag.lab.settings.declared import Setting, declared, with_present_names
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import depends_on_task
 
-Root = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+Root = Annotated[Path, typer.Option(help="Folder that holds the runs, or a URL: s3://BUCKET/PREFIX.")]
 RunFolders = Annotated[
-    list[Path], typer.Argument(metavar="RUN...", help="Run folders; a folder of runs means all of them.")
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Run folders or URLs of runs; a folder of runs means all of them."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 

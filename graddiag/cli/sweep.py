@@ -45,6 +45,7 @@ def sweep(
     """Train the arms of an experiment over seeds and lengths; what is finished already is not trained again."""
     from graddiag.lab.engines import engine_called, with_retries
     from graddiag.lab.sweeps import clear, plan_sweep, read_sweep, standing
+    from graddiag.store import shown
 
     given = dict(map(_option, engine_option or ()))
     engine_called(engine, given)  # what is wrong with it is said before the file is read
@@ -65,11 +66,11 @@ def sweep(
         why = outcome.error if outcome.trained is None else outcome.trained.stopped
         echo(f"failed: {outcome.plan.name}: {why}", err=True)
     for path in before.failed:
-        echo(f"failed before: {path}; --retry trains it again", err=True)
+        echo(f"failed before: {shown(path)}; --retry trains it again", err=True)
     folder = root / (before.finished[0].parent.name if before.finished else _folder(plans[0].experiment))
     lengths = dict.fromkeys(plan.spec.length for plan in plans)
     apart = f" --length {next(iter(lengths))}" if len(lengths) > 1 else ""
-    echo(f"Next: graddiag compare {shlex.quote(str(folder))}{apart}")
+    echo(f"Next: graddiag compare {shlex.quote(shown(folder))}{apart}")
     if failures or before.failed:
         raise typer.Exit(1)
 

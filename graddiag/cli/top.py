@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,12 +25,12 @@ def top(folder: Folder = Path("runs"), seconds: Seconds = 2.0, once: Once = Fals
     It reads the run folder alone, so it works over SSH and never disturbs the training. Where the output is no
     terminal it prints JSON instead, a line a run whenever the run has changed, until every run has ended.
     """
-    from graddiag.store import run_folders
+    from graddiag.store import remote_url, runs_at, shown
 
-    if not folder.is_dir():
+    if remote_url(folder) is None and not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder; name a run folder, or a folder of runs.")
-    if not run_folders(folder) and not _is_run(folder):
-        raise InputError(f"{folder}: there is no run in it; `graddiag list` shows the runs under a root.")
+    if runs_at(folder) == [folder] and not _is_run(folder):
+        raise InputError(f"{shown(folder)}: there is no run in it; `graddiag list` shows the runs under a root.")
     if once or not sys.stdout.isatty():
         _print_lines(folder, None if once else seconds)
         return
@@ -41,9 +42,9 @@ def top(folder: Folder = Path("runs"), seconds: Seconds = 2.0, once: Once = Fals
 def statuses(folder: Path) -> "list[RunStatus]":
     """The run in ``folder``, or all runs under it: those that are running first, then the latest."""
     from graddiag.monitor import run_status
-    from graddiag.store import run_folders
+    from graddiag.store import runs_at, shown
 
-    found = [run_status(each) for each in ([folder] if _is_run(folder) else run_folders(folder))]
+    found = [replace(status, run=shown(status.run)) for status in map(run_status, runs_at(folder))]
     return sorted(found, key=lambda each: (each.ended, -each.created.timestamp() if each.created else 0.0))
 
 

@@ -15,6 +15,7 @@ from graddiag.analysis import LayerStatus, number
 from graddiag.cli.rows import printable
 from graddiag.cli.top import statuses
 from graddiag.monitor import RunStatus, bars, layer_name
+from graddiag.store import shown
 
 _COLOURS: Final = {
     "learned": "green",
@@ -81,7 +82,9 @@ class TopScreen(App[None]):
 
     def _show_runs(self) -> None:
         running = sum(not each.ended for each in self._found)
-        self.query_one("#head", Static).update(Text(f"{self._folder}: {len(self._found)} runs, {running} running"))
+        self.query_one("#head", Static).update(
+            Text(f"{shown(self._folder)}: {len(self._found)} runs, {running} running")
+        )
         self._fill(_RUN_COLUMNS, [(each.run, self._run_row(each)) for each in self._found])
         self.query_one("#events", Static).update(Text("Enter opens a run", "dim"))
 
@@ -186,5 +189,5 @@ def _outcome(run: RunStatus) -> Text:
 
 
 def _within(run: str, folder: Path) -> str:
-    path = Path(run)
-    return path.relative_to(folder).as_posix() if path != folder and path.is_relative_to(folder) else path.name
+    """The name of a run as the folder that is shown has it."""
+    return run.removeprefix(f"{shown(folder)}/") if run != shown(folder) else run.rpartition("/")[2]

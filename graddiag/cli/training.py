@@ -91,9 +91,11 @@ def record(plans: "tuple[Plan, ...]", root: Path) -> None:
             for plan in plans:
                 finished.append(train(plan, root, lambda seen, plan=plan: on_step(plan, seen)))  # type: ignore[misc]
     except KeyboardInterrupt:
+        from graddiag.store import shown
+
         echo(
             f"interrupted after {len(finished)} of {len(plans)} runs; what was recorded is readable: "
-            f"graddiag list --root {shlex.quote(str(root))}",
+            f"graddiag list --root {shlex.quote(shown(root))}",
             err=True,
         )
         raise typer.Exit(130) from None
@@ -101,11 +103,14 @@ def record(plans: "tuple[Plan, ...]", root: Path) -> None:
 
 
 def _say(finished: "list[Trained]", root: Path) -> None:
+    from graddiag.store import shown
+
     for trained in finished:
         arm, seed = trained.plan.arm, trained.plan.spec.seed
         early = f", stopped at {trained.stopped}" if trained.stopped else ""
-        echo(f"{trained.path}  {arm}, seed {seed}: last loss {trained.final_loss:.4g}{early}")
-    folders = dict.fromkeys(trained.path.parent if trained.plan.experiment else trained.path for trained in finished)
+        echo(f"{shown(trained.path)}  {arm}, seed {seed}: last loss {trained.final_loss:.4g}{early}")
+    paths = (trained.path.parent if trained.plan.experiment else trained.path for trained in finished)
+    folders = dict.fromkeys(map(shown, paths))
     echo("Next:")
-    echo(f"  graddiag dashboard --root {shlex.quote(str(root))}")
-    echo(f"  graddiag report {shlex.join(map(str, folders))} --out report.html")
+    echo(f"  graddiag dashboard --root {shlex.quote(shown(root))}")
+    echo(f"  graddiag report {shlex.join(folders)} --out report.html")

@@ -14,7 +14,7 @@ from graddiag.lab.pool import train_all
 from graddiag.lab.settings.declared import with_present_names
 from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.training import Plan, Trained
-from graddiag.store import read_manifests
+from graddiag.store import read_manifests, remote_url
 
 WORKERS: Final = 2
 
@@ -59,9 +59,10 @@ def missing_plans(root: Path) -> tuple[Plan, ...]:
 def record_demonstration(root: Path, plans: tuple[Plan, ...]) -> Iterator[Trained]:
     """Records ``plans`` of the demonstration under ``root``, giving each as it is done.
 
-    A run of the demonstration that was interrupted, or made with other settings, is replaced.
+    A run of the demonstration that was interrupted, or made with other settings, is replaced; under a URL it stays, and
+    the new one gets a number behind its name.
     """
-    for plan in plans:
+    for plan in plans if remote_url(root) is None else ():
         for path in _runs_called(plan, root):
             shutil.rmtree(path)
     yield from train_all(plans, root, workers=WORKERS)
@@ -90,6 +91,4 @@ def recorded(plan: Plan, root: Path) -> Path | None:
 
 def _runs_called(plan: Plan, root: Path) -> dict[Path, Any]:
     folder = root / str(plan.experiment)
-    if not folder.is_dir():
-        return {}
     return {path: manifest for path, manifest in read_manifests(folder) if manifest.name == plan.name}

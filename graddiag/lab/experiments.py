@@ -10,6 +10,7 @@ from graddiag.errors import SettingError
 from graddiag.lab.settings import RecordingSettings
 from graddiag.lab.spec import TrainingSpec
 from graddiag.lab.training import Plan
+from graddiag.store import is_taken
 
 CLIP_OFF: Final = "clip off"
 CLIP_ON: Final = "clip on"
@@ -89,4 +90,4 @@ def unused_experiment(spec: TrainingSpec, root: Path | str) -> str:
     """``experiment_name``, with a number behind it if runs of that name lie under ``root`` already."""
     base = experiment_name(spec)
     names = (base if number == 1 else f"{base}-{number}" for number in count(1))
-    return next(name for name in names if not (Path(root) / name).exists())
+    return next(name for name in names if not is_taken(root, name))

@@ -2,8 +2,8 @@
 
 A cluster is found as Ray finds it, by ``RAY_ADDRESS``; without it Ray is started here, for as long as the trainings
 last. Each training is a task, of one CPU where nothing else is asked for, and writes its own run, so the root must be a
-folder that every node shares. Ray listens on all interfaces of a machine, whatever address it is given: do not start it
-where strangers can reach it.
+folder that every node shares, or a URL. Ray listens on all interfaces of a machine, whatever address it is given: do
+not start it where strangers can reach it.
 """
 
 import math
@@ -19,6 +19,7 @@ from graddiag.errors import MissingLibraryError
 from graddiag.lab.asha import Asha, AtRung, earlier_rungs
 from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.training import Plan, Trained, train
+from graddiag.store import resolved_root
 
 _GRACE: Final = 30.0  # seconds in which a cancelled training closes its run
 
@@ -59,7 +60,7 @@ def outcomes(
         while waiting or running:
             while waiting and len(running) < workers:
                 plan = waiting.pop(0)
-                running[task.remote(plan, Path(root).resolve(), judge)] = plan
+                running[task.remote(plan, resolved_root(root), judge)] = plan
             (done,), _ = ray.wait(list(running))
             yield _outcome(ray, running.pop(done), done)
     finally:

@@ -1,7 +1,7 @@
 """The trainings of a sweep as jobs of a Slurm cluster, submitted by submitit: the same plans, the same numbers.
 
 Each training is a job of one node and writes its run under the root, which every node has to share. What submitit keeps
-of a job, its logs among it, lies in ``.slurm`` under the root.
+of a job, its logs among it, lies in ``.slurm`` under the root, or under the folder that we are in where it is a URL.
 """
 
 import subprocess
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from graddiag.errors import GraddiagError, MissingLibraryError, SettingError
 from graddiag.lab.outcome import TrainingOutcome
 from graddiag.lab.training import Plan, train
+from graddiag.store import remote_url, resolved_root
 
 FOLDER: Final = ".slurm"
 _SOON: Final = 0.5  # seconds until the jobs are looked at again
@@ -70,14 +71,14 @@ def outcomes(
     """As ``graddiag.lab.pool.outcomes``, by Slurm. At most ``workers`` jobs are in the queue or at work; Ctrl-C cancels
     them, and the trainings at work close their runs as interrupted.
     """
-    executor, queue = _executor(Path(root).resolve(), options), _Queue(options)
+    executor, queue = _executor(_shared(root), options), _Queue(options)
     waiting = list(plans)
     running: dict[Any, Plan] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
                 plan = waiting.pop(0)
-                running[executor.submit(attempt, plan, Path(root).resolve())] = plan
+                running[executor.submit(attempt, plan, resolved_root(root))] = plan
             ended = [job for job in running if queue.has_left(job)]
             for job in ended:
                 yield _outcome(running.pop(job), job)
@@ -85,6 +86,11 @@ def outcomes(
                 time.sleep(_SOON)
     finally:
         _cancel(list(running), queue)
+
+
+def _shared(root: Path | str) -> Path:
+    """The folder in which submitit keeps its files: the root, or where that is a URL the one that we are in."""
+    return Path.cwd() if remote_url(root) is not None else resolved_root(root)
 
 
 def attempt(plan: Plan, root: Path) -> TrainingOutcome:

@@ -19,7 +19,7 @@ from graddiag.lab.spec import TrainingSpec, training_spec
 from graddiag.lab.tasks import make_task
 from graddiag.lab.toml_lines import line_of
 from graddiag.lab.training import Plan
-from graddiag.store import read_manifests, slug, trash_run
+from graddiag.store import read_manifests, remote_url, slug, trash_run
 
 _OWN: Final = {"task": 'task = "..."', "seed": "seeds = [...]", "length": "lengths = [...]"}
 
@@ -141,7 +141,10 @@ def _has_ended(plan: Plan, status: str) -> bool:
 
 def clear(plans: Sequence[Plan], root: Path, *, gone: bool = False) -> None:
     """Puts what is there of ``plans``, runs that failed or were interrupted, into the trash of ``root``. gone: their
-    workers are known to be gone, so that those that read as running are moved too."""
+    workers are known to be gone, so that those that read as running are moved too. Under a URL they stay where they
+    are, and what is trained anew gets a number behind its name."""
+    if remote_url(root) is not None:
+        return
     folder = root / slug(str(plans[0].experiment), fallback="experiment")
     wanted = {(_hash_of(plan.spec), plan.arm) for plan in plans}
     for path, manifest in _manifests(folder):
@@ -168,7 +171,7 @@ def _hash_of(spec: TrainingSpec) -> str:
 
 
 def _manifests(folder: Path) -> list[tuple[Path, Any]]:
-    return list(read_manifests(folder)) if folder.is_dir() else []
+    return list(read_manifests(folder))
 
 
 def _training(spec: SweepSpec, arm: str, seed: int, length: int | None) -> TrainingSpec:

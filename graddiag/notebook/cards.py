@@ -13,7 +13,7 @@ from graddiag.errors import GraddiagError
 from graddiag.notebook.html import STATUS_TONES, badge, card, code, folded, joined, line, settings, table
 from graddiag.notebook.sparkline import sparkline
 from graddiag.run import Run, RunManifest, run_title
-from graddiag.store import as_left, read_manifest
+from graddiag.store import as_left, local_run, read_manifest, shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,12 +70,12 @@ def manifest_card(manifest: RunManifest) -> Markup:
 def recorder_card(recorder: "Recorder") -> Markup:
     """Status, folder, and how to open the run."""
     try:
-        manifest = as_left(read_manifest(recorder.path))
+        manifest = as_left(read_manifest(local_run(recorder.path)))
     except GraddiagError as error:
         return card(Markup("Recorder"), line(str(error)), tone="bad")
     root = recorder.path.parent.parent if manifest.experiment else recorder.path.parent
-    dashboard = line(code(f"graddiag dashboard --root {shlex.quote(str(root))}"), label="Dashboard")
-    folder = line(code(str(recorder.path)), label="Folder")
+    dashboard = line(code(f"graddiag dashboard --root {shlex.quote(shown(root))}"), label="Dashboard")
+    folder = line(code(shown(recorder.path)), label="Folder")
     return card(_named(manifest), folder, _ways(recorder.path), dashboard, tone=_tone(manifest.status))
 
 
@@ -151,5 +151,6 @@ def _tone(status: str) -> str:
 
 def _ways(path: Path) -> Markup:
     """How to see more of a run."""
-    notebook, terminal = code(f"graddiag.show({str(path)!r})"), code(f"graddiag diagnose {shlex.quote(str(path))}")
+    named = shown(path)
+    notebook, terminal = code(f"graddiag.show({named!r})"), code(f"graddiag diagnose {shlex.quote(named)}")
     return line(Markup("{} in a notebook, {} in a terminal").format(notebook, terminal), label="More")

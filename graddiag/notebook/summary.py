@@ -16,7 +16,8 @@ from graddiag.notebook.cards import diagnosis_card
 from graddiag.notebook.display import HTML, OutputArea, in_notebook
 from graddiag.notebook.html import line, tiles
 from graddiag.run import Run, run_title
-from graddiag.store import as_left, fingerprint, load_run, read_manifest
+from graddiag.store import as_left, fingerprint, load_run, read_manifest, renewed
+from graddiag.store import shown as named
 from graddiag.views import ViewContext, view
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def in_terminal(run: Run) -> str:
     if run.path is None:
         return f"{diagnose(run).short()}\n\ngraddiag.show draws in a notebook; graddiag.write_report writes a report."
     root = run.path.parent.parent if run.manifest.experiment else run.path.parent
-    ways = (f"graddiag dashboard --root {shlex.quote(str(root))}", f"graddiag report {shlex.quote(str(run.path))}")
+    ways = (f"graddiag dashboard --root {shlex.quote(named(root))}", f"graddiag report {shlex.quote(named(run.path))}")
     return "\n".join(
         [diagnose(run).short(), "", "graddiag.show draws in a notebook. Here:", *(f"  {each}" for each in ways)]
     )
@@ -122,7 +123,8 @@ def _follow(folder: Path, put: Callable[[Run], None], seconds: float, shown: str
         _rest(folder, pause)
         began = time.monotonic()
         try:
-            state, run = fingerprint(folder), load_run(folder)
+            here = renewed(folder)
+            state, run = fingerprint(here), load_run(here)
             ended = as_left(run.manifest).status != "running"
             if state != shown or ended:
                 put(run)

@@ -13,7 +13,7 @@ from graddiag.lab.sweeps import SweepSpec, clear, plan_sweep, standing
 from graddiag.lab.task import Task
 from graddiag.lab.training import Plan, StepSeen, train
 from graddiag.run import Run
-from graddiag.store import read_manifests, slug, trash_run
+from graddiag.store import read_manifests, remote_url, slug, trash_run
 
 OnEnd = Callable[[SequenceModel, Task], None]
 
@@ -106,7 +106,7 @@ class Bench:
         """
         experiment = experiment or self.experiment
         folder = self.root / slug(experiment, fallback="experiment")
-        for path, manifest in list(read_manifests(folder)) if folder.is_dir() else []:
+        for path, manifest in [] if remote_url(self.root) is not None else read_manifests(folder):
             if manifest.name == name and manifest.status != "running":
                 trash_run(self.root, path.relative_to(self.root).as_posix())
         return {"root": self.root, "run": name, "experiment": experiment, "cells": (), "resume": False}

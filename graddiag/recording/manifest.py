@@ -18,7 +18,7 @@ from graddiag.recording.optimizers import not_updated, optimizer_settings
 from graddiag.recording.ranks import announce, announced, rank, withdraw
 from graddiag.recording.unwrapping import WatchedOptimizer
 from graddiag.run import RunManifest
-from graddiag.store import RANKS, ResumePoint, RunWriter
+from graddiag.store import RANKS, ResumePoint, RunWriter, check_same_machine, open_remote_writer, remote_url
 
 
 def new_manifest(
@@ -44,12 +44,16 @@ def open_writer(root: str | Path, manifest: RunManifest, resume: ResumePoint | N
     rank 0, with one for each other rank inside it."""
     name = f"{manifest.experiment or ''}/{manifest.name}"
     if rank() == 0:
-        writer = RunWriter(root, manifest, resume=resume)
+        url = remote_url(root)
+        writer = RunWriter(root, manifest, resume=resume) if url is None else open_remote_writer(url, manifest, resume)
         key = announce(name, writer.path)
         writer.at_end(lambda: withdraw(key))
         return writer
     own = manifest.model_copy(update={"name": f"rank-{rank()}", "experiment": None})
-    return RunWriter(announced(name) / RANKS, own, resume=resume)
+    folder = announced(name)
+    if remote_url(root) is not None:
+        check_same_machine(folder, rank())
+    return RunWriter(folder / RANKS, own, resume=resume)
 
 
 def check_intervals(every: int, snapshot_every: int | None) -> None:

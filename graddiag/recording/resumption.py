@@ -87,7 +87,7 @@ def _elsewhere(origin: RunOrigin, resumption: Resumption | None) -> str:
 
 
 def _warning(manifest: RunManifest, origin: RunOrigin, resumption: Resumption | None) -> str | None:
-    here = f"It is recorded into {origin.path}"
+    here = f"It is recorded into {origin.url or origin.path}"
     if resumption is not None and resumption.elsewhere is not None:
         return None
     if origin.refused is not None:

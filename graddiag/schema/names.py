@@ -140,6 +140,7 @@ EVENT_LAYER_ADDED = "layer_added"
 EVENT_GAIN_MISSING = "gain_missing"
 EVENT_RESUMED = "resumed"
 EVENT_SETTING_CHANGED = "setting_changed"
+EVENT_UPLOAD_RESTORED = "upload_restored"
 ALL_PARAMETERS = "all parameters"  # where an event of the whole gradient is
 EVENT_KINDS: Final = (
     EVENT_NONFINITE,
@@ -163,6 +164,7 @@ EVENT_KINDS: Final = (
     EVENT_GAIN_MISSING,
     EVENT_RESUMED,
     EVENT_SETTING_CHANGED,
+    EVENT_UPLOAD_RESTORED,
 )
 
 # gates by kind of cell, in the order of torch's rows; an RNN has its activation alone

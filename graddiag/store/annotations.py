@@ -12,9 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graddiag.errors import InputError, RunFormatError, SettingError
 from graddiag.run import Run, RunManifest
-from graddiag.store.files import MANIFEST, read_file, replace_text
+from graddiag.store.files import ANNOTATIONS, MANIFEST, read_file, replace_text
+from graddiag.store.remote.annotating import send_annotations
+from graddiag.store.remote.local import local_run
 
-ANNOTATIONS: Final = "annotations.json"
 MOST_TAGS: Final = 32
 TAG_LENGTH: Final = 60
 NOTES_LENGTH: Final = 20_000
@@ -33,7 +34,7 @@ def annotate(run: Run | Path | str, *, tags: Iterable[str] | None = None, notes:
     """Gives a run tags and notes, in place of those that it had; None leaves them as they are.
 
     Args:
-        run: a run that was loaded, or its folder; it may be running.
+        run: a run that was loaded, its folder or its URL; it may be running.
         tags: surrounding space is taken off; empty ones and repeated ones are left out.
 
     Raises:
@@ -46,8 +47,10 @@ def annotate(run: Run | Path | str, *, tags: Iterable[str] | None = None, notes:
         tags=before.tags if tags is None else _checked_tags(tags),
         notes=before.notes if notes is None else _checked_notes(notes),
     )
+    text = found.model_dump_json(indent=2) + "\n"
+    send_annotations(folder, text.encode())
     try:
-        replace_text(folder / ANNOTATIONS, found.model_dump_json(indent=2) + "\n")
+        replace_text(folder / ANNOTATIONS, text)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}. Is the folder read-only?") from error
     return found
@@ -70,7 +73,7 @@ def annotated(manifest: RunManifest, folder: Path) -> RunManifest:
 
 
 def _folder(run: Run | Path | str) -> Path:
-    folder = run.path if isinstance(run, Run) else Path(run)
+    folder = run.path if isinstance(run, Run) else local_run(run)
     if folder is None or not (folder / MANIFEST).is_file():
         named = run.name if isinstance(run, Run) else str(run)
         raise InputError(

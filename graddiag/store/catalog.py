@@ -11,9 +11,10 @@ from typing import Final
 from graddiag import schema
 from graddiag.errors import InputError, RunFormatError
 from graddiag.run import RunManifest
-from graddiag.store.annotations import ANNOTATIONS
-from graddiag.store.files import INDEX, MANIFEST, read_file
+from graddiag.store.files import ANNOTATIONS, INDEX, MANIFEST, read_file
 from graddiag.store.manifests import read_manifest
+from graddiag.store.remote.local import local_root
+from graddiag.store.remote.urls import remote_url
 
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.EBADF, errno.ELOOP)
 _REPLACED: Final = (MANIFEST, INDEX, ANNOTATIONS)  # each replaced as a whole when it changes
@@ -22,23 +23,32 @@ _REPLACED: Final = (MANIFEST, INDEX, ANNOTATIONS)  # each replaced as a whole wh
 def run_folders(root: Path | str) -> list[Path]:
     """The run folders ``root/name`` and ``root/experiment/name``, by path. No root, no runs.
 
+    Of a root at a URL they are the folders of its mirror, which is brought up to date.
+
     Damaged ones are among them, folders that cannot be looked into, and links that lead out of ``root``. Links to a
     place under ``root`` are left out: what is there is found without them.
 
     Raises:
         InputError: ``root`` may not be read.
     """
+    folder = local_root(root)
     try:
-        outer = _folders(Path(root))
+        outer = _folders(folder)
     except OSError as error:
         raise InputError(f"{root} cannot be read: {error.strerror or error}. Is it another user's?") from error
-    real = Path(root).resolve()
+    real = folder.resolve()
     return [found for folder in outer for found in _runs_in(folder, real)]
+
+
+def runs_at(place: Path | str) -> list[Path | str]:
+    """The run that ``place`` is, or the folders of the runs under it; ``place`` itself where there is none."""
+    folder = local_root(place)
+    return [folder] if _is_run(folder) else [*run_folders(folder)] or [place]
 
 
 def leads_out(root: Path | str, folder: Path) -> bool:
     """Whether ``folder``, which a path under ``root`` names, lies elsewhere, by way of a link."""
-    if not _by_links(os.fspath(root), os.fspath(folder)):
+    if remote_url(root) is not None or not _by_links(os.fspath(root), os.fspath(folder)):
         return False
     return not folder.resolve().is_relative_to(Path(root).resolve())
 
@@ -99,7 +109,7 @@ def root_fingerprint(root: Path | str) -> str:
     It opens no file, so that a page can ask for it every second: 30 ms for 1,000 runs.
     """
     digest = blake2b(digest_size=16)
-    for line in sorted(_states(Path(root), levels=2)):
+    for line in sorted(_states(local_root(root), levels=2)):
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()
 

@@ -14,6 +14,7 @@ from graddiag.errors import RunFormatError
 
 MANIFEST: Final = "manifest.json"
 INDEX: Final = "tables.json"
+ANNOTATIONS: Final = "annotations.json"
 
 MAX_BYTES: Final = 64 * 2**20  # of a text file of a run; one that is larger was not written by graddiag
 _UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.EBADF)  # file systems on which nothing can be synced

@@ -29,6 +29,7 @@ class OpenParts:
         self._part_seconds = part_seconds
         self._parts: defaultdict[str, _OpenPart] = defaultdict(_OpenPart)
         self._lock = Lock()
+        self.last_step = 0  # of all rows that were added
 
     def add(self, table: str, block: Block) -> ClosedBlocks:
         """Adds the rows of ``block``; the parts that are closed by that, or are old."""
@@ -38,6 +39,7 @@ class OpenParts:
             full = [table] if self._parts[table].is_full_for(block, self._part_steps) else []
             closed = {name: self._parts.pop(name).blocks for name in full}
             self._parts[table].add(block)
+            self.last_step = max(self.last_step, int(block.steps[-1]))
             oldest = time.monotonic() - self._part_seconds
             for name in [name for name, part in self._parts.items() if part.since <= oldest]:
                 closed.setdefault(name, []).extend(self._parts.pop(name).blocks)

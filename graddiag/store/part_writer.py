@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import pyarrow as pa
@@ -43,13 +44,19 @@ class PartWriter:
     An error of the disk is never raised: parts that cannot be written are kept, up to ``KEPT_BYTES``, and tried again
     with the next ones. Beyond that the oldest are dropped and become ``missing``.
 
-    index, missing: what the run holds and lacks already.
+    index, missing: what the run holds and lacks already; numbers: of parts by table that were used, the highest ones.
     """
 
-    def __init__(self, folder: Path, index: Index, missing: tuple[MissingRows, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        index: Index,
+        missing: tuple[MissingRows, ...] = (),
+        numbers: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._folder = folder
         self._index = index
-        self._numbers = Counter(last_numbers(folder))
+        self._numbers = Counter(last_numbers(folder)) | Counter(numbers)
         self._kept: deque[ClosedPart] = deque()
         self._joining = True
         self.error: str | None = None  # why the last attempt failed

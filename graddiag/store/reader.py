@@ -24,6 +24,8 @@ from graddiag.store.blocks import table_named
 from graddiag.store.files import check_part
 from graddiag.store.index import Index, PartFile, read_index
 from graddiag.store.manifests import read_manifest
+from graddiag.store.remote.local import local_run
+from graddiag.store.remote.mirror import MirroredParts, mirrored_parts
 from graddiag.store.shares import SharedReader, rank_folders
 
 _ATTEMPTS: Final = 5  # readings of the index before a part that it names, and that is not there, counts as lost
@@ -37,9 +39,9 @@ def load_run(path: Path | str) -> Run:
     Raises:
         RunFormatError: it is not a run, is damaged, or of a schema this graddiag does not read.
     """
-    folder = Path(path)
+    folder = local_run(path)
     manifest = read_manifest(folder)
-    own = FolderReader(folder, manifest, read_index(folder))
+    own = _reader(folder, manifest)
     if manifest.shares is None:
         return Run(manifest, own, folder)
     return Run(manifest, SharedReader(manifest.shares, [Run(manifest, own), *_others(folder)]), folder)
@@ -50,7 +52,11 @@ def _others(folder: Path) -> Iterator[Run]:
     for each in rank_folders(folder):
         with suppress(RunFormatError):
             manifest = read_manifest(each)
-            yield Run(manifest, FolderReader(each, manifest, read_index(each)), each)
+            yield Run(manifest, _reader(each, manifest), each)
+
+
+def _reader(folder: Path, manifest: RunManifest) -> "FolderReader":
+    return FolderReader(folder, manifest, read_index(folder), mirrored_parts(folder, manifest))
 
 
 @dataclass(frozen=True)
@@ -59,12 +65,13 @@ class FolderReader:
     while the run is being written; text keys and nulls as ``to_frame``.
 
     Parts that have been put together since are looked for by the index of now, and read up to the step that was the
-    last one then.
+    last one then. The parts of a mirror are fetched from ``remote`` when they are asked for.
     """
 
     folder: Path
     manifest: RunManifest
     index: Index
+    remote: MirroredParts | None = None
 
     def __call__(
         self, table: str, *, columns: Sequence[str] | None = None, where: Mapping[str, Any] | None = None
@@ -80,21 +87,33 @@ class FolderReader:
             SettingError: an unknown table or column, or a value that cannot be compared with it.
             RunFormatError: a part is damaged, gone, or lacks a column.
         """
+        try:
+            return self._read(table, columns, where or {})
+        except RunFormatError:
+            if self.remote is None:
+                raise
+            self.remote.forget(self.index.parts(table))  # what was fetched may be damaged here alone
+            return self._read(table, columns, where or {})
+
+    def _read(self, table: str, columns: Sequence[str] | None, where: Mapping[str, Any]) -> pd.DataFrame:
         declared, index = table_named(table), self.index
         last = max((part.last_step for part in index.parts(table)), default=-1)
         for _ in range(_ATTEMPTS):
             try:
-                found = self._scan(declared, index, columns, where or {}, None if index is self.index else last)
+                found = self._scan(declared, index, columns, where, None if index is self.index else last)
                 self._check_keys(declared, index, found)
                 return to_frame(found)
             except FileNotFoundError as error:
-                lost, known, index = error, index, read_index(self.folder)
+                lost, known, index = error, index, self._index_now()
                 if index == known:
                     break
         raise RunFormatError(
             f"{self.folder}: a part of table {table} that its index names is gone ({lost}). "
             "Was the folder copied in part? Copy it again."
         ) from lost
+
+    def _index_now(self) -> Index:
+        return read_index(self.folder) if self.remote is None else self.remote.index()
 
     def _scan(
         self,
@@ -133,8 +152,10 @@ class FolderReader:
     def _dataset(self, table: schema.Table, target: pa.Schema, parts: Sequence[PartFile]) -> ds.Dataset:
         options = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         layout, files = ds.ParquetFileFormat(default_fragment_scan_options=options), LocalFileSystem()
-        fragments = [layout.make_fragment(str(self.folder / part.file), files) for part in parts]
+        folder = self.folder if self.remote is None else self.remote.ready(parts)
+        fragments = [layout.make_fragment(str(folder / part.file), files) for part in parts]
         for part, fragment in zip(parts, fragments, strict=True):
+            check_part(folder, part.file)
             self._check(table, target, part, fragment)
         return ds.FileSystemDataset(fragments, target, layout, files)
 
@@ -164,9 +185,7 @@ class FolderReader:
                 )
 
     def _schema(self, part: PartFile, fragment: ds.ParquetFileFragment) -> pa.Schema:
-        """The columns of a part. Raises RunFormatError unless it is a file of the run's folder with the rows that the
-        index counts."""
-        check_part(self.folder, part.file)
+        """The columns of a part. Raises RunFormatError unless it has the rows that the index counts."""
         try:
             found, rows = fragment.physical_schema, fragment.metadata.num_rows
         except FileNotFoundError:

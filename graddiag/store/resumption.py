@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from graddiag.store.files import INDEX, MANIFEST, check_part, replace_file
 from graddiag.store.index import Index, PartFile, read_index, write_index
 from graddiag.store.manifests import read_manifest, write_manifest
 from graddiag.store.parts import parquet_options
-from graddiag.store.slugs import slug
+from graddiag.store.slugs import is_numbered, slug
 
 _NOT_WRITTEN: Final = "the process ended before"
 _NUMBER: Final = re.compile(r"(\d+)(-\d+)?\.parquet")
@@ -42,7 +42,8 @@ class RunOrigin:
     """How the writing of a run began: in a new folder, or in that of a run that ``continues``, with its ``index``.
 
     replaced: recorded steps that were dropped; seconds: wall time of the last one that was kept; refused: why no run
-    could be continued; taken: the folder of another run that has the name.
+    could be continued; taken: where another run is that has the name; numbers: by table, the highest that a part has
+    had, none of which is used again; url: of a run that is uploaded.
     """
 
     path: Path
@@ -52,7 +53,9 @@ class RunOrigin:
     replaced: int = 0
     seconds: float = 0.0
     refused: str | None = None
-    taken: Path | None = None
+    taken: Path | str | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    url: str | None = None
 
 
 class NotResumableError(Exception):
@@ -82,8 +85,10 @@ def take_over(root: Path, manifest: RunManifest, point: ResumePoint) -> RunOrigi
         with _given_back(path, found):
             if read_manifest(path).writer != continued.writer:
                 raise NotResumableError(f"another process has resumed it ({path})")
-            index = _cut(path, index, step, totals=point.totals)
-            return RunOrigin(path, continued, index, True, max(0, after_last - step), _seconds(path, index))
+            numbers = last_numbers(path)
+            index = _cut(path, index, step, numbers, totals=point.totals)
+            replaced, seconds = max(0, after_last - step), _seconds(path, index)
+            return RunOrigin(path, continued, index, True, replaced, seconds, numbers=numbers)
     except (OSError, RunFormatError, pa.ArrowException) as error:
         raise NotResumableError(f"it cannot be read or written ({error})") from error
 
@@ -109,9 +114,9 @@ def _found(root: Path, manifest: RunManifest, point: ResumePoint) -> tuple[Path,
 
 
 def _of_name(root: Path, manifest: RunManifest) -> Iterator[tuple[Path, RunManifest]]:
-    name = re.compile(re.escape(slug(manifest.name, keep_case=True)) + r"(-\d+)?", re.IGNORECASE)
+    name = slug(manifest.name, keep_case=True)
     for path in run_folders(root):
-        if name.fullmatch(path.name) and not leads_out(root, path):
+        if is_numbered(path.name, name) and not leads_out(root, path):
             with suppress(RunFormatError):
                 read = read_manifest(path)
                 if (read.name, read.experiment) == (manifest.name, manifest.experiment):
@@ -156,9 +161,8 @@ def _ended(found: RunManifest) -> EarlierProcess:
     return EarlierProcess(**fields, status=status, started=found.resumed or found.created)
 
 
-def _cut(folder: Path, index: Index, step: int, *, totals: bool) -> Index:
+def _cut(folder: Path, index: Index, step: int, numbers: dict[str, int], *, totals: bool) -> Index:
     """The index without the rows from ``step`` on, on the disk too; files that it does not name are removed."""
-    numbers = last_numbers(folder)
     tables = {}
     for table, parts in index.tables.items():
         kept = [each for part in parts for each in _before(folder, table, part, step, numbers, totals)]

@@ -62,9 +62,19 @@ def _experiment_folder(root: Path, name: str) -> Path:
     return next(folder for folder in _numbered(root, name) if not (folder / "manifest.json").exists())
 
 
+def numbered(name: str) -> Iterator[str]:
+    """``name``, ``name-2``, ``name-3``, ..."""
+    yield name
+    yield from (f"{name}-{number}" for number in count(2))
+
+
+def is_numbered(folder: str, name: str) -> bool:
+    """Whether ``folder`` is ``name``, or that with a number behind it."""
+    return re.fullmatch(re.escape(name) + r"(-\d+)?", folder, re.IGNORECASE) is not None
+
+
 def _numbered(parent: Path, name: str) -> Iterator[Path]:
-    yield parent / name
-    yield from (parent / f"{name}-{number}" for number in count(2))
+    yield from (parent / each for each in numbered(name))
 
 
 def _is_plain(letter: str) -> bool:

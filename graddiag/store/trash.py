@@ -10,6 +10,9 @@ from uuid import uuid4
 from graddiag.errors import InputError, RunFormatError
 from graddiag.store.catalog import run_folders
 from graddiag.store.manifests import read_manifest
+from graddiag.store.remote.local import shown
+from graddiag.store.remote.places import url_of_mirror
+from graddiag.store.remote.urls import remote_url
 
 TRASH: Final = ".trash"
 _STAMP: Final = "%Y%m%d-%H%M%S"
@@ -32,8 +35,9 @@ def trash_run(root: Path | str, run: str, *, killed: bool = False) -> Trashed:
         killed: the training of a run that says running has ended all the same; without it such a run is refused.
 
     Raises:
-        InputError: there is no such run under ``root``, it is running, or it cannot be moved.
+        InputError: there is no such run under ``root``, it is running, it cannot be moved, or ``root`` is a URL.
     """
+    _check_local(root)
     folder = _folder(Path(root), run)
     if not killed and _running(folder):
         raise InputError(
@@ -77,6 +81,15 @@ def _folder(root: Path, run: str) -> Path:
     if relative.is_absolute() or ".." in relative.parts or folder not in run_folders(root):
         raise InputError(f"run {run!r}: there is none under {root}. `graddiag list --root {root}` shows what is there.")
     return folder
+
+
+def _check_local(root: Path | str) -> None:
+    """Raises InputError where ``root`` is remote: an object store moves nothing, it copies and deletes each object."""
+    if remote_url(root) is not None or url_of_mirror(Path(root)) is not None:
+        raise InputError(
+            f"root {shown(root)}: runs at a URL are not moved to a trash. Remove one with the tool of the store, e.g. "
+            "`aws s3 rm --recursive URL`; the next listing leaves it out."
+        )
 
 
 def _running(folder: Path) -> bool:

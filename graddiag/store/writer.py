@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from graddiag import schema
 from graddiag.errors import InputError, SettingError
@@ -25,6 +25,9 @@ from graddiag.store.open_parts import ClosedBlocks, OpenParts
 from graddiag.store.part_writer import KEPT_BYTES, PartWriter
 from graddiag.store.resumption import NoSuchRunError, NotResumableError, ResumePoint, RunOrigin, take_over
 from graddiag.store.slugs import make_run_folder, slug
+
+if TYPE_CHECKING:
+    from graddiag.store.remote.uploader import Uploader, UploadNotice
 
 MAX_WAITING: Final = 4  # tasks that may wait for the thread that writes before append waits too
 
@@ -67,13 +70,15 @@ class RunWriter:
         self.origin = _begin(Path(root), manifest, resume)
         self.path, self.manifest = self.origin.path, self.origin.manifest
         self._open = OpenParts(part_steps, part_seconds)
-        self._parts = PartWriter(self.path, self.origin.index, self.manifest.missing)
+        self._parts = PartWriter(self.path, self.origin.index, self.manifest.missing, self.origin.numbers)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="graddiag-writer")
         self._waiting: deque[Future[Any]] = deque()
         self._process = os.getpid()
         self._closed = False
         self._at_end: Callable[[], None] = lambda: None
         self._warned = False
+        self._upload: Uploader | None = None
+        self._warned_of_upload = False
         self._manifest_due = False  # what the manifest says is not on the disk yet
 
     @property
@@ -155,6 +160,17 @@ class RunWriter:
             self.manifest = self.manifest.model_copy(update={**ended, "missing": self._parts.missing})
             self._write_manifest()
             self._at_end()
+        if self._upload is not None and not self._upload.finish():
+            _warn_of_rest(self._upload, self.path)
+
+    def upload_by(self, upload: "Uploader") -> None:
+        """Lets ``upload`` send what is written to a remote root; closing waits for it, for a limited time."""
+        self._upload = upload
+
+    @property
+    def url(self) -> str | None:
+        """Where the run is uploaded to; None where it is written to its root."""
+        return None if self._upload is None else self._upload.url
 
     def at_end(self, action: Callable[[], None]) -> None:
         """``action`` is called once the run is closed or discarded."""
@@ -171,6 +187,8 @@ class RunWriter:
         self._closed = True
         self._thread.shutdown()
         shutil.rmtree(self.path, ignore_errors=True)
+        if self._upload is not None:
+            self._upload.discard()
         self._at_end()
         with suppress(OSError):  # the experiment's folder goes too where it holds no other run
             if self.manifest.experiment is not None:
@@ -221,13 +239,33 @@ class RunWriter:
             self._warn(self._parts.error)
         elif done:
             self._note_missing()
+        for notice in () if self._upload is None else self._upload.take_notices():
+            self._note_upload(notice)
+
+    def _add_event(self, event: Block) -> None:
+        if closed := self._open.add(schema.TABLE_EVENTS, event):
+            self._submit(partial(self._parts.write, closed))
+
+    def _note_upload(self, notice: "UploadNotice") -> None:
+        """Warns once in a run that its upload fails; an event has each time that it works again."""
+        if notice.reason is None:
+            if not self._closed:
+                self._add_event(_upload_event(self._open.last_step, self.url, notice.seconds))
+        elif not self._warned_of_upload:
+            self._warned_of_upload = True
+            warnings.warn(
+                f"graddiag cannot upload run {self.path} to {self.url}: {notice.reason}. The training continues "
+                "unchanged. What is recorded waits in that folder, and is sent once the upload works again.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def _note_missing(self) -> None:
         """The disk can be written: what it did not get meanwhile is put down, in the manifest and as events."""
         missing = self._parts.missing
         for lost in missing if not self._closed else ():
             if lost not in self.manifest.missing:
-                self._open.add(schema.TABLE_EVENTS, _lost_event(lost))
+                self._add_event(_lost_event(lost))
         self.amend(missing=missing)
         self._write_manifest()
 
@@ -271,6 +309,28 @@ def _lost_event(lost: MissingRows) -> Block:
         schema.MESSAGE: f"{lost}. Later rows were written.",
     }
     return make_block(schema.TABLES[schema.TABLE_EVENTS], event)
+
+
+def _upload_event(step: int, url: str | None, seconds: float) -> Block:
+    event: dict[str, Values] = {
+        schema.STEP: step,
+        schema.KIND: schema.EVENT_UPLOAD_RESTORED,
+        schema.WHERE: "upload",
+        schema.VALUE: seconds,
+        schema.MESSAGE: f"The upload to {url} works again, after {seconds:.0f} s. Nothing that was recorded is lost.",
+    }
+    return make_block(schema.TABLES[schema.TABLE_EVENTS], event)
+
+
+def _warn_of_rest(upload: "Uploader", path: Path) -> None:
+    """Warns that a run is closed before all of it is uploaded."""
+    why = upload.error or "it takes longer than closing a run may"
+    warnings.warn(
+        f"graddiag has not uploaded all of run {path} to {upload.url}: {why}. The rest waits in that folder; "
+        "`graddiag upload` sends it.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
 
 
 def _begin(root: Path, manifest: RunManifest, resume: ResumePoint | None) -> RunOrigin:

@@ -39,6 +39,7 @@ _TITLES: Final = {
     schema.EVENT_GRADIENT_CHANGED: "gradient changed between backward passes",
     schema.EVENT_RESUMED: "training resumed",
     schema.EVENT_SETTING_CHANGED: "setting of the optimizer changed",
+    schema.EVENT_UPLOAD_RESTORED: "upload works again",
 }
 
 
