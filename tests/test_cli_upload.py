@@ -6,6 +6,8 @@ import fsspec
 import pytest
 
 from graddiag.cli import main
+from graddiag.cli.mcp_server import RunTools
+from graddiag.errors import InputError
 from graddiag.store import annotate, load_run
 from tests.store.runs import write_run
 
@@ -66,3 +68,13 @@ def test_a_root_without_runs_and_a_run_that_is_not_there(capsys: pytest.CaptureF
 def test_a_scheme_without_its_library_is_refused_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--root", "nowhere://bucket"]) == 2
     assert "nowhere://: fsspec knows no such scheme" in capsys.readouterr().err
+
+
+def test_an_agent_reads_runs_at_a_url(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs", experiment="E")
+    assert main(["upload", str(tmp_path / "runs" / "e"), "--root", ROOT]) == 0
+    tools = RunTools(Path(ROOT))
+    assert [each["run"] for each in tools.list_runs()] == ["e/a-run"]
+    assert tools.diagnose("e/a-run")["outcome"] == "unknown"
+    with pytest.raises(InputError, match=f"there is no run 'none' under {ROOT}; there are: e/a-run"):
+        tools.diagnose("none")
