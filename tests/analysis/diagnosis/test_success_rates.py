@@ -3,8 +3,10 @@
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from graddiag import schema
 from graddiag.analysis.diagnosis.findings import Advice
 from graddiag.analysis.diagnosis.success_rates import EXPLODING, PAGE, VANISHING, SuccessRate, with_rates
 from tests.analysis.diagnosis.test_causes import gates, only, stuck
@@ -51,6 +53,16 @@ def test_advice_on_a_gradient_that_vanishes_is_in_the_order_of_the_table() -> No
     )
     lstm = only(stuck(0.7, tables=gates(i=0.5, f=0.5, g=0.0, o=0.5)), "vanishing").advice
     assert "LSTM, chrono, 5 of 5" in lstm[0].see
+
+
+@pytest.mark.parametrize(("radius", "norm", "orthogonal"), [(1.0, 1.02, True), (0.6, 1.0, False), (0.5, 1.2, False)])
+def test_a_weight_that_began_orthogonal_is_not_advised_to_be(radius: float, norm: float, orthogonal: bool) -> None:
+    names = [schema.STEP, schema.PARAMETER, schema.GRAD_NORM, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
+    rows = [(0, "lstm.weight_hh_l0", 1.0, radius, norm), (0, "lstm.weight_ih_l0", 1.0, None, None)]
+    table = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[2:], float))
+    advice = only(stuck(0.7, tables={**gates(h=0.0), "parameters": table}), "vanishing").advice
+    tries = ["change-initialization", "change-cell", "shorten-path"]
+    assert [each.action for each in advice] == tries[orthogonal:]
 
 
 def test_advice_on_a_gradient_that_explodes_is_in_the_order_of_the_table() -> None:

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import numpy as np
+
 from graddiag import schema
 from graddiag.analysis.diagnosis.causes.exploding import exploding
 from graddiag.analysis.diagnosis.causes.step_size import learning_rate_high, learning_rate_low
@@ -16,6 +18,7 @@ from graddiag.analysis.gates.time_constants import RecordedCell
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.words import number, percent, plural, span
 from graddiag.kinds import KeepingGate
+from graddiag.run import numbers
 
 _UNKNOWN: Final = Advice(
     "Use an LSTM or GRU if this is a plain RNN; else raise the bias of the gate that keeps the state (no gates were "
@@ -50,18 +53,35 @@ def advice_on(measured: DiagnosticContext, fading: Fading) -> tuple[Advice, ...]
         tries.append(_freed(cell.saturated))
     if fading.reach.zero_gains and cell.is_relu:
         tries.append(_AWAKE)
-    tries += _by_cell(fading, cell, thresholds)
+    tries += _by_cell(measured, fading, cell)
     return with_rates((*tries, _NEARER), VANISHING)
 
 
-def _by_cell(fading: Fading, cell: RecordedCell, thresholds: Thresholds) -> list[Advice]:
+def _by_cell(measured: DiagnosticContext, fading: Fading, cell: RecordedCell) -> list[Advice]:
+    thresholds = measured.thresholds
     if cell.type is None:
         return [_UNKNOWN, _ORTHOGONAL]
     if cell.type.keeping is None:
-        return [_ORTHOGONAL, _gated(fading.reach.length)]
+        gated = _gated(fading.reach.length)
+        if _began_orthogonal(measured, fading):
+            return [gated]
+        # a gradient that arrived at first is not lost by the initialization
+        return [gated, _ORTHOGONAL] if arrived_early(fading, thresholds) else [_ORTHOGONAL, gated]
     # a gate that is open already is not what forgets
     is_open = cell.carried is not None and cell.carried >= thresholds.gate_open
     return [] if is_open else [_bias(fading, cell.type.keeping, cell.carried, thresholds)]
+
+
+def _began_orthogonal(measured: DiagnosticContext, fading: Fading) -> bool:
+    """Whether the layer's recurrent weight was about orthogonal at the first step that has its spectrum."""
+    at = fading.reach.selection
+    columns = [schema.PARAMETER, schema.SPECTRAL_RADIUS, schema.SPECTRAL_NORM]
+    where = {schema.STEP: [int(step) for step in measured.recorded[:1]]}
+    rows = measured.run.read(schema.TABLE_PARAMETERS, columns=columns, where=where)
+    own = [f"{at.module}.weight_hh{end}" for end in ("", f"_l{at.layer}{'_reverse' if at.reverse else ''}")]
+    rows = rows[rows[schema.PARAMETER].isin(each.removeprefix(".") for each in own)]
+    sizes = np.stack([numbers(rows[name])[0] for name in columns[1:]])
+    return sizes.size > 0 and bool((np.abs(sizes - 1) < _ORTHOGONAL_WITHIN).all())
 
 
 def _gated(length: int) -> Advice:
@@ -91,6 +111,7 @@ def _freed(share: float) -> Advice:
     )
 
 
+_ORTHOGONAL_WITHIN: Final = 0.05  # of 1: spectral radius and norm of a weight that is about orthogonal
 _SHORT_WINDOW: Final = 20  # timesteps
 _USED: Final = (
     *("touched_floor", "arriving", "arriving_severe", "fresh_gain", "dense_share", "judged_share"),
