@@ -158,7 +158,7 @@ def test_report_writes_one_file(recorded: Path, tmp_path: Path, capsys: pytest.C
     [
         (
             ["run", "--task", "txt"],
-            r"graddiag: task 'txt' cannot be used: input should be 'text', 'words', .* or 'induction'\.",
+            r"graddiag: task 'txt' cannot be used: input should be 'text', 'words', .* or 'permuted-digits'\.",
         ),
         (
             ["run", "--model", "cnn"],

@@ -30,6 +30,7 @@ ARGUMENTS = {
     "compare": ["ROOT"],
     "report": ["ROOT/pair", "--out", "ROOT/report.html", "--title", NORWEGIAN],
     "export": ["ROOT/pair/lstm-on", "--to", "csv", "--out", f"ROOT/{NORWEGIAN}"],
+    "upload": ["ROOT/pair/lstm-on", "--root", "memory://terminal/"],
     "top": ["ROOT", "--once"],
     "lab": [],
     "sweep": ["ROOT/nothing.toml"],
@@ -73,7 +74,9 @@ def test_a_command_writes_in_any_encoding(
     root: Path, monkeypatch: pytest.MonkeyPatch, command: str, encoding: str
 ) -> None:
     arguments = [each.replace("ROOT", str(root)) for each in ARGUMENTS[command]]
-    if command == "export":
+    for name in ("SPOOL", "CACHE"):  # of uploads
+        monkeypatch.setenv(f"GRADDIAG_{name}", str(root.parent / name))
+    if command in ("export", "upload"):
         arguments[-1] += encoding
     status, out = written(monkeypatch, [command, *arguments], encoding)
     assert status == (2 if command in REFUSED else 0)

@@ -163,8 +163,8 @@ def _never_updated(measured: DiagnosticContext) -> set[str]:
     rate = float(rates.max()) if len(rates) else 0.0
     outside = measured.run.manifest.not_in_optimizer or ()
     # of parameters that the optimizer holds an update that rounds to 0 is none of its faults
-    sizes = grads / (grads + _ENTRIES * _epsilon(measured)) if measured.rate.adaptive else grads
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        sizes = 1 / (1 + _ENTRIES * _epsilon(measured) / grads) if measured.rate.adaptive else grads
         felt = rate * sizes > _ROUNDS * weights
     found = set()
     for name in dict.fromkeys(names):
