@@ -39,12 +39,13 @@ _ROUNDING: Final = 4e-7  # of a probability in float32, which is all that is lef
 @dataclass
 class _Output:
     """One call of a linear layer or of the model: its outputs [R, C] as they were, and their gradient once it has come.
-    place: the output's among those of its operation. memory: where its numbers begin."""
+    place: the output's among those of its operation. whole: what it is a view of, or
+    itself, as long as that lives."""
 
     rows: Tensor
     stride: int
     place: int
-    memory: int
+    whole: weakref.ref[Tensor]
     grad: Tensor | None = None
 
     def arrived(self, grads: tuple[Tensor | None, ...]) -> None:
@@ -142,10 +143,8 @@ class OutputMeter:
             output = next(iter(output), None)
         if not isinstance(output, Tensor) or not output.dim():
             return None
-        memory = _memory(output)
-        return (
-            None if memory and any(memory == call.memory for each in self._calls.values() for call in each) else output
-        )
+        whole, calls = _whole(output), (call for each in self._calls.values() for call in each)
+        return None if any(call.whole() is whole for call in calls) else output
 
     def _follow(self, name: str, output: Tensor) -> None:
         if not output.is_floating_point() or not output.numel() or self._kept >= _MOST:
@@ -155,7 +154,7 @@ class OutputMeter:
             self.half.add(str(output.dtype).removeprefix("torch."))
         rows = output.detach().reshape(-1, width)
         stride = max(1, math.ceil(rows.numel() / _MOST))
-        call = _Output(rows[::stride].clone(), stride, output.output_nr, _memory(output))
+        call = _Output(rows[::stride].clone(), stride, output.output_nr, weakref.ref(_whole(output)))
         self._kept += call.rows.numel()
         calls = self._calls.pop(name, [])  # the layer that ran last comes last
         self._calls[name] = [*calls, call]
@@ -281,9 +280,9 @@ class OutputMeter:
         return self._seen[name]
 
 
-def _memory(output: Tensor) -> int:
-    """Where the numbers of a plain tensor begin; 0 for tensors of other kinds, which may have none of their own."""
-    return output.untyped_storage().data_ptr() if type(output) is Tensor else 0
+def _whole(output: Tensor) -> Tensor:
+    """The tensor that a view is of; any other itself. Where its numbers begin says nothing: memory is used again."""
+    return output if output._base is None else output._base
 
 
 def _usable(z: Tensor, delta: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,7 +95,7 @@ class Uploader:
         """One pass over the folder; whether it worked."""
         try:
             complete = self.upload.send()
-        except Exception as error:  # of the network, of the disk, or of a library: the training goes on
+        except Exception as error:  # of the network, of the disk, or of a library: the training continues
             self._failed(str(error))
             return False
         self._worked()
