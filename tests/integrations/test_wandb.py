@@ -22,6 +22,7 @@ from wandb.proto import wandb_internal_pb2
 
 from graddiag.integrations.wandb import export
 from tests.integrations.wandb_file import records
+from tests.waiting import until
 
 LAYER = Selection("lstm", 0, "forward")
 
@@ -110,7 +111,13 @@ def test_nothing_of_the_machine_is_written(recorded: graddiag.Run, tmp_path: Pat
         assert not re.search(rf"(?<!\w){re.escape(secret)}(?!\w)", written), secret
 
 
-def _parsed(path: Path) -> Iterator[Any]:
+def _parsed(path: Path) -> list[Any]:
+    """W&B's service writes the end of the file after ``finish()`` has returned, on a busy machine a while after."""
+    until(lambda: [each.WhichOneof("record_type") for each in _there(path)][-1:] == ["exit"])
+    return list(_there(path))
+
+
+def _there(path: Path) -> Iterator[Any]:
     for data in records(path):
         record = wandb_internal_pb2.Record()
         record.ParseFromString(data)

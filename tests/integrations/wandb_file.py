@@ -18,6 +18,8 @@ def records(path: Path) -> Iterator[bytes]:
             at += left
             continue
         _, length, kind = HEADER.unpack_from(data, at)
+        if at + HEADER.size + length > len(data):  # the end of it is not there yet
+            return
         joined += data[at + HEADER.size : at + HEADER.size + length]
         at += HEADER.size + length
         if kind in (FULL, LAST):
