@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 import graddiag
 from graddiag import schema
@@ -176,3 +177,42 @@ def test_gradients_that_fill_no_parameter_are_left_out(tmp_path: Path) -> None:
             atol=1e-9,
             equal_nan=True,
         )
+
+
+class Parts(nn.Module):
+    """A layer over parts of a sequence, each in a reentrant checkpoint; the state before the first one is learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(I, H)
+        self.h0 = nn.Parameter(torch.zeros(1, 1, H))
+        self.head = nn.Linear(H, 1)
+
+    def forward(self, x: Tensor, parts: int, *, checkpointed: bool = True) -> Tensor:
+        h = self.h0.expand(1, x.shape[1], H).contiguous()
+        for part in x.chunk(parts):
+            run = lambda part, h: self.rnn(part, h)[1]  # noqa: E731
+            h = checkpoint(run, part, h, use_reentrant=True) if checkpointed else run(part, h)
+        return self.head(h).square().mean()
+
+
+@pytest.mark.parametrize(("parts", "passes"), [(3, 1), (1, 2)])
+def test_parts_in_reentrant_checkpoints_are_recorded_in_order_and_said_to_be_apart(
+    parts: int, passes: int, tmp_path: Path
+) -> None:
+    found = {}
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        model = Parts()
+        optimizer = torch.optim.SGD(model.parameters(), 0.05)
+        with graddiag.watch(model, optimizer, run=f"{checkpointed}", root=tmp_path):
+            for _ in range(passes):
+                model(torch.randn(T, N, I), parts, checkpointed=checkpointed).backward()
+            optimizer.step()
+        found[checkpointed] = graddiag.load_run(tmp_path / f"{checkpointed}")
+    one, other = (found[each].timesteps.sort_values([schema.CALL, schema.TIMESTEP]) for each in (False, True))
+    assert other[schema.GRAD_H].tolist() == pytest.approx(one[schema.GRAD_H].tolist(), rel=1e-5)
+    notes = {note.name: note.sentence for note in graddiag.diagnose(found[True]).notes}
+    assert ("gain-missing" in notes) == (parts > 1)
+    assert "use_reentrant=False" in notes.get("gain-missing", "use_reentrant=False")
+    assert not graddiag.diagnose(found[True]).finding("truncated-reach")

@@ -81,9 +81,7 @@ def test_a_compiled_model_is_refused_however_it_was_compiled(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("kind", ["refused", "failed", "no folder"])
-def test_attaches_that_come_to_nothing_keep_nothing(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_attaches_that_come_to_nothing_keep_nothing(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search over settings may try a hundred: neither models nor recorders of those that failed stay in memory."""
     net, settings = parts(), {"every": 0} if kind == "refused" else {}
     root = tmp_path / "runs"

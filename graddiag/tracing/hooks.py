@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
@@ -63,8 +63,8 @@ class ModuleHooks:
         self._passes = Passes(model, self._zeroed)
         self._links = StateLinks(self._passes)
         self._observed = ObservedCalls(self._passes, keep_all=keep_all)
-        # calls that ran within a backward pass: reentrant checkpointing runs the last part first
-        self._within: set[tuple[str, int]] = set()
+        # calls that ran within a backward pass, and which: reentrant checkpointing runs the last part of a pass first
+        self._within: dict[tuple[str, int], int] = {}
         self._muted: set[str] = set()
         self._running = _Running()
         self._handles: list[Any] = []
@@ -146,7 +146,7 @@ class ModuleHooks:
         traces = join(self._observed.traces(self._muted), self._observed.handed())
         self.detached = dict(self._links.detached)
         self.reasons = self._reasons(traces)
-        within = set(self._within)
+        within = dict(self._within)
         self._forget()
         return _renumbered(_in_order(traces, within))
 
@@ -205,7 +205,7 @@ class ModuleHooks:
         index = self._calls[name]
         self._calls[name] += 1
         if current_pass() != -1:
-            self._within.add((name, index))
+            self._within[name, index] = current_pass()
         observer = ModuleCallObserver(self._observed, self._links, partial(self._guard, name), name, index)
         stack.enter_context(observing_module(module, observer, instrumented=isinstance(module, Instrumented)))
 
@@ -244,14 +244,18 @@ class _Running(threading.local):
         self.stacks: list[ExitStack | None] = []
 
 
-def _in_order(traces: list[Trace], within: set[tuple[str, int]]) -> list[Trace]:
-    """The same traces with those that ran ``within`` a backward pass the other way round, call by call, in the places
+def _in_order(traces: list[Trace], within: Mapping[tuple[str, int], int]) -> list[Trace]:
+    """The same traces with those that ran ``within`` one backward pass the other way round, call by call, in the places
     that they have together."""
-    places = [place for place, trace in enumerate(traces) if (trace.module, trace.call) in within]
-    turned = sorted((traces[place] for place in places), key=lambda trace: -trace.call)
+    places: dict[int, list[int]] = {}
+    for place, trace in enumerate(traces):
+        if (trace.module, trace.call) in within:
+            places.setdefault(within[trace.module, trace.call], []).append(place)
     found = list(traces)
-    for place, trace in zip(places, turned, strict=True):
-        found[place] = trace
+    for own in places.values():
+        turned = sorted((traces[place] for place in own), key=lambda trace: -trace.call)
+        for place, trace in zip(own, turned, strict=True):
+            found[place] = trace
     return found
 
 

@@ -15,11 +15,12 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from graddiag.tracing.backward import EndOfBackward
+from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.handed_state import FINALS, GIVENS, HandedKey, HandedState, follow_back
 from graddiag.tracing.passes import Passes
 from graddiag.tracing.state_graph import StateGraph
 
+REENTRANT: Final = "reentrant checkpointing cuts the graph between its parts (use_reentrant=False does not)"
 _MOST_WITHOUT_GRAPH: Final = 16  # tensors of each module
 
 Guard = Callable[[Callable[[], None]], None]
@@ -38,6 +39,7 @@ class StateLinks:
         self._ends: dict[str, set[tuple[int, int]]] = {}
         # what calls without a graph (in no_grad) returned, as long as it is alive
         self._without_graph: dict[str, list[weakref.ref[Tensor]]] = {}
+        self._within: dict[str, int] = {}  # the backward pass in which a call of the module last ran
         # calls that begin with the storage of a state that an earlier call of the step returned, cut off its graph
         self.detached: Counter[str] = Counter()
 
@@ -82,6 +84,8 @@ class StateLinks:
         way, before = follow_back(self._graph, module, handed, states, self._calls[module])
         if before is not None and self._sizes[module, before.call] != states[0].shape[-2:]:
             handed.reason, before = "the number of samples changes between the calls", None
+        elif before is None and self._is_next_part(module) and all(state.is_leaf for state in states):
+            handed.reason = REENTRANT
         if before is None or (module, before.call) in self._followed:
             # a second call that carries on from there is a branch, and a sequence of its own
             way.release()
@@ -91,6 +95,12 @@ class StateLinks:
         if not handed.direct:
             for place, state in zip(GIVENS, states, strict=False):
                 self._graph.note(module, HandedKey(handed.call, place), state)
+
+    def _is_next_part(self, module: str) -> bool:
+        """Whether the module runs again within one backward pass, as the parts of reentrant checkpointing do."""
+        running = current_pass()
+        before, self._within[module] = self._within.get(module, -1), running
+        return running == before != -1
 
     def _cut(self, module: str, states: Sequence[Tensor]) -> None:
         """Counts a state that was cut off; zeros may lie where a state that was freed had been."""

@@ -42,6 +42,8 @@ NoteName = Literal[
     "resumed",
     "rows-missing",
     "no-timesteps",
+    "part-not-followed",
+    "gain-missing",
     "no-immediate-gradient",
     "no-gates",
     "no-snapshots",

@@ -1,6 +1,7 @@
 """The diagnosis of a run, from the gradient as it was measured, and what it cannot know of the run."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from graddiag.analysis.diagnosis.causes.resumption import resumed_steps
 from graddiag.analysis.diagnosis.causes.summary import healthy, not_measured, of_outcome, unknown
 from graddiag.analysis.diagnosis.context import DiagnosticContext, diagnostic_context
 from graddiag.analysis.diagnosis.diagnose import Basis, Diagnosis, diagnosis
-from graddiag.analysis.diagnosis.findings import Finding, Note
+from graddiag.analysis.diagnosis.findings import Finding, Note, NoteName
 from graddiag.analysis.diagnosis.rules import Rule, findings_of
 from graddiag.analysis.diagnosis.timeline import TimelineEvent, timeline_of
 from graddiag.analysis.optimization.loss import LossDynamics
@@ -23,6 +24,12 @@ from graddiag.run import Run, numbers
 def notes_on(measured: DiagnosticContext) -> tuple[Note, ...]:
     """Everything that was not measured and would have mattered, each as a sentence."""
     return (*_about_the_run(measured), *_about_tables(measured), *_about_settings(measured))
+
+
+_NOT_MEASURED: Final[dict[NoteName, str]] = {
+    "part-not-followed": schema.EVENT_NOT_FOLLOWED,
+    "gain-missing": schema.EVENT_GAIN_MISSING,
+}
 
 
 def _about_the_run(measured: DiagnosticContext) -> Iterator[Note]:
@@ -77,6 +84,9 @@ def _about_tables(measured: DiagnosticContext) -> Iterator[Note]:
             "no-immediate-gradient",
             "The immediate gradient was not recorded: the loss is taken to be at the last timestep.",
         )
+    for name, kind in _NOT_MEASURED.items():
+        if (said := measured.events.get(kind)) is not None:
+            yield Note(name, said)
     if not len(steps_of(run, schema.TABLE_GATES)):
         yield Note("no-gates", "No gate was recorded: nothing is known about saturation.")
     if all(each.missing for each in measured.dead):
