@@ -49,6 +49,7 @@ def tables(found: list[Judged]) -> str:
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
     titles = {
+        "plain": "Plain: written last, without sight of the rules or of the other parts",
         "outside": "Outside: written after the others, without sight of the rules or of the other parts",
         "apart": "Apart: written last, without sight of the rules",
         "sealed": "Sealed: written by one who had read neither the rules nor any other part",

@@ -27,8 +27,19 @@ MODULES: Final[dict[Split, str]] = {
     "sealed": "sealed_",
     "apart": "apart_",
     "outside": "outside_",
+    "plain": "plain_",
 }
-SPLITS: Final[tuple[Split, ...]] = ("tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart", "outside")
+SPLITS: Final[tuple[Split, ...]] = (
+    "tune",
+    "held-out",
+    "fresh",
+    "unseen",
+    "blind",
+    "sealed",
+    "apart",
+    "outside",
+    "plain",
+)
 
 
 @dataclass(frozen=True)
