@@ -200,6 +200,40 @@ def test_a_layer_that_runs_and_gets_no_gradient(every: int, tmp_path: Path) -> N
     assert events_of(run, schema.EVENT_NO_GRADIENT) == [[0, "rnn", 1], [STEPS - 1, "rnn", STEPS]]
 
 
+class Encoded(Model):
+    """The recurrent layer runs in ``no_grad``, beside a copy that is no part of the training, as a target network is."""
+
+    def __init__(self, *, also: bool) -> None:
+        super().__init__()
+        self.target = deepcopy(self.rnn)
+        self.also = also
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            h = self.rnn(x)[0] + self.target(x)[0]
+        return self.head(h + self.rnn(x)[0] if self.also else h)
+
+
+@pytest.mark.parametrize("also", [False, True])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_layer_that_runs_without_a_graph_alone(also: bool, by_hand: bool, tmp_path: Path) -> None:
+    """It is a fault where the optimizer holds the layer, and where it does not run with gradients too."""
+    model = Encoded(also=also)
+    optimizer = torch.optim.SGD([*model.rnn.parameters(), *model.head.parameters()], lr=0.1)
+    silent = () if not also else None  # of a model that runs without a graph alone nothing is followed, which is said
+    given = None if by_hand else optimizer
+    with graddiag.watch(model, given, run="r", root=tmp_path, cells=silent) as recorder:
+        for _ in range(STEPS):
+            zeroing(True)(model, optimizer)
+            if by_hand:
+                recorder.step()
+    run = graddiag.load_run(tmp_path / "r")
+    fault = not also and not by_hand  # without an optimizer it is not known what is meant to be trained
+    assert run.steps[schema.UNREACHED_MODULES].tolist() == [int(fault)] * STEPS
+    expected = [[0, "rnn", 1], [STEPS - 1, "rnn", STEPS]] if fault else []
+    assert events_of(run, schema.EVENT_NO_GRADIENT) == expected
+
+
 def test_a_loss_that_was_detached(tmp_path: Path) -> None:
     def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad()

@@ -1,7 +1,7 @@
 """Faults of the training loop that show in the gradients, step by step."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final
 
 from torch import nn
@@ -24,10 +24,14 @@ _WHOLE_MODEL: Final = "(model)"
 
 
 class Faults:
-    """Counts the faults of a run; each is reported at the first step that has it, skipped updates at each."""
+    """Counts the faults of a run; each is reported at the first step that has it, skipped updates at each.
 
-    def __init__(self, model: nn.Module) -> None:
+    held: gives the ids of the parameters that the optimizers hold.
+    """
+
+    def __init__(self, model: nn.Module, held: Callable[[], Collection[int]] = frozenset) -> None:
         self._model = model
+        self._held = held
         self._reported: set[str] = set()
         self._steps = 0
         self._unreached: Counter[str] = Counter()
@@ -48,7 +52,7 @@ class Faults:
 
         updated: ids of the parameters that the step updates; None for all.
         """
-        unreached = calls.unreached(norms.reached, updated)
+        unreached = calls.unreached(norms.reached, updated, self._held)
         self._columns = {schema.UNREACHED_MODULES: len(unreached), schema.UPDATES_SKIPPED: norms.skipped}
         events = [skipped_event(step, norms.skipped)] if norms.skipped else []
         if norms.changed_after_update and self._is_new(schema.EVENT_CLIP_MISPLACED):

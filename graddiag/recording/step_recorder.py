@@ -31,7 +31,7 @@ from graddiag.recording.spectrum_meter import SpectrumMeter
 from graddiag.recording.step_buffer import StepBuffer
 from graddiag.recording.step_measures import Scalar, StepMeasures
 from graddiag.recording.stopping import Stopping
-from graddiag.recording.unwrapping import WatchedOptimizer
+from graddiag.recording.unwrapping import WatchedOptimizer, held_by
 from graddiag.recording.update_round import UpdateRound
 from graddiag.recording.updates import Arguments, UpdateListener
 from graddiag.recording.weights import UpdateMeter
@@ -84,7 +84,7 @@ class StepRecorder:
         self._cosine: Tensor | None = None
         self._signals: list[Signals] = []
         self._snapshots: list[Snapshot] = []
-        self._faults = Faults(module)
+        self._faults = Faults(module, lambda: held_by(self.optimizers))
         self.shares = Shares(module, writer, lambda: self.step, self._guard)
         scaler = scaler or next((each.scaler for each in watched if each.scaler is not None), None)
         self._output_sums: Tree = {}

@@ -1,6 +1,6 @@
 """Which recurrent modules ran in a step, and on how much: noted at every step, recorded or not."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,10 +23,11 @@ class _Ran:
 
 
 class Calls:
-    """The recurrent modules that ran with gradients on since the last ``clear``, by name."""
+    """The recurrent modules that ran since the last ``clear``, by name: with gradients on, and those in ``no_grad``."""
 
     def __init__(self) -> None:
         self._ran: dict[str, _Ran] = {}
+        self._without_graph: dict[str, nn.Module] = {}
         self._parameters: dict[str, tuple[int, ...]] = {}  # of modules as last seen, by id
 
     def note(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -42,12 +43,17 @@ class Calls:
         known.calls += 1
         return True
 
+    def note_without_graph(self, name: str, module: nn.Module) -> None:
+        """Notes a call in ``no_grad``."""
+        self._without_graph[name] = module
+
     def note_first(self, name: str, module: nn.Module, batch_size: int | None) -> None:
         """Notes the first call of a followed cell, which is one timestep."""
         self._ran[name] = _Ran(module, batch_size, 1)
 
     def clear(self) -> None:
         self._ran.clear()
+        self._without_graph.clear()
 
     @property
     def sizes(self) -> tuple[int | None, int | None]:
@@ -61,16 +67,28 @@ class Calls:
     def __len__(self) -> int:
         return len(self._ran)
 
-    def unreached(self, reached: Collection[int], updated: Collection[int] | None = None) -> list[str]:
+    def unreached(
+        self,
+        reached: Collection[int],
+        updated: Collection[int] | None = None,
+        held: Callable[[], Collection[int]] = frozenset,
+    ) -> list[str]:
         """Names of the modules in training mode that ran although none of their trainable parameters got a gradient.
 
-        reached: ids of the parameters that did. updated: ids of those that the step updates; None for all.
+        reached: ids of the parameters that did. updated: ids of those that the step updates; None for all. held: ids of
+        those that an optimizer holds; what ran in ``no_grad`` alone (a target network, say) is meant to be trained
+        only where it holds them.
         """
-        ran = [(name, each.module) for name, each in self._ran.items() if each.module.training]
+        ran = {name: (each.module, updated) for name, each in self._ran.items()}
+        for name, module in self._without_graph.items():
+            if name not in ran and module.training:
+                ran[name] = (module, held() if updated is None else updated)
         return [
             name
-            for name, module in ran
-            if not self._is_reached(name, reached, updated) and self._is_unreached(name, module, reached, updated)
+            for name, (module, own) in ran.items()
+            if module.training
+            and not self._is_reached(name, reached, own)
+            and self._is_unreached(name, module, reached, own)
         ]
 
     def _is_reached(self, name: str, reached: Collection[int], updated: Collection[int] | None) -> bool:

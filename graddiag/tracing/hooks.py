@@ -187,7 +187,10 @@ class ModuleHooks:
     def _enter(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._running.stacks.append(None)
         self._noticed.add(name)
-        if not is_grad_enabled() or name in self._muted:
+        if name in self._muted:
+            return
+        if not is_grad_enabled():
+            self.calls.note_without_graph(name, module)
             return
         if reason := _cannot_observe(module):
             self._skipped[name] = reason

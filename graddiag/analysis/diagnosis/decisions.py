@@ -25,6 +25,7 @@ NET_SHARE: Final = 0.1
 LOW_FACTOR: Final = 0.5
 HIGH_FACTOR: Final = 10.0
 EPSILON: Final = 1e-6  # what clip_grad_norm_ adds to the norm it divides by
+_FAR: Final = 10.0  # times the loss of a constant prediction: no net that learns stays there
 _SPIKE: Final = 10.0  # a norm above so many medians is no norm at which a run was learning
 _FALLEN: Final = 0.9  # of the whole fall of the loss: from there on the norms are those of convergence
 _UPDATE: Final = 3e-3  # norm of an update over that of the weights that a raised rate leads to, about
@@ -115,6 +116,8 @@ def learning_norms(
     """The steps at which this run was learning, and their norms before clipping: before the first ``harm`` (a jump of
     the loss or the norm, NaN, divergence) and before it converged; spikes left out."""
     steps, norms = history.steps, history.before.values
+    if outcome.detail == "never-fell" and outcome.reference and (outcome.last or 0.0) > _FAR * outcome.reference:
+        return steps[:0], norms[:0]  # it never was learning
     last = int(steps[-1]) + 1 if len(steps) else 0
     ends = [last] + ([harm] if harm is not None else [])
     ends += [_converged(loss)] if loss is not None and outcome.fine else []
@@ -194,6 +197,9 @@ CHECK_DATA: Final = Advice(
     "Check that inputs and targets belong together: print a few pairs as the model gets them.",
     "Karpathy 2019, a recipe for training neural networks",
     "check-data",
+)
+SCALE_TARGETS: Final = Advice(
+    "Scale the targets: subtract their mean and divide by their standard deviation.", PRACTICE, "check-data"
 )
 LONGER: Final = Advice(
     "Train longer: tasks with long dependencies stay at chance for many steps, then improve.", PRACTICE, "train-longer"

@@ -227,7 +227,7 @@ def test_of_few_steps_a_loss_that_is_mostly_gone_is_learning_and_noise_never(ste
 @pytest.mark.parametrize("steps", [60, S])
 def test_targets_that_are_all_the_same_are_a_task_of_their_own(steps: int) -> None:
     loss = falling(1.0, 0.005, steps / 8, 1e-4)[:steps]
-    assert explaining(loss, 1e-9).fine
+    assert explaining(loss, 1e-13).fine
     high = 7e4 * np.exp(-AT[:steps] / 5) + 0.05 + noise(1e-3, steps=steps)  # targets far from 0 that do vary
     assert not explaining(high, 0.05).fine
 

@@ -6,13 +6,15 @@ import numpy as np
 
 from graddiag import schema
 from graddiag.analysis.diagnosis.context import DiagnosticContext
-from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER
+from graddiag.analysis.diagnosis.decisions import CHECK_DATA, LONGER, SCALE_TARGETS
 from graddiag.analysis.diagnosis.findings import PRACTICE, Advice, Evidence, Finding, Strength
 from graddiag.analysis.diagnosis.outcome.goals import memorized
-from graddiag.analysis.words import number
+from graddiag.analysis.words import number, percent
 
 _LAST: Final = 10  # recorded updates before a loss got worse
 _MOVED: Final = 0.01  # of the weights: what moves by less in all the steps of a run learns nothing
+_NEARER: Final = 0.05  # of the way from the first loss to that of a constant prediction
+_STRAIGHT: Final = 0.9  # a cosine of successive gradients
 _FADED: Final = 1e-3  # of its highest: a learning rate that a schedule took to next to nothing
 _RATE_USED: Final = ("large_update", "slow_update", "spike")
 
@@ -143,11 +145,13 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
         return None  # the clip threshold sets the size of the step
     cosine = measured.scalar(schema.GRAD_COSINE)[1]
     same_way = len(cosine) > 0 and float(np.median(cosine)) > t.same_way
+    straight = same_way and float(np.median(cosine)) > _STRAIGHT
     course = measured.loss_course
     crawls = o.detail == "slow" and course is not None and course.improving and course.last < course.start
     tiny = ratio < t.slow_update
     still = ratio * len(measured.history.steps) < _MOVED
-    if not ((crawls and ratio < 10 * t.slow_update) or tiny):
+    steady = crawls and ((straight and _hardly_nearer(measured)) or ratio < 10 * t.slow_update)
+    if not (steady or tiny):
         return None
     strength: Strength = (
         "strong"
@@ -156,7 +160,12 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
         if (tiny and same_way) or crawls or still
         else "weak"
     )
-    sentence = f"Updates are small: {number(ratio)} of the weights in the median step. "
+    far = steady and ratio >= 10 * t.slow_update
+    sentence = (
+        "Successive gradients point the same way. "
+        if far
+        else f"Updates are small: {number(ratio)} of the weights in the median step. "
+    )
     sentence += "The loss falls steadily and far too slowly." if crawls else "The loss hardly moves."
     faded = _faded(measured)
     if faded is not None:
@@ -169,14 +178,24 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
     rule = (
         "the training does not get better than a constant prediction, and an update is less than "
         f"{number(t.slow_update)} "
-        "of the weights in the median step, or less than ten times that while the loss falls steadily; at least "
+        "of the weights in the median step, or less than ten times that while the loss falls steadily, or whatever it is "
+        f"where the gradient keeps its direction and {percent(_NEARER)} of the way to a constant prediction is not yet "
+        "gone; at least "
         f"moderate where the median update times the steps is less than {number(_MOVED)} of the weights, strong where "
         "the loss is then well above that of a constant prediction."
     )
-    advice = (measured.rate.higher() if faded is None else faded[1], LONGER)
+    advice = (measured.rate.higher() if faded is None else faded[1], SCALE_TARGETS if far else LONGER)
     return Finding(
         "learning-rate-low", measured.severity(), sentence, tuple(found), rule, advice, ("slow_update",), 0, strength
     )
+
+
+def _hardly_nearer(measured: DiagnosticContext) -> bool:
+    """Whether hardly any of the way from the first loss down to that of a constant prediction is gone."""
+    o = measured.outcome
+    if o.start is None or o.last is None or o.reference is None or o.start <= o.reference:
+        return False
+    return o.start - o.last < _NEARER * (o.start - o.reference)
 
 
 def _faded(measured: DiagnosticContext) -> tuple[str, Advice] | None:

@@ -44,6 +44,7 @@ _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of
 _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
+_ROUNDING: Final = 1e-11  # of the first loss: what rounding in float32 leaves of the variance of targets that are all one number
 _BARELY: Final = 0.1  # of the reference, or of the first value: a smaller gain is none while a part of the model is not
 # trained, or where noise may explain it
 
@@ -194,7 +195,7 @@ def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> Judgemen
 def _same_targets(run: Run, found: Course) -> bool:
     """Whether the targets hardly vary, so that a constant prediction is the task; and the loss is not at its floor."""
     known = constant_loss(run)
-    return known is not None and known[0] < 1e-7 * abs(found.start) and found.last > 10 * known[0]
+    return known is not None and known[0] < _ROUNDING * abs(found.start) and found.last > 10 * known[0]
 
 
 def broken_from(run: Run) -> int | None:
