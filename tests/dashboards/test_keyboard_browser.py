@@ -30,7 +30,7 @@ REACH: Final = """() => {
     const at = document.activeElement;
     const group = at.closest("[role=radiogroup], [data-testid=stButtonGroup], [data-testid=stNumberInput],"
         + "[data-testid=stMultiSelect], [data-testid=stDataFrame], [data-testid=stSelectbox]");
-    (group ? [at, ...group.querySelectorAll("[data-control]")] : [at]).forEach(each => { each.dataset.reached = "yes"; });
+    for (const each of group ? [at, ...group.querySelectorAll("[data-control]")] : [at]) each.dataset.reached = "yes";
     return at === document.body;
 }"""
 LEFT: Final = """() => [...document.querySelectorAll("[data-control]:not([data-reached])")]
