@@ -117,7 +117,8 @@ def watch(
         on_finding: a function, or several, called with a ``graddiag.alerts.Alert`` when a cause or an outcome that is
             a failure appears in the diagnosis of the running training, and when it clears; ready-made ones are in
             ``graddiag.alerts``. An error in it is a warning; ``StopTraining`` ends the training. In rank 0 alone.
-        check_every: diagnose after so many steps; later, where it would take more than 2% of the time.
+        check_every: diagnose after so many steps; later, where it would take more than 2% of the time. And once when
+            the run ends, finished or failed.
 
     Raises:
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
@@ -180,6 +181,7 @@ class Recorder:
         self._stopping = stopping or Stopping()
         self._writer = writer
         self._closed = False
+        self._checks: FindingChecks | None = None
         self._steps = StepRecorder(module, watched, writer, every, scaler, cells, counts, self._stopping)
         atexit.register(self._abandon)
         try:
@@ -303,10 +305,11 @@ class Recorder:
         self._steps.end_step()
 
     def call_back(self, callbacks: Sequence[Callback], every: int) -> None:
-        """Diagnoses the run after ``every`` steps from here on, as ``watch(..., on_finding=...)`` does."""
+        """Diagnoses the run after ``every`` steps from here on and at its end, as ``watch(..., on_finding=...)``."""
         import graddiag.analysis  # noqa: F401 - it takes a while to load, which is no part of a check
 
-        self._steps.after_step = FindingChecks(callbacks, every, self.path, self.diagnose, self._stopping)
+        self._checks = FindingChecks(callbacks, every, self.path, self.diagnose, self._stopping)
+        self._steps.after_step = self._checks
 
     def stop_by(self, handler: Callable[[StopTraining], None]) -> None:
         """Lets ``handler`` end the training where ``StopTraining`` would be raised: for trainers that stop another way.
@@ -331,6 +334,9 @@ class Recorder:
         atexit.unregister(self._abandon)
         with held_signals(raising=raising):
             self._steps.close(status, error)
+        # one that is interrupted waits for nothing; a forked child closes nothing
+        if self._checks is not None and status != "interrupted" and self._writer.is_closed:
+            self._checks.at_end()
 
     def _abandon(self) -> None:
         self.close("interrupted", "The process ended before close() was called.")

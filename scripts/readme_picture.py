@@ -1,6 +1,6 @@
 """The picture of the README: ``scripts/readme_picture.py --root runs``, over the runs of ``graddiag demo``.
 
-Two trainings of the demonstration on the Compare page, down to the heatmaps.
+Two trainings of the demonstration on the Compare page, down to the curves and heatmaps.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ WIDTH: Final = 1200
 def main(
     root: Annotated[Path, typer.Option(help="Folder of the demonstration's runs")] = Path("runs"),
     out: Annotated[Path, typer.Option(help="Where the picture goes")] = Path("docs/images/compare.png"),
-    height: Annotated[int, typer.Option(help="How much of the page, in pixels")] = 2000,
+    height: Annotated[int, typer.Option(help="How much of the page, in pixels")] = 870,
 ) -> None:
     from PIL import Image
 

@@ -66,7 +66,52 @@ def test_an_outcome_that_fails_and_its_cause_are_called_once(tmp_path: Path) -> 
 def test_it_is_asked_every_so_many_steps_however_few_are_recorded(tmp_path: Path) -> None:
     called: list[Alert] = []
     train(tmp_path, bad=BAD, every=STEPS, on_finding=called.append, check_every=7)
-    assert {each.step for each in called} == {13}
+    assert called[0].step == 13
+    assert {each.step for each in called} <= {13, STEPS - 1}
+
+
+def test_a_training_shorter_than_check_every_is_checked_when_it_ends(tmp_path: Path) -> None:
+    called: list[Alert] = []
+    train(tmp_path, bad=BAD, on_finding=[called.append, alerts.stop])
+    assert {each.step for each in called} == {STEPS - 1}
+    assert called[0].diagnosis == graddiag.diagnose(graddiag.load_run(tmp_path / "r"))
+    assert graddiag.load_run(tmp_path / "r").manifest.status == "finished"
+
+
+def test_one_that_fails_is_checked_too_and_one_that_is_interrupted_is_not(tmp_path: Path) -> None:
+    called: list[Alert] = []
+    for run, ending in ({"failed": ValueError, "interrupted": KeyboardInterrupt}).items():
+        model = Model()
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        with (
+            pytest.raises(ending),
+            graddiag.watch(model, optimizer, run=run, root=tmp_path, on_finding=called.append) as recorder,
+        ):
+            for _ in range(3):
+                optimizer.zero_grad()
+                (model(torch.randn(7, 4, 3)).mean() * math.inf).backward()
+                recorder.log(loss=math.inf)
+                optimizer.step()
+            raise ending
+    assert {each.run for each in called} == {"failed"}
+    assert "broken" in {each.name for each in called}
+
+
+def test_a_callback_that_raises_at_the_end_leaves_the_error_of_the_training_as_it_is(tmp_path: Path) -> None:
+    def broken(alert: Alert) -> None:
+        raise OSError("no network")
+
+    def fail() -> None:
+        model = Model()
+        with graddiag.watch(model, run="r", root=tmp_path, on_finding=broken) as recorder:
+            (model(torch.randn(7, 4, 3)).mean() * math.inf).backward()
+            recorder.log(loss=math.inf)
+            recorder.step()
+            raise ZeroDivisionError
+
+    with pytest.warns(RuntimeWarning, match="on_finding raised at step 0: OSError"), pytest.raises(ZeroDivisionError):
+        fail()
+    assert str(graddiag.load_run(tmp_path / "r").manifest.error).startswith("ZeroDivisionError")
 
 
 def test_stop_training_leaves_the_loop_after_the_update(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ui.results import OpenRun, of, of_all, open_run, state_of
 from ui.runs import choose_runs, common_facts, facts, to_choose
 from ui.settings import show_differences
 from ui.shell import enter, link
+from ui.shown import ShownRuns, choose_shown, say_what_is_hidden
 from ui.summary import at_a_glance
 from ui.text import heading, keyed, muted, sentence
 from ui.theme import theme
@@ -24,7 +25,7 @@ ROWS: Final = (4, 3, 2)  # cards in a row, as many as leave fewer places empty
 def page() -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         heading("Compare")
-        to_report = st.empty()
+        to_hide, to_report = st.container(width="content"), st.empty()
     links = choose_runs()
     runs = opened(links)
     if len(runs) < 2:
@@ -33,27 +34,31 @@ def page() -> None:
     known = [run.link for run in runs]
     with to_report:
         link("report", "Report on these runs", ":material/description:", {"run": known})
-    live(lambda: body([open_run(link) for link in known]), state=lambda: state_of(known))
+    with to_hide:
+        shown = choose_shown(known, "the pictures; the effects are of all runs")
+    live(lambda: body([open_run(link) for link in known], shown), state=lambda: state_of(known))
 
 
-def body(runs: Sequence[OpenRun]) -> None:
+def body(runs: Sequence[OpenRun], shown: ShownRuns) -> None:
     cards = st.container(key="compare-who")
     answer, glance, effects, drawn, differences = places(5)
     comparison = of_all(runs, analysis.compare)
     with cards:
-        who(runs)
+        who(shown.first(runs, link_of), shown)
     with answer:
         sentence(comparison.caption)
+        say_what_is_hidden([run.link for run in runs], shown)
         if any(run.manifest.status == "running" for run in runs):
             muted(FOLLOWS)
     with drawn:
-        pictured = of_one_seed(runs)
+        visible = shown.of(runs, link_of)
+        pictured = of_one_seed(visible, shown)
         chosen = pictures.choose_section(pictured)
         pictures.show_section(chosen)
         if chosen.choice and chosen.section == pictures.WEIGHTS:
             to_snapshots(pictured)
     with glance:
-        at_a_glance(chosen, runs)
+        at_a_glance(chosen, visible)
     with effects:
         st.subheader("Effects")
         show_effects(comparison)
@@ -63,36 +68,45 @@ def body(runs: Sequence[OpenRun]) -> None:
         show_differences(comparison)
 
 
-def who(runs: Sequence[OpenRun]) -> None:
-    styles = figures.arm_styles([of(run, analysis.diagnose).source for run in runs], theme())
-    cards = list(zip(runs, styles, strict=True))
+def link_of(run: OpenRun) -> str:
+    return run.link
+
+
+def who(runs: Sequence[OpenRun], shown: ShownRuns) -> None:
+    visible = shown.of(runs, link_of)
+    styles = figures.arm_styles([of(run, analysis.diagnose).source for run in visible], theme())
+    styled = {run.link: style for run, style in zip(visible, styles, strict=True)}
+    cards = [(run, styled.get(run.link)) for run in runs]
     across = min(ROWS, key=lambda places: -len(cards) % places)
     shared = common_facts([run.manifest for run in runs])
     for first in range(0, len(cards), across):
         for (run, style), column in zip(cards[first : first + across], st.columns(across), strict=False):
             with column, st.container(border=True, height="stretch", gap="xsmall"):
-                card(run, style, facts(run.manifest, shared))
+                card(run, style, facts(run.manifest, shared), pinned=run.link in shown.pinned)
     muted(f"The same in all: {' · '.join(shared)}." if shared else "No setting is the same in all of them.")
 
 
-def card(run: OpenRun, style: figures.Style, differing: str) -> None:
-    """Who the run is, how it ended, and how the pictures draw its arm."""
+def card(run: OpenRun, style: figures.Style | None, differing: str, *, pinned: bool) -> None:
+    """Who the run is, how it ended, and how the pictures draw its arm, or that it is hidden there."""
     heading(run.link, level=3)
     with st.container(horizontal=True):
         badges.outcome(of(run, analysis.diagnose))
         badges.show_badge(run.manifest.status, badges.STATUSES)
-    keyed(differing, color=style.color, dash=style.dash)
+    if style is None:
+        muted(f"{differing} · hidden")
+    else:
+        keyed(f"{differing} · pinned" if pinned else differing, color=style.color, dash=style.dash)
 
 
-def of_one_seed(runs: Sequence[OpenRun]) -> list[OpenRun]:
-    """The runs to picture: those of one seed, which the user picks where there are several."""
+def of_one_seed(runs: Sequence[OpenRun], shown: ShownRuns) -> list[OpenRun]:
+    """The runs to picture: those of one seed, which the user picks where there are several, and the pinned ones."""
     if not several_seeds(runs):
         return list(runs)
     seeds = sorted({run.manifest.seed for run in runs if run.manifest.seed is not None})
     seed = st.segmented_control(
         "Seed to picture", seeds, default=seeds[0], required=True, key="seed", bind="query-params"
     )
-    return [run for run in runs if run.manifest.seed == seed]
+    return [run for run in runs if run.manifest.seed == seed or run.link in shown.pinned]
 
 
 def to_snapshots(runs: Sequence[OpenRun]) -> None:

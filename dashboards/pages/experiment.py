@@ -12,6 +12,7 @@ from ui.live import live
 from ui.results import OpenRun, of_all, open_run, state_of
 from ui.runs import all_runs, root_state
 from ui.shell import enter, link
+from ui.shown import choose_shown, say_what_is_hidden
 from ui.text import heading, muted, refusal, table
 
 
@@ -58,6 +59,10 @@ def body(runs: Sequence[OpenRun]) -> None:
     if not runs:
         muted("None of its runs can be opened. The Runs page says what is there.")
         return
+    links = [run.link for run in runs]
+    shown = choose_shown(links, "this page, success rates included")
+    say_what_is_hidden(links, shown)
+    runs = shown.of(runs, lambda run: run.link)
     goal = aimed_at(runs)
     if goal:
         found = of_all(runs, analysis.experiment, goal)

@@ -16,6 +16,7 @@ from ui.runs import all_runs, root_state, statuses
 from ui.runtable import ORDERS, filters, matching, select
 from ui.search import HINT
 from ui.shell import enter, link
+from ui.shown import pin, pinned_runs, pins_of
 from ui.text import heading, muted, refusal
 
 SHOWN_AT_FIRST: Final = 200
@@ -76,7 +77,8 @@ def table(entries: Sequence[RunEntry]) -> None:
 
 
 def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
-    """The runs that answer to the words and settings asked for, in the order asked for."""
+    """The runs that answer to the words and settings asked for, in the order asked for; pinned ones first,
+    whatever is asked for."""
     left, middle, right = st.columns([4, 5, 3])
     with left:
         words = st.text_input("Find", key="find", bind="query-params", placeholder=HINT, help=_FIND)
@@ -91,7 +93,9 @@ def narrowed(entries: Sequence[RunEntry]) -> list[RunEntry]:
         )
     with right:
         order = st.selectbox("Sort", list(ORDERS), key="sort", bind="query-params")
-    return sorted(matching(entries, words or "", chosen), key=ORDERS[order])
+    found, pinned = matching(entries, words or "", chosen), pinned_runs()
+    kept = [entry for entry in entries if entry in found or entry.run in pinned]
+    return sorted(kept, key=lambda entry: (entry.run not in pinned, ORDERS[order](entry)))
 
 
 def summary(entries: Sequence[RunEntry]) -> str:
@@ -119,12 +123,19 @@ def actions(chosen: Sequence[RunEntry]) -> None:
     if len(links) == 1:
         link("run", "Open", ":material/search_insights:", {"run": links})
     elif links:
-        link("compare", "Compare", ":material/compare:", {"run": links})
+        link("compare", "Compare", ":material/compare:", {"run": links, **pins_of(links)})
     experiments = {entry.manifest.experiment for entry in chosen if entry.manifest}
     experiment = experiments.pop() if len(experiments) == 1 else None
     if experiment:
         link("experiment", "Its experiment", ":material/science:", {"experiment": experiment})
     download("CSV", _listed_csv, "runs.csv", "text/csv", key="runs", about="All runs under the folder, as a table")
+    if links:
+        unpins = set(links) <= set(pinned_runs())
+        st.button(
+            "Unpin" if unpins else "Pin", icon=":material/keep_off:" if unpins else ":material/keep:",
+            on_click=pin, args=(links,), kwargs={"pinned": not unpins},
+            help="Pinned runs come first and stay in the table whatever is found, filtered or sorted.",
+        )  # fmt: skip
     if chosen and access.may_change():
         annotations.tags_and_notes(chosen)
         annotations.delete(chosen)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from graddiag import analysis
+from graddiag import analysis, schema
 from graddiag.analysis import Selection
 from graddiag.figures import LineOptions
 from graddiag.figures.heat_scale import HeatScale
@@ -28,7 +28,11 @@ _SCALES: Final[dict[HeatScale, str]] = {
 }
 
 _AXES: Final[dict[AxisScale, str]] = {"usual": "as usual", "linear": "linear", "log": "logarithmic"}
-_ALONG_X: Final[dict[Along, str]] = {"step": "steps", "time": "time"}
+_ALONG_X: Final[dict[Along, str]] = {"step": "steps", "time": "time", "samples": "samples"}
+_ALONG_HELP: Final = (
+    "Time: since the run began, by the clock of the training process. Samples: sequences trained on, the sum of the "
+    "batch sizes of all steps. The batch size of a step is that of its first call of a recurrent layer."
+)
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,13 @@ def closer(runs: Sequence[OpenRun], selection: Selection) -> Closer:
     return Closer(signal, reduce, scale, timesteps, _pointing() == _BOX)
 
 
-def choose_lines(steps: Span | None) -> LineOptions:
-    """How curves over training are drawn, in a popover: smoothing, the scale of the y axis, steps or time along x."""
+def choose_lines(runs: Sequence[OpenRun], steps: Span | None) -> LineOptions:
+    """How curves over training are drawn, in a popover: smoothing, the scale of the y axis, what the x axis counts.
+    Samples are offered where a run has batch sizes."""
+    counted = any(schema.BATCH_SIZE in of(run, analysis.logged_scalars) for run in runs)
+    offered = {name: words for name, words in _ALONG_X.items() if counted or name != "samples"}
+    if st.session_state.get(_ALONG) not in (None, *offered):
+        del st.session_state[_ALONG]  # it was kept from a page of other runs
     with st.popover("Curves", icon=":material/show_chart:", help="Smoothing, axis and time of curves over training"):
         smoothing = st.slider(
             "Smoothing", 0.0, 0.99, value=0.0, step=0.01, key=_SMOOTHING, bind="query-params",
@@ -110,7 +119,7 @@ def choose_lines(steps: Span | None) -> LineOptions:
             "themselves stay visible, faintly.",
         )  # fmt: skip
         scale = _of("Y axis", _AXES, _AXIS, help="As usual: losses linear, gradient norms logarithmic.")
-        along = _of("X axis", _ALONG_X, _ALONG, help="Time: since the run began, by the clock of the training process.")
+        along = _of("X axis", offered, _ALONG, help=_ALONG_HELP)
     return LineOptions(smoothing, scale, along, steps=steps)
 
 

@@ -54,7 +54,7 @@ def choose_section(runs: Sequence[OpenRun]) -> SectionChoice:
     section = _section(SECTIONS if layers else UNTRACED)
     choice = choose(runs, layers, of_a_layer=section not in UNTRACED)
     with st.container(horizontal=True):
-        lines = choose_lines(choice.steps if choice else None)
+        lines = choose_lines(runs, choice.steps if choice else None)
         if choice:
             offer_steps(runs)
     return SectionChoice(runs, section, choice, lines)

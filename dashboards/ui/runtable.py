@@ -11,6 +11,7 @@ from graddiag import schema
 from graddiag.overview import RunEntry
 from ui import badges
 from ui.search import searched
+from ui.shown import pinned_runs
 
 ROWS_IN_FULL: Final = 20
 SCROLLED_HEIGHT: Final = 740  # pixels
@@ -25,10 +26,12 @@ ROUND: Final = 52  # pixels around its words
 CURVE: Final = 118  # pixels: the words above the curve fit
 
 _SELECTED: Final = "selected"
+_PIN: Final = "pinned"
 _LOSS, _NORM, _NOTES, _CREATED, _TAGS = "loss", "norm", "notes", "created", "tags"
 _CAUSE: Final = "Leading cause, by evidence; empty where the gradient shows none"
 _LEFT_OUT: Final = "Stretches that hold NaN or inf alone are left out."
 _COLUMNS: Final = {
+    _PIN: st.column_config.CheckboxColumn("Pinned", width=NARROW, help="Pinned runs come first and stay in the table"),
     schema.OUTCOME: badges.column("Outcome", badges.OUTCOMES, "Whether the training learned"),
     _LOSS: st.column_config.LineChartColumn(
         "Loss",
@@ -159,10 +162,13 @@ def tags_of(entry: RunEntry) -> tuple[str, ...]:
 
 
 def _shown_columns(entries: Sequence[RunEntry]) -> list[str]:
-    """All but tags and notes that nobody has given yet, and experiments that the names of the runs tell."""
+    """All but tags and notes that nobody has given yet, and experiments that the names of the runs tell, and pins where
+    there are none."""
     empty = set() if any(map(tags_of, entries)) else {_TAGS}
     if all(map(_names_experiment, entries)):
         empty.add(schema.EXPERIMENT)
+    if not {entry.run for entry in entries}.intersection(pinned_runs()):
+        empty.add(_PIN)
     if not any(entry.manifest and entry.manifest.notes for entry in entries):
         empty.add(_NOTES)
     return [name for name in _COLUMNS if name not in empty]
@@ -182,6 +188,7 @@ def _cells(entry: RunEntry) -> dict[str, Any]:
         outcome, loss = [*outcome, f"loss {loss}"], None
     own = (schema.TASK, schema.MODEL, schema.ARM, schema.CLIP, schema.SEED, schema.EXPERIMENT, _CREATED, _NOTES)
     return {
+        _PIN: entry.run in pinned_runs(),
         schema.RUN: entry.run,
         schema.OUTCOME: outcome,
         schema.CAUSE: badges.cell(entry.cause, badges.VERDICTS),

@@ -20,8 +20,10 @@ class FindingChecks:
     """Diagnoses a run every ``every`` steps, and calls back for what appears and what clears.
 
     A check that took c seconds is followed by none for c / MOST_SHARE seconds, however many steps there are meanwhile.
+    The steps after the last check are checked when the run ends, which a run shorter than ``every`` does only then.
     A callback that raises is warned of once and called further; a diagnosis that raises ends the checks, with a
-    warning. ``StopTraining`` of a callback goes to ``stop`` when all have been called.
+    warning. ``StopTraining`` of a callback goes to ``stop`` when all have been called; at the end of the run there is
+    nothing to stop.
 
     diagnose: the diagnosis of now. clock: seconds.
     """
@@ -42,6 +44,7 @@ class FindingChecks:
         self._stop = stop
         self._clock = clock
         self._steps = 0  # since the last check
+        self._last = 0
         self._not_before = 0.0
         self._known: Mapping[Key, Problem] = {}
         self._ended = self._warned = False
@@ -52,13 +55,25 @@ class FindingChecks:
         Raises:
             StopTraining: as ``stop`` does.
         """
-        self._steps += 1
-        if self._ended or self._steps < self._every or self._clock() < self._not_before:
+        self._steps, self._last = self._steps + 1, step
+        if self._steps < self._every or self._clock() < self._not_before:
             return
-        self._steps = 0
-        stops = [reason for alert in self._new(step) for each in self._callbacks if (reason := self._call(each, alert))]
+        stops = self._check()
         if stops:
             self._stop(stops[0])
+
+    def at_end(self) -> None:
+        """The run has ended."""
+        if self._steps:
+            self._check()
+
+    def _check(self) -> list[StopTraining]:
+        """Diagnoses and calls; gives the stops that were asked for."""
+        self._steps = 0
+        if self._ended:
+            return []
+        alerts = self._new(self._last)
+        return [reason for alert in alerts for each in self._callbacks if (reason := self._call(each, alert))]
 
     def _new(self, step: int) -> list[Alert]:
         began = self._clock()
@@ -94,7 +109,7 @@ class FindingChecks:
         return None
 
     def _warn(self, message: str) -> None:
-        warnings.warn(f"{message} The training continues unchanged.", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{message} The training is unaffected.", RuntimeWarning, stacklevel=2)
 
 
 def checked_callbacks(given: Any, every: int) -> tuple[Callback, ...]:

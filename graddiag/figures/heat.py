@@ -26,6 +26,7 @@ from graddiag.figures.theme import PALETTES, Palette, Theme, labels, safe
 HEAT_TITLE: Final = "Signal by step and timestep"
 
 PANEL, BAR = 240, 100
+LINE = 15  # pixels of a line of a title
 
 _ENDS: Final = (1.5, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000)  # of a scale about 1
 
@@ -60,8 +61,6 @@ def heatmap(
     own = scale == "own" and limits is None and len(drawn) > 1 and not drawn[0].signed
     limits = limits or limits_of_scale(drawn, scale)
     titles = labels([heat.source for heat in heats]) if len(heats) > 1 else ()
-    if own:
-        titles = [_with_ends(name, heat) for name, heat in zip(titles, heats, strict=True)]
     figure = panels(
         rows,
         columns,
@@ -71,6 +70,8 @@ def heatmap(
         horizontal_spacing=0.03,
         vertical_spacing=0.16 / rows,
     )
+    if own:
+        _add_ends(figure, heats)
     palette = PALETTES[theme]
     for index, heat in enumerate(heats):
         row, column = index // columns + 1, index % columns + 1
@@ -91,6 +92,8 @@ def heatmap(
     apply_layout(
         figure, theme, title=name if title else None, body=PANEL * rows + BAR, heads=bool(titles), legend=legend
     )
+    if own:
+        set_layout(figure, height=figure.layout.height + LINE, margin_t=figure.layout.margin.t + LINE)
     set_xaxes(figure, range=edges([heat.steps for heat in drawn]))
     set_yaxes(figure, range=edges([heat.timesteps for heat in drawn]))
     return _labelled(figure, rows, columns)
@@ -108,10 +111,11 @@ def _ends(places: Ints) -> tuple[float, float]:
     return float(places[0] - first / 2), float(places[-1] + last / 2)
 
 
-def _with_ends(name: str, heat: Heat) -> str:
-    """The panel's title with the ends of its own scale."""
-    ends = robust_limits([heat])
-    return f"{name}: {number(ends[0])} to {number(ends[1])}" if ends else name
+def _add_ends(figure: go.Figure, heats: Sequence[Heat]) -> None:
+    """Adds the ends of its own scale to each panel's title, as a line below: in one line those of a phone touch."""
+    for title, heat in zip(figure.layout.annotations, heats, strict=True):
+        if ends := robust_limits([heat]):
+            title.text = f"{title.text}<br>{number(ends[0])} to {number(ends[1])}"
 
 
 def _one_bar(figure: go.Figure, heat: Heat) -> None:

@@ -2,8 +2,9 @@
 
 import logging
 import re
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -39,24 +40,32 @@ _LONGEST: Final = 6000  # characters of a parameter
 
 
 def export(run: Run, target: Path | str, *, force: bool = False) -> None:
-    """Writes ``run`` as a new store: ``mlflow ui --backend-store-uri sqlite:///target/mlflow.db``.
+    """Writes ``run`` as a new store: ``cd target; mlflow ui --backend-store-uri sqlite:///mlflow.db``.
 
-    Its tables lie beside the store as Parquet, at an absolute path that the store names: metrics move with the folder,
-    artifacts do not.
+    Its tables lie beside the store as Parquet, at a path relative to the folder: all of it can be moved, and artifacts
+    are found by an MLflow that is started in it.
 
     Raises:
         SettingError: ``target`` is there already (and, with ``force``, is no export).
         InputError: it cannot be written.
     """
-    place = Path(target).absolute() / _ARTIFACTS
     with new_folder(run, target, "mlflow", force=force) as folder, _quiet():
         client = MlflowClient(f"sqlite:///{folder / STORE}")
-        experiment = client.create_experiment(run.manifest.experiment or _EXPERIMENT, artifact_location=place.as_uri())
+        experiment = client.create_experiment(run.manifest.experiment or _EXPERIMENT)
         run_id = log_run(run, client, experiment)
         artifacts = folder / _ARTIFACTS / run_id / "artifacts"
         artifacts.mkdir(parents=True)
         for table in schema.TABLES:
             write_table(run, table, artifacts / f"{table}.parquet", "parquet")
+        _make_relative(folder / STORE)
+
+
+def _make_relative(store: Path) -> None:
+    """Gives experiments and runs of a new store the place of their artifacts relative to its folder; MLflow's client
+    makes any place that it is given absolute."""
+    with closing(sqlite3.connect(store)) as opened, opened:
+        opened.execute("UPDATE experiments SET artifact_location = ?", (_ARTIFACTS,))
+        opened.execute("UPDATE runs SET artifact_uri = ? || '/' || run_uuid || '/artifacts'", (_ARTIFACTS,))
 
 
 def log_run(run: Run, client: MlflowClient, experiment_id: str) -> str:

@@ -40,7 +40,7 @@ def document(runs: Sequence[Run], asked: ReportRequest) -> Document:
         __version__,
         chapters,
         methods(runs) if asked.wants("methods") else None,
-        configuration(runs) if asked.wants("configuration") else (),
+        configuration(runs, commands=not asked.wants("methods")) if asked.wants("configuration") else (),
     )
 
 

@@ -1,6 +1,6 @@
 """The methods section and the appendix: what every number means, and under which conditions it came about."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from graddiag import schema
@@ -9,6 +9,8 @@ from graddiag.report.words import UNKNOWN, listed
 from graddiag.run import Run
 
 COMMAND: Final = "command"  # of a run's config: the command line that repeats it
+
+SIDE_BY_SIDE: Final = 4  # runs in a table of settings
 
 _SENTENCES: Final = (
     "Gradients are those that backward() gave, exact and not estimated. A norm is L2 over batch and units together, in "
@@ -69,10 +71,17 @@ def methods(runs: Sequence[Run]) -> Methods:
     return Methods(_SENTENCES, _DEFINITIONS, grid, (*_versions(runs), repeat), commands)
 
 
-def configuration(runs: Sequence[Run]) -> tuple[ReportGrid, ...]:
-    """A table of everything the manifests hold: a row a setting, a column a run; at most four runs a table."""
-    groups = [runs[first : first + 4] for first in range(0, len(runs), 4)]
-    return tuple(_settings(group) for group in groups)
+def configuration(runs: Sequence[Run], *, commands: bool = True) -> tuple[ReportGrid, ...]:
+    """What the manifests hold, but what is empty in all of them: a table of what is the same in all runs, and of the
+    rest a row a setting, a column a run; at most four runs a table. ``commands``: also the command lines, which the
+    methods have too."""
+    said = [dict(run.manifest.to_frame().itertuples(index=False, name=None)) for run in runs]
+    names = sorted({name for settings in said for name in settings if commands or name != f"config.{COMMAND}"})
+    rows = {name: tuple(_text(settings.get(name)) for settings in said) for name in names}
+    same = tuple((name, row[0]) for name, row in rows.items() if len(set(row)) == 1 and row[0] != UNKNOWN)
+    of_all = "Settings of the run" if len(runs) == 1 else "The same in all runs"
+    grid = ReportGrid(f"{of_all}; empty ones are left out", ("Setting", "Value"), same)
+    return (*([grid] if same else []), *_differing(runs, rows))
 
 
 def _conditions(run: Run) -> tuple[str, ...]:
@@ -93,11 +102,12 @@ def _versions(runs: Sequence[Run]) -> tuple[str, ...]:
     return tuple(f"Versions of {listed(names)}: {said}." for said, names in users.items())
 
 
-def _settings(runs: Sequence[Run]) -> ReportGrid:
-    said = [dict(run.manifest.to_frame().itertuples(index=False, name=None)) for run in runs]
-    names = sorted({name for settings in said for name in settings})
-    rows = tuple((name, *(_text(settings.get(name)) for settings in said)) for name in names)
-    return ReportGrid("Settings of each run", ("Setting", *(run.name for run in runs)), rows)
+def _differing(runs: Sequence[Run], rows: Mapping[str, tuple[str, ...]]) -> Iterator[ReportGrid]:
+    differing = {name: row for name, row in rows.items() if len(set(row)) > 1}
+    for first in range(0, len(runs) if differing else 0, SIDE_BY_SIDE):
+        few = slice(first, first + SIDE_BY_SIDE)
+        columns = ("Setting", *(run.name for run in runs[few]))
+        yield ReportGrid("Settings that differ", columns, tuple((name, *row[few]) for name, row in differing.items()))
 
 
 def _text(value: object) -> str:

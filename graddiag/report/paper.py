@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from graddiag.chromium import Chromium, chromium
 from graddiag.report.content import Document
 from graddiag.report.html import NO_PAGES, footer, page
 from graddiag.report.paging import pages_of
-from graddiag.report.plots import printable, script_json
+from graddiag.report.plots import PAPER_WIDTH, printable, script_json
 from graddiag.report.request import OnProgress
 from graddiag.store import replace_file
-
-WIDTH: Final = 672  # CSS pixels, 96 an inch, between the margins of 16 mm
-LOWER: Final = 0.78  # of its height on the screen: so most pages hold two figures
 
 
 def write_pdf(document: Document, target: Path, on_progress: OnProgress) -> None:
@@ -37,7 +33,8 @@ def print_pdf(document: Document, on_progress: OnProgress) -> bytes:
         BrowserError: Chromium failed.
     """
     on_progress("printing")
-    figures = script_json([{"id": each.id, **printable(each, WIDTH, LOWER)} for each in document.pictures])
+    drawn = ((each, printable(each, PAPER_WIDTH, each.paper_height)) for each in document.pictures)
+    figures = script_json([{"id": each.id, **figure} for each, figure in drawn])
 
     def printed(browser: Chromium, pages: Mapping[str, int]) -> bytes:
         html = page("paper", document, figures, scripts=["paper.js"], unfolded=True, pages=pages)

@@ -18,6 +18,10 @@ from graddiag.store.slugs import slug
 DEFAULT_HEIGHT: Final = 450  # plotly's own
 MOST_BYTES: Final = 2_300_000  # of all figures of a report: with their tables and plotly.js it stays below 8 MB
 TABLE_BYTES: Final = 600_000  # of all tables; figures give way to what is beyond
+PAPER_WIDTH: Final = 672  # CSS pixels, 96 an inch, between the margins of 16 mm of A4
+LOWER: Final = 0.48  # of the height of panels on the screen: so that most pages hold three figures
+LOWEST: Final = 62  # pixels of a panel with its ticks, below which those of one overprint the next
+TICKS: Final = 45  # pixels below the panels, beside the margins
 POINTS: Final = (MOST_POINTS, 1000, 500, 250)  # of a line, the first that fits
 
 _BY_POINT: Final = ("x", "y", "customdata", "text")
@@ -76,21 +80,29 @@ class Picture:
         return int(self.light.layout.height or DEFAULT_HEIGHT)
 
     @property
+    def paper_height(self) -> int:
+        """The height on paper: panels are lower, what is around them has the same size."""
+        margin = self.light.layout.margin
+        around = (margin.t or 0) + (margin.b or 0) + TICKS
+        rows = len({axis.domain for axis in self.light.select_yaxes()})
+        return min(self.height, round(around + max((self.height - around) * LOWER, rows * LOWEST)))
+
+    @property
     def columns(self) -> int:
         """How many panels are side by side."""
         starts = {axis.domain[0] for axis in self.light.select_xaxes() if axis.domain}
         return max(len(starts), 1)
 
 
-def printable(each: Picture, width: int, height: float = 1.0) -> dict[str, Any]:
-    """The figure in light colours on white and so many CSS pixels wide, as plain JSON, for paper. ``height``
-    is the height that it has there."""
+def printable(each: Picture, width: int, height: int | None = None) -> dict[str, Any]:
+    """The figure in light colours on white and so many CSS pixels wide, as plain JSON. ``height``: None is that of the
+    screen."""
     plain = _parsed(each.light)
     plain["layout"] |= {
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "width": width,
-        "height": round(each.height * height),
+        "height": height or each.height,
     }
     return plain
 
@@ -143,6 +155,7 @@ def _plain(each: Picture, points: int) -> dict[str, Any]:
         "id": each.id,
         "data": light["data"],
         "layout": light["layout"],
+        "paper": {"width": PAPER_WIDTH, "height": each.paper_height},
         "dark": {"data": [_changes(before, after) for before, after in traces], "layout": dark["layout"]},
     }
 

@@ -91,10 +91,10 @@ def own_captions(results: Sequence[Any], *support: Sequence[Any]) -> Sequence[st
 
 
 def _time_column(context: ViewContext) -> Mapping[str, Any]:
-    return {"names": (schema.WALL_TIME,)}
+    return {"names": (schema.BATCH_SIZE if context.lines.along == "samples" else schema.WALL_TIME,)}
 
 
-# the seconds since a run began, by step: support of the views whose curves can be drawn along time
+# the seconds since a run began, or its batch sizes, by step: support of the views whose curves can be drawn along them
 TIMES: Final[tuple[Callable[..., Any], Arguments]] = (loss_curve, _time_column)
 
 

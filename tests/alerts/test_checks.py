@@ -142,6 +142,45 @@ def test_what_has_cleared_stops_nothing() -> None:
     assert case.stopped == []
 
 
+def test_the_steps_after_the_last_check_are_checked_at_the_end() -> None:
+    short = Case(VANISHING, every=200)
+    short.check(3)
+    assert (short.made, short.called) == (0, [])
+    short.checks.at_end()
+    assert short.listed == [(2, "outcome", "stuck", False), (2, "cause", "vanishing", False)]
+    checked = Case(STUCK, HEALTHY, every=3)
+    checked.check(3)
+    checked.checks.at_end()
+    assert checked.made == 1
+    none = Case(STUCK)
+    none.checks.at_end()
+    assert none.made == 0
+
+
+def test_the_end_is_checked_however_long_the_check_before_it_took() -> None:
+    case = Case(HEALTHY, STUCK, every=1, clock=Clock(cost=100.0))
+    case.check(2)
+    assert case.made == 1
+    case.checks.at_end()
+    assert case.listed == [(1, "outcome", "stuck", False)]
+
+
+def test_at_the_end_there_is_nothing_to_stop() -> None:
+    case = Case(VANISHING, every=9)
+    case.checks._callbacks = (stop, case.called.append)
+    case.check(3)
+    case.checks.at_end()
+    assert (case.stopped, len(case.called)) == ([], 2)
+
+
+def test_a_diagnosis_that_raised_is_not_made_again_at_the_end() -> None:
+    case = Case(ValueError("damaged"), STUCK)
+    with pytest.warns(RuntimeWarning, match="failed at step 0"):
+        case.check(2)
+    case.checks.at_end()
+    assert (case.made, case.called) == (1, [])
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     assert checked_callbacks(None, 200) == ()
     assert checked_callbacks(stop, 200) == (stop,)

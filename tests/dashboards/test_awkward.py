@@ -54,9 +54,14 @@ def test_the_experiment_page(open_page: Open, root: Path, made: Made) -> None:
 
 
 @pytest.mark.parametrize("made", AWKWARD.values(), ids=AWKWARD)
-def test_the_runs_and_the_lab_beside_it(open_page: Open, root: Path, made: Made) -> None:
+def test_the_runs_the_report_and_the_lab_beside_it(open_page: Open, root: Path, made: Made) -> None:
     (link,) = write_all(root, [made])
-    for page in (open_page("runs", selected=link), open_page("lab"), open_page("lab", kind="preset")):
+    for page in (
+        open_page("runs", selected=link),
+        open_page("report", run=link),
+        open_page("lab"),
+        open_page("lab", kind="preset"),
+    ):
         assert not page.exception
         assert "Could not be read" not in words(page)
 

@@ -77,8 +77,8 @@ def test_each_panel_has_its_own_scale_with_its_ends_in_its_title() -> None:
     assert (first.showscale, second.showscale) == (True, False)
     assert list(first.colorbar.ticktext) == ["lowest", "highest of each panel"]
     heads = [note.text for note in figure.layout.annotations]
-    assert any(head.endswith(": 1.0e-6 to 0.001") for head in heads), heads
-    assert any(head.endswith(": 1 to 100") for head in heads), heads
+    assert any(head.endswith("<br>1.0e-6 to 0.001") for head in heads), heads
+    assert any(head.endswith("<br>1 to 100") for head in heads), heads
     assert {trace.coloraxis for trace in figure.data if trace.coloraxis} == {"coloraxis", "coloraxis2"}
 
 

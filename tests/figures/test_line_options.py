@@ -90,6 +90,18 @@ def test_the_chosen_steps_alone_are_drawn_along_time() -> None:
     )
 
 
+def test_along_samples_each_value_lies_where_the_sequences_of_its_step_end() -> None:
+    sizes = [NAN, 10.0, 10.0, NAN, 5.0, 5.0]
+    columns = {schema.LOSS: LOSS, schema.BATCH_SIZE: sizes}
+    found = Run.from_frames(manifest(), steps=steps_frame([1.0] * len(LOSS), **columns))
+    lines = LineOptions(along="samples").timed([loss_curve(found, [schema.BATCH_SIZE])])
+    figure = figures.curves(loss_curve(found), lines=lines)
+    assert list(figure.data[0].x) == [10, 20, 30, 40, 45, 50]
+    assert figure.layout.xaxis.title.text == "sequences trained on (batch size, summed over steps)"
+    unknown = LineOptions(along="samples").timed([loss_curve(run(), [schema.BATCH_SIZE])])
+    assert figures.curves(loss_curve(run()), lines=unknown).layout.xaxis.title.text == "step"
+
+
 def test_without_times_the_axis_counts_steps() -> None:
     found = run(times=None)
     lines = LineOptions(along="time").timed([loss_curve(found, [schema.WALL_TIME])])
@@ -98,7 +110,13 @@ def test_without_times_the_axis_counts_steps() -> None:
     assert figure.layout.xaxis.title.text == "step"
 
 
-@pytest.mark.parametrize("lines", [LineOptions(0.9, "log", "time"), LineOptions(0.5, "linear", "time", steps=(1, 2))])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        LineOptions(0.9, "log", "time"),
+        LineOptions(0.5, "linear", "samples", steps=(1, 2)),
+    ],
+)
 @pytest.mark.parametrize("name", awkward())
 def test_every_awkward_run(name: str, lines: LineOptions) -> None:
     for key in ("course", "norms", "loss", "coefficient"):

@@ -1,6 +1,7 @@
 """A store of MLflow read back through its client, against the run's tables."""
 
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -83,11 +84,16 @@ def test_the_run_is_named_described_and_judged(found: MlflowRun, recorded: gradd
     assert found.data.tags["graddiag.verdict"] == diagnosis.verdict
 
 
-def test_tables_are_artifacts(folder: Path, client: MlflowClient, found: MlflowRun, recorded: graddiag.Run) -> None:
+def test_tables_are_artifacts_wherever_the_folder_is_moved(
+    folder: Path, found: MlflowRun, recorded: graddiag.Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = shutil.copytree(folder, tmp_path / "moved")
+    monkeypatch.chdir(moved)
+    client = MlflowClient("sqlite:///mlflow.db")
     names = {artifact.path for artifact in client.list_artifacts(found.info.run_id)}
     assert names == {f"{name}.parquet" for name in graddiag.schema.TABLES}
-    path = Path(found.info.artifact_uri.removeprefix("file://")) / "timesteps.parquet"
-    assert path.is_relative_to(folder)
+    path = client.download_artifacts(found.info.run_id, "timesteps.parquet")
+    assert client.get_run(found.info.run_id).info.artifact_uri == f"artifacts/{found.info.run_id}/artifacts"
     assert_same(pd.read_parquet(path, dtype_backend="pyarrow"), recorded.timesteps)
 
 

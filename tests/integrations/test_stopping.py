@@ -112,6 +112,16 @@ def test_a_finding_is_called_and_stop_ends_the_training(trained: Any, tmp_path: 
 
 
 @TRAINERS
+def test_a_training_shorter_than_check_every_is_checked_when_it_ends(trained: Any, tmp_path: Path) -> None:
+    called: list[Alert] = []
+    _, callback, _ = trained(tmp_path, on_finding=[called.append, alerts.stop])
+    run = graddiag.load_run(callback.path)
+    assert {each.step for each in called} == {len(run.steps) - 1}
+    assert "broken" in {each.name for each in called}
+    assert run.manifest.status == "finished"
+
+
+@TRAINERS
 def test_a_callback_that_raises_ends_no_training(trained: Any, tmp_path: Path) -> None:
     def broken(alert: Alert) -> None:
         raise OSError("no network")

@@ -38,18 +38,28 @@ def test_the_command_that_repeats_a_run_is_given_if_it_is_known() -> None:
 
 def test_configurations_stand_side_by_side_with_nested_settings_by_path() -> None:
     first, second = run(name="a", config={"lr": 0.1, "sizes": {"hidden": 4}, "layers": [1, 2]}), run(name="b")
-    (grid,) = configuration([first, second])
-    rows = {row[0]: row[1:] for row in grid.rows}
-    assert grid.columns == ("Setting", "a", "b")
+    same, differing = configuration([first, second])
+    rows = {row[0]: row[1:] for row in (*same.rows, *differing.rows)}
+    assert (same.columns, differing.columns) == (("Setting", "Value"), ("Setting", "a", "b"))
     assert rows["config.lr"] == ("0.1", "–")  # noqa: RUF001
     assert rows["config.sizes.hidden"][0] == "4"
     assert rows["config.layers"][0] == "1, 2"
-    assert rows["schema_version"] == (str(schema.SCHEMA_VERSION),) * 2
+    assert rows["schema_version"] == (str(schema.SCHEMA_VERSION),)
+    assert "notes" not in rows
+
+
+def test_commands_are_left_out_of_the_configuration_where_the_methods_have_them() -> None:
+    about = run(config={"command": "graddiag run", "lr": 1})
+    assert [row[0] for row in configuration([about])[0].rows if row[0].startswith("config.")] == [
+        "config.command",
+        "config.lr",
+    ]
+    assert "config.command" not in dict(configuration([about], commands=False)[0].rows)
 
 
 def test_many_runs_are_several_tables() -> None:
     grids = configuration([run(name=str(n)) for n in range(5)])
-    assert [grid.columns for grid in grids] == [("Setting", "0", "1", "2", "3"), ("Setting", "4")]
+    assert [grid.columns for grid in grids[1:]] == [("Setting", "0", "1", "2", "3"), ("Setting", "4")]
 
 
 def test_a_table_of_numbers_tells_nan_from_what_is_missing() -> None:

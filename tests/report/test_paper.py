@@ -13,7 +13,7 @@ from graddiag.report import write_report
 from graddiag.report.chapters import document
 from graddiag.report.html import page
 from graddiag.report.paging import pages_of
-from graddiag.report.paper import WIDTH
+from graddiag.report.plots import PAPER_WIDTH as WIDTH
 from graddiag.report.request import ignore_progress, request
 from graddiag.store import load_run
 from tests.analysis.runs import manifest

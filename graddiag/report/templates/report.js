@@ -29,12 +29,15 @@
   const figures = JSON.parse(await unpacked(document.getElementById("figures").textContent));
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const drawn = new Set();
+  let printing = false;
 
   const draw = (figure) => {
-    const theme = dark.matches ? figure.dark : { data: [], layout: figure.layout };
+    const theme = dark.matches && !printing ? figure.dark : { data: [], layout: figure.layout };
     const data = figure.data.map((trace, place) => ({ ...trace, ...theme.data[place] }));
     drawn.add(figure.id);
-    return Plotly.react(figure.id, data, { ...theme.layout }, CONFIG);
+    // as wide as the paper, whatever the window: a figure is drawn before the page has the width of the paper
+    const sheet = printing ? { ...figure.paper, paper_bgcolor: "#ffffff", plot_bgcolor: "#ffffff" } : {};
+    return Plotly.react(figure.id, data, { ...theme.layout, ...sheet }, { ...CONFIG, responsive: !printing });
   };
   // the CSV of a figure, or of the earlier one whose table is the same
   const numbersOf = (id) => {
@@ -56,8 +59,15 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }));
   dark.addEventListener("change", () => figures.filter((figure) => drawn.has(figure.id)).forEach(draw));
+  const before = [];
+  window.addEventListener("afterprint", () => {
+    printing = false;
+    before.forEach(draw);
+  });
   window.addEventListener("beforeprint", () => {
-    figures.filter((figure) => !drawn.has(figure.id)).forEach(draw);
+    printing = true;
+    before.splice(0, before.length, ...figures.filter((figure) => drawn.has(figure.id)));
+    figures.forEach(draw);
     document.querySelectorAll("details").forEach((details) => { details.open = true; });
   });
 })();
