@@ -201,7 +201,7 @@ def test_a_layer_that_runs_and_gets_no_gradient(every: int, tmp_path: Path) -> N
 
 
 class Encoded(Model):
-    """The recurrent layer runs in ``no_grad``, beside a copy that is no part of the training, as a target network is."""
+    """The recurrent layer runs in ``no_grad``, beside a copy that is not trained, as a target network is."""
 
     def __init__(self, *, also: bool) -> None:
         super().__init__()

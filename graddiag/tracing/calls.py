@@ -76,7 +76,7 @@ class Calls:
         """Names of the modules in training mode that ran although none of their trainable parameters got a gradient.
 
         reached: ids of the parameters that did. updated: ids of those that the step updates; None for all. held: ids of
-        those that an optimizer holds; what ran in ``no_grad`` alone (a target network for example) is meant to be trained
+        those that an optimizer holds; what ran in ``no_grad`` alone, as a target network does, is meant to be trained
         only where it holds them.
         """
         ran = {name: (each.module, updated) for name, each in self._ran.items()}

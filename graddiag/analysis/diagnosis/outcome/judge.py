@@ -44,7 +44,7 @@ _MOST: Final = 0.5  # of the loss that has to be gone for a claim about a run of
 _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
-_ROUNDING: Final = 1e-11  # of the first loss: what rounding in float32 leaves of the variance of targets that are all one number
+_ROUNDING: Final = 1e-11  # of the first loss: more than rounding in float32 makes of targets that are all one number
 _BARELY: Final = 0.1  # of the reference, or of the first value: a smaller gain is none while a part of the model is not
 # trained, or where noise may explain it
 
