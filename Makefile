@@ -46,7 +46,7 @@ endef
 export CHECK_PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick test-browser test-third-party coverage lint docs bench torture browser wheel clean
+.PHONY: help demo test quick test-libraries test-browser test-third-party coverage lint docs bench torture browser wheel clean
 
 # The stamp holds the folder it was made in: a checkout that was moved or copied gets a new environment.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
@@ -63,8 +63,11 @@ ifneq ($(SERVE),0)
 	@$(BIN)/graddiag dashboard --root $(ROOT) --port $(PORT)
 endif
 
-test: $(DEV)  ## the tests without a browser; those in one: make test-browser
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not browser and not third_party" $(PYTEST_ARGS)
+test: $(DEV)  ## the tests of graddiag by itself; the others: test-libraries, test-browser, test-third-party
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not libraries and not browser and not third_party" $(PYTEST_ARGS)
+
+test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, TensorBoard, Jupyter
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m libraries $(PYTEST_ARGS)
 
 quick: $(DEV)  ## those of them that take less than about 0.05 s
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal --quick $(PYTEST_ARGS)

@@ -20,6 +20,7 @@ CHROMIUM_SWITCHES: Final = (
     "--disable-sync",
 )
 SLOW: Final = ("slow", "browser", "third_party")
+LIBRARIES: Final = Path(__file__).parent / "integrations"
 SLOW_LIST: Final = Path(__file__).parent / "slow.txt"  # made by scripts/slow_tests.py
 SLOW_SECONDS: Final = 1200  # in a browser much is waited for, each time for as long as a busy machine may take
 # Threads of torch that wait for one another on a busy machine take many times as long: no test is to hang on that.
@@ -34,8 +35,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A slow test or one in a browser gets more than the time limit of pyproject.toml, if it has none of its own."""
+    """A slow test or one in a browser gets more than the time limit of pyproject.toml, if it has none of its own; those
+    of the integrations are marked as tests with other libraries."""
+    for item in items:
+        if item.path.is_relative_to(LIBRARIES):
+            item.add_marker(pytest.mark.libraries)
     if config.getoption("--quick"):
         listed = set(SLOW_LIST.read_text().split())
         left_out = {each for each in items if _is_slow(each, listed)}

@@ -115,6 +115,7 @@ def one_that_fails(folder: Path) -> Plan:
     return plan_arms({"broken": spec, "broken-again": spec}, [0], "broken")[0]
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
 @outside
@@ -198,6 +199,7 @@ def test_squeue_that_does_not_answer_is_no_answer(monkeypatch: pytest.MonkeyPatc
     assert slurm_pool._queued() is None
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_training_whose_node_is_lost_is_trained_again_on_another(

@@ -102,6 +102,7 @@ def test_a_rung_asks_once_and_tells_why_a_training_ends() -> None:
         [other(step, {"loss": 1.0}) for step in range(5)]
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_trainings_are_compared_on_ray_and_what_is_there_already_counts(tmp_path: Path) -> None:
@@ -130,6 +131,7 @@ def test_trainings_are_compared_on_ray_and_what_is_there_already_counts(tmp_path
     assert standing(plans, tmp_path).waiting == ()
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_nothing_is_lost_when_a_worker_is_killed(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_a_notebook_is_kept_without_outputs_and_uses_the_terms_of_the_field(path
     assert [match[0] for each in text for match, _ in _uses(each)] == []
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 @each_notebook
 def test_a_notebook_runs_and_shows_its_results(path: Path, tmp_path: Path) -> None:

@@ -91,6 +91,7 @@ def test_a_run_is_followed_until_it_has_ended(tmp_path: Path, monkeypatch: pytes
     until(lambda: shown[-1] == ("finished", 7))
 
 
+@pytest.mark.libraries
 @pytest.mark.slow
 def test_in_a_real_kernel_the_summary_grows_and_values_have_their_html(tmp_path: Path) -> None:
     nbclient, nbformat = needs("nbclient", "dev"), needs("nbformat", "dev")
