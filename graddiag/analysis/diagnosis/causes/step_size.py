@@ -178,8 +178,8 @@ def learning_rate_low(measured: DiagnosticContext) -> Finding | None:
     rule = (
         "the training does not get better than a constant prediction, and an update is less than "
         f"{number(t.slow_update)} of the weights in the median step, or less than ten times that while the loss falls "
-        f"steadily, or any size where the gradient keeps its direction and less than {percent(_NEARER)} of the way to a "
-        "constant prediction is gone; at least "
+        f"steadily, or any size where the gradient keeps its direction and less than {percent(_NEARER)} of the way to "
+        "a constant prediction is gone; at least "
         f"moderate where the median update times the steps is less than {number(_MOVED)} of the weights, strong where "
         "the loss is then well above that of a constant prediction."
     )
