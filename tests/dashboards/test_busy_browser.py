@@ -24,8 +24,6 @@ PAGES: Final = {  # with the heading that a page has once it is drawn, and how m
     f"/compare?{ARMS}": ("Compare", 4),
     "/experiment?experiment=pair": ("Experiment", 3),
     f"/report?{ARMS}": ("Report", 0),
-    "/lab": ("Lab", 0),
-    "/learn_cliff": ("", 0),
 }
 
 
