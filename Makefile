@@ -66,7 +66,7 @@ endif
 test: $(DEV)  ## the tests of graddiag by itself; the others: test-libraries, test-browser, test-third-party
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not libraries and not browser and not third_party" $(PYTEST_ARGS)
 
-test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, TensorBoard, Jupyter
+test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, TensorBoard, Jupyter, and in several ranks
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m libraries $(PYTEST_ARGS)
 
 quick: $(DEV)  ## those of them that take less than about 0.05 s

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 import graddiag
 
 WORLD, STEPS = 2, 3
+pytestmark = pytest.mark.libraries
 
 
 def train(rank: int, folder: str, watched: bool) -> None:

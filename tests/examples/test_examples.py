@@ -96,6 +96,7 @@ def test_recurrent_policy(tmp_path: Path) -> None:
     assert "state_detached" not in found.events.kind.tolist()
 
 
+@pytest.mark.libraries
 def test_torchrun_loop(tmp_path: Path) -> None:
     program = str(EXAMPLES / "torchrun_loop.py")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", program]

@@ -19,7 +19,7 @@ from tests.tracing import sharded_loop as loop
 
 SECONDS = 200  # until a rank counts as hanging
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.libraries]
 
 
 def run_ranks(folder: Path, world: int, trainings: dict[str, dict[str, Any]]) -> dict[str, list[list[Tensor]]]:
