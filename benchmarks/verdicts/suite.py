@@ -28,6 +28,7 @@ MODULES: Final[dict[Split, str]] = {
     "apart": "apart_",
     "outside": "outside_",
     "plain": "plain_",
+    "later": "later_",
 }
 SPLITS: Final[tuple[Split, ...]] = (
     "tune",
@@ -39,6 +40,7 @@ SPLITS: Final[tuple[Split, ...]] = (
     "apart",
     "outside",
     "plain",
+    "later",
 )
 
 
