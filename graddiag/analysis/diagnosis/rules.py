@@ -26,7 +26,7 @@ from graddiag.errors import SettingError
 Check = Callable[[DiagnosticContext], Finding | None]
 
 # changes whenever a rule says something else of the same run, so that verdicts kept on disk are made anew
-RULES_VERSION: Final = 17
+RULES_VERSION: Final = 18
 
 _KEBAB: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 

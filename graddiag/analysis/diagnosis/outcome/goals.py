@@ -1,5 +1,6 @@
 """The outcome by what the user wants: a goal that was named, or logged under a usual name."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
@@ -26,6 +27,7 @@ _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
 _BARELY: Final = 0.1  # of the first value
+_NEAR_ALL: Final = 0.02  # of all answers
 _BEFORE: Final = 50  # losses before a jump whose spread is its noise
 _JUMP: Final = 8.0  # times that noise
 
@@ -52,6 +54,8 @@ def by_goal(run: Run, measure: Measure, found: Course, moved: Course | None, t: 
         gone = moved is not None and (memorized(moved, t) or (worse and some_gone(moved, t)))
         if measure.held_out and no_better and gone:
             return Judgement("overfits", "never-better", found.best_step)
+        if _wrong_throughout(measure, found):
+            return Judgement("stuck", "never-fell", int(found.steps[0]))
         if found.last - found.start > max(t.loss_noise * found.few * found.noise, t.goal_least * abs(found.start)):
             overfits = _overfits(measure, found, moved, t) if trained or explained is None else None
             return overfits or Judgement("diverged", "rose", found.above_since(found.start))
@@ -83,10 +87,23 @@ def _with_loss(judged: Judgement, measure: Measure, moved: Course | None, t: Thr
     return replace(judged, name=late.name)
 
 
+def hardly_gained(measure: Measure) -> bool:
+    """Whether an accuracy gained less than a tenth of what it lacked of 1 at first."""
+    found = course(measure.steps, measure.values)
+    return measure.is_accuracy and found.start - found.last < _BARELY * (1 + found.start)
+
+
 def _began_near_bound(measure: Measure) -> bool:
     """Whether an accuracy was near its bound 1 from the start, and is at the end."""
     first, last = (float(np.median(-each)) for each in (measure.values[:_LASTING], measure.values[-_LASTING:]))
     return measure.is_accuracy and min(first, last) >= _NEAR_BOUND
+
+
+def _wrong_throughout(measure: Measure, found: Course) -> bool:
+    """Whether an error rate of transcripts ends at 1, which an answer of blanks has, and never was below half: that of
+    an untrained net lies below it by chance."""
+    rate = re.search(r"(?:^|[_/.\- ])(?:cer|wer)(?:$|[_/.\- ])", measure.name.lower())
+    return bool(rate) and abs(found.last - 1) < _NEAR_ALL and float(measure.values.min()) > _MOST
 
 
 def _was_good(fits: Course, step: int) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from graddiag import schema
 from graddiag.analysis.diagnosis.outcome import words
 from graddiag.analysis.diagnosis.outcome.course import Course, course
-from graddiag.analysis.diagnosis.outcome.goals import by_goal, fell, some_gone, surely_worse
+from graddiag.analysis.diagnosis.outcome.goals import by_goal, fell, hardly_gained, some_gone, surely_worse
 from graddiag.analysis.diagnosis.outcome.levels import (
     FINE,
     Detail,
@@ -33,7 +33,12 @@ from graddiag.analysis.diagnosis.outcome.measures import (
     loss_of,
     no_measure,
 )
-from graddiag.analysis.diagnosis.outcome.untrained import cannot_learn, skipped_updates, without_gradient
+from graddiag.analysis.diagnosis.outcome.untrained import (
+    cannot_learn,
+    partly_trained,
+    skipped_updates,
+    without_gradient,
+)
 from graddiag.analysis.optimization.loss import chance_of
 from graddiag.analysis.thresholds import Thresholds
 from graddiag.analysis.values import Result, Source, source_of
@@ -174,8 +179,11 @@ def _with_faults(run: Run, measure: Measure, judged: Judgement) -> Judgement:
     tell, and a small gain is none where for certain something is in the way of learning."""
     if judged.name == "unknown" and measure.values[-1] != 0 and without_gradient(run):
         return Judgement("stuck", "never-fell", 0)
-    if judged.name not in FINE or measure.kind == "goal":
+    if judged.name not in FINE:
         return judged
+    if measure.kind == "goal":
+        hardly = measure.reference is None and hardly_gained(measure) and partly_trained(run)
+        return Judgement("stuck", "barely", 0) if hardly else judged
     known = measure.reference if measure.reference is not None else (constant_loss(run) or (None,))[0]
     gain = None if known is None else (known - course(measure.steps, measure.values).last) / abs(known)
     barely = gain is not None and gain < _BARELY

@@ -165,6 +165,7 @@ def lost_gain(found: Course, span: float, t: Thresholds) -> Judgement | None:
     peak = float(found.levels[found.best_block :].max())
     if worse > enough:
         back = found.improving and peak - found.last > max(0.3 * (peak - found.best), t.loss_noise * found.error)
+        back = back and worse < span  # above where it began, or a constant prediction, nothing has come back yet
         since = found.above_since(found.best + min(enough, worse / 2))
         return Judgement("learning", "recovering", since) if back else Judgement("diverged", "lost", since)
     if found.last - found.best > enough:
