@@ -66,8 +66,8 @@ endif
 test: $(DEV)  ## the tests of graddiag by itself; the others: test-libraries, test-browser, test-third-party
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "not libraries and not browser and not third_party" $(PYTEST_ARGS)
 
-test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, TensorBoard, Jupyter, and in several ranks
-	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m libraries $(PYTEST_ARGS)
+test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, MkDocs, Jupyter, ..., and in several ranks
+	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "libraries and not browser" $(PYTEST_ARGS)
 
 quick: $(DEV)  ## those of them that take less than about 0.05 s
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal --quick $(PYTEST_ARGS)

@@ -18,6 +18,8 @@ from tests.dashboards import synthetic
 from tests.dashboards.synthetic import Made
 from tests.needs import needs, needs_chromium
 
+pytestmark = pytest.mark.libraries
+
 TOOLS = {"list_runs", "diagnose", "compare", "figure"}
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -17,6 +17,8 @@ from playwright.sync_api import Browser, Page, expect
 from graddiag.views import VIEWS
 from tests.needs import needs
 
+pytestmark = pytest.mark.libraries
+
 ROOT = Path(__file__).parent.parent
 LOADED = {
     "script": "src",

@@ -43,6 +43,7 @@ def test_plain_loop(tmp_path: Path) -> None:
     assert "Cause     vanishing gradient" in printed
 
 
+@pytest.mark.libraries
 def test_lightning_loop(tmp_path: Path) -> None:
     needs("lightning.pytorch", "lightning")
     assert "80 steps under norm:0.5" in run("lightning_loop.py", tmp_path)

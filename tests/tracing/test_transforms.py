@@ -146,7 +146,7 @@ def compiles(backend: str) -> bool:
 
 @compiling
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.libraries)])
 @pytest.mark.parametrize("kind", [Cells, Layers, Apart])
 def test_no_backend_gives_other_bits(kind: type[nn.Module], backend: str, tmp_path: Path) -> None:
     if not compiles(backend):
