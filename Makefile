@@ -54,7 +54,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "Settings: PYTHON=$(PYTHON) SERVE=$(SERVE) PORT=$(PORT) ROOT=$(ROOT) REPORT=$(REPORT) THREADS=$(THREADS) SYSTEM_TORCH=$(SYSTEM_TORCH) PYTEST_ARGS="
 
 demo: $(STAMP)  ## record the demonstration, write its report, open the dashboard (SERVE=0: all but that)
@@ -69,7 +69,7 @@ test: $(DEV)  ## the tests of graddiag by itself; the others: test-libraries, te
 test-libraries: $(DEV)  ## the tests with Lightning, Transformers, Ray, submitit, W&B, MLflow, MkDocs, Jupyter, ..., and in several ranks
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal -m "libraries and not browser" $(PYTEST_ARGS)
 
-quick: $(DEV)  ## those of them that take less than about 0.05 s
+quick: $(DEV)  ## the tests that take less than about 0.05 s
 	OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n 2 --dist worksteal --quick $(PYTEST_ARGS)
 
 # What fails in a browser on a loaded machine is tried once more, and reported as R: a fault of the page fails twice.
