@@ -35,6 +35,7 @@ from graddiag.analysis.diagnosis.outcome.measures import (
 )
 from graddiag.analysis.diagnosis.outcome.untrained import (
     cannot_learn,
+    in_half,
     partly_trained,
     skipped_updates,
     without_gradient,
@@ -50,6 +51,7 @@ _LASTING: Final = 3  # values at the end
 _NEAR_BOUND: Final = 0.9  # of a share
 _FEW_LEVELS: Final = 5  # made of fewer than 20 values
 _ROUNDING: Final = 1e-11  # of the first loss: more than rounding in float32 makes of targets that are all one number
+_ROUNDING_HALF: Final = 1e-7  # in float16 and bfloat16
 _BARELY: Final = 0.1  # of the reference, or of the first value: a smaller gain is none while a part of the model is not
 # trained, or where noise may explain it
 
@@ -202,8 +204,8 @@ def _early(run: Run, measure: Measure, loss: Measure, t: Thresholds) -> Judgemen
 
 def _same_targets(run: Run, found: Course) -> bool:
     """Whether the targets hardly vary, so that a constant prediction is the task; and the loss is not at its floor."""
-    known = constant_loss(run)
-    return known is not None and known[0] < _ROUNDING * abs(found.start) and found.last > 10 * known[0]
+    known, rounding = constant_loss(run), _ROUNDING_HALF if in_half(run) else _ROUNDING
+    return known is not None and known[0] < rounding * abs(found.start) and found.last > 10 * known[0]
 
 
 def broken_from(run: Run) -> int | None:

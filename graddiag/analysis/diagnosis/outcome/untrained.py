@@ -86,8 +86,17 @@ def hardly_moved(run: Run) -> bool:
 
 def in_float16(run: Run) -> bool:
     """Whether the model computes in float16 somewhere, as far as the run says so."""
+    return "float16" in _types(run)
+
+
+def in_half(run: Run) -> bool:
+    """Likewise in float16 or bfloat16."""
+    return bool(_types(run) & {"float16", "bfloat16"})
+
+
+def _types(run: Run) -> set[str]:
     about = run.manifest.environment
-    return any("float16" in _names(about.get(name, "")) for name in ("dtype", "activations", "outputs"))
+    return {name for part in ("dtype", "activations", "outputs") for name in _names(about.get(part, ""))}
 
 
 def _names(text: str) -> list[str]:
