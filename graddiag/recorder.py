@@ -31,11 +31,12 @@ from graddiag.recording.stopping import Stopping, checked_on_nonfinite
 from graddiag.recording.unwrapping import WatchedOptimizer, watched_optimizers
 from graddiag.representation import notebook_html, one_line
 from graddiag.store import RunWriter, ending, load_run
+from graddiag.tracing.compiled import uncompiled
 from graddiag.tracing.custom import Cells as Cells
 from graddiag.tracing.custom import followed_cells
 from graddiag.tracing.custom.cell_call import CellForm
 from graddiag.tracing.hooks import load_kernels
-from graddiag.tracing.support import check_supported
+from graddiag.tracing.support import check_supported, without_compiler
 
 if TYPE_CHECKING:
     from graddiag.analysis import Diagnosis
@@ -124,13 +125,14 @@ def watch(
         SettingError: ``every`` below 1, ``snapshot_every`` not a multiple of it, a goal that ``config`` contradicts, or
             an optimizer that holds none of the model's parameters, ``cells`` that the model does not hold, or a
             ``resume`` that is no state and no step.
-        UnsupportedError: a part of the model cannot be measured exactly (compiled, scripted, FSDP1); it is named.
+        UnsupportedError: a part of the model cannot be measured exactly (a compiled cell, scripted, FSDP1), by name.
         InputError: ``root`` cannot be written, or at a URL refuses.
         MissingLibraryError: ``root`` is a URL, and the library for it is not installed.
     """
     check_intervals(every, snapshot_every)
     settings = with_goal(config, goal=goal, better=better, chance=chance, chance_loss=chance_loss)
     check_supported(module)
+    module = without_compiler(module)
     watched = watched_optimizers(module, optimizer)
     stopping = Stopping(checked_on_nonfinite(on_nonfinite, has_optimizer=bool(watched)))
     callbacks = checked_callbacks(on_finding, check_every) if rank() == 0 else ()
@@ -206,6 +208,7 @@ class Recorder:
         """Where the run is uploaded to; None where its root is a folder."""
         return self._writer.url
 
+    @uncompiled
     def log(self, **scalars: Scalar) -> None:
         """Keeps scalars of the step that the next update ends: ``log(loss=loss, ppl=ppl)``. A tensor is not waited for.
 
@@ -235,6 +238,7 @@ class Recorder:
             self._steps.flush()
         return diagnose(load_run(self.path))
 
+    @uncompiled
     def tap(self, name: str, tensor: Tensor) -> Tensor:
         """Records the total gradient of ``tensor`` [N, ...], and returns it: ``h = recorder.tap("cell", h)``.
 
@@ -249,6 +253,7 @@ class Recorder:
         """
         return self._steps.layers.tap(name, tensor)
 
+    @uncompiled
     def gate(self, name: str, values: Tensor, *, activation: Nonlinearity = "sigmoid", of: str | None = None) -> Tensor:
         """Records a gate of a cell that graddiag has no equations of, and returns it: ``recorder.gate("forget", f)``.
 
@@ -294,6 +299,7 @@ class Recorder:
 
     look = renamed_attribute("look", "try_thresholds")
 
+    @uncompiled
     def step(self) -> None:
         """Ends a step in a loop without an optimizer object: call it after clipping and the update.
 

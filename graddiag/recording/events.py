@@ -136,13 +136,15 @@ def setting_event(step: int, name: str, before: float, after: float, groups: int
     return _event(step, schema.EVENT_SETTING_CHANGED, name, after, message)
 
 
-def no_update_event(step: int, passes: int, optimizers: str) -> Event:
-    """Backward passes came, and the watched optimizers made no update."""
+def no_update_event(step: int, passes: int, optimizers: str, *, compiled: bool = False) -> Event:
+    """Backward passes came, and the watched optimizers made no update. compiled: torch.compile is in use."""
     plural = "es" if passes != 1 else ""
+    way_out = "An update in code that torch.compile compiled is not seen: call optimizer.step() outside of it. "
+    way_out = way_out if compiled else ""
     message = (
         f"{passes:,} backward pass{plural} came and optimizer.step() was never called on {optimizers}, so no "
-        "step ended and nothing is kept of them. Pass the optimizer whose step() updates the model to watch(), or none "
-        "and call recorder.step() after each update."
+        f"step ended and nothing is kept of them. {way_out}Pass the optimizer whose step() updates the model to "
+        "watch(), or none and call recorder.step() after each update."
     )
     return _event(step, schema.EVENT_NO_UPDATE, optimizers, passes, message)
 

@@ -107,7 +107,7 @@ def log_no_update(writer: RunWriter, step: int, passes: int, optimizers: Sequenc
     if not optimizers:
         return
     names = " and ".join(type(each).__name__ for each in optimizers)
-    event = no_update_event(step, passes, names)
+    event = no_update_event(step, passes, names, compiled=compiled_something())
     writer.append(schema.TABLE_EVENTS, event)
     with suppress(RuntimeWarning):  # a filter may make an error of it, and this is inside of a backward pass
         warn_of(event)

@@ -13,6 +13,7 @@ from torch.compiler import is_dynamo_compiling
 
 from graddiag.tracing.backward import EndOfBackward, current_pass
 from graddiag.tracing.calls import holds_gradient
+from graddiag.tracing.compiled import uncompiled
 from graddiag.tracing.model_hook import LeftBehind
 from graddiag.tracing.storage import has_entry
 
@@ -186,6 +187,7 @@ class _Computed(LeftBehind):
         self._hooks, self._place = hooks, place
         self._parameter = hooks.parameters[place]
 
+    @uncompiled
     def __call__(self, _gradient: Tensor) -> None:
         hooks = self._hooks
         if is_dynamo_compiling():
@@ -201,6 +203,7 @@ class _Accumulated(LeftBehind):
         self._hooks, self._place = hooks, place
         self._id = id(hooks.parameters[place])
 
+    @uncompiled
     def __call__(self, parameter: Tensor) -> None:
         hooks = self._hooks
         if is_dynamo_compiling():

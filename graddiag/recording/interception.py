@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from graddiag.tracing.compiled import passed_over, uncompiled
+
 
 class Handle(Protocol):
     """A hook that can be taken off."""
@@ -24,9 +26,14 @@ class Interception:
         self._replaced = vars(owner).get(name)
         vars(owner)[name] = self
 
+    @passed_over
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self._before(*args, **kwargs)
+        self._run_before(args, kwargs)
         return self._original(*args, **kwargs)
+
+    @uncompiled
+    def _run_before(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._before(*args, **kwargs)
 
     def remove(self) -> None:
         """Gives the owner its method back; where somebody else wrapped it meanwhile, only does nothing from here on."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from graddiag.tracing.device_transfer import Tree
-from graddiag.tracing.model_hook import ModelHook, compiled_something, is_transformed
+from graddiag.tracing.model_hook import BeforeForward, ModelHook, compiled_something, is_transformed, no_action
 
 # rows are thinned so that no step keeps more numbers than this
 _MOST: Final = 1 << 20
@@ -97,10 +97,13 @@ class OutputMeter:
         self._calls, self._active, self._kept = {}, True, 0
         if not self._handles:
             for name, module in self._linear.items():
-                self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
+                self._hook(name, module)
             if self._needs_model:
-                hook = ModelHook(self._ran, _MODEL, weakref.ref(self.model))
-                self._handles.append(self.model.register_forward_hook(hook))
+                self._hook(_MODEL, self.model)
+
+    def _hook(self, name: str, module: nn.Module) -> None:
+        self._handles.append(module.register_forward_pre_hook(BeforeForward(no_action)))
+        self._handles.append(module.register_forward_hook(ModelHook(self._ran, name, weakref.ref(module))))
 
     def stop(self) -> None:
         """Follows no call from here on. Hooks come off, unless every step is recorded or torch.compile is in use, which

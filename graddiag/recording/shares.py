@@ -30,6 +30,7 @@ from graddiag.recording.step_measures import PARTIAL, Scalar
 from graddiag.recording.unwrapping import held_by
 from graddiag.run import RankShares
 from graddiag.store import RunWriter
+from graddiag.tracing.compiled import uncompiled
 from graddiag.tracing.storage import is_shard, own_entries
 
 
@@ -117,6 +118,7 @@ class Shares:
             self._handle.remove()
             self._handle = None
 
+    @uncompiled
     def _before_forward(self, module: nn.Module, _: Any) -> None:
         if module is self._model and not torch.compiler.is_dynamo_compiling():
             self.close()

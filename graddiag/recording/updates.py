@@ -15,6 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook, register_op
 from graddiag.recording.finite_updates import CheckedStep
 from graddiag.recording.interception import Handle, Interception
 from graddiag.recording.unwrapping import WatchedOptimizer, held_by
+from graddiag.tracing.compiled import uncompiled
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -108,6 +109,7 @@ class UpdateListener:
             members, refuse = self.watched[index].members, partial(self._observer.refused, index)
             self._handles.append(CheckedStep(optimizer, members, self._observer.is_finite, refuse, self._checking))
 
+    @uncompiled
     def _before(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments | None:
         if torch.compiler.is_dynamo_compiling():
             return None
@@ -121,6 +123,7 @@ class UpdateListener:
         self._running.append((optimizer, frame))
         return self._observer.before_update(self._places[id(optimizer)], args, kwargs) if outermost else None
 
+    @uncompiled
     def _after(self, optimizer: Optimizer, *_: Any) -> None:
         if torch.compiler.is_dynamo_compiling():
             return
@@ -130,6 +133,7 @@ class UpdateListener:
             self._successor = None
             self._observer.after_update(self._places[id(optimizer)])
 
+    @uncompiled
     def _before_any(self, optimizer: Optimizer, *_: Any) -> None:
         if torch.compiler.is_dynamo_compiling() or self._other is not None or self._is_elsewhere:
             return
@@ -147,6 +151,7 @@ class UpdateListener:
             self._beside = optimizer
             self._observer.before_other(optimizer)
 
+    @uncompiled
     def _after_any(self, optimizer: Optimizer, *_: Any) -> None:
         if torch.compiler.is_dynamo_compiling() or self._is_elsewhere:
             return

@@ -4,6 +4,8 @@ from collections.abc import Callable, Hashable
 
 import torch
 
+from graddiag.tracing.compiled import uncompiled
+
 
 class EndOfBackward:
     """Runs each scheduled task once, when the backward pass under way has finished.
@@ -26,9 +28,11 @@ class EndOfBackward:
             _queue(self._later if self._after_others else self._run)
         self._waiting[key] = task
 
+    @uncompiled
     def _later(self) -> None:
         _queue(self._run)
 
+    @uncompiled
     def _run(self) -> None:
         waiting, self._pass, self._waiting = self._waiting, -1, {}
         for task in waiting.values():

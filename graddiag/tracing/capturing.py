@@ -10,7 +10,7 @@ from graddiag import schema
 from graddiag.errors import SettingError, UnsupportedError
 from graddiag.schema import TraceKey
 from graddiag.tracing.hooks import ModuleHooks, recurrent_modules
-from graddiag.tracing.support import check_supported
+from graddiag.tracing.support import check_supported, without_compiler
 from graddiag.tracing.trace import Trace
 
 
@@ -24,6 +24,7 @@ def capture(model: nn.Module) -> "Capture":
         UnsupportedError: ``model`` holds no RNN, LSTM, GRU or cell, or one that cannot be measured exactly.
     """
     check_supported(model)
+    model = without_compiler(model)
     if not recurrent_modules(model):
         raise UnsupportedError(
             f"capture({type(model).__name__}): found no torch.nn.RNN, LSTM or GRU (nor graddiag.nn's) among its "

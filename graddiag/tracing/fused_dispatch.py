@@ -10,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 
 from graddiag.cells import Adjoint, Call, Immediate, observing
 from graddiag.cells.observer import OnBackward
+from graddiag.tracing.compiled import uncompiled
 from graddiag.tracing.fused import CELL_FUNCTIONS, LAYER_FUNCTIONS, FusedLayer, run, run_cell
 
 
@@ -81,6 +82,7 @@ class _FusedMode(TorchFunctionMode):
         super().__init__()
         self._observers = observers
 
+    @uncompiled
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in LAYER_FUNCTIONS and not kwargs:
             return run(func, args, self._observers)

@@ -16,7 +16,7 @@ from graddiag.tracing.backward import current_pass
 from graddiag.tracing.calls import Calls
 from graddiag.tracing.fused_dispatch import observing_module
 from graddiag.tracing.joined import join
-from graddiag.tracing.model_hook import ModelHook, is_transformed
+from graddiag.tracing.model_hook import BeforeForward, ModelHook, is_transformed
 from graddiag.tracing.observed_calls import ModuleCallObserver, ObservedCalls
 from graddiag.tracing.passes import Passes, owners
 from graddiag.tracing.state_links import StateLinks
@@ -87,7 +87,7 @@ class ModuleHooks:
         for name in new:
             self._followed[name] = found[name]
             _load_kernels(found[name])
-            self._hooks[name] = ModelHook(self._enter, name)
+            self._hooks[name] = BeforeForward(self._enter, name)
             self._handles.append(found[name].register_forward_pre_hook(self._hooks[name], with_kwargs=True))
             leave = ModelHook(self._leave, name)
             self._handles.append(found[name].register_forward_hook(leave, with_kwargs=True, always_call=True))

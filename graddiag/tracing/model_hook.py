@@ -6,6 +6,9 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from torch import nn
+
+from graddiag.tracing.compiled import passed_over, run_as_without_hooks, uncompiled
 
 
 class LeftBehind:
@@ -33,11 +36,28 @@ class ModelHook(LeftBehind):
         self._names = names
         self.traced = False
 
+    @uncompiled
     def __call__(self, *given: Any) -> None:
         if torch.compiler.is_dynamo_compiling():
             self.traced = True
             return
         self._action(*self._names, *given)
+
+
+class BeforeForward(ModelHook):
+    """Likewise, called before the forward of a module, which torch.compile then treats as if it had no hooks."""
+
+    @passed_over
+    def __call__(self, module: nn.Module, *given: Any) -> None:
+        if torch.compiler.is_dynamo_compiling():
+            self.traced = True
+            return
+        run_as_without_hooks(module, ModelHook)
+        super().__call__(module, *given)
+
+
+def no_action(*_: Any) -> None:
+    """The action of a hook that is there for what ``BeforeForward`` does besides."""
 
 
 def is_transformed() -> bool:
