@@ -20,6 +20,9 @@ STAMP := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
 THIRD := .venv-third-party
 THIRD_STAMP := $(THIRD)/.installed
+# without all that fastai declares: torchvision would bring another torch, and its tests here need no spaCy
+FASTAI := fastai==2.8.12 fastcore==2.2.41 fastdownload==0.0.8 fastprogress==1.0.5 fasttransform==0.0.5 \
+  plum-dispatch==2.9.0 beartype==0.23.1
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 # SYSTEM_TORCH=1: the torch that PYTHON has, whatever its version; the rest as ever
 ifeq ($(SYSTEM_TORCH),0)
@@ -152,4 +155,5 @@ $(THIRD_STAMP): $(DEV) pyproject.toml constraints.txt constraints-third-party.tx
 	@{ grep -v -e '^pandas' -e '^python-dateutil' constraints.txt; cat constraints-third-party.txt; } >$(THIRD)/constraints.txt
 	@$(THIRD)/bin/python -m pip --disable-pip-version-check --quiet --quiet install --only-binary :all: \
 	  --constraint $(THIRD)/constraints.txt $$($(BIN)/python -m scripts.extra third-party)
+	@$(THIRD)/bin/python -m pip --disable-pip-version-check --quiet --quiet install --only-binary :all: --no-deps $(FASTAI)
 	@pwd >$@
