@@ -234,7 +234,7 @@ def test_an_attach_that_fails_leaves_neither_a_hook_nor_a_run(
     [("fastai.optimizer", "OptimWrapper", "opt"), ("lightning.fabric.wrappers", "_FabricOptimizer", "optimizer")],
 )
 def test_wrappers_are_known_by_package_and_name(package: str, name: str, attribute: str, tmp_path: Path) -> None:
-    """The form of their wrappers is all that is relied on; with the libraries: tests/third_party, tests/integrations."""
+    """The form of their wrappers is all that is relied on; with the libraries: tests/third_party and integrations."""
     net = parts()
     optimizer = SGD(net.parameters(), 0.1)
     wrapper = type(name, (), {"__module__": package, attribute: optimizer, "step": lambda self: optimizer.step()})()
