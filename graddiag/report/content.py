@@ -51,6 +51,12 @@ class ReportPart:
     tables: tuple[ReportGrid, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
+    @property
+    def left_off(self) -> str:
+        """What is said on paper, where several runs are compared, in place of pictures of detail."""
+        titles = list(dict.fromkeys(picture.title for picture in self.pictures if picture.detail))
+        return f"In the HTML report, not on paper: {'; '.join(titles)}." if titles else ""
+
 
 @dataclass(frozen=True)
 class ReportEvidence:
@@ -128,6 +134,21 @@ class Document:
     @property
     def pictures(self) -> Sequence[Picture]:
         return [picture for chapter in self.chapters for picture in chapter.pictures]
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether runs are compared."""
+        return any(len(chapter.runs.rows) > 1 for chapter in self.chapters)
+
+    @property
+    def is_of_many(self) -> bool:
+        """Whether more than a pair is compared: on paper the findings of each run are then left off."""
+        return any(len(chapter.runs.rows) > 2 for chapter in self.chapters)
+
+    @property
+    def printed(self) -> Sequence[Picture]:
+        """The pictures that are on paper."""
+        return [picture for picture in self.pictures if not (self.is_of_several and picture.detail)]
 
     @property
     def contents(self) -> tuple[ReportEntry, ...]:

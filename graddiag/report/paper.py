@@ -33,7 +33,7 @@ def print_pdf(document: Document, on_progress: OnProgress) -> bytes:
         BrowserError: Chromium failed.
     """
     on_progress("printing")
-    drawn = ((each, printable(each, PAPER_WIDTH, each.paper_height)) for each in document.pictures)
+    drawn = ((each, printable(each, PAPER_WIDTH, each.paper_height)) for each in document.printed)
     figures = script_json([{"id": each.id, **figure} for each, figure in drawn])
 
     def printed(browser: Chromium, pages: Mapping[str, int]) -> bytes:

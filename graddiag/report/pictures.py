@@ -66,26 +66,27 @@ def comparison_pictures(chapter: str, runs: Sequence[Run]) -> tuple[Picture, ...
 
 def _plots(
     views: Iterable[View], runs: Sequence[Run], shown: Sequence[Run], context: ViewContext
-) -> list[tuple[str, Plot]]:
-    """Each plot with its name: the view's key, with a number where each run has its own."""
+) -> list[tuple[str, bool, Plot]]:
+    """Each plot with its name (the view's key, numbered where each run has its own), and whether it is a detail."""
     plots = []
     for view in views:
         found = view.plots(shown if view.few_runs else runs, context)
         for number, plot in enumerate(found, start=1):
-            plots.append((f"{view.key}-{number}" if view.separate else view.key, plot))
+            plots.append((f"{view.key}-{number}" if view.separate else view.key, view.detail, plot))
     return plots
 
 
 def _part(
-    heading: str, plots: Iterable[tuple[str, Plot]], chapter: str, number: int = 0, layer: Selection | None = None
+    heading: str, plots: Iterable[tuple[str, bool, Plot]], chapter: str, number: int = 0, layer: Selection | None = None
 ) -> ReportPart:
     """Pictures of what was measured; for the rest the sentence that says what is missing."""
     pictures: list[Picture] = []
     missing: list[str] = []
     place = partial(FigurePlace, chapter, layer=None if layer is None else layer.label, number=number)
-    for name, plot in plots:
+    for name, detail, plot in plots:
         if plot.missing is None:
-            pictures.append(Picture(place(name), plot.title, plot.captions, plot.figure, partial(plot.csv, DIGITS)))
+            csv = partial(plot.csv, DIGITS)
+            pictures.append(Picture(place(name), plot.title, plot.captions, plot.figure, csv, detail))
         else:
             missing.append(f"{plot.title}: {plot.missing}")
     return ReportPart(heading, tuple(missing), pictures=tuple(pictures))

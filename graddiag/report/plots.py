@@ -55,13 +55,14 @@ class Draw(Protocol):
 @dataclass(frozen=True)
 class Picture:
     """A figure in a report: its place, its title, what to see in it, the figure itself in both themes, each drawn when
-    it is first asked for, and its numbers as CSV where it has any."""
+    it is first asked for, and its numbers as CSV where it has any. detail: see ``View``."""
 
     place: FigurePlace
     title: str
     captions: tuple[str, ...]
     draw: Draw
     csv: Callable[[], str] | None = None
+    detail: bool = False
 
     @cached_property
     def light(self) -> go.Figure:

@@ -32,15 +32,15 @@ def _step(context: ViewContext) -> Mapping[str, Any]:
 VIEWS: Final = (
     View(
         "what-if", WHAT_IF_TITLE, "clipping", analysis.what_if, _what_if,
-        support=((analysis.recommended_thresholds, no_arguments),), caption=_what_if_caption,
+        support=((analysis.recommended_thresholds, no_arguments),), caption=_what_if_caption, detail=True,
     ),
     View(
         "effective-lr", EFFECTIVE_LR_TITLE, "clipping", analysis.effective_lr, figures.effective_lr,
-        applies=lambda run: run.manifest.clip not in (None, "none"), optional=True,
+        applies=lambda run: run.manifest.clip not in (None, "none"), optional=True, detail=True,
     ),
     View(
         "direction", DIRECTION_TITLE, "clipping", analysis.direction_change, figures.direction,
-        shown=lambda each: bool(len(each.steps)), optional=True,
+        shown=lambda each: bool(len(each.steps)), optional=True, detail=True,
     ),
     View(
         "counterfactual", COUNTERFACTUAL_TITLE, "clipping", analysis.counterfactual, figures.counterfactual,

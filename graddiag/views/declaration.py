@@ -126,6 +126,7 @@ class View:
         few_runs: not legible for many runs.
         at_step: shows one step, or a range of them. snapshot: one that has a snapshot.
         half: half as wide as the page, beside the next one.
+        detail: left off where a report of several runs is printed.
         frame: the table of a result.
     """
 
@@ -148,6 +149,7 @@ class View:
     at_step: bool = False
     snapshot: bool = False
     half: bool = False
+    detail: bool = False
     frame: Callable[[Any], pd.DataFrame] = field(default=lambda result: result.to_frame())
 
     @property

@@ -21,16 +21,19 @@ VIEWS: Final = (
     ),
     View(
         "gate-profile", GATE_PROFILE_TITLE, "gates", analysis.gate_profile, figures.gate_profile, "layer",
-        arguments=_at_step, few_runs=True, at_step=True, half=True,
+        arguments=_at_step, few_runs=True, at_step=True, half=True, detail=True,
     ),
-    View("cell-path", CELL_PATH_TITLE, "gates", analysis.cell_path, figures.cell_path, "layer", optional=True),
+    View(
+        "cell-path", CELL_PATH_TITLE, "gates", analysis.cell_path, figures.cell_path, "layer",
+        optional=True, detail=True,
+    ),
     View(
         "time-constants", TIME_CONSTANTS_TITLE, "gates", analysis.time_constants, figures.time_constants, "layer",
-        optional=True,
+        optional=True, detail=True,
     ),
     View(
         "gate-units", GATE_UNITS_TITLE, "gates", analysis.gate_units, figures.gate_units, "layer",
-        few_runs=True, optional=True,
+        few_runs=True, optional=True, detail=True,
     ),
     View(
         "dead-units", DEAD_UNITS_TITLE, "gates", analysis.dead_units, figures.dead_units, "layer",

@@ -38,13 +38,16 @@ VIEWS: Final = (
         shown=lambda each: any(finding.onset is not None for finding in each.findings),
         caption=lambda found: [_STORY], frame=_findings, optional=True,
     ),
-    View("updates", UPDATES_TITLE, "health", analysis.updates, figures.updates, optional=True),
-    View("noise", NOISE_TITLE, "health", analysis.gradient_noise, figures.noise, optional=True),
-    View("stability", STABILITY_TITLE, "health", analysis.edge_of_stability, figures.stability, optional=True),
+    View("updates", UPDATES_TITLE, "health", analysis.updates, figures.updates, optional=True, detail=True),
+    View("noise", NOISE_TITLE, "health", analysis.gradient_noise, figures.noise, optional=True, detail=True),
+    View(
+        "stability", STABILITY_TITLE, "health", analysis.edge_of_stability, figures.stability,
+        optional=True, detail=True,
+    ),
     View(
         "layers", LAYERS_TITLE, "health", analysis.reaches, figures.layers,
         shown=lambda each: each.missing is None and len(each.layers) > 1, caption=lambda found: [_LAYERS],
-        optional=True,
+        optional=True, detail=True,
     ),
     View(
         "depth", DEPTH_TITLE, "health", analysis.depth, figures.depth,
@@ -53,6 +56,6 @@ VIEWS: Final = (
     ),
     View(
         "zeros", ZEROS_TITLE, "health", analysis.numerics, figures.numerics,
-        shown=lambda each: any(zero.largest > 0 for zero in each.zeros), few_runs=True, optional=True,
+        shown=lambda each: any(zero.largest > 0 for zero in each.zeros), few_runs=True, optional=True, detail=True,
     ),
 )  # fmt: skip

@@ -60,7 +60,7 @@ VIEWS: Final = (
         "profile", PROFILE_TITLE, "through time", analysis.profile, figures.profile, "layer",
         arguments=_profile, at_step=True,
     ),
-    View("transport", TRANSPORT_TITLE, "through time", analysis.reach, figures.transport, "layer"),
+    View("transport", TRANSPORT_TITLE, "through time", analysis.reach, figures.transport, "layer", detail=True),
     View(
         "reach", REACH_TITLE, "through time", analysis.reach, figures.reach, "layer",
         caption=lambda reaches: [_REACH],
@@ -73,6 +73,6 @@ VIEWS: Final = (
     ),
     View(
         "omega", OMEGA_TITLE, "through time", analysis.omega, figures.omega, "layer",
-        applies=lambda run: bool(run.manifest.config.get("omega")), optional=True,
+        applies=lambda run: bool(run.manifest.config.get("omega")), optional=True, detail=True,
     ),
 )  # fmt: skip

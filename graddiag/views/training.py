@@ -71,7 +71,7 @@ VIEWS: Final = (
         "norms", NORMS_TITLE, "training", analysis.norm_history, _norms,
         support=(TIMES,), options=line_options, caption=_norms_caption,
     ),
-    View("events", EVENTS_TITLE, "training", analysis.events, figures.events, optional=True),
+    View("events", EVENTS_TITLE, "training", analysis.events, figures.events, optional=True, detail=True),
     View(
         "loss", LOSS_TITLE, "training", analysis.loss_curve, _loss,
         support=((analysis.loss_dynamics, no_arguments), TIMES), options=line_options, caption=_loss_caption,
@@ -80,6 +80,6 @@ VIEWS: Final = (
     View(
         "coefficient", COEFFICIENT_TITLE, "training", analysis.norm_history, _coefficient,
         support=((analysis.clip_statistics, no_arguments), TIMES), options=line_options, caption=_coefficient_caption,
-        shown=lambda each: each.source.clipped and each.coefficient.measured, optional=True, half=True,
+        shown=lambda each: each.source.clipped and each.coefficient.measured, optional=True, half=True, detail=True,
     ),
 )  # fmt: skip

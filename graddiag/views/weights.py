@@ -40,11 +40,12 @@ def _fewer_timesteps(context: ViewContext) -> Mapping[str, Any]:
 VIEWS: Final = (
     View(
         "weights", WEIGHTS_TITLE, "weights", analysis.weight_contributions, figures.weight_contributions, "layer",
-        optional=True, half=True,
+        optional=True, half=True, detail=True,
     ),
     View(
         "effective-timesteps", CONTRIBUTIONS_TITLE, "weights", analysis.weight_contributions,
-        figures.effective_timesteps, "layer", caption=lambda found: [_CONTRIBUTIONS], optional=True, half=True,
+        figures.effective_timesteps, "layer", caption=lambda found: [_CONTRIBUTIONS],
+        optional=True, half=True, detail=True,
     ),
     View(
         "spectrum", SPECTRUM_HISTORY_TITLE, "weights", analysis.spectrum_history, figures.spectrum_history,
@@ -52,20 +53,20 @@ VIEWS: Final = (
     ),
     View(
         "lyapunov", LYAPUNOV_HISTORY_TITLE, "weights", analysis.lyapunov_history, figures.lyapunov_history, "layer",
-        optional=True,
+        optional=True, detail=True,
     ),
     View(
         "snapshot", UNITS_TITLE, "weights", analysis.unit_heat, figures.unit_heat, "layer", arguments=_unit_heat,
-        separate=True, common_scale=True, few_runs=True, snapshot=True, half=True, optional=True,
+        separate=True, common_scale=True, few_runs=True, snapshot=True, half=True, optional=True, detail=True,
     ),
     View(
         "credit", CREDIT_TITLE, "weights", analysis.credit_matrix, figures.credit, "layer", arguments=_snapshot,
         options=_fewer_timesteps, separate=True, common_scale=True, few_runs=True, snapshot=True, half=True,
-        optional=True,
+        optional=True, detail=True,
     ),
     View(
         "eigenvalues", SPECTRUM_TITLE, "weights", analysis.weight_spectra, figures.spectrum,
         arguments=lambda context: {"step": context.last_step, "selection": context.selection},
-        separate=True, few_runs=True, snapshot=True, optional=True,
+        separate=True, few_runs=True, snapshot=True, optional=True, detail=True,
     ),
 )  # fmt: skip

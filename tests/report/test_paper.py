@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from graddiag.report.plots import PAPER_WIDTH as WIDTH
 from graddiag.report.request import ignore_progress, request
 from graddiag.store import load_run
 from tests.analysis.runs import manifest
-from tests.dashboards.synthetic import awkward, pair, write_all
+from tests.dashboards.synthetic import Made, awkward, pair, write_all
 from tests.needs import needs, needs_chromium
 
 pytestmark = pytest.mark.browser
@@ -77,6 +78,44 @@ def test_figures_are_vectors_but_for_the_cells_of_heatmaps(pdf: bytes) -> None:
 def test_nothing_in_it_runs_or_leads_out(pdf: bytes) -> None:
     for name in (b"/JavaScript", b"/JS ", b"/URI", b"/Launch", b"/OpenAction", b"/EmbeddedFile"):
         assert name not in pdf
+
+
+def seeded(made: Made, seed: int) -> Made:
+    return replace(made, seed=seed, name=f"{made.name}-seed{seed}")
+
+
+@pytest.mark.parametrize("runs", ["a pair", "six runs"])
+def test_a_comparison_takes_ten_pages_at_most(runs: str, tmp_path: Path) -> None:
+    needs("kaleido", "figures")
+    made = [*pair()] if runs == "a pair" else [seeded(one, seed) for one in pair() for seed in range(3)]
+    shown = [load_run(tmp_path / link) for link in write_all(tmp_path, made)]
+    printed = write_report(shown, tmp_path / "report.pdf").read_bytes()
+    assert len(re.findall(rb"/Type /Page\b", printed)) <= 10
+
+
+def test_what_is_left_off_is_said(chromium: Browser, tmp_path: Path) -> None:
+    """Of a comparison pictures of detail, of more than a pair the findings of each run too; nothing on a screen."""
+    made = [
+        load_run(tmp_path / link)
+        for link in write_all(tmp_path, [replace(pair()[0], seed=s, name="") for s in range(3)])
+    ]
+    for runs, of_many in ((made[:1], None), (made[:2], False), (made, True)):
+        said = document(runs, request(None, None, ignore_progress))
+        held = tmp_path / "report.html"
+        held.write_text(page("report", said, "[]", scripts=()), "utf-8")
+        sheet = chromium.new_page(viewport={"width": WIDTH, "height": 900})
+        sheet.goto(held.as_uri())
+        assert sheet.locator(".left-off:visible").count() == 0
+        assert sheet.locator("figure:visible").count() == len(said.pictures)
+        sheet.emulate_media(media="print")
+        assert sheet.locator("figure:visible").count() == len(said.printed)
+        assert (sheet.locator(".left-off.of-many:visible").count() == 1) == (of_many is True)
+        assert (sheet.locator(".finding:visible").count() == 0) == (of_many is True)
+        text = " ".join(sheet.locator(".left-off:visible").all_inner_texts())
+        left = [each.title for each in said.pictures if each not in said.printed]
+        assert all(title in text for title in left)
+        assert bool(left) == (of_many is not None)
+        sheet.close()
 
 
 def test_nothing_is_wider_than_the_page(chromium: Browser, tmp_path: Path) -> None:
