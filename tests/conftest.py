@@ -1,5 +1,6 @@
 """For all tests: a real Chromium to look at pages as people see them, more time for those marked slow, and --quick."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         slow = item.get_closest_marker("slow") or item.get_closest_marker("browser")
         if slow and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+
+
+def pytest_collection_finish() -> None:
+    """What is there before the first test stays: the collector, which runs by itself and in tests, need not walk over
+    thousands of tests and the modules of torch each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_slow(item: pytest.Item, listed: set[str]) -> bool:

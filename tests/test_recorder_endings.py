@@ -28,6 +28,13 @@ def training(name="r", every=1):
     return model, optimizer, steps, graddiag.watch(model, optimizer, run=name, every=every)
 """
 
+# An optimizer imports torch's compiler, which takes seconds of a new interpreter and compiles nothing here.
+NO_COMPILER = """
+import sys, types
+compiler = sys.modules["torch._dynamo"] = types.ModuleType("torch._dynamo")
+compiler.disable, compiler.graph_break = (lambda function, *_, **__: function), (lambda: None)
+"""
+
 
 def ended(code: str, folder: Path, status: int = 0, said: str = "") -> Run:
     """The run of a program, whose exit code is ``status`` and which writes ``said`` to stderr, or nothing."""
@@ -296,7 +303,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_a_process_that_is_given_the_model_trains_it_and_leaves_the_run_alone(method: str, tmp_path: Path) -> None:
     script = tmp_path / "script.py"
-    script.write_text(SPAWNED.format(training=TRAINING, method=method))
+    script.write_text(SPAWNED.format(training=NO_COMPILER + TRAINING, method=method))
     done = subprocess.run([sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert state(graddiag.load_run(tmp_path / "runs" / "r")) == ("finished", None, [0, 1, 2, 3])
@@ -338,7 +345,7 @@ atexit.register(steps, 3)
 @pytest.mark.parametrize("code", SHUTDOWN.values(), ids=SHUTDOWN)
 def test_the_shutdown_of_the_interpreter_closes_the_run(code: str, tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-c", TRAINING + code],
+        [sys.executable, "-W", "error::RuntimeWarning", "-c", NO_COMPILER + TRAINING + code],
         cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
     if "daemon" not in code:  # torch itself aborts the end of a process in which a daemon thread trains
