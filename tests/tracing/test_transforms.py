@@ -139,7 +139,9 @@ def both(tmp_path: Path, *args: Any, **how: Any) -> tuple[graddiag.Run, list[str
     return run, [str(each.message) for each in caught if "graddiag does not follow" in str(each.message)]
 
 
-compiling = pytest.mark.filterwarnings("ignore")  # torch's own, of what it does while it compiles
+def compiling(test: Any) -> Any:
+    """Marks a test that runs torch's compiler, which warns of what it does."""
+    return pytest.mark.libraries(pytest.mark.filterwarnings("ignore")(test))
 
 
 ORDERS = ["before", "after", "in place", "function"]
@@ -236,7 +238,7 @@ def compiles(backend: str) -> bool:
 
 @compiling
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.libraries)])
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
 @pytest.mark.parametrize("kind", [Cells, Layers, LSTM, Apart, Stops])
 def test_no_backend_gives_other_bits(kind: type[nn.Module], backend: str, tmp_path: Path) -> None:
     if not compiles(backend):
