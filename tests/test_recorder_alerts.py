@@ -47,14 +47,14 @@ def train(root: Path | None, *, bad: int | None = None, steps: int = STEPS, **se
 @pytest.mark.parametrize("every", [1, 3])
 def test_it_changes_no_bit_of_the_training(every: int, tmp_path: Path) -> None:
     called: list[Alert] = []
-    watched = train(tmp_path, every=every, on_finding=[called.append, alerts.stop], check_every=1)
+    watched = train(tmp_path, every=every, on_finding=[called.append, alerts.stop], check_every=4)
     assert torch.equal(watched, train(None))
     assert called == []
 
 
 def test_an_outcome_that_fails_and_its_cause_are_called_once(tmp_path: Path) -> None:
     called: list[Alert] = []
-    train(tmp_path, bad=BAD, on_finding=called.append, check_every=1)
+    train(tmp_path, bad=BAD, on_finding=called.append, check_every=3)
     assert {(each.kind, each.name) for each in called} >= {("outcome", "broken"), ("cause", "non-finite")}
     assert len({(each.kind, each.name, each.cleared) for each in called}) == len(called)
     first = called[0]
