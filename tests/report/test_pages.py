@@ -21,7 +21,7 @@ from tests.needs import needs, needs_chromium
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 RUNS: Final = {"one run": pair()[:1], "a pair": pair(), "six runs": grid()[:6]}
-MOST: Final = {"one run": 10, "a pair": 13, "six runs": 16}
+MOST: Final = 10
 PRINTED, WRITTEN = "printed", "written"
 EDGE_MM: Final = 12  # of the margins of 15 mm and more, which stay white
 BROKEN: Final = """() => [...document.querySelectorAll(".short")].filter(cell => {
@@ -41,18 +41,18 @@ class Sheets:
 
 
 @pytest.fixture(scope="module", params=RUNS)
-def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, Document]:
-    """Which runs, the folder with their report, and what it says."""
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Document]:
+    """A report, and what it says."""
     folder = tmp_path_factory.mktemp("report")
     runs = [load_run(folder / "runs" / link) for link in write_all(folder / "runs", RUNS[request.param])]
     write_report(runs, folder / "report.html")
-    return request.param, folder / "report.html", _document(runs)
+    return folder / "report.html", _document(runs)
 
 
 @pytest.fixture(scope="module", params=[PRINTED, WRITTEN])
-def sheets(request: pytest.FixtureRequest, chromium: Browser, made: tuple[str, Path, Document]) -> Sheets:
+def sheets(request: pytest.FixtureRequest, chromium: Browser, made: tuple[Path, Document]) -> Sheets:
     needs("pypdfium2", "dev")
-    _, report, about = made
+    report, about = made
     if request.param == WRITTEN:
         needs("kaleido", "figures")
         needs_chromium()
@@ -68,8 +68,8 @@ def sheets(request: pytest.FixtureRequest, chromium: Browser, made: tuple[str, P
     return Sheets(printed)
 
 
-def test_it_has_few_pages_and_none_is_nearly_empty(made: tuple[str, Path, Document], sheets: Sheets) -> None:
-    assert len(sheets.words) <= MOST[made[0]]
+def test_it_has_few_pages_and_none_is_nearly_empty(sheets: Sheets) -> None:
+    assert len(sheets.words) <= MOST
     assert "Question" in sheets.words[0]
     assert "Outcome,causeandadvice" in sheets.words[0]
     assert min(map(len, sheets.words[:-1])) > 150
@@ -82,19 +82,19 @@ def test_it_is_light_and_its_margins_are_white(sheets: Sheets) -> None:
         assert pixels.mean() > 200
 
 
-def test_every_figure_is_whole_on_its_page(made: tuple[str, Path, Document], sheets: Sheets) -> None:
+def test_every_figure_is_whole_on_its_page(made: tuple[Path, Document], sheets: Sheets) -> None:
     """Its title and its caption, which are above and below it, are on one page."""
-    for each in made[2].pictures:
+    for each in made[1].printed:
         shown = [caption for caption in each.captions if len(caption) <= 400]
         last = "".join(shown[-1].split())[:40] if shown else ""
         title = "".join(each.title.split())
         assert [page for page in sheets.words if title in page and last in page], each.id
 
 
-def test_no_number_is_broken_in_two(made: tuple[str, Path, Document], chromium: Browser) -> None:
+def test_no_number_is_broken_in_two(made: tuple[Path, Document], chromium: Browser) -> None:
     window = chromium.new_page(viewport={"width": PAPER_WIDTH, "height": 900})
     window.emulate_media(media="print")
-    window.goto(made[1].as_uri())
+    window.goto(made[0].as_uri())
     assert window.locator(".short").count() > 5
     assert window.evaluate(BROKEN) == []
     assert window.evaluate("document.documentElement.scrollWidth") <= PAPER_WIDTH

@@ -84,15 +84,6 @@ def seeded(made: Made, seed: int) -> Made:
     return replace(made, seed=seed, name=f"{made.name}-seed{seed}")
 
 
-@pytest.mark.parametrize("runs", ["a pair", "six runs"])
-def test_a_comparison_takes_ten_pages_at_most(runs: str, tmp_path: Path) -> None:
-    needs("kaleido", "figures")
-    made = [*pair()] if runs == "a pair" else [seeded(one, seed) for one in pair() for seed in range(3)]
-    shown = [load_run(tmp_path / link) for link in write_all(tmp_path, made)]
-    printed = write_report(shown, tmp_path / "report.pdf").read_bytes()
-    assert len(re.findall(rb"/Type /Page\b", printed)) <= 10
-
-
 def test_what_is_left_off_is_said(chromium: Browser, tmp_path: Path) -> None:
     """Of a comparison pictures of detail, of more than a pair the findings of each run too; nothing on a screen."""
     made = [
