@@ -49,6 +49,7 @@ def tables(found: list[Judged]) -> str:
     tune = [one for one in found if one.case.split == "tune"]
     rules = rivals(tune or found)
     titles = {
+        "next": "Next: written last, after the rules, without sight of them or of the other parts",
         "later": "Later: written last, after the rules, without sight of them or of the other parts",
         "plain": "Plain: written last, without sight of the rules or of the other parts",
         "outside": "Outside: written after the others, without sight of the rules or of the other parts",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 if TYPE_CHECKING:
     from benchmarks.verdicts.training import Training
 
-Split = Literal["tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart", "outside", "plain", "later"]
+Split = Literal["tune", "held-out", "fresh", "unseen", "blind", "sealed", "apart", "outside", "plain", "later", "next"]
 Span = tuple[float, float]
 
 # raise it when training.py, nets.py or tasks.py change what a training does: cached runs are then trained again

@@ -29,6 +29,7 @@ MODULES: Final[dict[Split, str]] = {
     "outside": "outside_",
     "plain": "plain_",
     "later": "later_",
+    "next": "next_",
 }
 SPLITS: Final[tuple[Split, ...]] = (
     "tune",
@@ -41,6 +42,7 @@ SPLITS: Final[tuple[Split, ...]] = (
     "outside",
     "plain",
     "later",
+    "next",
 )
 
 
